@@ -1,0 +1,101 @@
+/** State of a machine, as EC2 names them (EC2 user guide, "Instance lifecycle"). */
+export type MachineState = "pending" | "running" | "stopping" | "stopped" | "shutting-down" | "terminated";
+
+/** One machine as last seen. */
+export interface Machine {
+  readonly id: string;
+  readonly state: MachineState;
+  readonly type: string;
+  readonly zone: string;
+  readonly image: string;
+  /** Private address; kept over stop and start. Absent while the cloud has not assigned one. */
+  readonly address?: string;
+  readonly launchedAt: string;
+  /** Whether it was launched with hibernation enabled. */
+  readonly hibernationConfigured: boolean;
+  /** The cloud's own words for the last transition, e.g. `Server.InsufficientInstanceCapacity`. */
+  readonly stateReason?: { readonly code: string; readonly message: string };
+  /** ClientToken that it was launched with. */
+  readonly clientToken?: string;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+/** Who a machine belongs to; written as tags at launch. */
+export interface MachineOwner {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** What is wanted of a new machine, before anything is chosen. */
+export interface LaunchRequest {
+  readonly owner: MachineOwner;
+  /** `spec.ec2` of the SatelliteClass; checked by the CRD's schema. */
+  readonly cloud: Readonly<Record<string, unknown>>;
+  readonly architecture: "amd64" | "arm64";
+  /** Instance types in order of preference. */
+  readonly types: readonly string[];
+  readonly hibernate: boolean;
+  /** 0 for the first try; each further one moves on to the next type or zone. */
+  readonly attempt: number;
+  /** Script or cloud-config that the guest runs at its first boot; at most 16 KB (EC2 user guide). */
+  readonly userData: string;
+}
+
+/**
+ * Every parameter of one launch, resolved. It is written to `status.launch` before the cloud is asked, so
+ * that a retry after a crash is the same request and the token makes it the same machine.
+ */
+export interface LaunchPlan {
+  readonly attempt: number;
+  /** Idempotency token; same plan, same token. */
+  readonly token: string;
+  readonly type: string;
+  readonly zone: string;
+  readonly image: string;
+  readonly subnet: string;
+  readonly securityGroups: readonly string[];
+  readonly hibernate: boolean;
+  readonly rootVolume: {
+    readonly sizeGiB: number;
+    readonly type: string;
+    readonly iops?: number;
+    readonly throughput?: number;
+    readonly kmsKeyID?: string;
+  };
+  readonly instanceProfile?: string;
+  /** SHA-256 of the user data, hex. */
+  readonly userDataHash: string;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+/** How many type and zone combinations there are, and the plan for one attempt. */
+export interface ResolvedLaunch {
+  readonly plan: LaunchPlan;
+  readonly combinations: number;
+}
+
+/**
+ * Virtual machines in the operator's words. Mutating calls make one attempt and reject with a `CloudError`
+ * (errors.ts) that says what class of failure it was and whether the outcome is known.
+ */
+export interface MachineCloud {
+  /** Chooses image, type, zone, subnet and groups for one attempt. Reads only. */
+  resolve(request: LaunchRequest): Promise<ResolvedLaunch>;
+  /** Launches, or finds the machine that the same plan launched before. */
+  launch(plan: LaunchPlan, userData: string): Promise<Machine>;
+  /** Starts a stopped or hibernated machine. Calls made together share one request. */
+  start(id: string): Promise<void>;
+  /** Stops a running machine. `hibernate` keeps its memory; `force` skips the guest's shutdown. */
+  stop(id: string, options: { readonly hibernate: boolean; readonly force: boolean }): Promise<void>;
+  terminate(id: string): Promise<void>;
+  /** Adds or overwrites tags. */
+  tag(id: string, tags: Readonly<Record<string, string>>): Promise<void>;
+  /**
+   * The machine, no older than `maxAgeMs` milliseconds; `undefined` when the cloud does not know it (which
+   * right after a launch proves nothing). Calls made together share one request.
+   */
+  describe(id: string, maxAgeMs: number): Promise<Machine | undefined>;
+  /** All machines tagged as this cluster's, read now and complete; terminated ones included while visible. */
+  list(): Promise<Machine[]>;
+}
