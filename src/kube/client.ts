@@ -75,7 +75,11 @@ export interface KubeClient {
   ): Promise<T>;
 
   /** Deletes the object; `uid` makes it conditional. */
-  delete(type: ResourceType, key: ObjectKey, options?: CallOptions & { readonly uid?: string }): Promise<void>;
+  delete(
+    type: ResourceType,
+    key: ObjectKey,
+    options?: CallOptions & { readonly uid?: string },
+  ): Promise<void>;
 
   /**
    * Events after `resourceVersion`, with bookmarks. Ends when the server closes the stream (it does so after

@@ -10,7 +10,11 @@ export class KubeError extends SatelliteError {
   /** HTTP status code; 0 when there was no answer. */
   readonly status: number;
   /** `details.causes` of the server's Status object. */
-  readonly causes: readonly { readonly reason?: string; readonly message?: string; readonly field?: string }[];
+  readonly causes: readonly {
+    readonly reason?: string;
+    readonly message?: string;
+    readonly field?: string;
+  }[];
   /** Seconds that the server asked us to wait, when it did. */
   readonly retryAfterSeconds: number | undefined;
 

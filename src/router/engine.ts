@@ -81,7 +81,10 @@ export interface Gatekeeper {
 /** Serves one listener. */
 export interface Engine {
   /** Starts taking connections. Resolves with the address once bound. */
-  listen(address: { readonly host: string; readonly port: number }): Promise<{ readonly host: string; readonly port: number }>;
+  listen(address: {
+    readonly host: string;
+    readonly port: number;
+  }): Promise<{ readonly host: string; readonly port: number }>;
   /** GOAWAY to connections of that satellite with no stream open (before power-off). */
   goAwayIdle(satellite: string): void;
   /** Takes no new connections, sends GOAWAY, and resolves when the streams ran out or after `graceMs`. */

@@ -42,5 +42,9 @@ export interface Hypervisor {
   /** Calls `listener` when a VM's process ends without having been asked to. */
   onExit(listener: (id: string) => void): void;
   /** Images that instances can boot. */
-  images(): readonly { readonly id: string; readonly name: string; readonly architecture: "x86_64" | "arm64" }[];
+  images(): readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly architecture: "x86_64" | "arm64";
+  }[];
 }
