@@ -1,0 +1,59 @@
+import type { Condition } from "./resource.ts";
+
+/** Condition types of a Satellite (docs/api.md). */
+export type ConditionType = "Ready" | "Awake" | "Launched" | "Hibernatable" | "Healthy" | "Updated";
+
+/** A condition as it should read now. */
+export interface ConditionChange {
+  readonly type: ConditionType;
+  readonly status: Condition["status"];
+  /** CamelCase, for machines. */
+  readonly reason: string;
+  /** For people; says what to do when something is wrong. */
+  readonly message: string;
+}
+
+const MAX_MESSAGE_LENGTH = 4096;
+
+/**
+ * Sets conditions by type and leaves the others. `lastTransitionTime` moves only when `status` does
+ * (Kubernetes API conventions, "Typical status properties").
+ */
+export function setConditions(
+  current: readonly Condition[] | undefined,
+  changes: readonly ConditionChange[],
+  now: Date,
+  observedGeneration: number,
+): Condition[] {
+  const conditions = [...(current ?? [])];
+  for (const change of changes) {
+    const index = conditions.findIndex((candidate) => candidate.type === change.type);
+    const before = conditions[index];
+    const after: Condition = {
+      ...change,
+      message: change.message.slice(0, MAX_MESSAGE_LENGTH),
+      lastTransitionTime:
+        before !== undefined && before.status === change.status ? before.lastTransitionTime : timestamp(now),
+      observedGeneration,
+    };
+    if (before === undefined) {
+      conditions.push(after);
+    } else {
+      conditions[index] = after;
+    }
+  }
+  return conditions;
+}
+
+/** The condition of that type. */
+export function findCondition(
+  conditions: readonly Condition[] | undefined,
+  type: ConditionType,
+): Condition | undefined {
+  return conditions?.find((candidate) => candidate.type === type);
+}
+
+/** RFC 3339 with whole seconds, as metav1.Time is written. */
+export function timestamp(time: Date): string {
+  return time.toISOString().replace(/\.\d{3}Z$/, "Z");
+}

@@ -1,0 +1,145 @@
+/**
+ * The power protocol: every patch by which router, operator and people agree on power (docs/power-protocol.md).
+ * Each function is pure: it builds the patch from the object as its caller knows it, and the tests in the patch
+ * make the API server refuse it when the caller's knowledge is old. A refusal (HTTP 422) means: read the object
+ * and decide anew.
+ */
+import { pointerToken, set, test, type PatchOperation } from "./json-patch.ts";
+import type { Lease, Power, PowerState } from "./resource.ts";
+import type { Satellite } from "./types.ts";
+
+/** Why the power is in its state; `status.power.reason`. */
+export const PowerReason = {
+  /** A machine is being made. */
+  Launch: "Launch",
+  /** Somebody wants it on. */
+  Wake: "Wake",
+  /** Nobody used it for its idleTimeout, or somebody set it off while nobody used it. */
+  DesiredOff: "DesiredOff",
+  /** Somebody set it off while streams were open; they are given drainTimeout. */
+  Draining: "Draining",
+  Deleting: "Deleting",
+  /** Hibernated for almost 60 days: started, to sleep again. */
+  Refresh: "Refresh",
+  /** A new image or size is applied. */
+  Update: "Update",
+  /** The machine changed state without us. */
+  Drift: "Drift",
+  /** The cloud refused to stop the machine, and it is wanted again. */
+  StopRefused: "StopRefused",
+} as const;
+
+export type PowerReason = (typeof PowerReason)[keyof typeof PowerReason];
+
+/** The moves that `status.power.state` may make; everything else is a bug. */
+const LEGAL_MOVES: Readonly<Record<PowerState, readonly PowerState[]>> = {
+  Off: ["Starting", "Stopping", "Updating"],
+  Starting: ["Running", "Stopping", "Off"],
+  Running: ["Stopping", "Off"],
+  Stopping: ["Off", "Running"],
+  Updating: ["Starting", "Off"],
+};
+
+/** Whether the operator may move from one power state to another. */
+export function isLegalMove(from: PowerState, to: PowerState): boolean {
+  return from === to || LEGAL_MOVES[from].includes(to);
+}
+
+/** Reasons for which a machine is stopped whatever `spec.desiredPower` says. */
+const UNCONDITIONAL_STOPS: ReadonlySet<string> = new Set([
+  PowerReason.Deleting,
+  PowerReason.Update,
+  PowerReason.Refresh,
+]);
+
+function identity(satellite: Satellite): PatchOperation {
+  return test("/metadata/uid", satellite.metadata.uid);
+}
+
+/** A router's request for power. Only a sleeping satellite that may be woken by requests takes it. */
+export function wakePatch(satellite: Satellite): PatchOperation[] {
+  return [
+    identity(satellite),
+    test("/spec/wakePolicy", "OnRequest"),
+    test("/spec/desiredPower", "off"),
+    set("/spec/desiredPower", "on"),
+  ];
+}
+
+/** The operator's wish to put an idle satellite to sleep: nothing may have happened since it looked. */
+export function idleOffPatch(satellite: Satellite): PatchOperation[] {
+  return [
+    identity(satellite),
+    test("/spec/desiredPower", "on"),
+    test("/spec/idleTimeout", satellite.spec.idleTimeout),
+    test("/status/activity", satellite.status.activity),
+    test("/status/power/epoch", satellite.status.power.epoch),
+    set("/spec/desiredPower", "off"),
+  ];
+}
+
+/**
+ * A router's lease on being awake. It holds only for the stretch of being awake that the router knows: a stop
+ * whose intent was written first makes it fail. Written to the status subresource.
+ *
+ * @param router key of the router in `status.activity`
+ */
+export function leasePatch(satellite: Satellite, router: string, lease: Lease): PatchOperation[] {
+  return [
+    identity(satellite),
+    test("/spec/desiredPower", "on"),
+    test("/status/power/state", satellite.status.power.state),
+    test("/status/power/epoch", satellite.status.power.epoch),
+    set(`/status/activity/${pointerToken(router)}`, lease),
+    set("/status/lastActiveTime", lease.time),
+  ];
+}
+
+/**
+ * A router's report of its open streams that asks for nothing: streams ran out, or it has drained. Unlike a
+ * lease it is accepted in every power state. Written to the status subresource.
+ */
+export function activityPatch(satellite: Satellite, router: string, lease: Lease): PatchOperation[] {
+  return [
+    identity(satellite),
+    set(`/status/activity/${pointerToken(router)}`, lease),
+    set("/status/lastActiveTime", lease.time),
+  ];
+}
+
+/** Removes the entry of a router that is gone for good, unless it wrote again. Not an activity. */
+export function pruneActivityPatch(satellite: Satellite, router: string): PatchOperation[] {
+  const path = `/status/activity/${pointerToken(router)}`;
+  return [identity(satellite), test(path, satellite.status.activity[router]), { op: "remove", path }];
+}
+
+/**
+ * Tests that make the API server refuse a move of `status.power` that was decided on old knowledge. Starting
+ * needs the wish "on"; stopping needs the wish "off" and, unless streams are given time to drain, that no
+ * router has written since.
+ *
+ * @throws Error when the move is not one of the protocol: a bug in the caller
+ */
+export function powerTests(satellite: Satellite, next: Power): PatchOperation[] {
+  const { power, activity } = satellite.status;
+  if (!isLegalMove(power.state, next.state)) {
+    throw new Error(`power cannot move from ${power.state} to ${next.state}`);
+  }
+  const tests = [
+    identity(satellite),
+    test("/status/power/state", power.state),
+    test("/status/power/epoch", power.epoch),
+  ];
+  const moves = power.state !== next.state;
+  const reason = next.reason ?? "";
+  if (moves && next.state === "Starting" && reason !== PowerReason.Refresh && reason !== PowerReason.Update) {
+    tests.push(test("/spec/desiredPower", "on"));
+  }
+  if (moves && next.state === "Stopping" && !UNCONDITIONAL_STOPS.has(reason)) {
+    tests.push(test("/spec/desiredPower", "off"));
+    if (reason !== PowerReason.Draining) {
+      tests.push(test("/status/activity", activity));
+    }
+  }
+  return tests;
+}

@@ -1,0 +1,50 @@
+import type { Satellite, SatelliteClass } from "./types.ts";
+
+/** Where the API server keeps Satellites. */
+export const SATELLITES = {
+  group: "satellites.dev",
+  version: "v1alpha1",
+  kind: "Satellite",
+  plural: "satellites",
+  namespaced: true,
+} as const;
+
+/** Where the API server keeps SatelliteClasses. */
+export const SATELLITE_CLASSES = {
+  group: "satellites.dev",
+  version: "v1alpha1",
+  kind: "SatelliteClass",
+  plural: "satelliteclasses",
+  namespaced: false,
+} as const;
+
+/** Keeps a Satellite until its machine is dealt with. */
+export const FINALIZER = "satellites.dev/machine";
+
+/** Author of the operator's writes, as the API server records it. */
+export const OPERATOR_FIELD_MANAGER = "satellites-operator";
+/** Author of the routers' writes, as the API server records it. */
+export const ROUTER_FIELD_MANAGER = "satellites-router";
+
+/** Annotations that people set on a Satellite. */
+export const Annotation = {
+  /** "true" stops reconciling. */
+  paused: "satellites.dev/paused",
+  /** RFC 3339 time until which it is not put to sleep for idleness. */
+  keepAwakeUntil: "satellites.dev/keep-awake-until",
+} as const;
+
+export type SatelliteSpec = Satellite["spec"];
+export type SatelliteStatus = Satellite["status"];
+export type Power = SatelliteStatus["power"];
+export type PowerState = Power["state"];
+export type Phase = NonNullable<SatelliteStatus["phase"]>;
+export type Lease = SatelliteStatus["activity"][string];
+export type Condition = NonNullable<SatelliteStatus["conditions"]>[number];
+export type LaunchIntent = NonNullable<SatelliteStatus["launch"]>;
+export type SizeTable = SatelliteClass["spec"]["sizes"];
+
+/** Whether reconciling is stopped by annotation. */
+export function isPaused(satellite: Satellite): boolean {
+  return satellite.metadata.annotations?.[Annotation.paused] === "true";
+}

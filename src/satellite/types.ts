@@ -1,0 +1,346 @@
+/* Generated from crds/ by build/generate-types.ts ("npm run generate"). Do not edit. */
+
+import type { ObjectMeta } from "./object-meta.ts";
+
+/**
+ * Where, and from what, the machines of satellites are made.
+ */
+export interface SatelliteClass {
+  apiVersion: "satellites.dev/v1alpha1";
+  kind: "SatelliteClass";
+  metadata: ObjectMeta;
+  spec: {
+    /**
+     * Namespaces whose satellites may use this class; all of them when absent.
+     */
+    allowedNamespaces?: {
+      names?: string[];
+      /**
+       * Label selector on namespaces.
+       */
+      selector?: {
+        matchLabels?: {
+          [k: string]: string;
+        };
+      };
+    };
+    /**
+     * How many satellites of this class may be awake at once.
+     */
+    maxAwake?: {
+      perNamespace?: number;
+      total?: number;
+    };
+    ec2: {
+      region: string;
+      /**
+       * IAM role that is assumed for machines of this class.
+       */
+      roleARN?: string;
+      /**
+       * The machine image; resolved for the satellite's architecture.
+       */
+      image: {
+        /**
+         * Name of the SSM parameter that holds the image's ID; "{architecture}" in it is replaced.
+         */
+        ssmParameter?: string;
+        id?: string;
+        /**
+         * Newest image whose name matches; * and ? are wildcards.
+         */
+        nameFilter?: string;
+        /**
+         * Accounts (IDs, self, amazon) that may own an image found by nameFilter; self when absent.
+         */
+        owners?: string[];
+      };
+      subnets: {
+        ids?: string[];
+        tags?: {
+          [k: string]: string;
+        };
+      };
+      securityGroups: {
+        ids?: string[];
+        tags?: {
+          [k: string]: string;
+        };
+      };
+      /**
+       * Always encrypted. Grown where hibernation needs room for memory.
+       */
+      rootVolume: {
+        sizeGiB: number;
+        type: "gp3" | "gp2" | "io1" | "io2";
+        iops?: number;
+        throughput?: number;
+        kmsKeyID?: string;
+      };
+      /**
+       * Name or ARN of the instance profile; none when absent, since the guest runs code that nobody trusts.
+       */
+      instanceProfile?: string;
+      /**
+       * Further tags for every resource.
+       */
+      tags?: {
+        [k: string]: string;
+      };
+    };
+    /**
+     * Names of sizes, each with instance types in order of preference.
+     */
+    sizes: {
+      [k: string]: {
+        types: string[];
+      };
+    };
+    defaultSize: string;
+    /**
+     * What runs in the VM.
+     */
+    guest: {
+      /**
+       * buildkit installs BuildKit with its resource limits by user data; custom runs the user data of userDataSecretRef; image means that the image holds all that is needed.
+       */
+      kind: "buildkit" | "custom" | "image";
+      cpuPercent: number;
+      memoryPercent: number;
+      diskReservePercent: number;
+      version?: string;
+      /**
+       * Secret in the operator's namespace; its key "userData" is used.
+       */
+      userDataSecretRef?: {
+        name: string;
+      };
+    };
+  };
+  status: {
+    observedGeneration?: number;
+    /**
+     * What the class comes to now.
+     */
+    resolved?: {
+      images?: {
+        [k: string]: string;
+      };
+      subnets?: string[];
+      securityGroups?: string[];
+    };
+    conditions?: {
+      type: string;
+      status: "True" | "False" | "Unknown";
+      reason: string;
+      message: string;
+      lastTransitionTime: string;
+      observedGeneration?: number;
+    }[];
+  };
+}
+
+/**
+ * A VM that sleeps when nobody uses it and wakes for the next request.
+ */
+export interface Satellite {
+  apiVersion: "satellites.dev/v1alpha1";
+  kind: "Satellite";
+  metadata: ObjectMeta;
+  /**
+   * What is wished.
+   */
+  spec: {
+    /**
+     * "on" or "off", in quotes: a bare on or off is a boolean in YAML. Set at run time by routers, the operator and people, as an autoscaler sets replicas; manifests kept in git leave it out.
+     */
+    desiredPower: "on" | "off";
+    /**
+     * Name of the SatelliteClass that says where and from what the machine is made.
+     */
+    className: string;
+    /**
+     * Key of the class's sizes; the class's defaultSize when absent. A change applies at the next sleep.
+     */
+    size?: string;
+    architecture: "amd64" | "arm64";
+    /**
+     * How long nobody may use it before it sleeps, e.g. 30m. "0s" means never; else at least 5s.
+     */
+    idleTimeout: string;
+    /**
+     * Hibernate keeps memory and falls back to Stop where the machine cannot hibernate.
+     */
+    sleepMode: "Hibernate" | "Stop";
+    /**
+     * OnRequest wakes it for a request; Manual refuses requests while it sleeps.
+     */
+    wakePolicy: "OnRequest" | "Manual";
+    /**
+     * How long an "off" by a person waits for open streams.
+     */
+    drainTimeout: string;
+    /**
+     * gRPC port in the VM.
+     */
+    port: number;
+    /**
+     * When a new image or size may be applied to a sleeping machine.
+     */
+    maintenance?: {
+      /**
+       * Time of day, HH:MM.
+       */
+      start: string;
+      duration: string;
+      /**
+       * IANA time zone.
+       */
+      timeZone: string;
+      /**
+       * Days on which the window opens; every day when absent.
+       */
+      days?: ("Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat" | "Sun")[];
+    };
+    /**
+     * Cron expressions (minute hour day month weekday) at which it is woken.
+     */
+    wakeSchedule?: string[];
+    /**
+     * Delete terminates the machine with the satellite; Retain keeps it, retagged.
+     */
+    deletionPolicy: "Delete" | "Retain";
+  };
+  /**
+   * What is. Written by the operator, but for activity, which routers write.
+   */
+  status: {
+    /**
+     * What the satellite is doing, for people; derived from the rest.
+     */
+    phase?:
+      | "Pending"
+      | "Launching"
+      | "Running"
+      | "Draining"
+      | "Stopping"
+      | "Asleep"
+      | "Waking"
+      | "Updating"
+      | "Failed"
+      | "Deleting";
+    observedGeneration?: number;
+    /**
+     * What the operator is doing with the machine's power; written before the cloud is asked.
+     */
+    power: {
+      state: "Off" | "Starting" | "Running" | "Stopping" | "Updating";
+      /**
+       * Goes up at every start; names one stretch of being awake.
+       */
+      epoch: number;
+      /**
+       * Whether the cloud accepted the call that this state stands for.
+       */
+      accepted: boolean;
+      /**
+       * Why, in CamelCase, e.g. Idle, DesiredOff, Draining, Deleting, Refresh.
+       */
+      reason?: string;
+      since?: string;
+      /**
+       * How a Stopping machine is being put to sleep.
+       */
+      sleepKind?: "Hibernate" | "Stop";
+    };
+    /**
+     * One lease per router on being awake, keyed by router.
+     */
+    activity: {
+      [k: string]: {
+        seq: number;
+        validSeconds: number;
+        openStreams: number;
+        /**
+         * The router has no stream open on this epoch and admits none any more.
+         */
+        drainedEpoch?: number;
+        time: string;
+      };
+    };
+    /**
+     * The machine that is used.
+     */
+    machine?: {
+      id: string;
+      type?: string;
+      size?: string;
+      zone?: string;
+      image?: string;
+      launchedAt?: string;
+      bootID?: string;
+    };
+    /**
+     * Where the VM's gRPC port is.
+     */
+    endpoint?: {
+      host: string;
+      port: number;
+    };
+    /**
+     * How it sleeps now; absent while awake.
+     */
+    sleep?: {
+      kind: "Hibernated" | "Stopped";
+      since: string;
+      reason?: string;
+    };
+    /**
+     * The written intent of the launch; every parameter, so that a retry is the same request.
+     */
+    launch?: {
+      attempt: number;
+      token: string;
+      type?: string;
+      size?: string;
+      zone?: string;
+      image?: string;
+      subnet?: string;
+      securityGroups?: string[];
+      hibernate?: boolean;
+      rootVolume?: {
+        sizeGiB: number;
+        type: string;
+        iops?: number;
+        throughput?: number;
+        kmsKeyID?: string;
+      };
+      instanceProfile?: string;
+      userDataHash?: string;
+      classGeneration?: number;
+      tags?: {
+        [k: string]: string;
+      };
+    };
+    /**
+     * When it was last used, for people.
+     */
+    lastActiveTime?: string;
+    /**
+     * Sums, brought up to date at transitions.
+     */
+    usage?: {
+      runningSeconds?: number;
+      asleepSeconds?: number;
+      wakes?: number;
+    };
+    conditions?: {
+      type: string;
+      status: "True" | "False" | "Unknown";
+      reason: string;
+      message: string;
+      lastTransitionTime: string;
+      observedGeneration?: number;
+    }[];
+  };
+}
