@@ -1,0 +1,82 @@
+import type { Cluster } from "@kubernetes/client-node";
+import { Agent, type Dispatcher, ProxyAgent, Socks5ProxyAgent } from "undici";
+import { SatelliteError } from "../base/errors.ts";
+import type { Credentials, TlsMaterial } from "./credentials.ts";
+
+/** Under kube-apiserver's 90 s, so that the client closes an idle connection and never writes into a closed one. */
+const IDLE_MS = 30_000;
+const CONNECT_TIMEOUT_MS = 5_000;
+/** Keeps load balancers from forgetting a quiet watch, and shows within minutes that a peer is gone. */
+const TCP_KEEPALIVE_MS = 30_000;
+
+function createDispatcher(cluster: Cluster, tls: TlsMaterial, maxConnections: number): Dispatcher {
+  const options = {
+    connections: maxConnections,
+    // One request per connection: a lost connection then costs one request, and the cap above means something.
+    allowH2: false,
+    pipelining: 1,
+    keepAliveTimeout: IDLE_MS,
+    // Deadlines are the caller's, over the whole call.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  };
+  const socket = { keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS, timeout: CONNECT_TIMEOUT_MS };
+  const { proxyUrl } = cluster;
+  if (proxyUrl === undefined || proxyUrl === null) {
+    return new Agent({ ...options, connect: { ...tls, ...socket, allowH2: false } });
+  }
+  if (/^socks5h?:/.test(proxyUrl)) {
+    return new Socks5ProxyAgent(proxyUrl, { ...options, requestTls: { ...tls, allowH2: false } });
+  }
+  if (/^https?:/.test(proxyUrl)) {
+    return new ProxyAgent({ ...options, uri: proxyUrl, requestTls: { ...tls, ...socket, allowH2: false } });
+  }
+  throw new SatelliteError(
+    "KubeConfigInvalid",
+    `proxy-url of cluster "${cluster.name}" must begin with http:, https: or socks5:`,
+  );
+}
+
+/**
+ * One set of kept connections to the API server. client-node makes a connection for each request; this keeps
+ * them as long as the TLS material stays the same, and lets those of older material run out when it changes
+ * (client certificates from files or exec plugins are replaced while the process runs).
+ */
+export class DispatcherPool {
+  readonly #cluster: Cluster;
+  readonly #maxConnections: number;
+  #current: { readonly fingerprint: string; readonly dispatcher: Dispatcher } | undefined;
+  readonly #closing = new Set<Promise<void>>();
+
+  /** @param maxConnections connections at most; further requests wait for one */
+  constructor(cluster: Cluster, maxConnections: number) {
+    this.#cluster = cluster;
+    this.#maxConnections = maxConnections;
+  }
+
+  /** Connections that were made with these credentials' TLS material. */
+  for(credentials: Credentials): Dispatcher {
+    if (this.#current?.fingerprint !== credentials.tlsFingerprint) {
+      this.#retire();
+      this.#current = {
+        fingerprint: credentials.tlsFingerprint,
+        dispatcher: createDispatcher(this.#cluster, credentials.tls, this.#maxConnections),
+      };
+    }
+    return this.#current.dispatcher;
+  }
+
+  #retire(): void {
+    if (this.#current !== undefined) {
+      const closing = this.#current.dispatcher.close().finally(() => this.#closing.delete(closing));
+      this.#closing.add(closing);
+    }
+  }
+
+  /** Ends everything, calls under way included. */
+  async destroy(): Promise<void> {
+    await this.#current?.dispatcher.destroy();
+    this.#current = undefined;
+    await Promise.all(this.#closing);
+  }
+}

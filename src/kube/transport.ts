@@ -1,0 +1,210 @@
+import type { Cluster, KubeConfig } from "@kubernetes/client-node";
+import type { Dispatcher } from "undici";
+import type { Clock } from "../base/clock.ts";
+import { SatelliteError, toError } from "../base/errors.ts";
+import { CredentialSource } from "./credentials.ts";
+import { DispatcherPool } from "./dispatchers.ts";
+import { KubeError } from "./errors.ts";
+import type { KubeMetrics } from "./metrics.ts";
+import { answerError, retryAfterSeconds } from "./status.ts";
+
+/** One HTTP request to the API server. */
+export interface HttpRequest {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** Path with query string, beginning with a slash. */
+  readonly path: string;
+  readonly body?: string;
+  readonly contentType?: string;
+}
+
+/** What a {@link Transport} is made of. */
+export interface TransportOptions {
+  readonly config: KubeConfig;
+  readonly clock: Clock;
+  readonly metrics: KubeMetrics;
+  readonly userAgent: string;
+  /** Connections for calls, at most; watches have their own and are not counted. */
+  readonly maxConnections: number;
+}
+
+/** More watches at a time than any process of the product holds. */
+const MAX_WATCHES = 64;
+/** The deepest cause that a transport error is searched for. */
+const MAX_CAUSES = 5;
+
+function currentCluster(config: KubeConfig): Cluster {
+  const cluster = config.getCurrentCluster();
+  if (cluster === null) {
+    throw new SatelliteError("KubeConfigInvalid", "the kubeconfig's current context names no known cluster");
+  }
+  if (!URL.canParse(cluster.server)) {
+    throw new SatelliteError("KubeConfigInvalid", `"${cluster.server}" is not the URL of an API server`);
+  }
+  if (cluster.server.startsWith("http:") && !cluster.skipTLSVerify) {
+    throw new SatelliteError(
+      "KubeConfigInvalid",
+      `${cluster.server} would carry credentials in the clear; use https, or set insecure-skip-tls-verify for a server on this machine`,
+    );
+  }
+  return cluster;
+}
+
+/** The most telling code among an error and its causes: ECONNREFUSED, CERT_HAS_EXPIRED, UND_ERR_SOCKET … */
+function errorCode(thrown: unknown): string | undefined {
+  let found: string | undefined;
+  let current: unknown = thrown;
+  for (let depth = 0; depth < MAX_CAUSES && current instanceof Error; depth++) {
+    const code: unknown = Reflect.get(current, "code");
+    found = typeof code === "string" ? code : found;
+    current = current.cause;
+  }
+  return found;
+}
+
+/** Sends requests to one API server over kept connections, with credentials, metrics and errors in our words. */
+export class Transport {
+  readonly #server: URL;
+  readonly #prefix: string;
+  readonly #credentials: CredentialSource;
+  readonly #calls: DispatcherPool;
+  readonly #watches: DispatcherPool;
+  readonly #options: TransportOptions;
+
+  /** @throws SatelliteError `KubeConfigInvalid` */
+  constructor(options: TransportOptions) {
+    const cluster = currentCluster(options.config);
+    this.#options = options;
+    this.#server = new URL(cluster.server);
+    this.#prefix = this.#server.pathname.replace(/\/$/, "");
+    this.#credentials = new CredentialSource(options.config, options.clock);
+    this.#calls = new DispatcherPool(cluster, options.maxConnections);
+    this.#watches = new DispatcherPool(cluster, MAX_WATCHES);
+  }
+
+  /**
+   * Sends a call and reads its answer.
+   *
+   * @returns the body of a 2xx answer, parsed
+   * @throws KubeError for any other outcome; what `signal` aborted, too
+   */
+  async call(request: HttpRequest, signal: AbortSignal): Promise<unknown> {
+    const { body } = await this.#send(request, this.#calls, signal);
+    let text: string;
+    try {
+      text = await body.text();
+    } catch (thrown) {
+      throw this.unreachable(request, thrown);
+    }
+    try {
+      return text === "" ? undefined : JSON.parse(text);
+    } catch (thrown) {
+      throw this.#unreadable(request, thrown);
+    }
+  }
+
+  /**
+   * Opens a watch.
+   *
+   * @returns the body of a 2xx answer, which the caller reads to its end or destroys
+   */
+  async open(
+    request: HttpRequest,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array> & { destroy(): unknown }> {
+    const { body } = await this.#send(request, this.#watches, signal);
+    return body;
+  }
+
+  /** Ends all connections; calls under way fail. */
+  async close(): Promise<void> {
+    await Promise.all([this.#calls.destroy(), this.#watches.destroy()]);
+  }
+
+  /** The KubeError for an answer that did not come, or broke off. */
+  unreachable(request: HttpRequest, thrown: unknown): KubeError {
+    const code = errorCode(thrown);
+    return new KubeError({
+      reason: "Unreachable",
+      status: 0,
+      message: `${this.#name(request)}: no answer from ${this.#server.origin} (${code === undefined ? "" : `${code}: `}${toError(thrown).message}); check that the API server runs and can be reached`,
+      cause: thrown,
+    });
+  }
+
+  #unreadable(request: HttpRequest, thrown: unknown): KubeError {
+    return new KubeError({
+      reason: "Unreadable",
+      status: 0,
+      message: `${this.#name(request)}: ${this.#server.origin} answered with something that is not JSON; check that it is an API server`,
+      cause: thrown,
+    });
+  }
+
+  /** For messages: without the query, which may be long. */
+  #name(request: HttpRequest): string {
+    return `${request.method} ${request.path.split("?", 1)[0] ?? ""}`;
+  }
+
+  async #send(
+    request: HttpRequest,
+    pool: DispatcherPool,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
+    const credentials = await this.#credentials.get();
+    signal.throwIfAborted();
+    const { clock, metrics, userAgent } = this.#options;
+    const startMs = clock.monotonicMs();
+    const count = (code: string): void => {
+      metrics.requests.inc({ code, method: request.method, host: this.#server.host });
+      metrics.requestSeconds.observe(
+        { verb: request.method, host: this.#server.host },
+        (clock.monotonicMs() - startMs) / 1000,
+      );
+    };
+    let response: Dispatcher.ResponseData;
+    try {
+      response = await pool.for(credentials).request({
+        origin: this.#server.origin,
+        path: this.#prefix + request.path,
+        method: request.method,
+        headers: {
+          ...credentials.headers,
+          accept: "application/json",
+          "user-agent": userAgent,
+          ...(request.contentType === undefined ? {} : { "content-type": request.contentType }),
+        },
+        body: request.body ?? null,
+        signal,
+      });
+    } catch (thrown) {
+      count("<error>");
+      throw this.unreachable(request, thrown);
+    }
+    count(String(response.statusCode));
+    if (response.statusCode < 200 || response.statusCode > 299) {
+      throw await this.#refusal(request, response);
+    }
+    return response;
+  }
+
+  async #refusal(request: HttpRequest, response: Dispatcher.ResponseData): Promise<KubeError> {
+    if (response.statusCode === 401) {
+      this.#credentials.invalidate();
+    }
+    let text: string;
+    try {
+      text = await response.body.text();
+    } catch (thrown) {
+      return this.unreachable(request, thrown);
+    }
+    const header = response.headers["retry-after"];
+    return answerError(text, {
+      code: response.statusCode,
+      request: this.#name(request),
+      retryAfterSeconds: retryAfterSeconds(
+        Array.isArray(header) ? header[0] : header,
+        this.#options.clock.now().getTime(),
+      ),
+    });
+  }
+}

@@ -1,0 +1,69 @@
+import type { Clock } from "../base/clock.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { KubeMetrics } from "./metrics.ts";
+import type { WorkQueue } from "./work-queue.ts";
+
+/** What came of the work on one key, when it did not throw. */
+export interface WorkResult {
+  /** Milliseconds after which the key is wanted again, whatever happens meanwhile. */
+  readonly requeueAfterMs?: number;
+}
+
+/** What {@link runWorkers} takes beside the queue. */
+export interface WorkersOptions {
+  /** Keys worked on at the same time, at most. */
+  readonly concurrency: number;
+  /** Does the work for a key. Throwing means: again, after the key's back-off. */
+  readonly handler: (key: string) => Promise<WorkResult | undefined>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: KubeMetrics;
+}
+
+async function workOn(queue: WorkQueue, key: string, options: WorkersOptions): Promise<void> {
+  const { clock, logger, metrics } = options;
+  const controller = queue.name;
+  const startMs = clock.monotonicMs();
+  const finished = (result: "success" | "requeue_after" | "error"): void => {
+    metrics.reconciles.inc({ controller, result });
+    metrics.reconcileSeconds.observe({ controller }, (clock.monotonicMs() - startMs) / 1000);
+  };
+  try {
+    const result = await options.handler(key);
+    queue.forget(key);
+    if (result?.requeueAfterMs === undefined) {
+      finished("success");
+    } else {
+      queue.addAfter(key, result.requeueAfterMs);
+      finished("requeue_after");
+    }
+  } catch (error) {
+    metrics.reconcileErrors.inc({ controller });
+    finished("error");
+    logger.error("Reconciler error", { controller, key, failures: queue.failures(key) + 1, error });
+    queue.addRateLimited(key);
+  }
+}
+
+async function work(queue: WorkQueue, options: WorkersOptions): Promise<void> {
+  for (let key = await queue.get(); key !== undefined; key = await queue.get()) {
+    options.metrics.activeWorkers.inc({ controller: queue.name });
+    try {
+      await workOn(queue, key, options);
+    } finally {
+      queue.done(key);
+      options.metrics.activeWorkers.dec({ controller: queue.name });
+    }
+  }
+}
+
+/**
+ * Works through a queue, with controller-runtime's metrics. The queue's name is the `controller` label.
+ *
+ * @returns resolves when the queue is shut down, nothing waits in it and every worker has finished
+ */
+export async function runWorkers(queue: WorkQueue, options: WorkersOptions): Promise<void> {
+  options.metrics.maxConcurrentReconciles.set({ controller: queue.name }, options.concurrency);
+  options.metrics.activeWorkers.set({ controller: queue.name }, 0);
+  await Promise.all(Array.from({ length: options.concurrency }, () => work(queue, options)));
+}
