@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { once } from "node:events";
+import { createServer } from "node:net";
+
+/** A program that a test started. */
+export interface TestProcess {
+  readonly name: string;
+  readonly pid: number;
+  /** Whether it still runs. */
+  isRunning(): boolean;
+  /** Sends `signal` and waits until it is gone; harmless when it already is. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
+  /** End of what it wrote to standard output and standard error. */
+  logTail(lines?: number): string;
+}
+
+/** A free TCP port on loopback. Somebody may take it before it is used: callers retry. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") {
+    throw new Error("the system gave no TCP port");
+  }
+  return address.port;
+}
+
+/** Kills children when this process ends without having stopped them, as after a failed hook. */
+function killAtExit(child: ChildProcess): () => void {
+  const kill = (): void => {
+    child.kill("SIGKILL");
+  };
+  process.once("exit", kill);
+  return () => process.off("exit", kill);
+}
+
+/**
+ * Starts a program whose output goes to `logPath`.
+ *
+ * @throws Error when it cannot be started at all
+ */
+export async function startProcess(
+  name: string,
+  program: string,
+  args: readonly string[],
+  logPath: string,
+): Promise<TestProcess> {
+  const log = openSync(logPath, "a");
+  const child = spawn(program, args, { stdio: ["ignore", log, log] });
+  closeSync(log);
+  const dropExitHook = killAtExit(child);
+  const gone = new Promise<void>((resolve) => {
+    child.once("exit", () => {
+      dropExitHook();
+      resolve();
+    });
+  });
+  await once(child, "spawn");
+  return {
+    name,
+    pid: child.pid ?? -1,
+    isRunning: () => child.exitCode === null && child.signalCode === null,
+    async stop(signal = "SIGKILL") {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill(signal);
+        // A stopped process (SIGSTOP) takes SIGTERM only when it goes on.
+        child.kill("SIGCONT");
+      }
+      await gone;
+    },
+    logTail: (lines = 20) => readFileSync(logPath, "utf8").trimEnd().split("\n").slice(-lines).join("\n"),
+  };
+}

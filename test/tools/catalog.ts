@@ -1,0 +1,182 @@
+import { accessSync, constants, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+
+/** Programs that the tests need beside Node. All are written in Go and built from source; see build.ts. */
+export const TOOL_NAMES = ["kubectl", "kube-apiserver", "etcd", "helm", "grpcurl", "ghz", "h2spec"] as const;
+
+/** One of {@link TOOL_NAMES}. */
+export type ToolName = (typeof TOOL_NAMES)[number];
+
+/** How a tool is built. */
+export interface ToolRecipe {
+  /** Go module whose pinned version is the tool's version. */
+  readonly module: string;
+  /** Package of the program, as `go build` takes it in this folder. */
+  readonly package: string;
+  /** Go variables to set in the linker, so that the program knows its own version. */
+  stamps(version: string): Readonly<Record<string, string>>;
+}
+
+/**
+ * Kubernetes programs learn their version from the linker (kubernetes/hack/lib/version.sh). Without it they
+ * call themselves v0.0.0-master, which Helm and kubectl take for a server older than any that they support.
+ */
+function kubernetesStamps(version: string): Record<string, string> {
+  const [major = "", minor = ""] = version.split(".");
+  const values = { gitVersion: `v${version}`, gitMajor: major, gitMinor: minor, gitTreeState: "clean" };
+  return Object.fromEntries(
+    ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"].flatMap((path) =>
+      Object.entries(values).map(([name, value]) => [`${path}.${name}`, value]),
+    ),
+  );
+}
+
+const RECIPES: Readonly<Record<ToolName, ToolRecipe>> = {
+  // From k8s.io/kubectl and not k8s.io/kubernetes: half the download, and all of the program.
+  kubectl: { module: "k8s.io/kubectl", package: "./kubectl", stamps: kubernetesStamps },
+  "kube-apiserver": {
+    module: "k8s.io/kubernetes",
+    package: "k8s.io/kubernetes/cmd/kube-apiserver",
+    stamps: kubernetesStamps,
+  },
+  etcd: {
+    module: "go.etcd.io/etcd/server/v3",
+    package: "go.etcd.io/etcd/server/v3",
+    stamps: () => ({}),
+  },
+  helm: {
+    module: "helm.sh/helm/v4",
+    package: "helm.sh/helm/v4/cmd/helm",
+    stamps: (version) => ({ "helm.sh/helm/v4/internal/version.version": `v${version}` }),
+  },
+  grpcurl: {
+    module: "github.com/fullstorydev/grpcurl",
+    package: "github.com/fullstorydev/grpcurl/cmd/grpcurl",
+    stamps: (version) => ({ "main.version": `v${version}` }),
+  },
+  ghz: {
+    module: "github.com/bojand/ghz",
+    package: "github.com/bojand/ghz/cmd/ghz",
+    stamps: (version) => ({ "main.version": `v${version}` }),
+  },
+  h2spec: {
+    module: "github.com/summerwind/h2spec",
+    package: "github.com/summerwind/h2spec/cmd/h2spec",
+    stamps: (version) => ({ "main.VERSION": version }),
+  },
+};
+
+/** A tool with everything that follows from go.mod and the environment. */
+export interface Tool {
+  readonly name: ToolName;
+  /** Without the leading "v"; for Kubernetes programs the release, such as "1.37.2". */
+  readonly version: string;
+  readonly package: string;
+  readonly stamps: Readonly<Record<string, string>>;
+  /** Folder of this version in the cache. */
+  readonly cacheDir: string;
+  /** The built program. */
+  readonly binary: string;
+}
+
+/** Environment variables that decide where tools are; `process.env` outside of tests of this file. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The file that pins every version. */
+export const GO_MOD = join(import.meta.dirname, "go.mod");
+
+/**
+ * Version of `module` in the text of a go.mod file, without "v" and build suffix.
+ *
+ * @throws Error when go.mod does not require the module
+ */
+export function pinnedVersion(goMod: string, module: string): string {
+  for (const line of goMod.split("\n")) {
+    const [path, version] = line
+      .replace(/^require\s/, "")
+      .trim()
+      .split(/\s+/);
+    if (path === module && version?.startsWith("v")) {
+      return version.slice(1).replace(/\+incompatible$/, "");
+    }
+  }
+  throw new Error(`${GO_MOD} requires no ${module}; add it with "go get ${module}@latest" in that folder`);
+}
+
+/** Kubernetes publishes release v1.X.Y of its libraries as v0.X.Y (kubernetes/README, "staging"). */
+function releaseOf(module: string, version: string): string {
+  return module === "k8s.io/kubectl" ? version.replace(/^0\./, "1.") : version;
+}
+
+/** Resolves a tool: its version as pinned in go.mod, and its place in the cache, which is outside of the tree. */
+export function describeTool(name: ToolName, env: Environment = process.env): Tool {
+  const recipe = RECIPES[name];
+  const version = releaseOf(recipe.module, pinnedVersion(readFileSync(GO_MOD, "utf8"), recipe.module));
+  const cacheHome = env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
+  const cacheDir = join(cacheHome, "satellites", "tools", `${name}-${version}`);
+  return {
+    name,
+    version,
+    package: recipe.package,
+    stamps: recipe.stamps(version),
+    cacheDir,
+    binary: join(cacheDir, "bin", name),
+  };
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The tools of an envtest bundle, which KUBEBUILDER_ASSETS may point at. */
+const ENVTEST_TOOLS: ReadonlySet<ToolName> = new Set(["kubectl", "kube-apiserver", "etcd"]);
+
+/**
+ * Path of a tool that is there already: from KUBEBUILDER_ASSETS for the programs that envtest brings, else
+ * from the cache.
+ *
+ * @returns undefined when it has to be built first
+ * @throws Error when KUBEBUILDER_ASSETS is set but lacks the program: somebody chose it on purpose
+ */
+export function findTool(name: ToolName, env: Environment = process.env): string | undefined {
+  const assets = env["KUBEBUILDER_ASSETS"];
+  if (assets && ENVTEST_TOOLS.has(name)) {
+    const path = join(assets, name);
+    if (!isExecutable(path)) {
+      throw new Error(
+        `KUBEBUILDER_ASSETS is ${assets}, but there is no program ${name}; correct or unset it`,
+      );
+    }
+    return path;
+  }
+  const { binary } = describeTool(name, env);
+  return isExecutable(binary) ? binary : undefined;
+}
+
+/** A program on PATH, or undefined. */
+export function findOnPath(program: string, env: Environment = process.env): string | undefined {
+  return (env["PATH"] ?? "")
+    .split(delimiter)
+    .filter((folder) => folder !== "")
+    .map((folder) => join(folder, program))
+    .find(isExecutable);
+}
+
+/**
+ * Like {@link findTool}, for callers that cannot go on without it.
+ *
+ * @throws Error that says how to build it
+ */
+export function requireTool(name: ToolName, env: Environment = process.env): string {
+  const path = findTool(name, env);
+  if (path === undefined) {
+    throw new Error(`${name} is not built yet; run "make tools", or "node test/tools/build.ts ${name}"`);
+  }
+  return path;
+}
