@@ -36,8 +36,10 @@ export interface LaunchRequest {
   /** Instance types in order of preference. */
   readonly types: readonly string[];
   readonly hibernate: boolean;
-  /** 0 for the first try; each further one moves on to the next type or zone. */
+  /** Goes up with every launch that was given up or whose machine is gone; makes the token a new one. */
   readonly attempt: number;
+  /** Which type and zone to take: 0 is the most preferred; counts on modulo their number. */
+  readonly combination: number;
   /** Script or cloud-config that the guest runs at its first boot; at most 16 KB (EC2 user guide). */
   readonly userData: string;
 }

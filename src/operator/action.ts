@@ -1,0 +1,46 @@
+import type { OperatorStatus } from "../satellite/status-patch.ts";
+import type { PowerReason } from "../satellite/power.ts";
+
+/** Something worth an event on the satellite. */
+export interface Announcement {
+  readonly type: "Normal" | "Warning";
+  readonly reason: string;
+  readonly message: string;
+}
+
+/**
+ * What the operator does next for one satellite: at most one side effect. Every action is idempotent, or its
+ * intent was written to the satellite first.
+ */
+export type Action =
+  /** Nothing until something changes, or `afterMs` passed. */
+  | { readonly kind: "Wait"; readonly afterMs: number; readonly reason: string }
+  | { readonly kind: "AddFinalizer" }
+  | { readonly kind: "RemoveFinalizer" }
+  /** One status patch with the power protocol's tests. */
+  | { readonly kind: "WriteStatus"; readonly status: OperatorStatus; readonly announce?: Announcement }
+  /** Sets `spec.desiredPower` to "off" for idleness. */
+  | { readonly kind: "DesireOff" }
+  /** Removes the lease of a router that is gone for good. */
+  | { readonly kind: "PruneRouter"; readonly router: string }
+  /** Takes a complete list of the cluster's machines, before anything is launched. */
+  | { readonly kind: "ListMachines" }
+  /** Resolves every launch parameter and writes them as the intent. */
+  | { readonly kind: "PlanLaunch"; readonly attempt: number; readonly combination: number }
+  /** Sends the planned launch, for the first time or again. */
+  | { readonly kind: "Launch" }
+  | { readonly kind: "Start"; readonly id: string }
+  | { readonly kind: "Stop"; readonly id: string; readonly hibernate: boolean; readonly force: boolean }
+  | { readonly kind: "Terminate"; readonly id: string }
+  /** Marks the machine as kept, so that nothing of ours counts it as its own any more. */
+  | { readonly kind: "Retain"; readonly id: string }
+  /** Looks whether the VM's port answers, and asks the guest for its boot ID and running work. */
+  | { readonly kind: "Probe"; readonly host: string; readonly port: number };
+
+export type ActionKind = Action["kind"];
+
+/** Why a satellite is put to sleep or taken down; a reason of the power protocol. */
+export type StopReason = Extract<
+  PowerReason,
+  "DesiredOff" | "Draining" | "Deleting" | "Drift" | "Refresh" | "Update"
+>;

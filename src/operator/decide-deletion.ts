@@ -1,0 +1,83 @@
+import { PowerReason } from "../satellite/power.ts";
+import { timestamp } from "../satellite/conditions.ts";
+import { FINALIZER } from "../satellite/resource.ts";
+import type { Action } from "./action.ts";
+import { launchIsUnsettled, settleLaunch } from "./decide-launch.ts";
+import { waitingForRetry } from "./failures.ts";
+import type { Observation } from "./observation.ts";
+import { renderStatus } from "./render-status.ts";
+import type { OperatorSettings } from "./settings.ts";
+
+/** Tag on a machine that its satellite left behind (deletionPolicy Retain). */
+export const RETAINED_TAG = "satellites.dev/retained";
+
+/**
+ * Takes the machine down, or lets go of it, before the finalizer goes. A launch whose outcome is unknown is
+ * settled first: sending the same request again is the only proof of what came of it.
+ */
+export function decideDeletion(o: Observation, settings: OperatorSettings): Action {
+  const { satellite, machine, memory } = o;
+  const { status } = satellite;
+  if (satellite.metadata.finalizers?.includes(FINALIZER) !== true) {
+    return { kind: "Wait", afterMs: settings.resyncMs, reason: "NotOurs" };
+  }
+  if (status.machine === undefined) {
+    if (launchIsUnsettled(o)) {
+      return settleLaunch(o);
+    }
+    if (!o.listed) {
+      return waitingForRetry(o, "ListMachines") ?? { kind: "ListMachines" };
+    }
+    return o.stray === undefined
+      ? { kind: "RemoveFinalizer" }
+      : { kind: "WriteStatus", status: renderStatus(o, { machine: { id: o.stray.id } }) };
+  }
+  if (machine === undefined) {
+    return decideUnknownMachine(o, settings);
+  }
+  if (machine.state === "terminated") {
+    return { kind: "RemoveFinalizer" };
+  }
+  if (satellite.spec.deletionPolicy === "Retain") {
+    return memory.retained === true || machine.tags[RETAINED_TAG] === "true"
+      ? { kind: "RemoveFinalizer" }
+      : (waitingForRetry(o, "Retain") ?? { kind: "Retain", id: machine.id });
+  }
+  if (status.power.state !== "Stopping" || status.power.reason !== PowerReason.Deleting) {
+    return writeDeletionIntent(o);
+  }
+  const sentAtMs = memory.terminateAtMs;
+  if (
+    machine.state === "shutting-down" ||
+    (sentAtMs !== undefined && o.nowMs - sentAtMs < settings.settleMs)
+  ) {
+    return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Terminating" };
+  }
+  return waitingForRetry(o, "Terminate") ?? { kind: "Terminate", id: machine.id };
+}
+
+function writeDeletionIntent(o: Observation): Action {
+  const { power } = o.satellite.status;
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, {
+      power: {
+        state: "Stopping",
+        epoch: power.epoch,
+        accepted: false,
+        reason: PowerReason.Deleting,
+        since: timestamp(o.now),
+      },
+    }),
+    announce: { type: "Normal", reason: "Deleting", message: "terminating the machine" },
+  };
+}
+
+/** An ID that EC2 does not know may be too new to be known; only time tells. */
+function decideUnknownMachine(o: Observation, settings: OperatorSettings): Action {
+  const launchedAt = Date.parse(o.satellite.status.machine?.launchedAt ?? "");
+  const ageMs = Number.isNaN(launchedAt) ? Infinity : o.now.getTime() - launchedAt;
+  return ageMs > settings.unknownInstanceMs || o.memory.terminateAtMs !== undefined
+    ? { kind: "RemoveFinalizer" }
+    : { kind: "Wait", afterMs: 2000, reason: "InstanceNotVisibleYet" };
+}

@@ -1,0 +1,167 @@
+import { timestamp } from "../satellite/conditions.ts";
+import { PowerReason } from "../satellite/power.ts";
+import type { Machine } from "../machines/cloud.ts";
+import type { Action } from "./action.ts";
+import { inputsOf, waitingForRetry } from "./failures.ts";
+import type { Failure, Observation } from "./observation.ts";
+import { machineStatus, renderStatus } from "./render-status.ts";
+import type { OperatorSettings } from "./settings.ts";
+
+/**
+ * Whether a launch intent is written whose outcome no one knows yet. From the intent on until the machine's ID
+ * is written, `status.power` stays Starting for reason Launch.
+ */
+export function launchIsUnsettled({ satellite: { status } }: Observation): boolean {
+  return (
+    status.machine === undefined &&
+    status.launch !== undefined &&
+    status.power.state === "Starting" &&
+    status.power.reason === PowerReason.Launch
+  );
+}
+
+/** No machine is known: find a stray one, plan a launch, or carry out the planned one. */
+export function decideLaunch(o: Observation, settings: OperatorSettings): Action {
+  const { satellite } = o;
+  if (launchIsUnsettled(o)) {
+    return settleLaunch(o);
+  }
+  if (o.stray !== undefined) {
+    return rebuildFrom(o, o.stray);
+  }
+  if (satellite.status.power.state !== "Off") {
+    return powerOff(o);
+  }
+  if (satellite.spec.desiredPower === "off") {
+    return { kind: "Wait", afterMs: settings.resyncMs, reason: "NeverLaunched" };
+  }
+  if (!o.listed) {
+    return waitingForRetry(o, "ListMachines") ?? { kind: "ListMachines" };
+  }
+  const attempt = (satellite.status.launch?.attempt ?? -1) + 1;
+  return waitingForRetry(o, "PlanLaunch") ?? { kind: "PlanLaunch", attempt, combination: 0 };
+}
+
+/**
+ * Sends the planned launch until its outcome is known. A definite refusal for want of capacity moves on to the
+ * next type or zone; while the outcome is unknown nothing but the same request may be sent.
+ */
+export function settleLaunch(o: Observation): Action {
+  const { satellite, memory } = o;
+  if (memory.launched !== undefined) {
+    return writeLaunched(o, memory.launched);
+  }
+  const deleting = satellite.metadata.deletionTimestamp !== undefined;
+  const refused = refusalOf(o);
+  if (refused !== undefined) {
+    return deleting ? { kind: "RemoveFinalizer" } : planAgain(o, refused);
+  }
+  return waitingForRetry(o, "Launch") ?? { kind: "Launch" };
+}
+
+/** The definite refusal of the launch that is planned now, if there was one. */
+function refusalOf({ memory: { failure }, satellite }: Observation): Failure | undefined {
+  const isOfThisPlan = failure?.action === "Launch" && failure.attempt === satellite.status.launch?.attempt;
+  return isOfThisPlan && !failure.outcomeUnknown ? failure : undefined;
+}
+
+/** Nothing was launched: the next type or zone, the same again later, or what the spec says by now. */
+function planAgain(o: Observation, refused: Failure): Action {
+  const attempt = (o.satellite.status.launch?.attempt ?? 0) + 1;
+  const plan = (combination: number): Action => ({ kind: "PlanLaunch", attempt, combination });
+  const recheck = waitingForRetry(o, "PlanLaunch");
+  if (recheck !== undefined) {
+    return recheck;
+  }
+  if (refused.inputs !== inputsOf(o)) {
+    return plan(0);
+  }
+  if (refused.class === "capacity" && refused.count % (o.memory.combinations ?? 1) !== 0) {
+    return plan(refused.count);
+  }
+  return waitingForRetry(o, "Launch") ?? plan(refused.class === "capacity" ? refused.count : 0);
+}
+
+function writeLaunched(o: Observation, machine: Machine): Action {
+  const { spec, status } = o.satellite;
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, {
+      power: { ...status.power, accepted: true },
+      machine: machineStatus(machine, status.launch?.size),
+      ...(machine.address === undefined ? {} : { endpoint: { host: machine.address, port: spec.port } }),
+    }),
+    announce: {
+      type: "Normal",
+      reason: "Launched",
+      message: `launched ${machine.id} (${machine.type}, ${machine.zone})`,
+    },
+  };
+}
+
+/** The status was lost (restored from a backup, say): the machine's tags tell whose it is. */
+function rebuildFrom(o: Observation, machine: Machine): Action {
+  const { spec, status } = o.satellite;
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, {
+      power: { ...status.power, state: "Off", accepted: false, reason: PowerReason.Drift },
+      machine: machineStatus(machine, status.launch?.size ?? spec.size),
+      ...(machine.address === undefined ? {} : { endpoint: { host: machine.address, port: spec.port } }),
+    }),
+    announce: {
+      type: "Normal",
+      reason: "MachineFound",
+      message: `took over ${machine.id}, which is tagged as this satellite's`,
+    },
+  };
+}
+
+/** The machine is gone: power is off, and the next launch may be planned. */
+function powerOff(o: Observation): Action {
+  const { power } = o.satellite.status;
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, {
+      power: {
+        state: "Off",
+        epoch: power.epoch,
+        accepted: false,
+        reason: PowerReason.Drift,
+        since: timestamp(o.now),
+      },
+      endpoint: undefined,
+      sleep: undefined,
+    }),
+  };
+}
+
+/** The machine in the status is gone, or too new to be seen. */
+export function decideGone(o: Observation, settings: OperatorSettings): Action {
+  const { status } = o.satellite;
+  const launchedAt = Date.parse(status.machine?.launchedAt ?? "");
+  const ageMs = Number.isNaN(launchedAt) ? Infinity : o.now.getTime() - launchedAt;
+  if (o.machine === undefined && ageMs < settings.unknownInstanceMs) {
+    return { kind: "Wait", afterMs: 2000, reason: "InstanceNotVisibleYet" };
+  }
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, {
+      power: {
+        state: "Off",
+        epoch: status.power.epoch,
+        accepted: false,
+        reason: PowerReason.Drift,
+        since: timestamp(o.now),
+      },
+      machine: undefined,
+      endpoint: undefined,
+      sleep: undefined,
+    }),
+    announce: {
+      type: "Warning",
+      reason: "MachineGone",
+      message: `machine ${status.machine?.id ?? ""} was terminated outside; its disk is lost`,
+    },
+  };
+}

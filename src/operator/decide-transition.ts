@@ -1,0 +1,313 @@
+import { parseDurationMs } from "../base/duration.ts";
+import type { Machine } from "../machines/cloud.ts";
+import { findCondition, timestamp } from "../satellite/conditions.ts";
+import { PowerReason } from "../satellite/power.ts";
+import type { Power, SatelliteStatus } from "../satellite/resource.ts";
+import type { Action, Announcement } from "./action.ts";
+import { beginStop, isDrained } from "./decide-running.ts";
+import { waitingForRetry } from "./failures.ts";
+import type { AcceptedCall, Observation } from "./observation.ts";
+import { HIBERNATION_REFUSED, renderStatus, secondsSince, type StatusChange } from "./render-status.ts";
+import type { OperatorSettings } from "./settings.ts";
+
+/** `status.power.state` is Off: start it when it is wanted; mend a machine that runs although nobody wants it. */
+export function decideSleeping(o: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const wanted = o.satellite.spec.desiredPower === "on";
+  switch (machine.state) {
+    case "stopped":
+      return wanted ? beginStart(o, PowerReason.Wake) : decideAsleep(o, settings);
+    case "running":
+    case "pending":
+      return wanted ? beginStart(o, PowerReason.Drift, true) : beginStop(o, PowerReason.Drift);
+    case "stopping":
+    case "shutting-down":
+    case "terminated":
+      return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" };
+  }
+}
+
+function decideAsleep(o: Observation, settings: OperatorSettings): Action {
+  const { sleep } = o.satellite.status;
+  if (sleep?.kind === "Hibernated") {
+    const asleepMs = o.now.getTime() - Date.parse(sleep.since);
+    if (asleepMs >= settings.refreshHibernatedMs) {
+      return beginStart(o, PowerReason.Refresh);
+    }
+  }
+  return { kind: "Wait", afterMs: settings.resyncMs, reason: "Asleep" };
+}
+
+function beginStart(o: Observation, reason: PowerReason, accepted = false): Action {
+  const { power, usage, sleep } = o.satellite.status;
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, {
+      power: { state: "Starting", epoch: power.epoch + 1, accepted, reason, since: timestamp(o.now) },
+      usage: { ...usage, asleepSeconds: (usage?.asleepSeconds ?? 0) + secondsSince(o, sleep?.since) },
+    }),
+    announce: {
+      type: "Normal",
+      reason: "Waking",
+      message:
+        sleep === undefined ? "starting the machine" : `waking the machine (${sleep.kind.toLowerCase()})`,
+    },
+  };
+}
+
+/**
+ * Whether a call of this epoch was accepted so lately that the cloud's descriptions may not show it yet. After a
+ * restart of the operator the time of the written intent stands in for that of the call.
+ */
+function settling(o: Observation, call: AcceptedCall | undefined, settings: OperatorSettings): boolean {
+  const { power } = o.satellite.status;
+  if (call?.epoch === power.epoch) {
+    return o.nowMs - call.atMs < settings.settleMs;
+  }
+  return power.accepted && o.now.getTime() - Date.parse(power.since ?? "") < settings.settleMs;
+}
+
+/** `status.power.state` is Starting: send the call once, then wait until the VM's port answers. */
+export function decideStarting(o: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { power, endpoint } = o.satellite.status;
+  const called = o.memory.start?.epoch === power.epoch;
+  if (!power.accepted && (called || machine.state === "running" || machine.state === "pending")) {
+    return acceptStart(o, machine);
+  }
+  if (!power.accepted) {
+    return machine.state === "stopping"
+      ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" }
+      : (waitingForRetry(o, "Start") ?? { kind: "Start", id: machine.id });
+  }
+  if (machine.state === "stopped" && !settling(o, o.memory.start, settings)) {
+    return waitingForRetry(o, "Start") ?? { kind: "Start", id: machine.id };
+  }
+  if (machine.state === "stopping" && !settling(o, o.memory.start, settings)) {
+    return writePower(o, { ...power, state: "Off", accepted: false, reason: PowerReason.Drift });
+  }
+  if (machine.state === "running" && o.satellite.spec.desiredPower === "off") {
+    return beginStop(o, power.reason === PowerReason.Refresh ? PowerReason.Refresh : PowerReason.DesiredOff);
+  }
+  if (endpoint === undefined || endpoint.host !== (machine.address ?? endpoint.host)) {
+    return machine.address === undefined
+      ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "NoAddressYet" }
+      : acceptStart(o, machine);
+  }
+  return decideComingUp(o, endpoint, settings);
+}
+
+function acceptStart(o: Observation, machine: Machine): Action {
+  const { power, endpoint } = o.satellite.status;
+  const address = machine.address ?? endpoint?.host;
+  return writePower(
+    o,
+    { ...power, accepted: true },
+    address === undefined ? {} : { endpoint: { host: address, port: o.satellite.spec.port } },
+  );
+}
+
+function decideComingUp(
+  o: Observation,
+  endpoint: NonNullable<SatelliteStatus["endpoint"]>,
+  settings: OperatorSettings,
+): Action {
+  const { probe } = o.memory;
+  const { power } = o.satellite.status;
+  const seen = probe?.epoch === power.epoch ? probe : undefined;
+  if (seen?.ready === true) {
+    return becomeRunning(o, seen.bootID);
+  }
+  if (seen !== undefined && o.nowMs - seen.atMs < settings.probePollMs) {
+    return (
+      reportUnreachable(o, settings) ?? { kind: "Wait", afterMs: settings.probePollMs, reason: "ComingUp" }
+    );
+  }
+  return { kind: "Probe", host: endpoint.host, port: endpoint.port };
+}
+
+/** A machine that runs but does not answer is said to be unhealthy, once. */
+function reportUnreachable(o: Observation, settings: OperatorSettings): Action | undefined {
+  const { power, conditions, endpoint } = o.satellite.status;
+  if (
+    secondsSince(o, power.since) * 1000 < settings.unreachableMs ||
+    findCondition(conditions, "Healthy")?.reason === "Unreachable"
+  ) {
+    return undefined;
+  }
+  const message =
+    `port ${endpoint?.port ?? 0} of ${endpoint?.host ?? "the machine"} does not answer; check that the guest ` +
+    "listens there and that the security group lets the router in";
+  return writePower(
+    o,
+    power,
+    { conditions: [{ type: "Healthy", status: "False", reason: "Unreachable", message }] },
+    { type: "Warning", reason: "Unreachable", message },
+  );
+}
+
+function becomeRunning(o: Observation, bootID: string | undefined): Action {
+  const { power, machine, usage, sleep } = o.satellite.status;
+  const before = machine?.bootID;
+  const lost =
+    sleep?.kind === "Hibernated" && bootID !== undefined && before !== undefined && before !== bootID;
+  const woke = power.reason !== PowerReason.Launch;
+  return writePower(
+    o,
+    {
+      state: "Running",
+      epoch: power.epoch,
+      accepted: true,
+      ...(power.reason === undefined ? {} : { reason: power.reason }),
+      since: timestamp(o.now),
+    },
+    {
+      machine:
+        machine === undefined ? undefined : { ...machine, ...(bootID === undefined ? {} : { bootID }) },
+      sleep: undefined,
+      usage: { ...usage, wakes: (usage?.wakes ?? 0) + (woke ? 1 : 0) },
+    },
+    lost
+      ? {
+          type: "Warning",
+          reason: "MemoryLost",
+          message: "the machine was hibernated but booted anew: its memory was not kept",
+        }
+      : { type: "Normal", reason: woke ? "Awake" : "Ready", message: "the VM's gRPC port answers" },
+  );
+}
+
+/** `status.power.state` is Stopping: send the call once the streams have drained, then wait until it has stopped. */
+export function decideStopping(o: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { power } = o.satellite.status;
+  if (power.reason === PowerReason.Deleting) {
+    return { kind: "Wait", afterMs: settings.resyncMs, reason: "Deleting" };
+  }
+  if (machine.state === "stopped") {
+    return becomeOff(o, machine);
+  }
+  if (machine.state === "pending") {
+    return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "ComingUp" };
+  }
+  if (machine.state === "stopping") {
+    return decideFallingAsleep(o, machine, settings);
+  }
+  return decideStopCall(o, machine, settings);
+}
+
+function decideFallingAsleep(o: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { power } = o.satellite.status;
+  if (!power.accepted) {
+    return writePower(o, { ...power, accepted: true });
+  }
+  const sinceMs = o.now.getTime() - Date.parse(power.since ?? "");
+  return sinceMs > settings.stuckStoppingMs && !settling(o, o.memory.stop, settings)
+    ? (waitingForRetry(o, "Stop") ?? { kind: "Stop", id: machine.id, hibernate: false, force: true })
+    : { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" };
+}
+
+/** The machine runs: drain, then stop it; fall back from hibernate to stop when it cannot. */
+function decideStopCall(o: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { power } = o.satellite.status;
+  if (settling(o, o.memory.stop, settings)) {
+    return power.accepted
+      ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" }
+      : writePower(o, { ...power, accepted: true });
+  }
+  if (power.reason === PowerReason.Draining && !power.accepted) {
+    const leftMs =
+      Date.parse(power.since ?? "") + parseDurationMs(o.satellite.spec.drainTimeout) - o.now.getTime();
+    if (leftMs > 0 && !isDrained(o.idleness.liveLeases, power.epoch)) {
+      return { kind: "Wait", afterMs: leftMs, reason: "Draining" };
+    }
+  }
+  return (
+    decideRefusedHibernation(o, machine, settings) ??
+    waitingForRetry(o, "Stop") ?? {
+      kind: "Stop",
+      id: machine.id,
+      hibernate: power.sleepKind === "Hibernate",
+      force: false,
+    }
+  );
+}
+
+function decideRefusedHibernation(
+  o: Observation,
+  machine: Machine,
+  settings: OperatorSettings,
+): Action | undefined {
+  const { failure } = o.memory;
+  const { power } = o.satellite.status;
+  if (failure?.action !== "Stop" || power.sleepKind !== "Hibernate") {
+    return undefined;
+  }
+  const unsupported = failure.class === "hibernation-unsupported";
+  if (!unsupported && failure.class !== "hibernation-not-ready") {
+    return undefined;
+  }
+  if (o.satellite.spec.desiredPower === "on") {
+    return takeStopBack(o);
+  }
+  const ageMs = o.now.getTime() - Date.parse(machine.launchedAt);
+  return unsupported || ageMs > settings.hibernateReadyMs
+    ? fallBackToStop(o, failure.message, unsupported)
+    : undefined;
+}
+
+/** Refused by the cloud, and wanted again: nothing was ended, but leases of the old epoch may have drained. */
+function takeStopBack(o: Observation): Action {
+  return writePower(o, {
+    state: "Running",
+    epoch: o.satellite.status.power.epoch + 1,
+    accepted: true,
+    reason: PowerReason.StopRefused,
+    since: timestamp(o.now),
+  });
+}
+
+function fallBackToStop(o: Observation, message: string, forGood: boolean): Action {
+  const { power } = o.satellite.status;
+  return writePower(
+    o,
+    { ...power, sleepKind: "Stop" },
+    forGood
+      ? { conditions: [{ type: "Hibernatable", status: "False", reason: HIBERNATION_REFUSED, message }] }
+      : {},
+    {
+      type: "Warning",
+      reason: "HibernationRefused",
+      message: `stopping instead of hibernating, memory is not kept: ${message}`,
+    },
+  );
+}
+
+function becomeOff(o: Observation, machine: Machine): Action {
+  const { power } = o.satellite.status;
+  const called = power.accepted || machine.stateReason?.code.includes("Hibernate") === true;
+  const hibernated = power.sleepKind === "Hibernate" && called;
+  const reason = power.reason ?? PowerReason.DesiredOff;
+  return writePower(
+    o,
+    { state: "Off", epoch: power.epoch, accepted: false, reason, since: timestamp(o.now) },
+    {
+      sleep: { kind: hibernated ? "Hibernated" : "Stopped", since: timestamp(o.now), reason },
+    },
+    {
+      type: "Normal",
+      reason: hibernated ? "Hibernated" : "Stopped",
+      message: `machine ${machine.id} ${hibernated ? "hibernates" : "is stopped"}`,
+    },
+  );
+}
+
+function writePower(
+  o: Observation,
+  power: Power,
+  change: StatusChange = {},
+  announce?: Announcement,
+): Action {
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, { ...change, power }),
+    ...(announce === undefined ? {} : { announce }),
+  };
+}

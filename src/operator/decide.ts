@@ -1,0 +1,73 @@
+/**
+ * What to do next for one satellite: a pure function from what was observed to one action. The order of the
+ * rules is the order of the file: deletion, pause, finalizer, launch, then the machine by `status.power.state`.
+ * Each state has its own function; docs/power-protocol.md explains the moves between them.
+ */
+import type { Machine } from "../machines/cloud.ts";
+import { PowerReason } from "../satellite/power.ts";
+import { FINALIZER, isPaused } from "../satellite/resource.ts";
+import { statusPatch } from "../satellite/status-patch.ts";
+import type { Action } from "./action.ts";
+import { decideDeletion } from "./decide-deletion.ts";
+import { decideGone, decideLaunch } from "./decide-launch.ts";
+import { decideSleeping, decideStarting, decideStopping } from "./decide-transition.ts";
+import { decideRunning } from "./decide-running.ts";
+import type { Observation } from "./observation.ts";
+import { renderStatus } from "./render-status.ts";
+import type { OperatorSettings } from "./settings.ts";
+
+/** The next action for the satellite in `o`. Throws only on a bug. */
+export function decide(o: Observation, settings: OperatorSettings): Action {
+  const action = decideAction(o, settings);
+  return action.kind === "Wait" ? statusFirst(o, action) : action;
+}
+
+/** Before waiting, the status must say what is. */
+function statusFirst(o: Observation, wait: Action): Action {
+  if (isPaused(o.satellite) && o.satellite.metadata.deletionTimestamp === undefined) {
+    return wait;
+  }
+  const status = renderStatus(o);
+  return statusPatch(o.satellite, status) === undefined ? wait : { kind: "WriteStatus", status };
+}
+
+function decideAction(o: Observation, settings: OperatorSettings): Action {
+  const { satellite } = o;
+  if (satellite.metadata.deletionTimestamp !== undefined) {
+    return decideDeletion(o, settings);
+  }
+  if (isPaused(satellite)) {
+    return { kind: "Wait", afterMs: settings.resyncMs, reason: "Paused" };
+  }
+  if (satellite.metadata.finalizers?.includes(FINALIZER) !== true) {
+    return { kind: "AddFinalizer" };
+  }
+  if (satellite.status.machine === undefined) {
+    return decideLaunch(o, settings);
+  }
+  const { machine } = o;
+  if (machine === undefined || machine.state === "terminated" || machine.state === "shutting-down") {
+    return decideGone(o, settings);
+  }
+  return decidePower(o, machine, settings);
+}
+
+function decidePower(o: Observation, machine: Machine, settings: OperatorSettings): Action {
+  switch (o.satellite.status.power.state) {
+    case "Off":
+      return decideSleeping(o, machine, settings);
+    case "Starting":
+      return decideStarting(o, machine, settings);
+    case "Running":
+      return decideRunning(o, machine, settings);
+    case "Stopping":
+      return decideStopping(o, machine, settings);
+    case "Updating":
+      return {
+        kind: "WriteStatus",
+        status: renderStatus(o, {
+          power: { ...o.satellite.status.power, state: "Off", accepted: false, reason: PowerReason.Update },
+        }),
+      };
+  }
+}

@@ -1,0 +1,45 @@
+import type { Random } from "../base/backoff.ts";
+import type { Clock } from "../base/clock.ts";
+import type { KubeClient } from "../kube/client.ts";
+import type { MachineCloud } from "../machines/cloud.ts";
+import type { Satellite, SatelliteClass } from "../satellite/types.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Announcement } from "./action.ts";
+import type { IdleTracker } from "./idle.ts";
+import type { MachineDirectory } from "./machine-directory.ts";
+import type { OperatorMetrics } from "./metrics.ts";
+import type { OperatorSettings } from "./settings.ts";
+
+/** What a probe of a VM's port answers. */
+export interface ProbeAnswer {
+  /** Whether the gRPC port answered. */
+  readonly ready: boolean;
+  readonly bootID?: string;
+  /** Work that the guest says is running; 0 where the guest has no agent. */
+  readonly runningWork: number;
+}
+
+/** Everything that a step may touch. */
+export interface Dependencies {
+  readonly client: KubeClient;
+  /** The satellites as last seen, own writes included. */
+  readonly satellites: { get(key: string): Satellite | undefined; upsert(satellite: Satellite): unknown };
+  readonly classes: { get(name: string): SatelliteClass | undefined };
+  /** The account and region that a class's machines live in. */
+  readonly cloudOf: (satelliteClass: SatelliteClass) => MachineCloud;
+  readonly directory: MachineDirectory;
+  /** Fills the directory from one complete list; calls made together share it. */
+  readonly listMachines: () => Promise<void>;
+  readonly idle: IdleTracker;
+  readonly probe: (host: string, port: number) => Promise<ProbeAnswer>;
+  /** User data for a class's guest. */
+  readonly userDataFor: (satelliteClass: SatelliteClass) => Promise<string>;
+  /** Throws when this process may not act (any more): it is not the leader, or not for long enough. */
+  readonly assertLeading: () => void;
+  readonly announce: (satellite: Satellite, announcement: Announcement) => void;
+  readonly metrics: OperatorMetrics;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly settings: OperatorSettings;
+}

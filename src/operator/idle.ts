@@ -1,0 +1,128 @@
+import type { Clock } from "../base/clock.ts";
+import { parseDurationMs } from "../base/duration.ts";
+import { Annotation, type Lease, type PowerState } from "../satellite/resource.ts";
+import type { Satellite } from "../satellite/types.ts";
+import type { Idleness } from "./observation.ts";
+
+/** An entry that has not changed for this long belongs to a router that is gone; leases last 30 min at most. */
+const ROUTER_GONE_MS = 24 * 3_600_000;
+
+interface SeenLease {
+  readonly seq: number;
+  readonly seenAtMs: number;
+  readonly lease: Lease;
+}
+
+interface Track {
+  uid: string;
+  restartedAtMs: number;
+  desiredPower: "on" | "off";
+  state: PowerState;
+  epoch: number;
+  idleTimeout: string;
+  readonly leases: Map<string, SeenLease>;
+}
+
+/**
+ * Ages the routers' leases on this process's own monotonic clock, from when it saw their `seq` change, so that
+ * no two clocks are ever compared. It must see every update of every satellite, also in an operator that is not
+ * the leader, so that a new leader does not start from zero.
+ */
+export class IdleTracker {
+  readonly #clock: Clock;
+  readonly #tracks = new Map<string, Track>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Takes note of the satellite as it is now. `key` is its "namespace/name". */
+  observe(key: string, satellite: Satellite): void {
+    const nowMs = this.#clock.monotonicMs();
+    const { spec, status, metadata } = satellite;
+    let track = this.#tracks.get(key);
+    if (track === undefined || track.uid !== metadata.uid) {
+      track = {
+        uid: metadata.uid ?? "",
+        restartedAtMs: nowMs,
+        desiredPower: spec.desiredPower,
+        state: status.power.state,
+        epoch: status.power.epoch,
+        idleTimeout: spec.idleTimeout,
+        leases: new Map(),
+      };
+      this.#tracks.set(key, track);
+    }
+    if (restartsIdleClock(track, satellite)) {
+      track.restartedAtMs = nowMs;
+    }
+    track.desiredPower = spec.desiredPower;
+    track.state = status.power.state;
+    track.epoch = status.power.epoch;
+    track.idleTimeout = spec.idleTimeout;
+    this.#observeLeases(track, status.activity, nowMs);
+  }
+
+  #observeLeases(track: Track, activity: Satellite["status"]["activity"], nowMs: number): void {
+    for (const router of track.leases.keys()) {
+      if (activity[router] === undefined) {
+        track.leases.delete(router);
+      }
+    }
+    for (const [router, lease] of Object.entries(activity)) {
+      if (track.leases.get(router)?.seq !== lease.seq) {
+        track.leases.set(router, { seq: lease.seq, seenAtMs: nowMs, lease });
+      }
+    }
+  }
+
+  /** Forgets a satellite that is gone. */
+  forget(key: string): void {
+    this.#tracks.delete(key);
+  }
+
+  /** How idle the satellite is. Observes it first, so that the answer never lags behind its argument. */
+  idleness(key: string, satellite: Satellite): Idleness {
+    this.observe(key, satellite);
+    const track = this.#tracks.get(key);
+    if (track === undefined) {
+      return { remainingMs: Infinity, liveLeases: [], staleRouters: [] };
+    }
+    const nowMs = this.#clock.monotonicMs();
+    const liveLeases: Lease[] = [];
+    const staleRouters: string[] = [];
+    let lastChangeMs = track.restartedAtMs;
+    let leasedUntilMs = 0;
+    for (const [router, { seenAtMs, lease }] of track.leases) {
+      const untilMs = seenAtMs + lease.validSeconds * 1000;
+      lastChangeMs = Math.max(lastChangeMs, seenAtMs);
+      leasedUntilMs = Math.max(leasedUntilMs, untilMs);
+      if (untilMs > nowMs) {
+        liveLeases.push(lease);
+      }
+      if (nowMs - seenAtMs > ROUTER_GONE_MS) {
+        staleRouters.push(router);
+      }
+    }
+    const timeoutMs = parseDurationMs(satellite.spec.idleTimeout);
+    const sleepAtMs = timeoutMs === 0 ? Infinity : Math.max(lastChangeMs + timeoutMs, leasedUntilMs);
+    const keptAwakeMs = keepAwakeMs(satellite, this.#clock.now());
+    return { remainingMs: Math.max(0, sleepAtMs - nowMs, keptAwakeMs), liveLeases, staleRouters };
+  }
+}
+
+/** At off → on, at entry to Running, at a new epoch, and when idleTimeout changes. */
+function restartsIdleClock(before: Track, { spec, status }: Satellite): boolean {
+  return (
+    (before.desiredPower === "off" && spec.desiredPower === "on") ||
+    (before.state !== "Running" && status.power.state === "Running") ||
+    before.epoch !== status.power.epoch ||
+    before.idleTimeout !== spec.idleTimeout
+  );
+}
+
+function keepAwakeMs(satellite: Satellite, now: Date): number {
+  const until = satellite.metadata.annotations?.[Annotation.keepAwakeUntil];
+  const untilMs = until === undefined ? Number.NaN : Date.parse(until);
+  return Number.isNaN(untilMs) ? 0 : Math.max(0, untilMs - now.getTime());
+}

@@ -1,0 +1,133 @@
+import type { LaunchPlan, LaunchRequest } from "../machines/cloud.ts";
+import type { LaunchIntent } from "../satellite/resource.ts";
+import type { Satellite, SatelliteClass } from "../satellite/types.ts";
+import { ConfigurationError } from "./failures.ts";
+
+/** Name of the size that the satellite is to have. */
+export function sizeOf(satellite: Satellite, satelliteClass: SatelliteClass): string {
+  return satellite.spec.size ?? satelliteClass.spec.defaultSize;
+}
+
+/**
+ * What is wanted of a new machine, before the cloud chooses.
+ *
+ * @throws ConfigurationError when class and satellite do not fit together
+ */
+export function launchRequest(
+  satellite: Satellite,
+  satelliteClass: SatelliteClass,
+  step: { readonly attempt: number; readonly combination: number },
+  userData: string,
+): LaunchRequest {
+  const size = sizeOf(satellite, satelliteClass);
+  const types = satelliteClass.spec.sizes[size]?.types;
+  if (types === undefined) {
+    const sizes = Object.keys(satelliteClass.spec.sizes).join(", ");
+    throw new ConfigurationError(
+      "SizeUnknown",
+      `SatelliteClass ${satellite.spec.className} has no size "${size}"; set spec.size to one of: ${sizes}`,
+    );
+  }
+  const { namespace = "", name, uid = "" } = satellite.metadata;
+  return {
+    owner: { namespace, name, uid },
+    cloud: satelliteClass.spec.ec2,
+    architecture: satellite.spec.architecture,
+    types,
+    hibernate: satellite.spec.sleepMode === "Hibernate",
+    attempt: step.attempt,
+    combination: step.combination,
+    userData,
+  };
+}
+
+/**
+ * The satellite's class, if there is one.
+ *
+ * @throws ConfigurationError otherwise
+ */
+export function requireClass(
+  satellite: Satellite,
+  satelliteClass: SatelliteClass | undefined,
+): SatelliteClass {
+  if (satelliteClass === undefined) {
+    throw new ConfigurationError(
+      "ClassNotFound",
+      `there is no SatelliteClass "${satellite.spec.className}"; create it, or delete this satellite and name ` +
+        "another class",
+    );
+  }
+  return satelliteClass;
+}
+
+/**
+ * Checks that the class may be used from a namespace; an instance profile is a privilege.
+ *
+ * @throws ConfigurationError when it may not
+ */
+export function checkNamespaceAllowed(
+  satelliteClass: SatelliteClass,
+  namespace: { readonly name: string; readonly labels: Readonly<Record<string, string>> },
+): void {
+  const allowed = satelliteClass.spec.allowedNamespaces;
+  const byName = allowed?.names?.includes(namespace.name) ?? false;
+  const wanted = allowed?.selector?.matchLabels;
+  const byLabels =
+    wanted !== undefined &&
+    Object.entries(wanted).every(([label, value]) => namespace.labels[label] === value);
+  if (allowed !== undefined && !byName && !byLabels) {
+    throw new ConfigurationError(
+      "NamespaceNotAllowed",
+      `SatelliteClass "${satelliteClass.metadata.name}" may not be used from namespace ${namespace.name}; ask its ` +
+        "owner to add it to spec.allowedNamespaces",
+    );
+  }
+}
+
+/** The plan as it is written to `status.launch`. */
+export function intentOf(plan: LaunchPlan, size: string, classGeneration: number): LaunchIntent {
+  return {
+    ...plan,
+    securityGroups: [...plan.securityGroups],
+    rootVolume: { ...plan.rootVolume },
+    tags: { ...plan.tags },
+    size,
+    classGeneration,
+  };
+}
+
+/**
+ * The plan that `status.launch` holds.
+ *
+ * @throws ConfigurationError when somebody else wrote the field and parameters are missing
+ */
+export function planOf(intent: LaunchIntent): LaunchPlan {
+  const { attempt, token, type, zone, image, subnet, rootVolume, userDataHash } = intent;
+  if (
+    type === undefined ||
+    zone === undefined ||
+    image === undefined ||
+    subnet === undefined ||
+    rootVolume === undefined ||
+    userDataHash === undefined
+  ) {
+    throw new ConfigurationError(
+      "LaunchIntentIncomplete",
+      "status.launch lacks parameters of the launch; delete the satellite and create it anew",
+    );
+  }
+  return {
+    attempt,
+    token,
+    type,
+    zone,
+    image,
+    subnet,
+    securityGroups: intent.securityGroups ?? [],
+    hibernate: intent.hibernate ?? false,
+    rootVolume,
+    ...(intent.instanceProfile === undefined ? {} : { instanceProfile: intent.instanceProfile }),
+    userDataHash,
+    tags: intent.tags ?? {},
+  };
+}

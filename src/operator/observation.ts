@@ -1,0 +1,93 @@
+import type { Machine } from "../machines/cloud.ts";
+import type { CloudErrorClass } from "../machines/errors.ts";
+import type { Lease } from "../satellite/resource.ts";
+import type { Satellite, SatelliteClass } from "../satellite/types.ts";
+
+/** A failed action, remembered until it succeeds or what it depended on changes. */
+export interface Failure {
+  /** `kind` of the action that failed. */
+  readonly action: string;
+  readonly class: CloudErrorClass | "configuration";
+  /** CamelCase, for conditions and events. */
+  readonly reason: string;
+  readonly message: string;
+  /** `status.launch.attempt` at that time. */
+  readonly attempt: number | undefined;
+  /** Whether the action may have taken effect all the same. */
+  readonly outcomeUnknown: boolean;
+  /** How often in a row. */
+  readonly count: number;
+  /** Only a person can mend it; it is shown as phase Failed. */
+  readonly terminal: boolean;
+  /** Monotonic milliseconds before which it is not tried again, unless its inputs change. */
+  readonly retryAtMs: number;
+  /** What the action was decided on; a change of it clears the failure. */
+  readonly inputs: string;
+}
+
+/** What a look at the VM's gRPC port showed. */
+export interface Probe {
+  readonly epoch: number;
+  readonly atMs: number;
+  readonly ready: boolean;
+  /** The guest's boot ID; absent where the guest has no agent. */
+  readonly bootID?: string;
+  /** Work that the guest says is running; 0 where the guest has no agent. */
+  readonly runningWork: number;
+}
+
+/** A call that the cloud accepted in some epoch, remembered so that it is not sent again at once. */
+export interface AcceptedCall {
+  readonly epoch: number;
+  readonly atMs: number;
+}
+
+/**
+ * What one operator process remembers of a satellite between steps. It paces and saves calls; nothing that must
+ * be true after a crash depends on it.
+ */
+export interface Memory {
+  launched?: Machine;
+  /** How many type and zone combinations the last launch could choose from. */
+  combinations?: number;
+  start?: AcceptedCall;
+  stop?: AcceptedCall;
+  terminateAtMs?: number;
+  /** The machine was tagged as kept. */
+  retained?: boolean;
+  failure?: Failure;
+  probe?: Probe;
+  /** Since when the machine has been seen in a state that contradicts `status.power`; monotonic ms. */
+  contradictedSinceMs?: number;
+  /** Since when the guest alone (no router) has kept the satellite awake; monotonic ms. */
+  guestBusySinceMs?: number;
+}
+
+/** What is known of idleness (idle.ts). */
+export interface Idleness {
+  /** Milliseconds until the satellite may sleep; Infinity when it never does. */
+  readonly remainingMs: number;
+  /** Leases that routers may still count on. */
+  readonly liveLeases: readonly Lease[];
+  /** Routers that have not written for so long that they are gone for good. */
+  readonly staleRouters: readonly string[];
+}
+
+/** Everything that one decision is made from. */
+export interface Observation {
+  readonly satellite: Satellite;
+  /** `undefined`: there is none of that name. */
+  readonly satelliteClass: SatelliteClass | undefined;
+  /** The machine in `status.machine`, as the cloud describes it; `undefined`: the cloud does not know it. */
+  readonly machine: Machine | undefined;
+  /** Whether a complete list of machines was taken, so that `stray` can be believed. */
+  readonly listed: boolean;
+  /** A live machine tagged with this satellite's name although `status` names none. */
+  readonly stray: Machine | undefined;
+  readonly idleness: Idleness;
+  readonly memory: Readonly<Memory>;
+  /** Wall clock, for what people read. */
+  readonly now: Date;
+  /** Monotonic clock, for measuring. */
+  readonly nowMs: number;
+}

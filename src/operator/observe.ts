@@ -1,0 +1,76 @@
+import type { Machine } from "../machines/cloud.ts";
+import type { Satellite } from "../satellite/types.ts";
+import { launchIsUnsettled } from "./decide-launch.ts";
+import type { Dependencies } from "./dependencies.ts";
+import { requireClass } from "./launch-request.ts";
+import { isAlive } from "./machine-directory.ts";
+import type { Memory, Observation } from "./observation.ts";
+
+/**
+ * Gathers what one decision about a satellite needs. The machine is described anew while it changes state, and
+ * from what is known lately while it rests, so that resting satellites cost no call.
+ */
+export async function observe(
+  key: string,
+  satellite: Satellite,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<Observation> {
+  const { clock, classes, idle } = dependencies;
+  const satelliteClass = classes.get(satellite.spec.className);
+  const base = {
+    satellite,
+    satelliteClass,
+    idleness: idle.idleness(key, satellite),
+    listed: dependencies.directory.complete,
+    memory,
+    now: clock.now(),
+    nowMs: clock.monotonicMs(),
+  };
+  if (satellite.status.machine === undefined) {
+    const stray = await findStray(key, { ...base, machine: undefined, stray: undefined }, dependencies);
+    return { ...base, machine: undefined, stray };
+  }
+  const cloud = dependencies.cloudOf(requireClass(satellite, satelliteClass));
+  const machine = await cloud.describe(satellite.status.machine.id, maxAgeMs(satellite, dependencies));
+  noteContradiction(satellite, machine, memory, base.nowMs);
+  return { ...base, machine, stray: undefined };
+}
+
+function maxAgeMs(satellite: Satellite, { settings }: Dependencies): number {
+  const { power } = satellite.status;
+  const resting =
+    satellite.metadata.deletionTimestamp === undefined &&
+    power.state === (satellite.spec.desiredPower === "on" ? "Running" : "Off");
+  return resting ? settings.restingMaxAgeMs : settings.transitionPollMs / 2;
+}
+
+/** Running, says the status; not so, says the cloud: since when? One stale description is no proof. */
+function noteContradiction(
+  { status }: Satellite,
+  machine: Machine | undefined,
+  memory: Memory,
+  nowMs: number,
+): void {
+  const contradicts =
+    status.power.state === "Running" && (machine?.state === "stopping" || machine?.state === "stopped");
+  if (!contradicts) {
+    delete memory.contradictedSinceMs;
+  } else {
+    memory.contradictedSinceMs ??= nowMs;
+  }
+}
+
+/** A live machine of the satellite that its status does not name, asked for anew before it is believed. */
+async function findStray(
+  key: string,
+  o: Observation,
+  { directory, cloudOf }: Dependencies,
+): Promise<Machine | undefined> {
+  const listed = directory.ownedBy(key);
+  if (listed === undefined || o.satelliteClass === undefined || launchIsUnsettled(o)) {
+    return undefined;
+  }
+  const machine = await cloudOf(o.satelliteClass).describe(listed.id, 0);
+  return machine !== undefined && isAlive(machine) ? machine : undefined;
+}

@@ -1,0 +1,249 @@
+import type { Random } from "../base/backoff.ts";
+import { sleep, type Clock } from "../base/clock.ts";
+import { SatelliteError } from "../base/errors.ts";
+import type { KubeClient } from "../kube/client.ts";
+import { EventRecorder } from "../kube/events.ts";
+import { LeaderElector, type LeadershipEnd } from "../kube/leader-election.ts";
+import type { KubeMetrics } from "../kube/metrics.ts";
+import { keyString, objectKey } from "../kube/objects.ts";
+import { Reflector } from "../kube/reflector.ts";
+import { WorkQueue } from "../kube/work-queue.ts";
+import { runWorkers } from "../kube/workers.ts";
+import type { MachineCloud } from "../machines/cloud.ts";
+import { SATELLITE_CLASSES, SATELLITES, type Phase } from "../satellite/resource.ts";
+import type { Satellite, SatelliteClass } from "../satellite/types.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { ProbeAnswer } from "./dependencies.ts";
+import { IdleTracker } from "./idle.ts";
+import { MachineDirectory } from "./machine-directory.ts";
+import type { OperatorMetrics } from "./metrics.ts";
+import { Reconciler } from "./reconcile.ts";
+import { SATELLITE_INDEXES } from "./satellite-indexes.ts";
+import type { OperatorSettings } from "./settings.ts";
+
+/** What an {@link Operator} takes. */
+export interface OperatorOptions {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly kubeMetrics: KubeMetrics;
+  /** Creates the operator's instruments, given the phase of every known satellite. */
+  readonly metrics: (phases: () => Iterable<Phase>) => OperatorMetrics;
+  readonly settings: OperatorSettings;
+  /** Satellites worked on at the same time; each may wait for a shared call to the cloud. */
+  readonly concurrency: number;
+  /** Between complete lists of the cluster's machines, in milliseconds. */
+  readonly listPeriodMs: number;
+  readonly leaderElection: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly identity: string;
+    readonly leaseDurationMs?: number;
+    readonly renewDeadlineMs?: number;
+    readonly retryPeriodMs?: number;
+  };
+  /**
+   * Milliseconds of lease that must be left for a side effect to be sent: longer than the longest call
+   * (docs/power-protocol.md, "The leader").
+   */
+  readonly leaderMarginMs: number;
+  /** The account and region that a class's machines live in; the same object for the same place. */
+  readonly cloudOf: (satelliteClass: SatelliteClass) => MachineCloud;
+  readonly probe: (host: string, port: number) => Promise<ProbeAnswer>;
+  readonly userDataFor: (satelliteClass: SatelliteClass) => Promise<string>;
+}
+
+/** How long the last events may take to be sent when the process stops, in milliseconds. */
+const EVENTS_CLOSE_MS = 2000;
+/** How often a follower's caches must have shown life to count as ready, in milliseconds. */
+const STALE_CACHE_MS = 300_000;
+
+/**
+ * The operator: watches satellites and classes, and, while it leads, reconciles them. Followers keep their
+ * caches and the ages of leases up to date, so that one of them can take over at once.
+ */
+export class Operator {
+  readonly #options: OperatorOptions;
+  readonly #satellites: Reflector<Satellite>;
+  readonly #classes: Reflector<SatelliteClass>;
+  readonly #idle: IdleTracker;
+  readonly #directory = new MachineDirectory();
+  readonly #events: EventRecorder;
+  readonly #elector: LeaderElector;
+  readonly #metrics: OperatorMetrics;
+  #queue: WorkQueue | undefined;
+  /** The listing under way; callers share it. */
+  #listing: Promise<void> | undefined;
+
+  constructor(options: OperatorOptions) {
+    this.#options = options;
+    const { client, clock, random, logger } = options;
+    this.#idle = new IdleTracker(clock);
+    this.#satellites = new Reflector<Satellite>({
+      client,
+      type: SATELLITES,
+      indexes: SATELLITE_INDEXES,
+      clock,
+      random,
+      logger,
+    });
+    this.#classes = new Reflector<SatelliteClass>({ client, type: SATELLITE_CLASSES, clock, random, logger });
+    this.#events = new EventRecorder({
+      client,
+      clock,
+      random,
+      logger,
+      component: "satellites-operator",
+      instance: options.leaderElection.identity,
+    });
+    this.#metrics = options.metrics(() => this.#phases());
+    this.#elector = new LeaderElector({
+      client,
+      clock,
+      random,
+      logger,
+      metrics: options.kubeMetrics,
+      ...options.leaderElection,
+      onStartedLeading: (signal) => this.#lead(signal),
+      onStoppedLeading: () => {},
+    });
+    this.#subscribe();
+  }
+
+  /** Whether the caches are filled and alive; readiness of the process. */
+  ready(): boolean {
+    return this.#satellites.ageMs() < STALE_CACHE_MS && this.#classes.ageMs() < STALE_CACHE_MS;
+  }
+
+  /** Whether this process leads now. */
+  isLeader(): boolean {
+    return this.#elector.isLeader();
+  }
+
+  /**
+   * Runs until `signal` aborts ("released") or the lead is lost ("lost": the process must exit at once).
+   */
+  async run(signal: AbortSignal): Promise<LeadershipEnd> {
+    const watching = new AbortController();
+    const watches = [this.#satellites.run(watching.signal), this.#classes.run(watching.signal)];
+    try {
+      await Promise.race([
+        Promise.all([this.#satellites.synced(), this.#classes.synced()]),
+        new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true })),
+      ]);
+      return await this.#elector.run(signal);
+    } finally {
+      watching.abort();
+      await Promise.allSettled(watches);
+      await this.#events.close(EVENTS_CLOSE_MS);
+    }
+  }
+
+  #subscribe(): void {
+    const changed = (satellite: Satellite): void => {
+      const key = keyString(objectKey(satellite));
+      this.#idle.observe(key, satellite);
+      this.#queue?.add(key);
+    };
+    this.#satellites.cache.subscribe({
+      added: changed,
+      updated: changed,
+      deleted: (satellite) => {
+        const key = keyString(objectKey(satellite));
+        this.#idle.forget(key);
+        this.#queue?.add(key);
+      },
+    });
+    const classChanged = ({ metadata: { name } }: SatelliteClass): void => this.#enqueueBy("class", name);
+    this.#classes.cache.subscribe({ added: classChanged, updated: classChanged, deleted: classChanged });
+  }
+
+  #enqueueBy(index: keyof typeof SATELLITE_INDEXES, value: string): void {
+    for (const satellite of this.#satellites.cache.byIndex(index, value)) {
+      this.#queue?.add(keyString(objectKey(satellite)));
+    }
+  }
+
+  *#phases(): Iterable<Phase> {
+    for (const { status } of this.#satellites.cache.list()) {
+      yield status.phase ?? "Pending";
+    }
+  }
+
+  async #lead(signal: AbortSignal): Promise<void> {
+    const { clock, random, logger, kubeMetrics, concurrency, listPeriodMs } = this.#options;
+    const queue = new WorkQueue({ name: "satellite", clock, random, metrics: kubeMetrics });
+    const reconciler = this.#reconciler();
+    this.#queue = queue;
+    for (const satellite of this.#satellites.cache.list()) {
+      queue.add(keyString(objectKey(satellite)), "low");
+    }
+    signal.addEventListener("abort", () => queue.shutDown(), { once: true });
+    const workers = runWorkers(queue, {
+      concurrency,
+      handler: (key) => reconciler.reconcile(key),
+      clock,
+      logger,
+      metrics: kubeMetrics,
+    });
+    while (!signal.aborted) {
+      await this.#listMachines().catch((error: unknown) => {
+        logger.warn("The machines could not be listed; drift is noticed later", { error });
+      });
+      await sleep(clock, listPeriodMs, signal).catch(() => undefined);
+    }
+    await workers;
+    this.#queue = undefined;
+  }
+
+  #reconciler(): Reconciler {
+    const { client, clock, random, logger, settings, cloudOf, probe, userDataFor } = this.#options;
+    return new Reconciler({
+      client,
+      satellites: this.#satellites.cache,
+      classes: this.#classes.cache,
+      cloudOf,
+      directory: this.#directory,
+      listMachines: () => this.#listMachines(),
+      idle: this.#idle,
+      probe,
+      userDataFor,
+      assertLeading: () => this.#assertLeading(),
+      announce: (satellite, announcement) => this.#events.record(satellite, announcement),
+      metrics: this.#metrics,
+      clock,
+      random,
+      logger,
+      settings,
+    });
+  }
+
+  #assertLeading(): void {
+    if (!this.#elector.isLeader() || this.#elector.marginMs() < this.#options.leaderMarginMs) {
+      throw new SatelliteError(
+        "NotLeader",
+        "this operator's lease is not certain to last as long as the call; another operator may lead soon",
+      );
+    }
+  }
+
+  /** Takes a complete list of every place that a class names, and looks again at what changed there. */
+  #listMachines(): Promise<void> {
+    this.#listing ??= this.#listAll().finally(() => {
+      this.#listing = undefined;
+    });
+    return this.#listing;
+  }
+
+  async #listAll(): Promise<void> {
+    const clouds = new Set(
+      this.#classes.cache.list().map((satelliteClass) => this.#options.cloudOf(satelliteClass)),
+    );
+    const lists = await Promise.all([...clouds].map((cloud) => cloud.list()));
+    const { ids } = this.#directory.replace(lists.flat());
+    for (const id of ids) {
+      this.#enqueueBy("machine", id);
+    }
+  }
+}

@@ -1,0 +1,260 @@
+import type { JsonPatchOperation } from "../kube/client.ts";
+import { isConflict, isInvalid, isNotFound } from "../kube/errors.ts";
+import { objectKey } from "../kube/objects.ts";
+import { NAMESPACE } from "../kube/resources.ts";
+import type { MachineCloud } from "../machines/cloud.ts";
+import { set, test } from "../satellite/json-patch.ts";
+import { idleOffPatch, PowerReason, pruneActivityPatch } from "../satellite/power.ts";
+import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
+import { statusPatch } from "../satellite/status-patch.ts";
+import { timestamp } from "../satellite/conditions.ts";
+import type { Satellite } from "../satellite/types.ts";
+import type { Action } from "./action.ts";
+import { RETAINED_TAG } from "./decide-deletion.ts";
+import type { Dependencies } from "./dependencies.ts";
+import {
+  checkNamespaceAllowed,
+  intentOf,
+  launchRequest,
+  planOf,
+  requireClass,
+  sizeOf,
+} from "./launch-request.ts";
+import type { Memory, Observation } from "./observation.ts";
+import { renderStatus } from "./render-status.ts";
+
+/** What came of a step. */
+export type StepResult =
+  /** Done; what follows is to be decided at once. */
+  | { readonly kind: "done" }
+  /** The API server refused a write because the object had changed; the newest one is in the cache now. */
+  | { readonly kind: "stale" };
+
+const DONE: StepResult = { kind: "done" };
+
+/** Milliseconds after which a write to the API server is given up; below the leader's margin. */
+const WRITE_TIMEOUT_MS = 5000;
+
+/**
+ * Carries out one action: at most one side effect.
+ *
+ * @param memory what this process remembers of the satellite; the step notes what it did
+ * @throws CloudError, ConfigurationError or KubeError when it failed
+ */
+export async function perform(
+  action: Exclude<Action, { kind: "Wait" }>,
+  o: Observation,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<StepResult> {
+  const epoch = o.satellite.status.power.epoch;
+  const accepted = (): { epoch: number; atMs: number } => ({ epoch, atMs: dependencies.clock.monotonicMs() });
+  switch (action.kind) {
+    case "AddFinalizer":
+      return patch(o.satellite, addFinalizer(o.satellite), {}, dependencies);
+    case "RemoveFinalizer":
+      return patch(o.satellite, removeFinalizer(o.satellite), {}, dependencies);
+    case "WriteStatus":
+      return writeStatus(action, o, dependencies);
+    case "DesireOff":
+      return patch(o.satellite, idleOffPatch(o.satellite), {}, dependencies);
+    case "PruneRouter":
+      return patch(
+        o.satellite,
+        pruneActivityPatch(o.satellite, action.router),
+        { status: true },
+        dependencies,
+      );
+    case "ListMachines":
+      await dependencies.listMachines();
+      return DONE;
+    case "PlanLaunch":
+      return planLaunch(action, o, memory, dependencies);
+    case "Launch":
+      memory.launched = await launch(o, dependencies);
+      return DONE;
+    case "Start":
+      await cloudFor(o, dependencies).start(action.id);
+      memory.start = accepted();
+      return DONE;
+    case "Stop":
+      await cloudFor(o, dependencies).stop(action.id, { hibernate: action.hibernate, force: action.force });
+      memory.stop = accepted();
+      return DONE;
+    case "Terminate":
+      await cloudFor(o, dependencies).terminate(action.id);
+      memory.terminateAtMs = dependencies.clock.monotonicMs();
+      return DONE;
+    case "Retain":
+      await cloudFor(o, dependencies).tag(action.id, { [RETAINED_TAG]: "true" });
+      memory.retained = true;
+      return DONE;
+    case "Probe":
+      await probe(action, o, memory, dependencies);
+      return DONE;
+  }
+}
+
+function cloudFor(o: Observation, { cloudOf }: Dependencies): MachineCloud {
+  return cloudOf(requireClass(o.satellite, o.satelliteClass));
+}
+
+async function patch(
+  satellite: Satellite,
+  operations: readonly JsonPatchOperation[],
+  options: { readonly status?: boolean },
+  { client, satellites }: Dependencies,
+): Promise<StepResult> {
+  const key = objectKey(satellite);
+  try {
+    const written = await client.patch<Satellite>(
+      SATELLITES,
+      key,
+      { type: "json", operations },
+      {
+        fieldManager: OPERATOR_FIELD_MANAGER,
+        timeoutMs: WRITE_TIMEOUT_MS,
+        ...(options.status === true ? { subresource: "status" as const } : {}),
+      },
+    );
+    satellites.upsert(written);
+    return DONE;
+  } catch (error) {
+    if (isNotFound(error)) {
+      return { kind: "stale" };
+    }
+    if (!isInvalid(error) && !isConflict(error)) {
+      throw error;
+    }
+    satellites.upsert(await client.get<Satellite>(SATELLITES, key));
+    return { kind: "stale" };
+  }
+}
+
+function addFinalizer({ metadata }: Satellite): JsonPatchOperation[] {
+  return [
+    test("/metadata/uid", metadata.uid),
+    test("/metadata/resourceVersion", metadata.resourceVersion),
+    metadata.finalizers === undefined
+      ? set("/metadata/finalizers", [FINALIZER])
+      : set("/metadata/finalizers/-", FINALIZER),
+  ];
+}
+
+function removeFinalizer({ metadata }: Satellite): JsonPatchOperation[] {
+  const path = `/metadata/finalizers/${metadata.finalizers?.indexOf(FINALIZER) ?? 0}`;
+  return [test("/metadata/uid", metadata.uid), test(path, FINALIZER), { op: "remove", path }];
+}
+
+async function writeStatus(
+  action: Extract<Action, { kind: "WriteStatus" }>,
+  o: Observation,
+  dependencies: Dependencies,
+): Promise<StepResult> {
+  const operations = statusPatch(o.satellite, action.status);
+  if (operations === undefined) {
+    return DONE;
+  }
+  const result = await patch(o.satellite, operations, { status: true }, dependencies);
+  if (result.kind === "done") {
+    measureWake(o, action, dependencies);
+    if (action.announce !== undefined) {
+      dependencies.announce(o.satellite, action.announce);
+    }
+  }
+  return result;
+}
+
+function measureWake(
+  o: Observation,
+  { status }: Extract<Action, { kind: "WriteStatus" }>,
+  { metrics }: Dependencies,
+): void {
+  const { power, sleep } = o.satellite.status;
+  if (power.state !== "Starting" || status.power.state !== "Running") {
+    return;
+  }
+  const kind = power.reason === PowerReason.Launch ? "Launched" : (sleep?.kind ?? "Unknown");
+  metrics.wakeSeconds.observe({ kind }, (o.now.getTime() - Date.parse(power.since ?? "")) / 1000 || 0);
+  if (power.reason !== PowerReason.Launch) {
+    metrics.wakes.inc();
+  }
+}
+
+async function planLaunch(
+  action: Extract<Action, { kind: "PlanLaunch" }>,
+  o: Observation,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<StepResult> {
+  const { satellite } = o;
+  const satelliteClass = requireClass(satellite, o.satelliteClass);
+  if (satelliteClass.spec.allowedNamespaces !== undefined) {
+    const namespace = await dependencies.client.get(NAMESPACE, { name: satellite.metadata.namespace ?? "" });
+    checkNamespaceAllowed(satelliteClass, {
+      name: namespace.metadata.name,
+      labels: namespace.metadata.labels ?? {},
+    });
+  }
+  const userData = await dependencies.userDataFor(satelliteClass);
+  const request = launchRequest(satellite, satelliteClass, action, userData);
+  const { plan, combinations } = await dependencies.cloudOf(satelliteClass).resolve(request);
+  const { power } = satellite.status;
+  const status = renderStatus(o, {
+    power: {
+      state: "Starting",
+      epoch: power.state === "Starting" ? power.epoch : power.epoch + 1,
+      accepted: false,
+      reason: PowerReason.Launch,
+      since: timestamp(o.now),
+    },
+    launch: intentOf(plan, sizeOf(satellite, satelliteClass), satelliteClass.metadata.generation ?? 0),
+  });
+  memory.combinations = combinations;
+  delete memory.launched;
+  return writeStatus(
+    {
+      kind: "WriteStatus",
+      status,
+      announce: {
+        type: "Normal",
+        reason: "Launching",
+        message: `launching ${plan.type} from ${plan.image} in ${plan.zone}`,
+      },
+    },
+    o,
+    dependencies,
+  );
+}
+
+async function launch(o: Observation, dependencies: Dependencies): Promise<NonNullable<Memory["launched"]>> {
+  const satelliteClass = requireClass(o.satellite, o.satelliteClass);
+  const intent = o.satellite.status.launch;
+  if (intent === undefined) {
+    throw new Error("launch without a written intent");
+  }
+  const userData = await dependencies.userDataFor(satelliteClass);
+  return dependencies.cloudOf(satelliteClass).launch(planOf(intent), userData);
+}
+
+async function probe(
+  action: Extract<Action, { kind: "Probe" }>,
+  o: Observation,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<void> {
+  const { ready, bootID, runningWork } = await dependencies.probe(action.host, action.port);
+  const atMs = dependencies.clock.monotonicMs();
+  memory.probe = {
+    epoch: o.satellite.status.power.epoch,
+    atMs,
+    ready,
+    ...(bootID === undefined ? {} : { bootID }),
+    runningWork,
+  };
+  if (runningWork === 0) {
+    delete memory.guestBusySinceMs;
+  } else {
+    memory.guestBusySinceMs ??= atMs;
+  }
+}

@@ -1,0 +1,149 @@
+import { backoffMs } from "../base/backoff.ts";
+import type { WorkResult } from "../kube/workers.ts";
+import type { Satellite } from "../satellite/types.ts";
+import { findCondition } from "../satellite/conditions.ts";
+import { decide } from "./decide.ts";
+import type { Action } from "./action.ts";
+import type { Dependencies } from "./dependencies.ts";
+import { failureOf } from "./failures.ts";
+import { observe } from "./observe.ts";
+import type { Memory, Observation } from "./observation.ts";
+import { perform } from "./perform.ts";
+
+interface Remembered {
+  readonly uid: string | undefined;
+  readonly memory: Memory;
+  staleWrites: number;
+}
+
+const STALE_BACKOFF = { baseMs: 5, maxMs: 5000 };
+const AGAIN_AT_ONCE: WorkResult = { requeueAfterMs: 0 };
+
+/** Actions that change nothing outside this process; everything else needs the leader's lease. */
+const HARMLESS: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>(["Wait", "Probe", "ListMachines"]);
+
+/**
+ * Brings one satellite a step nearer to its spec each time it is called: observe, decide, act once. It keeps
+ * in memory only what paces it; after a crash everything that matters is in the satellite.
+ */
+export class Reconciler {
+  readonly #dependencies: Dependencies;
+  readonly #remembered = new Map<string, Remembered>();
+  #reconcileID = 0;
+
+  constructor(dependencies: Dependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /**
+   * Does the next step for the satellite under `key` ("namespace/name").
+   *
+   * @returns when to call again; nothing when only a change of the satellite makes it worthwhile
+   * @throws whatever could not be turned into a failure shown on the satellite
+   */
+  async reconcile(key: string): Promise<WorkResult | undefined> {
+    const satellite = this.#dependencies.satellites.get(key);
+    if (satellite === undefined) {
+      this.#remembered.delete(key);
+      return undefined;
+    }
+    const remembered = this.#recall(key, satellite);
+    const logger = this.#dependencies.logger.child({
+      controller: "satellite",
+      namespace: satellite.metadata.namespace,
+      name: satellite.metadata.name,
+      reconcileID: String(++this.#reconcileID),
+    });
+    const o = await observe(key, satellite, remembered.memory, this.#dependencies);
+    const action = decide(o, this.#dependencies.settings);
+    if (action.kind === "Wait") {
+      logger.debug("Waiting", { reason: action.reason, afterMs: Math.round(action.afterMs) });
+      return Number.isFinite(action.afterMs) ? { requeueAfterMs: action.afterMs } : undefined;
+    }
+    logger.info("Acting", describeAction(action));
+    return this.#act(action, o, remembered);
+  }
+
+  #recall(key: string, satellite: Satellite): Remembered {
+    const { uid } = satellite.metadata;
+    let remembered = this.#remembered.get(key);
+    if (remembered === undefined || remembered.uid !== uid) {
+      remembered = { uid, memory: {}, staleWrites: 0 };
+      this.#remembered.set(key, remembered);
+    }
+    return remembered;
+  }
+
+  async #act(
+    action: Exclude<Action, { kind: "Wait" }>,
+    o: Observation,
+    remembered: Remembered,
+  ): Promise<WorkResult> {
+    const { metrics, clock, random, assertLeading } = this.#dependencies;
+    if (!HARMLESS.has(action.kind)) {
+      assertLeading();
+    }
+    try {
+      const result = await perform(action, o, remembered.memory, this.#dependencies);
+      metrics.actions.inc({ action: action.kind, outcome: result.kind });
+      this.#noteSuccess(action, result.kind, remembered);
+      if (result.kind === "done") {
+        remembered.staleWrites = 0;
+        return AGAIN_AT_ONCE;
+      }
+      metrics.staleWrites.inc();
+      return { requeueAfterMs: backoffMs(remembered.staleWrites++, STALE_BACKOFF, random) };
+    } catch (error) {
+      metrics.actions.inc({ action: action.kind, outcome: "error" });
+      if (WRITES.has(action.kind)) {
+        throw error;
+      }
+      this.#noteFailure(action, o, error, remembered.memory, clock.monotonicMs());
+      return AGAIN_AT_ONCE;
+    }
+  }
+
+  /** A failure is over when what failed has worked; a new plan alone does not mend a refused launch. */
+  #noteSuccess(action: Action, outcome: "done" | "stale", { memory }: Remembered): void {
+    if (outcome === "done" && memory.failure?.action === action.kind) {
+      delete memory.failure;
+    }
+  }
+
+  #noteFailure(action: Action, o: Observation, error: unknown, memory: Memory, nowMs: number): void {
+    const { metrics, random, logger, announce } = this.#dependencies;
+    const failure = failureOf(o, action, error, { nowMs, random });
+    memory.failure = failure;
+    metrics.failures.inc({ reason: failure.reason });
+    logger.warn("Step failed", {
+      namespace: o.satellite.metadata.namespace,
+      name: o.satellite.metadata.name,
+      action: action.kind,
+      class: failure.class,
+      reason: failure.reason,
+      count: failure.count,
+      error,
+    });
+    if (findCondition(o.satellite.status.conditions, "Ready")?.reason !== failure.reason) {
+      announce(o.satellite, { type: "Warning", reason: failure.reason, message: failure.message });
+    }
+  }
+}
+
+/** Writes to the API server: their failure is the server's, not the satellite's, and is retried by the queue. */
+const WRITES: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>([
+  "AddFinalizer",
+  "RemoveFinalizer",
+  "WriteStatus",
+  "DesireOff",
+  "PruneRouter",
+]);
+
+function describeAction(action: Exclude<Action, { kind: "Wait" }>): Record<string, unknown> {
+  if (action.kind === "WriteStatus") {
+    const { phase, power } = action.status;
+    return { action: action.kind, phase, power: power.state, epoch: power.epoch, why: power.reason };
+  }
+  const { kind, ...fields } = action;
+  return { action: kind, ...fields };
+}

@@ -1,0 +1,196 @@
+import type { Machine } from "../machines/cloud.ts";
+import { setConditions, type ConditionChange } from "../satellite/conditions.ts";
+import { phaseOf } from "../satellite/phase.ts";
+import type { Power, SatelliteStatus } from "../satellite/resource.ts";
+import type { OperatorStatus } from "../satellite/status-patch.ts";
+import type { Observation } from "./observation.ts";
+
+/** Fields of the status that a step sets itself; the rest is derived. */
+export interface StatusChange {
+  readonly power?: Power;
+  readonly machine?: SatelliteStatus["machine"] | undefined;
+  readonly endpoint?: SatelliteStatus["endpoint"] | undefined;
+  readonly sleep?: SatelliteStatus["sleep"] | undefined;
+  readonly launch?: SatelliteStatus["launch"] | undefined;
+  readonly usage?: SatelliteStatus["usage"] | undefined;
+  /** Overrides of derived conditions. */
+  readonly conditions?: readonly ConditionChange[];
+}
+
+/**
+ * The whole status that the operator wants, from what it observed and what this step changes. A field that is
+ * `undefined` in `change` although named there is removed.
+ */
+export function renderStatus(o: Observation, change: StatusChange = {}): OperatorStatus {
+  const { satellite } = o;
+  const status = { ...satellite.status, ...change };
+  const endpoint =
+    status.endpoint === undefined ? undefined : { ...status.endpoint, port: satellite.spec.port };
+  const generation = satellite.metadata.generation ?? 0;
+  const failed = o.memory.failure?.terminal === true;
+  const deleting = satellite.metadata.deletionTimestamp !== undefined;
+  const facts = {
+    deleting,
+    failed,
+    desiredPower: satellite.spec.desiredPower,
+    power: status.power,
+    hasMachine: status.machine !== undefined,
+  };
+  const conditions = [...derivedConditions(o, status), ...(change.conditions ?? [])];
+  return {
+    phase: phaseOf(facts),
+    observedGeneration: generation,
+    power: status.power,
+    machine: status.machine,
+    endpoint,
+    sleep: status.sleep,
+    launch: status.launch,
+    usage: status.usage,
+    conditions: setConditions(satellite.status.conditions, conditions, o.now, generation),
+  };
+}
+
+type Status = Pick<StatusChange, "machine" | "launch"> &
+  Pick<SatelliteStatus, "power"> & {
+    readonly conditions?: readonly { readonly type: string; readonly reason: string }[] | undefined;
+  };
+
+function derivedConditions(o: Observation, status: Status): ConditionChange[] {
+  return [
+    readyCondition(o, status),
+    awakeCondition(status),
+    launchedCondition(o, status),
+    ...healthyCondition(status),
+    ...hibernatableCondition(o, status),
+    ...updatedCondition(o, status),
+  ];
+}
+
+/** In the power state that was wished: also a sleeper that is meant to sleep, so that nobody waits for it for ever. */
+function readyCondition(o: Observation, { power }: Status): ConditionChange {
+  const { failure } = o.memory;
+  const wished = o.satellite.spec.desiredPower === "on" ? "Running" : "Off";
+  if (power.state === wished) {
+    return wished === "Running"
+      ? { type: "Ready", status: "True", reason: "Running", message: "the machine runs and its port answers" }
+      : { type: "Ready", status: "True", reason: "Asleep", message: "asleep, as desired" };
+  }
+  if (failure !== undefined) {
+    return { type: "Ready", status: "False", reason: failure.reason, message: failure.message };
+  }
+  return { type: "Ready", status: "False", reason: power.state, message: MOVING_MESSAGE[power.state] };
+}
+
+const MOVING_MESSAGE: Readonly<Record<Power["state"], string>> = {
+  Off: "the machine is off; it is about to be started",
+  Starting: "the machine is being started",
+  Running: "the machine runs; it is about to be put to sleep",
+  Stopping: "the machine is being put to sleep",
+  Updating: "the machine is being updated",
+};
+
+function awakeCondition({ power }: Status): ConditionChange {
+  return power.state === "Running"
+    ? { type: "Awake", status: "True", reason: "PortAnswers", message: "the VM's gRPC port answers" }
+    : { type: "Awake", status: "False", reason: power.state, message: `power is ${power.state}` };
+}
+
+function launchedCondition(o: Observation, { machine }: Status): ConditionChange {
+  const { failure } = o.memory;
+  if (machine !== undefined) {
+    return { type: "Launched", status: "True", reason: "Launched", message: `machine ${machine.id} exists` };
+  }
+  return failure === undefined
+    ? { type: "Launched", status: "False", reason: "NotLaunched", message: "no machine was launched yet" }
+    : { type: "Launched", status: "False", reason: failure.reason, message: failure.message };
+}
+
+function healthyCondition({ power }: Status): ConditionChange[] {
+  if (power.state === "Running") {
+    return [
+      { type: "Healthy", status: "True", reason: "PortAnswers", message: "the VM's gRPC port answers" },
+    ];
+  }
+  return [];
+}
+
+/** Stays False once the cloud has refused for good, until another machine is launched. */
+function hibernatableCondition(o: Observation, { machine, launch, conditions }: Status): ConditionChange[] {
+  if (machine === undefined) {
+    return [];
+  }
+  const refused = conditions?.some(({ reason }) => reason === HIBERNATION_REFUSED) ?? false;
+  if (refused && o.satellite.status.machine?.id === machine.id) {
+    return [];
+  }
+  if (o.satellite.spec.sleepMode === "Stop") {
+    return [
+      {
+        type: "Hibernatable",
+        status: "False",
+        reason: "SleepModeStop",
+        message: "spec.sleepMode is Stop: memory is not kept",
+      },
+    ];
+  }
+  const configured = o.machine?.hibernationConfigured ?? launch?.hibernate ?? false;
+  return configured
+    ? [
+        {
+          type: "Hibernatable",
+          status: "True",
+          reason: "Supported",
+          message: "memory is kept while it sleeps",
+        },
+      ]
+    : [
+        {
+          type: "Hibernatable",
+          status: "False",
+          reason: "NotSupported",
+          message:
+            `machine ${machine.id} (${machine.type ?? "type unknown"}) was launched without hibernation, because ` +
+            "its type or image does not support it or sleepMode was Stop; it is stopped instead",
+        },
+      ];
+}
+
+/** Reason of Hibernatable=False after EC2 refused to hibernate a machine for good. */
+export const HIBERNATION_REFUSED = "HibernationRefused";
+
+function updatedCondition(o: Observation, { launch, machine }: Status): ConditionChange[] {
+  const wanted = o.satellite.spec.size ?? o.satelliteClass?.spec.defaultSize;
+  if (machine === undefined || launch === undefined || wanted === undefined) {
+    return [];
+  }
+  return machine.size === wanted
+    ? [{ type: "Updated", status: "True", reason: "UpToDate", message: "size is as specified" }]
+    : [
+        {
+          type: "Updated",
+          status: "False",
+          reason: "SizeChangePending",
+          message: `size is ${machine.size ?? "unknown"}; ${wanted} applies at the next sleep`,
+        },
+      ];
+}
+
+/** `status.machine` for a machine as the cloud describes it. */
+export function machineStatus(
+  machine: Machine,
+  size: string | undefined,
+): NonNullable<SatelliteStatus["machine"]> {
+  return {
+    id: machine.id,
+    type: machine.type,
+    ...(size === undefined ? {} : { size }),
+    zone: machine.zone,
+    image: machine.image,
+    launchedAt: machine.launchedAt,
+  };
+}
+
+/** Whole seconds from `since` (RFC 3339) until now; 0 when it is absent. */
+export function secondsSince(o: Observation, since: string | undefined): number {
+  return since === undefined ? 0 : Math.max(0, Math.round((o.now.getTime() - Date.parse(since)) / 1000));
+}

@@ -1,0 +1,10 @@
+import type { Satellite } from "../satellite/types.ts";
+
+/** How the operator finds satellites other than by name. */
+export const SATELLITE_INDEXES = {
+  /** By the SatelliteClass that they name. */
+  class: ({ spec }: Satellite): readonly string[] => [spec.className],
+  /** By the ID of their machine. */
+  machine: ({ status }: Satellite): readonly string[] =>
+    status.machine === undefined ? [] : [status.machine.id],
+};

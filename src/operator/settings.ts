@@ -1,0 +1,53 @@
+/** Times that the operator goes by, in milliseconds. */
+export interface OperatorSettings {
+  /** Between looks at a machine whose start or stop is under way. */
+  readonly transitionPollMs: number;
+  /** Between looks at the port of a VM that is coming up. */
+  readonly probePollMs: number;
+  /** How old a description may be of a machine that is at rest. */
+  readonly restingMaxAgeMs: number;
+  /**
+   * How long a description that contradicts an accepted call is put down to eventual consistency (EC2 API
+   * reference, "Eventual consistency").
+   */
+  readonly settleMs: number;
+  /** How long an unknown instance ID is put down to eventual consistency after its launch. */
+  readonly unknownInstanceMs: number;
+  /** How long after its launch "not ready to hibernate yet" is worth another try. */
+  readonly hibernateReadyMs: number;
+  readonly hibernateRetryMs: number;
+  /** After this time in `stopping` a machine is stopped by force. */
+  readonly stuckStoppingMs: number;
+  /** After this time without an answer from the port a running machine is reported unhealthy. */
+  readonly unreachableMs: number;
+  /** Longest time that the guest's word alone keeps a satellite awake. */
+  readonly guestBusyMaxMs: number;
+  /** Between questions to the guest whether it still works. */
+  readonly guestPollMs: number;
+  /** At rest, a satellite is looked at again after this time at the latest. */
+  readonly resyncMs: number;
+  /** A hibernated machine is refreshed after this time (EC2 keeps hibernation for 60 days at most). */
+  readonly refreshHibernatedMs: number;
+}
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** What is right for EC2 (docs/operations.md). */
+export const defaultSettings: OperatorSettings = {
+  transitionPollMs: 500,
+  probePollMs: 100,
+  restingMaxAgeMs: 2 * MINUTE,
+  settleMs: 10 * SECOND,
+  unknownInstanceMs: 5 * MINUTE,
+  hibernateReadyMs: 5 * MINUTE,
+  hibernateRetryMs: 10 * SECOND,
+  stuckStoppingMs: 10 * MINUTE,
+  unreachableMs: 5 * MINUTE,
+  guestBusyMaxMs: 4 * HOUR,
+  guestPollMs: 30 * SECOND,
+  resyncMs: 10 * MINUTE,
+  refreshHibernatedMs: 59 * DAY,
+};
