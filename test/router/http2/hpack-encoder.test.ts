@@ -1,0 +1,69 @@
+import { expect } from "chai";
+import * as fc from "fast-check";
+import { HpackDecoder } from "../../../src/router/http2/hpack-decoder.ts";
+import { encodeField, encodeSizeUpdate, maxFieldBytes } from "../../../src/router/http2/hpack-encoder.ts";
+import { STATIC_TABLE } from "../../../src/router/http2/static-table.ts";
+
+type Fields = readonly (readonly [name: string, value: string, never: boolean])[];
+
+function encode(fields: Fields): Buffer {
+  const target = Buffer.alloc(fields.reduce((sum, [name, value]) => sum + maxFieldBytes(name, value), 0));
+  let at = 0;
+  for (const [name, value, never] of fields) {
+    const next = encodeField(target, at, name, value, never);
+    expect(next - at).at.most(maxFieldBytes(name, value));
+    at = next;
+  }
+  return target.subarray(0, at);
+}
+
+const latin1 = (maxLength: number): fc.Arbitrary<string> =>
+  fc.uint8Array({ maxLength }).map((bytes) => Buffer.from(bytes).toString("latin1"));
+
+const field = fc.tuple(
+  fc.oneof(fc.constantFrom(...STATIC_TABLE.map(([name]) => name)), latin1(40)),
+  fc.oneof(fc.constantFrom(...STATIC_TABLE.map(([, value]) => value)), latin1(300)),
+  fc.boolean(),
+);
+
+describe("the stateless HPACK encoder", () => {
+  it("writes what the decoder reads, field by field and flag by flag", () => {
+    fc.assert(
+      fc.property(fc.array(field, { maxLength: 20 }), (fields) => {
+        const block = encode(fields);
+        const decoder = new HpackDecoder({ maxListBytes: 1 << 20 });
+        const decoded = decoder.decode(block, 0, block.length);
+        expect(decoded.fields).deep.equal(fields.map(([name, value]) => [name, value]));
+        const never = fields.flatMap(([, , isNever], place) => (isNever ? [place] : []));
+        expect([...(decoded.neverIndexed ?? [])]).deep.equal(never);
+        expect(decoder.tableSizeBytes, "the peer's dynamic table is left alone").equal(0);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("uses the static table for whole fields and for names", () => {
+    expect(encode([[":method", "POST", false]]).toString("hex")).equal("83");
+    expect(encode([["te", "trailers", false]])[0]).equal(0x00);
+    expect(encode([[":path", "/a", false]]).toString("hex")).equal("04022f61");
+  });
+
+  it("keeps a never-indexed field out of every index, even one of the static table", () => {
+    expect(encode([["authorization", "x", true]]).toString("hex")).equal("1f080178");
+    expect(encode([[":method", "GET", true]]).toString("hex")).equal("1203474554");
+  });
+
+  it("writes values of 64 KiB and more", () => {
+    for (const length of [126, 127, 128, 254, 255, 16_384, 65_536, 131_072]) {
+      const block = encode([["k", "v".repeat(length), false]]);
+      const decoded = new HpackDecoder({ maxListBytes: 1 << 20 }).decode(block, 0, block.length);
+      expect(decoded.fields[0]?.[1]).lengthOf(length);
+    }
+  });
+
+  it("writes size updates", () => {
+    const target = Buffer.alloc(8);
+    expect(target.subarray(0, encodeSizeUpdate(target, 0, 0)).toString("hex")).equal("20");
+    expect(target.subarray(0, encodeSizeUpdate(target, 0, 4096)).toString("hex")).equal("3fe11f");
+  });
+});
