@@ -1,0 +1,85 @@
+import { execFile } from "node:child_process";
+import { openSync } from "node:fs";
+import { totalmem } from "node:os";
+import { ReadStream, WriteStream } from "node:tty";
+import { parseArgs, promisify } from "node:util";
+
+import { systemClock } from "../base/clock.ts";
+import { toError } from "../base/errors.ts";
+import { cgroupConfinement, protectService } from "./confinement.ts";
+import { loadGuestSchema } from "./schema.ts";
+import { serveSerialAgent } from "./serial-agent.ts";
+import { startGuestServer } from "./server.ts";
+
+/** Commands may take all CPUs but this share, so that health checks are answered in time. */
+const CPU_SHARE = 0.95;
+/** Memory kept back from commands for the kernel and the service. */
+const RESERVED_BYTES = 128 * 1024 * 1024;
+const MAX_PROCESSES = 4096;
+/** Time that running commands get to end on an orderly shutdown. */
+const SHUTDOWN_GRACE_MS = 5000;
+
+/**
+ * Sets the wall clock to the nearest second, as exact as the kernel itself reads it from the real-time clock
+ * at boot. `date` comes from busybox; Node.js has no call for it.
+ */
+async function setTime(unixMs: number): Promise<void> {
+  await promisify(execFile)("/bin/busybox", ["date", "-s", `@${Math.round(unixMs / 1000)}`]);
+}
+
+/** The guest service as the VM's init starts it; exits 0 when the VM shall power off. */
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      port: { type: "string" },
+      work: { type: "string" },
+      uid: { type: "string" },
+      serial: { type: "string" },
+      cgroup: { type: "string" },
+    },
+    strict: true,
+  });
+  const { port, work, uid, serial, cgroup } = values;
+  if (
+    port === undefined ||
+    work === undefined ||
+    uid === undefined ||
+    serial === undefined ||
+    cgroup === undefined
+  ) {
+    throw new Error("usage: --port PORT --work DIRECTORY --uid UID --serial DEVICE --cgroup MOUNTPOINT");
+  }
+  protectService();
+  const server = await startGuestServer({
+    schema: loadGuestSchema(),
+    clock: systemClock,
+    address: `0.0.0.0:${port}`,
+    workDirectory: work,
+    baseEnv: { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", HOME: work, LANG: "C.UTF-8" },
+    user: { uid: Number(uid), gid: Number(uid) },
+    confinement: cgroupConfinement(cgroup, {
+      cpuShare: CPU_SHARE,
+      memoryBytes: totalmem() - RESERVED_BYTES,
+      maxProcesses: MAX_PROCESSES,
+    }),
+  });
+  const shutDown = (): void => {
+    server.close(SHUTDOWN_GRACE_MS).then(
+      () => process.exit(0),
+      (thrown: unknown) => fail(thrown),
+    );
+  };
+  process.once("SIGTERM", shutDown);
+  serveSerialAgent(new ReadStream(openSync(serial, "r")), new WriteStream(openSync(serial, "w")), {
+    setTime,
+    shutDown,
+  });
+  process.stdout.write(`guest service ready on port ${server.port}\n`);
+}
+
+function fail(thrown: unknown): void {
+  process.stderr.write(`guest service failed: ${toError(thrown).stack ?? ""}\n`);
+  process.exit(1);
+}
+
+main().catch(fail);

@@ -1,0 +1,95 @@
+import type { Accelerator } from "./accelerator.ts";
+import { GUEST_PORT } from "./guest-files.ts";
+import type { InstanceFiles } from "./instance-store.ts";
+
+/**
+ * What a memory image depends on: QEMU resumes one only into a machine built the same way. Kept beside the
+ * image and compared before a resume.
+ */
+export interface MachineShape {
+  readonly machine: string;
+  readonly accelerator: Accelerator;
+  readonly qemuVersion: string;
+  readonly vcpus: number;
+  readonly memoryMiB: number;
+}
+
+/** One VM to start. */
+export interface VmSpec {
+  readonly id: string;
+  readonly shape: MachineShape;
+  /** Loopback address on which the guest's ports appear. */
+  readonly address: string;
+  /** TCP ports of the guest that are reachable from the host. */
+  readonly ports: readonly number[];
+  readonly files: InstanceFiles;
+  /** Program that serves one metadata connection, with its arguments. */
+  readonly metadataCommand: readonly string[];
+  /** Wait for a memory image instead of booting. */
+  readonly incoming: boolean;
+}
+
+/** Machine type; versioned, because a memory image must find the same hardware again. */
+export const MACHINE = "pc-q35-7.2";
+
+/** `tsc` and the timers are trusted, nothing is printed but trouble, and a panic ends the VM. */
+const KERNEL_ARGUMENTS =
+  "console=ttyS0 quiet loglevel=3 panic=-1 no_timer_check mitigations=off random.trust_cpu=on";
+
+/**
+ * QEMU's arguments for one VM. It daemonizes, so that a failure to start is an exit status and the VM belongs
+ * to nobody; it has no display, no default devices, and no network but the forwarded ports and the metadata
+ * address (`restrict=on`).
+ */
+export function qemuArguments(spec: VmSpec): string[] {
+  const { files, shape } = spec;
+  return [
+    ...["-name", `satellite-${spec.id}`, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
+    ...["-daemonize", "-pidfile", files.pidFile],
+    ...["-machine", `${shape.machine},sata=off,smbus=off,usb=off,vmport=off,graphics=off`],
+    ...["-accel", shape.accelerator, "-cpu", shape.accelerator === "kvm" ? "host" : "max"],
+    ...["-smp", String(shape.vcpus), "-m", String(shape.memoryMiB), "-rtc", "base=utc,clock=host"],
+    ...["-kernel", files.kernel, "-initrd", files.initramfs, "-append", KERNEL_ARGUMENTS],
+    ...disk("image", `file=${escapeOption(files.rootFilesystem)},format=raw,readonly=on`),
+    ...disk("volume", `file=${escapeOption(files.disk)},format=raw,discard=unmap,detect-zeroes=unmap`),
+    ...["-netdev", networkOption(spec), "-device", "virtio-net-pci,netdev=net,romfile="],
+    ...["-chardev", `file,id=console,path=${escapeOption(files.console)},append=on`],
+    ...["-device", "isa-serial,chardev=console,index=0"],
+    ...["-chardev", `socket,id=agent,path=${escapeOption(files.agentSocket)},server=on,wait=off`],
+    ...["-device", "isa-serial,chardev=agent,index=1"],
+    ...["-chardev", `socket,id=qmp,path=${escapeOption(files.qmpSocket)},server=on,wait=off`],
+    ...["-mon", "chardev=qmp,mode=control"],
+    ...(spec.incoming ? ["-S", "-incoming", "defer"] : []),
+  ];
+}
+
+function disk(name: string, options: string): string[] {
+  return ["-drive", `if=none,id=${name},${options}`, "-device", `virtio-blk-pci,drive=${name}`];
+}
+
+/**
+ * The guest sits in 169.254.0.0/16, because QEMU forwards only addresses of the guest's own network and the
+ * metadata service must appear at 169.254.169.254, where EC2 has it.
+ */
+function networkOption({ address, ports, metadataCommand }: VmSpec): string {
+  const forwards = ports.map((port) => `hostfwd=tcp:${address}:${port}-:${port}`);
+  const command = escapeOption(metadataCommand.map(shellQuote).join(" "));
+  return [
+    "user,id=net,net=169.254.0.0/16,restrict=on",
+    ...forwards,
+    `guestfwd=tcp:169.254.169.254:80-cmd:${command}`,
+  ].join(",");
+}
+
+/** Ports that are forwarded unless the caller says otherwise. */
+export const DEFAULT_PORTS: readonly number[] = [GUEST_PORT];
+
+/** Doubles commas, as QEMU's option syntax wants them inside a value. */
+export function escapeOption(value: string): string {
+  return value.replaceAll(",", ",,");
+}
+
+/** Quotes a word for a POSIX shell; QEMU's network code splits its commands by the same rules. */
+export function shellQuote(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}

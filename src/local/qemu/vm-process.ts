@@ -1,0 +1,64 @@
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+
+import { SatelliteError, toError } from "../../base/errors.ts";
+
+/**
+ * Starts QEMU, which must have been told to daemonize: the program that we start ends when the VM's sockets
+ * listen, and the VM goes on by itself.
+ *
+ * @throws SatelliteError `PortInUse` when a forwarded port is taken, `QemuFailed` with QEMU's own words else
+ */
+export function startQemu(program: string, args: readonly string[], address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    execFile(program, args, (error, _stdout, stderr) => {
+      if (error === null) {
+        resolve();
+        return;
+      }
+      const port = /Could not set up host forwarding rule 'tcp:[^:]+:(\d+)/.exec(stderr)?.[1];
+      const message =
+        port === undefined
+          ? `QEMU did not start: ${stderr.trim() || error.message}`
+          : `port ${port} at ${address} is in use; find who listens with "ss -ltnp" and end it, then try again`;
+      reject(new SatelliteError(port === undefined ? "QemuFailed" : "PortInUse", message, { cause: error }));
+    });
+  });
+}
+
+/**
+ * Process ID of the VM that a pidfile names, or undefined when none runs. The file can be stale and its number
+ * reused, so the process must also have been started with this very pidfile.
+ */
+export async function runningPid(pidFile: string): Promise<number | undefined> {
+  const pid = Number(await readTextIfThere(pidFile));
+  if (!Number.isInteger(pid) || pid <= 0) {
+    return undefined;
+  }
+  const argv = (await readTextIfThere(`/proc/${pid}/cmdline`)).split("\0");
+  return argv.includes(pidFile) ? pid : undefined;
+}
+
+async function readTextIfThere(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (thrown) {
+    const { code } = toError(thrown) as NodeJS.ErrnoException;
+    // ESRCH: the process ended between open and read.
+    if (code === "ENOENT" || code === "ESRCH") {
+      return "";
+    }
+    throw thrown;
+  }
+}
+
+/** Ends a process at once; harmless when it has ended already. */
+export function killProcess(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (thrown) {
+    if ((toError(thrown) as NodeJS.ErrnoException).code !== "ESRCH") {
+      throw thrown;
+    }
+  }
+}
