@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { settingsFrame, type SettingEntry } from "../../../src/router/http2/frame-writer.ts";
-import { Http2ConnectionError } from "../../../src/router/http2/errors.ts";
+import type { Http2ConnectionError } from "../../../src/router/http2/errors.ts";
 import { Setting } from "../../../src/router/http2/protocol.ts";
 import { parseSettings } from "../../../src/router/http2/settings.ts";
 
