@@ -77,12 +77,20 @@ export function startCommand(spec: CommandSpec, environment: CommandEnvironment)
   const cell = confineOrKill(child, pid, environment.confinement);
   const timers: Timer[] = [];
   let timedOut = false;
+  let ended = false;
+  // Once the main process is reaped its number may belong to somebody else.
+  const killAll = (): void => {
+    if (!ended) {
+      cell.killAll();
+    }
+  };
 
   const exited = new Promise<RunExit>((resolve, reject) => {
     child.once("error", (error) => reject(spawnFailed(error)));
     child.once("exit", () => {
       timers.forEach((timer) => timer.cancel());
-      cell.killAll();
+      killAll();
+      ended = true;
     });
     child.once("close", (code, signal) => {
       cell.close();
@@ -94,7 +102,7 @@ export function startCommand(spec: CommandSpec, environment: CommandEnvironment)
     const onTimeout = (): void => {
       timedOut = true;
       process.kill(-pid, "SIGTERM");
-      timers.push(environment.clock.setTimer(TERM_GRACE_MS, () => cell.killAll()));
+      timers.push(environment.clock.setTimer(TERM_GRACE_MS, killAll));
     };
     timers.push(environment.clock.setTimer(spec.timeoutMs, onTimeout));
   }
@@ -103,7 +111,7 @@ export function startCommand(spec: CommandSpec, environment: CommandEnvironment)
   gate.on("error", () => {});
   gate.end("\n");
   stdin.end(spec.stdin);
-  return { pid, stdout, stderr, exited, kill: () => cell.killAll() };
+  return { pid, stdout, stderr, exited, kill: killAll };
 }
 
 function confineOrKill(child: ChildProcess, pid: number, confinement: Confinement): Cell {

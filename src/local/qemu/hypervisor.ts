@@ -284,13 +284,16 @@ export class QemuHypervisor implements Hypervisor {
   /** From now on `vm` is the instance's VM, until it ends. */
   #watch(id: string, vm: Vm): void {
     this.#vms.set(id, vm);
-    void vm.qmp.closed.then(() => {
-      if (!vm.ending) {
-        this.#forget(id, vm);
-        this.#options.logger.warn("a VM ended without having been asked to", { instance: id });
-        this.#exitListeners.forEach((listener) => listener(id));
-      }
-    });
+    void this.#reportEnd(id, vm);
+  }
+
+  async #reportEnd(id: string, vm: Vm): Promise<void> {
+    await vm.qmp.closed;
+    if (!vm.ending) {
+      this.#forget(id, vm);
+      this.#options.logger.warn("a VM ended without having been asked to", { instance: id });
+      this.#exitListeners.forEach((listener) => listener(id));
+    }
   }
 
   #forget(id: string, vm: Vm): void {

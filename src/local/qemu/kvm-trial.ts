@@ -11,30 +11,9 @@ const TRIAL_TIMEOUT_MS = 15_000;
  */
 export function tryKvmBoot(qemu: string, image: GuestImage): Promise<boolean> {
   const args = [
-    ...[
-      "-nodefaults",
-      "-no-user-config",
-      "-no-reboot",
-      "-display",
-      "none",
-      "-machine",
-      "q35",
-      "-accel",
-      "kvm",
-    ],
-    ...[
-      "-cpu",
-      "host",
-      "-m",
-      "256",
-      "-kernel",
-      image.kernel,
-      "-initrd",
-      image.initramfs,
-      "-append",
-      "panic=-1",
-    ],
-  ];
+    ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", "q35", "-accel", "kvm"],
+    ["-cpu", "host", "-m", "256", "-kernel", image.kernel, "-initrd", image.initramfs, "-append", "panic=-1"],
+  ].flat();
   return new Promise((resolve) => {
     execFile(qemu, args, { timeout: TRIAL_TIMEOUT_MS, killSignal: "SIGKILL" }, (error) =>
       resolve(error === null),
