@@ -1,0 +1,71 @@
+import { SatelliteError, toError } from "../../base/errors.ts";
+import { parseFault, type Faults } from "./faults.ts";
+import type { Ec2Model } from "./model.ts";
+import type { RequestLog } from "./request-log.ts";
+import { jsonResponse, type WireRequest, type WireResponse } from "./wire.ts";
+
+/** What the control API looks at and changes. */
+export interface Controlled {
+  readonly model: Ec2Model;
+  readonly log: RequestLog;
+  readonly faults: Faults;
+}
+
+/**
+ * The side door of the endpoint, for tests and the demo; EC2 has nothing like it.
+ *
+ * - `GET /_control/calls?action=…&id=…` requests so far; `DELETE /_control/calls` forgets them
+ * - `GET /_control/instances` all records; `GET /_control/images`
+ * - `POST /_control/faults` one fault as JSON (see `Fault`); `DELETE /_control/faults`
+ * - `POST /_control/capacity` `{zone, type, instances}`, `instances: null` for no limit
+ */
+export function answerControl(request: WireRequest, controlled: Controlled): WireResponse {
+  const url = new URL(request.path, "http://control");
+  try {
+    const body = answer(`${request.method} ${url.pathname}`, url.searchParams, request.body, controlled);
+    return jsonResponse(200, body);
+  } catch (error) {
+    const { message } = toError(error);
+    const code = error instanceof SatelliteError ? error.code : "InvalidRequest";
+    return jsonResponse(code === "UnknownPath" ? 404 : 400, { code, message });
+  }
+}
+
+function answer(
+  route: string,
+  query: URLSearchParams,
+  body: string,
+  { model, log, faults }: Controlled,
+): unknown {
+  switch (route) {
+    case "GET /_control/calls":
+      return log.calls(query.get("action") ?? undefined, query.get("id") ?? undefined);
+    case "DELETE /_control/calls":
+      log.clear();
+      return {};
+    case "GET /_control/instances":
+      return model.instances.truths();
+    case "GET /_control/images":
+      return model.images;
+    case "POST /_control/faults":
+      faults.add(parseFault(JSON.parse(body)));
+      return {};
+    case "DELETE /_control/faults":
+      faults.clear();
+      return {};
+    case "POST /_control/capacity":
+      setCapacity(model, JSON.parse(body));
+      return {};
+    default:
+      throw new SatelliteError("UnknownPath", `${route} is not served; see src/local/ec2/control-api.ts`);
+  }
+}
+
+function setCapacity(model: Ec2Model, value: unknown): void {
+  const { zone, type, instances } = value as Record<string, unknown>;
+  const isCount = instances === null || (Number.isInteger(instances) && Number(instances) >= 0);
+  if (typeof zone !== "string" || typeof type !== "string" || !isCount) {
+    throw new SatelliteError("InvalidCapacity", "capacity needs zone, type and instances (a number or null)");
+  }
+  model.capacity.setPool(zone, type, instances === null ? undefined : Number(instances));
+}

@@ -1,0 +1,416 @@
+import type { Random } from "../../base/backoff.ts";
+import type { Clock } from "../../base/clock.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import { Ec2ApiError } from "./api-error.ts";
+import { Capacity } from "./capacity.ts";
+import { checkLaunch, type LaunchParameters } from "./launch-check.ts";
+import type { Hypervisor, InstanceSpec } from "./hypervisor.ts";
+import type { Instance, InstanceState, ScheduledEvent } from "./instance.ts";
+import { volatileStore, type InstanceStore } from "./instance-store.ts";
+import { DEFAULT_INSTANCE_TYPES, type GuestSize, type InstanceType } from "./instance-types.ts";
+import { Instances } from "./instances.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import { AddressPool, defaultNetwork, type Network } from "./network.ts";
+
+/** What an account's EC2 in one region is made of. */
+export interface Ec2ModelOptions {
+  readonly region: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly hypervisor: Hypervisor;
+  /** Default: two zones with one subnet each, see {@link defaultNetwork}. */
+  readonly network?: Network;
+  /** Default: {@link DEFAULT_INSTANCE_TYPES}. */
+  readonly instanceTypes?: readonly InstanceType[];
+  /** What a guest of a type really gets, where a machine is smaller than EC2's. Default: all of the type. */
+  readonly guestSize?: (type: InstanceType) => GuestSize;
+  /** Types that a zone lacks, as `zone/type`. */
+  readonly notOffered?: readonly string[];
+  /** Names of instance profiles that exist. Default none. */
+  readonly instanceProfiles?: readonly string[];
+  /** Default: nothing is kept. */
+  readonly store?: InstanceStore;
+  /** How long the next change stays hidden from readers, in milliseconds. Default 0. */
+  readonly visibilityDelayMs?: () => number;
+  /** How long after a cold boot hibernation is refused as too early, in milliseconds. Default 0. */
+  readonly hibernationReadyAfterMs?: number;
+}
+
+/** Account that the model plays. */
+export const ACCOUNT_ID = "000000000077";
+
+/** Before and after of one instance that an action asked to change. */
+export interface StateChange {
+  readonly id: string;
+  readonly previous: InstanceState;
+  readonly current: InstanceState;
+}
+
+/**
+ * One account's EC2 in one region: instances and the rules of the API, with a hypervisor underneath. It
+ * follows the documentation of EC2 and is stricter where that leaves a choice, never kinder. Everything but
+ * what the hypervisor does happens at once, so each call is atomic.
+ */
+export class Ec2Model {
+  readonly region: string;
+  readonly network: Network;
+  readonly instanceTypes: readonly InstanceType[];
+  readonly instances: Instances;
+  readonly capacity = new Capacity();
+  readonly #options: Ec2ModelOptions;
+  readonly #lifecycle: Lifecycle;
+  readonly #addresses: ReadonlyMap<string, AddressPool>;
+
+  constructor(options: Ec2ModelOptions) {
+    this.#options = options;
+    this.region = options.region;
+    this.network = options.network ?? defaultNetwork(options.region);
+    this.instanceTypes = options.instanceTypes ?? DEFAULT_INSTANCE_TYPES;
+    this.instances = new Instances(
+      options.clock,
+      options.store ?? volatileStore,
+      options.visibilityDelayMs ?? (() => 0),
+    );
+    this.#lifecycle = new Lifecycle({
+      clock: options.clock,
+      logger: options.logger,
+      hypervisor: options.hypervisor,
+      instances: this.instances,
+      specOf: (instance) => this.#specOf(instance),
+    });
+    this.#addresses = new Map(this.network.subnets.map((subnet) => [subnet.id, new AddressPool(subnet)]));
+    for (const instance of this.instances.truths()) {
+      this.#addresses.get(instance.subnet)?.continueAfter(instance.privateAddress);
+    }
+  }
+
+  /** Carries on what was under way before a restart; call it once before the first request. */
+  async restore(): Promise<void> {
+    await this.#lifecycle.reconcile();
+  }
+
+  /** Images that instances can boot. */
+  get images(): ReturnType<Hypervisor["images"]> {
+    return this.#options.hypervisor.images();
+  }
+
+  /** @throws Ec2ApiError `InvalidInstanceType` */
+  instanceType(name: string): InstanceType {
+    const type = this.instanceTypes.find((candidate) => candidate.name === name);
+    if (type === undefined) {
+      throw new Ec2ApiError(
+        "InvalidInstanceType",
+        `The following supplied instance types do not exist: [${name}]`,
+      );
+    }
+    return type;
+  }
+
+  /** Whether `zone` has `type` at all. */
+  isOffered(zone: string, type: string): boolean {
+    return this.options.notOffered?.includes(`${zone}/${type}`) !== true;
+  }
+
+  get options(): Ec2ModelOptions {
+    return this.#options;
+  }
+
+  /**
+   * Launches one instance, or returns the one that the same token launched in the same zone
+   * (EC2 developer guide, "Ensuring idempotency").
+   *
+   * @throws Ec2ApiError `IdempotentParameterMismatch`, `IdempotentInstanceTerminated`, and whatever
+   *   {@link checkLaunch}, quota and capacity have against it
+   */
+  run(parameters: LaunchParameters): Instance {
+    const { subnet, image, type } = checkLaunch(this, parameters);
+    const known =
+      parameters.clientToken === undefined
+        ? undefined
+        : this.instances.byToken(subnet.zone, parameters.clientToken);
+    if (known !== undefined) {
+      return sameLaunch(known, parameters);
+    }
+    this.#checkCapacity([{ zone: subnet.zone, type: type.name }]);
+    const { requestHash, clientToken, instanceProfile, volume, volumeTags, ...given } = parameters;
+    const instance: Instance = {
+      ...given,
+      id: this.newId("i"),
+      reservationId: this.newId("r"),
+      ...(clientToken === undefined ? {} : { clientToken }),
+      ...(instanceProfile === undefined ? {} : { instanceProfile }),
+      requestHash,
+      state: "pending",
+      transition: 0,
+      transitionReason: "",
+      architecture: image.architecture,
+      zone: subnet.zone,
+      privateAddress: this.#takeAddress(subnet.id),
+      launchTime: this.#options.clock.now().toISOString(),
+      volume: { ...volume, id: this.newId("vol"), tags: volumeTags },
+      events: [],
+    };
+    this.instances.put(instance);
+    this.#lifecycle.launch(instance);
+    return instance;
+  }
+
+  /**
+   * Starts stopped instances, all or none; those that run already are left alone.
+   *
+   * @throws Ec2ApiError `IncorrectInstanceState`, and what quota and capacity have against it
+   */
+  start(ids: readonly string[]): StateChange[] {
+    const found = this.#forChange(ids);
+    for (const { id, state } of found) {
+      if (state !== "stopped" && state !== "running" && state !== "pending") {
+        throw incorrectState(id, "started");
+      }
+    }
+    const stopped = found.filter(({ state }) => state === "stopped");
+    this.#checkCapacity(stopped);
+    return found.map((instance) =>
+      changed(instance, instance.state === "stopped" ? this.#lifecycle.start(instance.id) : instance),
+    );
+  }
+
+  /**
+   * Stops or hibernates running instances, all or none; stopped ones are left alone. `force` also ends a
+   * stop that is under way.
+   *
+   * @throws Ec2ApiError `IncorrectInstanceState`, `UnsupportedHibernationConfiguration`,
+   *   `UnsupportedOperation` while it is too early to hibernate, `OperationNotPermitted`
+   */
+  stop(
+    ids: readonly string[],
+    options: { readonly hibernate: boolean; readonly force: boolean },
+  ): StateChange[] {
+    const found = this.#forChange(ids);
+    for (const instance of found) {
+      this.#checkStop(instance, options.hibernate);
+    }
+    return found.map((instance) => {
+      if (instance.state === "running") {
+        return changed(instance, this.#lifecycle.stop(instance.id, options));
+      }
+      if (instance.state === "stopping" && options.force) {
+        this.#lifecycle.force(instance.id);
+      }
+      return changed(instance, instance);
+    });
+  }
+
+  /**
+   * Terminates instances, all or none; terminated ones are left alone.
+   *
+   * @throws Ec2ApiError `OperationNotPermitted` for one that is protected
+   */
+  terminate(ids: readonly string[]): StateChange[] {
+    const found = this.#forChange(ids);
+    const kept = found.find((instance) => instance.disableApiTermination);
+    if (kept !== undefined) {
+      throw notPermitted(kept.id, "terminated", "disableApiTermination");
+    }
+    return found.map((instance) =>
+      instance.state === "terminated" || instance.state === "shutting-down"
+        ? changed(instance, instance)
+        : changed(instance, this.#lifecycle.terminate(instance.id)),
+    );
+  }
+
+  /** @throws Ec2ApiError `IncorrectState` unless all of them run */
+  reboot(ids: readonly string[]): void {
+    const found = this.#forChange(ids);
+    for (const { id, state } of found) {
+      if (state !== "running") {
+        throw new Ec2ApiError("IncorrectState", `The instance '${id}' is not in the 'running' state.`);
+      }
+    }
+    for (const { id } of found) {
+      this.#lifecycle.reboot(id);
+    }
+  }
+
+  /** Adds or overwrites tags of instances (by `i-…`) and volumes (by `vol-…`). */
+  tag(resources: readonly string[], tags: Readonly<Record<string, string>>): void {
+    const volumes = new Map(this.instances.truths().map((instance) => [instance.volume.id, instance]));
+    const ids = resources.filter((resource) => !resource.startsWith("vol-"));
+    const owners = resources
+      .filter((resource) => resource.startsWith("vol-"))
+      .map((resource) => {
+        const owner = volumes.get(resource);
+        if (owner === undefined) {
+          throw new Ec2ApiError("InvalidVolume.NotFound", `The volume '${resource}' does not exist.`);
+        }
+        return owner.id;
+      });
+    for (const { id } of this.#forChange(ids)) {
+      this.instances.change(id, { tags: { ...this.instances.truth(id).tags, ...tags } });
+    }
+    for (const id of owners) {
+      const { volume } = this.instances.truth(id);
+      this.instances.change(id, { volume: { ...volume, tags: { ...volume.tags, ...tags } } });
+    }
+  }
+
+  /**
+   * Changes the type of a stopped instance (EC2 user guide, "Change the instance type").
+   *
+   * @throws Ec2ApiError `IncorrectInstanceState` unless it is stopped, `UnsupportedOperation` while it is
+   *   hibernated or when the architectures differ
+   */
+  async changeType(id: string, typeName: string): Promise<void> {
+    const [instance] = this.#forChange([id]);
+    const type = this.instanceType(typeName);
+    if (instance?.state !== "stopped") {
+      throw incorrectState(id, "modified: the type of an instance can be changed while it is stopped");
+    }
+    if (type.architecture !== instance.architecture) {
+      throw new Ec2ApiError(
+        "InvalidParameterValue",
+        `The type ${typeName} does not have the architecture of ${id}`,
+      );
+    }
+    if ((await this.#options.hypervisor.state(id)) === "hibernated") {
+      throw new Ec2ApiError(
+        "UnsupportedOperation",
+        `The type of ${id} cannot be changed while it is hibernated`,
+      );
+    }
+    this.instances.change(id, { type: typeName });
+  }
+
+  /** Sets or lifts the protection of an instance against stop or termination. */
+  protect(id: string, protection: Partial<Pick<Instance, "disableApiStop" | "disableApiTermination">>): void {
+    this.#forChange([id]);
+    this.instances.change(id, protection);
+  }
+
+  /** Announces an event for an instance, such as its retirement. */
+  schedule(id: string, event: Omit<ScheduledEvent, "id">): void {
+    const { events } = this.instances.truth(id);
+    this.instances.change(id, { events: [...events, { id: this.newId("instance-event"), ...event }] });
+  }
+
+  /** Resolves when the hypervisor has nothing under way. */
+  settled(): Promise<void> {
+    return this.#lifecycle.settled();
+  }
+
+  /** Ends the model; VMs stay as they are. */
+  close(): void {
+    this.#lifecycle.close();
+  }
+
+  /** A new identifier as EC2 forms them: a prefix and 17 hexadecimal digits. */
+  newId(prefix: string): string {
+    const digits = Array.from({ length: 17 }, () => Math.floor(this.#options.random() * 16).toString(16));
+    return `${prefix}-${digits.join("")}`;
+  }
+
+  /** The true records of instances that callers can see. */
+  #forChange(ids: readonly string[]): Instance[] {
+    return this.instances.lookUp(ids).map(({ id }) => this.instances.truth(id));
+  }
+
+  #checkCapacity(wanted: readonly { readonly zone: string; readonly type: string }[]): void {
+    this.capacity.check(this.instances.truths(), wanted, (type) => this.instanceType(type).vcpus);
+  }
+
+  #checkStop(instance: Instance, hibernate: boolean): void {
+    if (instance.state !== "running" && instance.state !== "stopping" && instance.state !== "stopped") {
+      throw incorrectState(instance.id, "stopped");
+    }
+    if (instance.disableApiStop) {
+      throw notPermitted(instance.id, "stopped", "disableApiStop");
+    }
+    if (!hibernate) {
+      return;
+    }
+    if (!instance.hibernationConfigured) {
+      throw new Ec2ApiError(
+        "UnsupportedHibernationConfiguration",
+        `The instance '${instance.id}' is not configured for hibernation.`,
+      );
+    }
+    const bootedAtMs = Date.parse(instance.bootedAt ?? instance.launchTime);
+    const uptimeMs = this.#options.clock.now().getTime() - bootedAtMs;
+    if (instance.state === "running" && uptimeMs < (this.#options.hibernationReadyAfterMs ?? 0)) {
+      throw new Ec2ApiError(
+        "UnsupportedOperation",
+        `The instance '${instance.id}' is not ready to hibernate yet. Please retry in a few minutes.`,
+      );
+    }
+  }
+
+  #takeAddress(subnet: string): string {
+    const used = new Set(
+      this.instances
+        .truths()
+        .filter(({ state }) => state !== "terminated")
+        .map(({ privateAddress }) => privateAddress),
+    );
+    const pool = this.#addresses.get(subnet);
+    if (pool === undefined) {
+      throw new Ec2ApiError("InvalidSubnetID.NotFound", `The subnet ID '${subnet}' does not exist`);
+    }
+    return pool.take(used);
+  }
+
+  #specOf(instance: Instance): InstanceSpec {
+    const type = this.instanceType(instance.type);
+    const size = this.#options.guestSize?.(type) ?? type;
+    return {
+      id: instance.id,
+      privateAddress: instance.privateAddress,
+      image: instance.image,
+      vcpus: size.vcpus,
+      memoryMiB: size.memoryMiB,
+      rootVolumeGiB: instance.volume.sizeGiB,
+      userData: Buffer.from(instance.userData, "base64").toString("utf8"),
+      metadata: {
+        instanceType: instance.type,
+        zone: instance.zone,
+        region: this.region,
+        hostname: `ip-${instance.privateAddress.replaceAll(".", "-")}.${this.region}.compute.internal`,
+        tags: instance.tags,
+      },
+    };
+  }
+}
+
+function changed(before: Instance, after: Instance): StateChange {
+  return { id: before.id, previous: before.state, current: after.state };
+}
+
+function sameLaunch(known: Instance, parameters: LaunchParameters): Instance {
+  if (known.requestHash !== parameters.requestHash) {
+    throw new Ec2ApiError(
+      "IdempotentParameterMismatch",
+      "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+    );
+  }
+  if (known.state === "terminated") {
+    throw new Ec2ApiError(
+      "IdempotentInstanceTerminated",
+      "The client token that you provided is associated with an instance that has been terminated. " +
+        "Retry with a different client token.",
+    );
+  }
+  return known;
+}
+
+function incorrectState(id: string, done: string): Ec2ApiError {
+  return new Ec2ApiError(
+    "IncorrectInstanceState",
+    `The instance '${id}' is not in a state from which it can be ${done}.`,
+  );
+}
+
+function notPermitted(id: string, done: string, attribute: string): Ec2ApiError {
+  return new Ec2ApiError(
+    "OperationNotPermitted",
+    `The instance '${id}' may not be ${done}. Modify its '${attribute}' instance attribute and try again.`,
+  );
+}

@@ -1,0 +1,60 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Instance } from "./instance.ts";
+
+interface Shown {
+  readonly visibleAtMs: number;
+  readonly instance: Instance;
+}
+
+/**
+ * What readers see of the instances: each change becomes visible after a delay ("eventual consistency",
+ * EC2 developer guide), so that reads right after a change can be stale and a new instance can be missing.
+ */
+export class Visibility {
+  readonly #clock: Clock;
+  readonly #delayMs: () => number;
+  readonly #shown = new Map<string, Shown[]>();
+
+  /** @param delayMs how long the next change stays hidden, in milliseconds; 0 shows it at once */
+  constructor(clock: Clock, delayMs: () => number) {
+    this.#clock = clock;
+    this.#delayMs = delayMs;
+  }
+
+  /** Takes note of a new or changed instance. Changes of one instance never overtake each other. */
+  publish(instance: Instance): void {
+    const history = this.#shown.get(instance.id) ?? [];
+    const visibleAtMs = Math.max(
+      this.#clock.monotonicMs() + this.#delayMs(),
+      history.at(-1)?.visibleAtMs ?? 0,
+    );
+    this.#shown.set(instance.id, [...this.#relevant(history), { visibleAtMs, instance }]);
+  }
+
+  /** Shows an instance at once, for one that was restored. */
+  restore(instance: Instance): void {
+    this.#shown.set(instance.id, [{ visibleAtMs: 0, instance }]);
+  }
+
+  forget(id: string): void {
+    this.#shown.delete(id);
+  }
+
+  /** The instance as readers see it now; undefined when it is not visible yet. */
+  get(id: string): Instance | undefined {
+    const nowMs = this.#clock.monotonicMs();
+    return this.#shown.get(id)?.findLast((shown) => shown.visibleAtMs <= nowMs)?.instance;
+  }
+
+  /** All visible instances, oldest first. */
+  all(): Instance[] {
+    return [...this.#shown.keys()].map((id) => this.get(id)).filter((instance) => instance !== undefined);
+  }
+
+  /** Without what a later change hides already. */
+  #relevant(history: readonly Shown[]): Shown[] {
+    const nowMs = this.#clock.monotonicMs();
+    const current = history.findLastIndex((shown) => shown.visibleAtMs <= nowMs);
+    return history.slice(Math.max(0, current));
+  }
+}

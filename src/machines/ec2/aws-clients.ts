@@ -1,0 +1,73 @@
+import { EC2Client, type EC2ClientConfig } from "@aws-sdk/client-ec2";
+import { SSMClient } from "@aws-sdk/client-ssm";
+import { NodeHttpHandler } from "@smithy/node-http-handler";
+import { transportHandler, type Transport } from "./transport.ts";
+
+/** Where and as whom EC2 is called. */
+export interface AwsClientOptions {
+  readonly region: string;
+  /** URL of the EC2 endpoint; default AWS's own of the region. */
+  readonly endpoint?: string;
+  /** URL of the SSM endpoint; default AWS's own of the region. */
+  readonly ssmEndpoint?: string;
+  /** Default: the SDK's chain (environment, web identity, container, instance). */
+  readonly credentials?: NonNullable<EC2ClientConfig["credentials"]>;
+  /** Takes the place of the network. */
+  readonly transport?: Transport;
+}
+
+/**
+ * SDK clients, one per class of action, each with connections of its own, so that an action that is slow or
+ * throttled does not hold up the others.
+ */
+export interface AwsClients {
+  /** RunInstances and StartInstances. */
+  readonly wake: EC2Client;
+  /** StopInstances. */
+  readonly sleep: EC2Client;
+  /** All other changes. */
+  readonly housekeeping: EC2Client;
+  readonly read: EC2Client;
+  readonly ssm: SSMClient;
+  /** Closes all connections. */
+  destroy(): void;
+}
+
+const CONNECTION_TIMEOUT_MS = 3_000;
+
+/** The SDK must not try again by itself: `Ec2Calls` does, by the injected clock and within the limits. */
+const ONE_ATTEMPT = { maxAttempts: 1, retryMode: "standard", defaultsMode: "standard" } as const;
+
+/** Settings that the SDK would otherwise read from files, which a simulation cannot wait for. */
+const NO_FILES = {
+  useDualstackEndpoint: false,
+  useFipsEndpoint: false,
+  userAgentAppId: "satellites",
+  authSchemePreference: [] as string[],
+};
+
+/** Creates the clients; nothing is connected yet. */
+export function createAwsClients(options: AwsClientOptions): AwsClients {
+  const config = (endpoint: string | undefined) => ({
+    ...ONE_ATTEMPT,
+    region: options.region,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+    ...(options.transport === undefined ? {} : NO_FILES),
+    requestHandler:
+      options.transport === undefined
+        ? new NodeHttpHandler({ connectionTimeout: CONNECTION_TIMEOUT_MS })
+        : transportHandler(options.transport),
+  });
+  const ec2 = (): EC2Client => new EC2Client(config(options.endpoint));
+  const ssm = new SSMClient(config(options.ssmEndpoint));
+  const clients = { wake: ec2(), sleep: ec2(), housekeeping: ec2(), read: ec2(), ssm };
+  return {
+    ...clients,
+    destroy: () => {
+      for (const client of Object.values(clients)) {
+        client.destroy();
+      }
+    },
+  };
+}

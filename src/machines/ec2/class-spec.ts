@@ -1,0 +1,130 @@
+import { CloudError } from "../errors.ts";
+
+/** Things chosen by identifier or by tags. */
+export type Selection =
+  | { readonly ids: readonly string[] }
+  | { readonly tags: Readonly<Record<string, string>> };
+
+/** How the image is found. */
+export type ImageChoice =
+  | { readonly id: string }
+  | { readonly ssmParameter: string }
+  | { readonly nameFilter: string; readonly owners: readonly string[] };
+
+/** `spec.ec2` of a SatelliteClass. */
+export interface ClassSpec {
+  readonly region: string;
+  readonly roleARN?: string;
+  readonly image: ImageChoice;
+  readonly subnets: Selection;
+  readonly securityGroups: Selection;
+  readonly rootVolume: {
+    readonly sizeGiB: number;
+    readonly type: string;
+    readonly iops?: number;
+    readonly throughput?: number;
+    readonly kmsKeyID?: string;
+  };
+  readonly instanceProfile?: string;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+/** Defaults of the CRD's schema, for classes that were made without it. */
+const DEFAULT_VOLUME = { sizeGiB: 40, type: "gp3" };
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * Reads `spec.ec2`, which the CRD's schema has checked; what cannot be used all the same is refused by name.
+ *
+ * @throws CloudError of class `parameter`
+ */
+export function readClassSpec(cloud: Fields): ClassSpec {
+  const volume = object(cloud, "rootVolume") ?? {};
+  return {
+    region: string(cloud, "region") ?? invalid("region"),
+    image: readImage(object(cloud, "image") ?? invalid("image")),
+    subnets: readSelection(cloud, "subnets"),
+    securityGroups: readSelection(cloud, "securityGroups"),
+    rootVolume: {
+      sizeGiB: number(volume, "sizeGiB") ?? DEFAULT_VOLUME.sizeGiB,
+      type: string(volume, "type") ?? DEFAULT_VOLUME.type,
+      ...optional("iops", number(volume, "iops")),
+      ...optional("throughput", number(volume, "throughput")),
+      ...optional("kmsKeyID", string(volume, "kmsKeyID")),
+    },
+    tags: strings(object(cloud, "tags") ?? {}, "tags"),
+    ...optional("roleARN", string(cloud, "roleARN")),
+    ...optional("instanceProfile", string(cloud, "instanceProfile")),
+  };
+}
+
+function readImage(image: Fields): ImageChoice {
+  const id = string(image, "id");
+  if (id !== undefined) {
+    return { id };
+  }
+  const ssmParameter = string(image, "ssmParameter");
+  if (ssmParameter !== undefined) {
+    return { ssmParameter };
+  }
+  const nameFilter = string(image, "nameFilter") ?? invalid("image");
+  return { nameFilter, owners: list(image, "owners") ?? ["self"] };
+}
+
+function readSelection(cloud: Fields, field: "subnets" | "securityGroups"): Selection {
+  const selection = object(cloud, field) ?? invalid(field);
+  const ids = list(selection, "ids");
+  if (ids !== undefined && ids.length > 0) {
+    return { ids };
+  }
+  const tags = strings(object(selection, "tags") ?? invalid(field), field);
+  return Object.keys(tags).length > 0 ? { tags } : invalid(field);
+}
+
+function optional<Key extends string, Value>(
+  key: Key,
+  value: Value | undefined,
+): { readonly [name in Key]?: Value } {
+  return value === undefined ? {} : ({ [key]: value } as { readonly [name in Key]: Value });
+}
+
+function string(fields: Fields, name: string): string | undefined {
+  const value = fields[name];
+  return value === undefined || typeof value === "string" ? value : invalid(name);
+}
+
+function number(fields: Fields, name: string): number | undefined {
+  const value = fields[name];
+  return value === undefined || typeof value === "number" ? value : invalid(name);
+}
+
+function object(fields: Fields, name: string): Fields | undefined {
+  const value = fields[name];
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  return value === undefined || isObject ? (value as Fields | undefined) : invalid(name);
+}
+
+function list(fields: Fields, name: string): readonly string[] | undefined {
+  const value = fields[name];
+  const isList = Array.isArray(value) && value.every((item) => typeof item === "string");
+  return value === undefined || isList ? value : invalid(name);
+}
+
+function strings(fields: Fields, name: string): Readonly<Record<string, string>> {
+  return Object.values(fields).every((value) => typeof value === "string")
+    ? (fields as Readonly<Record<string, string>>)
+    : invalid(name);
+}
+
+function invalid(field: string): never {
+  throw invalidClass(
+    "InvalidClassSpec",
+    `spec.ec2.${field} of the SatelliteClass is missing or malformed; correct it`,
+  );
+}
+
+/** A refusal of the class itself: terminal until the class changes. */
+export function invalidClass(code: string, message: string, reason = "InvalidClass"): CloudError {
+  return new CloudError({ code, class: "parameter", reason, message });
+}

@@ -1,0 +1,372 @@
+import {
+  CreateTagsCommand,
+  DescribeInstancesCommand,
+  ModifyInstanceAttributeCommand,
+  RebootInstancesCommand,
+  RunInstancesCommand,
+  StartInstancesCommand,
+  StopInstancesCommand,
+  TerminateInstancesCommand,
+  type Instance,
+} from "@aws-sdk/client-ec2";
+import type { Registry } from "prom-client";
+import type { Random } from "../../base/backoff.ts";
+import type { Clock } from "../../base/clock.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { LaunchPlan, LaunchRequest, Machine, MachineCloud, ResolvedLaunch } from "../cloud.ts";
+import { CloudError } from "../errors.ts";
+import { createAwsClients, type AwsClientOptions, type AwsClients } from "./aws-clients.ts";
+import { Batcher, type BatchWindow } from "./batcher.ts";
+import { Catalogue } from "./catalogue.ts";
+import { Ec2Calls, type Call } from "./ec2-calls.ts";
+import type { LimitedAction } from "./limits.ts";
+import { MachineSnapshot } from "./machine-snapshot.ts";
+import { toMachine } from "./machine.ts";
+import { createEc2Metrics, type Ec2Metrics } from "./metrics.ts";
+import { resolveLaunch, type PlanContext } from "./launch-plan.ts";
+import { toRunInstances } from "./run-instances.ts";
+import { CLUSTER_TAG, toTagList } from "./tags.ts";
+import type { ActionLimit, Priority } from "./token-bucket.ts";
+
+/** What the EC2 cloud is made of. */
+export interface Ec2CloudOptions extends AwsClientOptions {
+  /** UID of the cluster's kube-system namespace; only machines with this tag are listed. */
+  readonly cluster: string;
+  /** Role that `credentials` are of; classes may name it and no other. */
+  readonly roleARN?: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly registry: Registry;
+  /** Replaces some of EC2's documented request limits. */
+  readonly limits?: Partial<Record<LimitedAction, ActionLimit>>;
+  /** When batches are sent; default 100 ms idle, 1 s at most, 500 items. */
+  readonly window?: BatchWindow;
+  /** Asked right before each change is sent; false stops it. Default: always allowed. */
+  readonly mayMutate?: () => boolean;
+}
+
+/** `MachineCloud`, and what only EC2 can do. */
+export interface Ec2Cloud extends MachineCloud {
+  /** Reboots a running machine. */
+  reboot(id: string): Promise<void>;
+  /** Changes the type of a stopped machine that is not hibernated. */
+  changeType(id: string, type: string): Promise<void>;
+  /** Closes all connections. */
+  close(): void;
+}
+
+/** How long answers are waited for, in milliseconds. RunInstances is the slowest. */
+const RUN_TIMEOUT_MS = 30_000;
+const CHANGE_TIMEOUT_MS = 10_000;
+const READ_TIMEOUT_MS = 15_000;
+/** Most that EC2 gives per page. */
+const PAGE_SIZE = 1_000;
+
+/** Classes of error that concern single machines of a request. */
+const DIVISIBLE: ReadonlySet<string> = new Set([
+  "capacity",
+  "quota",
+  "state",
+  "gone",
+  "parameter",
+  "protection",
+  "hibernation-not-ready",
+  "hibernation-unsupported",
+]);
+
+/** Creates the one implementation of `MachineCloud`. Nothing is sent yet. */
+export function createEc2Cloud(options: Ec2CloudOptions): Ec2Cloud {
+  return new BatchingEc2Cloud(options);
+}
+
+/** One of the calls that name many instances. */
+interface BatchedCall {
+  readonly action: LimitedAction;
+  readonly priority: Priority;
+  readonly send: (ids: string[], signal: AbortSignal) => Promise<unknown>;
+}
+
+class BatchingEc2Cloud implements Ec2Cloud {
+  readonly #options: Ec2CloudOptions;
+  readonly #clients: AwsClients;
+  readonly #calls: Ec2Calls;
+  readonly #metrics: Ec2Metrics;
+  readonly #catalogue: Catalogue;
+  readonly #snapshot: MachineSnapshot;
+  readonly #context: PlanContext;
+  readonly #start: Batcher<void>;
+  readonly #stops: Readonly<Record<"stop" | "force" | "hibernate", Batcher<void>>>;
+  readonly #terminate: Batcher<void>;
+  readonly #describe: Batcher<Machine | undefined>;
+
+  constructor(options: Ec2CloudOptions) {
+    this.#options = options;
+    this.#clients = createAwsClients(options);
+    this.#metrics = createEc2Metrics(options.registry);
+    this.#calls = new Ec2Calls({ ...options, metrics: this.#metrics });
+    this.#catalogue = new Catalogue(this.#clients, this.#calls, options.clock);
+    this.#snapshot = new MachineSnapshot(options.clock);
+    this.#context = options;
+    const { wake, sleep, housekeeping } = this.#clients;
+    this.#start = this.#batchChanges({
+      action: "StartInstances",
+      priority: "wake",
+      send: (InstanceIds, abortSignal) =>
+        wake.send(new StartInstancesCommand({ InstanceIds }), { abortSignal }),
+    });
+    const stops = (how: { readonly Hibernate?: true; readonly Force?: true }): Batcher<void> =>
+      this.#batchChanges({
+        action: "StopInstances",
+        priority: "sleep",
+        send: (InstanceIds, abortSignal) =>
+          sleep.send(new StopInstancesCommand({ InstanceIds, ...how }), { abortSignal }),
+      });
+    this.#stops = { stop: stops({}), force: stops({ Force: true }), hibernate: stops({ Hibernate: true }) };
+    this.#terminate = this.#batchChanges({
+      action: "TerminateInstances",
+      priority: "housekeeping",
+      send: (InstanceIds, abortSignal) =>
+        housekeeping.send(new TerminateInstancesCommand({ InstanceIds }), { abortSignal }),
+    });
+    this.#describe = this.#batch("DescribeInstances", "wake", (ids) => this.#describeAll(ids));
+  }
+
+  resolve(request: LaunchRequest): Promise<ResolvedLaunch> {
+    return resolveLaunch(request, this.#catalogue, this.#context);
+  }
+
+  /**
+   * Sends the plan's request. Sending it again is safe, and is the proof of the outcome: EC2 answers with the
+   * machine that the same token launched. Where EC2 finds the request different from the one before (new user
+   * data, a new version of this code), the machine is looked for by its token.
+   */
+  async launch(plan: LaunchPlan, userData: string): Promise<Machine> {
+    let instance: Instance | undefined;
+    try {
+      const { rootDeviceName } = await this.#catalogue.imageFacts(plan.image);
+      const command = new RunInstancesCommand(toRunInstances(plan, rootDeviceName, userData));
+      const { Instances } = await this.#change("RunInstances", "wake", RUN_TIMEOUT_MS, (abortSignal) =>
+        this.#clients.wake.send(command, { abortSignal }),
+      );
+      instance = Instances?.[0];
+    } catch (error) {
+      instance = await this.#launchedBefore(plan, error);
+    }
+    const machine = toMachine(instance ?? {});
+    this.#snapshot.changed(machine.id);
+    return machine;
+  }
+
+  start(id: string): Promise<void> {
+    return this.#changing(id, this.#start);
+  }
+
+  stop(id: string, options: { readonly hibernate: boolean; readonly force: boolean }): Promise<void> {
+    // A forced guest cannot keep its memory, so force comes first.
+    const unforced = options.hibernate ? "hibernate" : "stop";
+    return this.#changing(id, this.#stops[options.force ? "force" : unforced]);
+  }
+
+  terminate(id: string): Promise<void> {
+    return this.#changing(id, this.#terminate);
+  }
+
+  async tag(id: string, tags: Readonly<Record<string, string>>): Promise<void> {
+    const command = new CreateTagsCommand({ Resources: [id], Tags: toTagList(tags) });
+    await this.#change("CreateTags", "housekeeping", CHANGE_TIMEOUT_MS, (abortSignal) =>
+      this.#clients.housekeeping.send(command, { abortSignal }),
+    );
+    this.#snapshot.changed(id);
+  }
+
+  async describe(id: string, maxAgeMs: number): Promise<Machine | undefined> {
+    const seen = this.#snapshot.get(id, maxAgeMs);
+    if (seen !== undefined) {
+      return seen.machine;
+    }
+    try {
+      return await this.#describe.submit(id, maxAgeMs);
+    } catch (error) {
+      if (error instanceof CloudError && error.class === "gone") {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+
+  async list(): Promise<Machine[]> {
+    const mark = this.#snapshot.mark();
+    const machines: Machine[] = [];
+    let NextToken: string | undefined;
+    do {
+      const page = await this.#describePage(
+        [{ Name: `tag:${CLUSTER_TAG}`, Values: [this.#options.cluster] }],
+        NextToken,
+      );
+      machines.push(...page.instances.map(toMachine));
+      ({ NextToken } = page);
+    } while (NextToken !== undefined);
+    this.#snapshot.replace(machines, mark);
+    return machines;
+  }
+
+  async reboot(id: string): Promise<void> {
+    const command = new RebootInstancesCommand({ InstanceIds: [id] });
+    await this.#change("RebootInstances", "wake", CHANGE_TIMEOUT_MS, (abortSignal) =>
+      this.#clients.housekeeping.send(command, { abortSignal }),
+    );
+    this.#snapshot.changed(id);
+  }
+
+  async changeType(id: string, type: string): Promise<void> {
+    const command = new ModifyInstanceAttributeCommand({ InstanceId: id, InstanceType: { Value: type } });
+    await this.#change("ModifyInstanceAttribute", "wake", CHANGE_TIMEOUT_MS, (abortSignal) =>
+      this.#clients.housekeeping.send(command, { abortSignal }),
+    );
+    this.#snapshot.changed(id);
+  }
+
+  close(): void {
+    this.#clients.destroy();
+  }
+
+  /** Submits a change; what was read of the machine before or meanwhile is forgotten. */
+  async #changing(id: string, batcher: Batcher<void>): Promise<void> {
+    try {
+      await batcher.submit(id);
+    } finally {
+      this.#snapshot.changed(id);
+    }
+  }
+
+  #change<T>(
+    action: LimitedAction,
+    priority: Priority,
+    timeoutMs: number,
+    send: Call<T>["send"],
+  ): Promise<T> {
+    return this.#calls.call({ action, bucket: action, kind: "change", priority, timeoutMs, send });
+  }
+
+  #batchChanges({ action, priority, send }: BatchedCall): Batcher<void> {
+    return this.#batch(action, priority, async (ids) => {
+      await this.#calls.callWithToken({
+        action,
+        bucket: action,
+        kind: "change",
+        priority,
+        timeoutMs: CHANGE_TIMEOUT_MS,
+        send: (signal) => send([...ids], signal),
+      });
+      return new Map<string, void>();
+    });
+  }
+
+  #batch<Result>(
+    action: LimitedAction,
+    priority: Priority,
+    send: (ids: readonly string[]) => Promise<ReadonlyMap<string, Result>>,
+  ): Batcher<Result | undefined> {
+    const { clock, window } = this.#options;
+    return new Batcher<Result | undefined>({
+      clock,
+      ...(window === undefined ? {} : { window }),
+      acquire: (wanted) => this.#calls.acquire(action, priority, wanted),
+      send: (ids) => {
+        this.#metrics.batchSize.observe({ action }, ids.length);
+        return send(ids);
+      },
+      absent: () => undefined,
+      blamed: blamedIds,
+      isDivisible: (error) => error instanceof CloudError && DIVISIBLE.has(error.class),
+    });
+  }
+
+  async #describeAll(ids: readonly string[]): Promise<ReadonlyMap<string, Machine>> {
+    const mark = this.#snapshot.mark();
+    const command = new DescribeInstancesCommand({ InstanceIds: [...ids] });
+    const { Reservations = [] } = await this.#calls.callWithToken({
+      action: "DescribeInstances",
+      bucket: "DescribeInstances",
+      kind: "read",
+      priority: "wake",
+      timeoutMs: READ_TIMEOUT_MS,
+      send: (abortSignal) => this.#clients.read.send(command, { abortSignal }),
+    });
+    const instances = Reservations.flatMap(({ Instances }) => Instances ?? []);
+    const machines = new Map(instances.map(toMachine).map((machine) => [machine.id, machine]));
+    for (const id of ids) {
+      this.#snapshot.set(id, machines.get(id), mark);
+    }
+    return machines;
+  }
+
+  async #describePage(
+    filters: readonly { readonly Name: string; readonly Values: string[] }[],
+    token: string | undefined,
+  ): Promise<{ readonly instances: Instance[]; readonly NextToken: string | undefined }> {
+    const command = new DescribeInstancesCommand({
+      Filters: [...filters],
+      MaxResults: PAGE_SIZE,
+      ...(token === undefined ? {} : { NextToken: token }),
+    });
+    const { Reservations = [], NextToken } = await this.#calls.call({
+      action: "DescribeInstances",
+      bucket: "DescribeInstancesFiltered",
+      kind: "read",
+      priority: "housekeeping",
+      timeoutMs: READ_TIMEOUT_MS,
+      send: (abortSignal) => this.#clients.read.send(command, { abortSignal }),
+    });
+    return {
+      instances: Reservations.flatMap(({ Instances }) => Instances ?? []),
+      NextToken: NextToken === "" ? undefined : NextToken,
+    };
+  }
+
+  /**
+   * The machine that the plan's token launched, after a refusal that does not rule out that there is one: EC2
+   * says that the token is used, or the image that was launched is gone meanwhile.
+   *
+   * @throws the refusal when there is none; CloudError of class `server` when EC2 said that it exists but does
+   *   not show it yet, so that nothing else is launched in its place
+   */
+  async #launchedBefore(plan: LaunchPlan, refusal: unknown): Promise<Instance> {
+    const code = refusal instanceof CloudError ? refusal.code : "";
+    if (code !== "IdempotentParameterMismatch" && !code.startsWith("InvalidAMIID.")) {
+      throw refusal;
+    }
+    const { instances } = await this.#describePage(
+      [
+        { Name: "client-token", Values: [plan.token] },
+        { Name: "availability-zone", Values: [plan.zone] },
+      ],
+      undefined,
+    );
+    const [instance] = instances;
+    if (instance === undefined && code !== "IdempotentParameterMismatch") {
+      throw refusal;
+    }
+    if (instance === undefined) {
+      throw new CloudError({
+        code: "LaunchNotVisible",
+        class: "server",
+        reason: "LaunchNotVisible",
+        message:
+          "EC2 has launched the machine of this attempt, but does not show it yet; it is looked for again. " +
+          "If this lasts for an hour, look in the account for the client token " +
+          plan.token,
+        cause: refusal,
+      });
+    }
+    return instance;
+  }
+}
+
+/** Those of `ids` that stand in EC2's message. */
+function blamedIds(error: unknown, ids: readonly string[]): string[] {
+  const said = error instanceof CloudError && error.cause instanceof Error ? error.cause.message : "";
+  const words = new Set(said.split(/[^\w-]+/));
+  return ids.filter((id) => words.has(id));
+}

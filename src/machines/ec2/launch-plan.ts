@@ -1,0 +1,175 @@
+import { createHash } from "node:crypto";
+import type { LaunchPlan, LaunchRequest, ResolvedLaunch } from "../cloud.ts";
+import type { Catalogue, ImageFacts, SubnetFacts, TypeFacts } from "./catalogue.ts";
+import { invalidClass, readClassSpec, type ClassSpec } from "./class-spec.ts";
+import { ownerTags } from "./tags.ts";
+
+/** Before base64 (EC2 user guide, "Work with instance user data"). */
+const MAX_USER_DATA_BYTES = 16_384;
+
+/** Whose machines they are, and where. */
+export interface PlanContext {
+  /** UID of the cluster's kube-system namespace. */
+  readonly cluster: string;
+  readonly region: string;
+  /** Role that the credentials are of; classes may name it and no other. */
+  readonly roleARN?: string;
+}
+
+/**
+ * Chooses every parameter of one launch: by preference of type first, then of zone, `combination` counting
+ * through them. Zones are gone through from a different one for each satellite, so that machines spread.
+ *
+ * @throws CloudError of class `parameter` when the class does not add up, or of another one from reads
+ */
+export async function resolveLaunch(
+  request: LaunchRequest,
+  catalogue: Catalogue,
+  context: PlanContext,
+): Promise<ResolvedLaunch> {
+  const spec = readClassSpec(request.cloud);
+  checkPlace(spec, context);
+  checkUserData(request.userData);
+  const [image, subnets, securityGroups, types] = await Promise.all([
+    catalogue.image(spec.image, request.architecture),
+    catalogue.subnets(spec.subnets),
+    catalogue.securityGroups(spec.securityGroups),
+    suitableTypes(request, catalogue),
+  ]);
+  const combinations = await combine(types, spread(bestPerZone(subnets), request.owner.uid), catalogue);
+  const chosen = combinations[request.combination % Math.max(1, combinations.length)];
+  if (chosen === undefined) {
+    throw invalidClass(
+      "NoCombination",
+      `none of the types ${request.types.join(", ")} exists in a zone of the class's subnets; ` +
+        "add types to the size or subnets to the class",
+      "NoTypeAvailable",
+    );
+  }
+  const plan = toPlan(request, spec, context, { ...chosen, image, securityGroups });
+  return { plan, combinations: combinations.length };
+}
+
+interface Combination {
+  readonly type: TypeFacts;
+  readonly subnet: SubnetFacts;
+}
+
+/**
+ * Token of one attempt: the same for the same attempt whatever happens in between, and another one for another
+ * zone or type, since EC2 takes tokens per zone. 64 hexadecimal digits, the most that EC2 allows.
+ */
+export function launchToken(uid: string, attempt: number, zone: string, type: string): string {
+  return createHash("sha256")
+    .update(JSON.stringify([uid, attempt, zone, type]))
+    .digest("hex");
+}
+
+/** SHA-256 of the user data, hex. */
+export function hashUserData(userData: string): string {
+  return createHash("sha256").update(userData).digest("hex");
+}
+
+function checkPlace(spec: ClassSpec, { region, roleARN }: PlanContext): void {
+  if (spec.region !== region) {
+    throw invalidClass(
+      "RegionMismatch",
+      `the class is for region ${spec.region}, but this operator manages ${region}; correct spec.ec2.region`,
+    );
+  }
+  if (spec.roleARN !== undefined && spec.roleARN !== roleARN) {
+    throw invalidClass(
+      "RoleMismatch",
+      `the class wants the role ${spec.roleARN}, but this operator runs as ${roleARN ?? "its own identity"}; ` +
+        "correct spec.ec2.roleARN",
+    );
+  }
+}
+
+function checkUserData(userData: string): void {
+  const sizeBytes = Buffer.byteLength(userData);
+  if (sizeBytes > MAX_USER_DATA_BYTES) {
+    throw invalidClass(
+      "UserDataTooLarge",
+      `the user data has ${sizeBytes} bytes and EC2 takes ${MAX_USER_DATA_BYTES}; shorten it, ` +
+        "for example by letting it download the rest",
+      "UserDataTooLarge",
+    );
+  }
+}
+
+async function suitableTypes(request: LaunchRequest, catalogue: Catalogue): Promise<TypeFacts[]> {
+  const types = await catalogue.types(request.types);
+  const suitable = types.filter(({ architectures }) => architectures.includes(request.architecture));
+  if (suitable.length === 0) {
+    throw invalidClass(
+      "NoTypeAvailable",
+      `none of the types ${request.types.join(", ")} exists in the region for ${request.architecture}; ` +
+        "correct the types of the size in the SatelliteClass",
+      "NoTypeAvailable",
+    );
+  }
+  return suitable;
+}
+
+/** One subnet per zone: the one with the most free addresses. */
+function bestPerZone(subnets: readonly SubnetFacts[]): SubnetFacts[] {
+  const best = new Map<string, SubnetFacts>();
+  for (const subnet of subnets) {
+    const known = best.get(subnet.zone);
+    if (known === undefined || subnet.freeAddresses > known.freeAddresses) {
+      best.set(subnet.zone, subnet);
+    }
+  }
+  return [...best.values()].sort((a, b) => (a.zone < b.zone ? -1 : 1));
+}
+
+/** The same zones, beginning with one that the UID decides. */
+function spread(subnets: readonly SubnetFacts[], uid: string): SubnetFacts[] {
+  const start = createHash("sha256").update(uid).digest().readUInt32BE(0) % Math.max(1, subnets.length);
+  return [...subnets.slice(start), ...subnets.slice(0, start)];
+}
+
+async function combine(
+  types: readonly TypeFacts[],
+  subnets: readonly SubnetFacts[],
+  catalogue: Catalogue,
+): Promise<Combination[]> {
+  const perType = await Promise.all(
+    types.map(async (type) => {
+      const zones = await catalogue.zonesOf(type.name);
+      return subnets.filter(({ zone }) => zones.has(zone)).map((subnet) => ({ type, subnet }));
+    }),
+  );
+  return perType.flat();
+}
+
+function toPlan(
+  request: LaunchRequest,
+  spec: ClassSpec,
+  context: PlanContext,
+  chosen: Combination & { readonly image: ImageFacts; readonly securityGroups: readonly string[] },
+): LaunchPlan {
+  const { type, subnet, image } = chosen;
+  const { owner, attempt } = request;
+  const hibernate = request.hibernate && type.canHibernate && image.canHibernate;
+  const memoryGiB = hibernate ? Math.ceil(type.memoryMiB / 1024) : 0;
+  return {
+    attempt,
+    token: launchToken(owner.uid, attempt, subnet.zone, type.name),
+    type: type.name,
+    zone: subnet.zone,
+    image: image.id,
+    subnet: subnet.id,
+    securityGroups: chosen.securityGroups,
+    hibernate,
+    rootVolume: {
+      ...spec.rootVolume,
+      // Hibernation writes the memory to the root volume, beside the system (EC2 user guide, "Prerequisites").
+      sizeGiB: Math.max(spec.rootVolume.sizeGiB, image.rootSizeGiB + memoryGiB),
+    },
+    userDataHash: hashUserData(request.userData),
+    tags: { ...spec.tags, ...ownerTags(context.cluster, owner) },
+    ...(spec.instanceProfile === undefined ? {} : { instanceProfile: spec.instanceProfile }),
+  };
+}

@@ -1,0 +1,81 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Machine } from "../cloud.ts";
+
+/** When a read was sent: what it shows is at least that fresh. */
+export interface ReadMark {
+  /** On the monotonic clock. */
+  readonly atMs: number;
+  /** Order among reads and changes; times alone can be equal. */
+  readonly order: number;
+}
+
+interface Seen {
+  readonly machine: Machine | undefined;
+  readonly mark: ReadMark;
+}
+
+/** What EC2 last said of each machine, so that one answer serves all who ask. */
+export class MachineSnapshot {
+  readonly #clock: Clock;
+  readonly #seen = new Map<string, Seen>();
+  /** Order of the last change of each machine. */
+  readonly #changed = new Map<string, number>();
+  #order = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** To be taken right before a read is sent. */
+  mark(): ReadMark {
+    this.#order += 1;
+    return { atMs: this.#clock.monotonicMs(), order: this.#order };
+  }
+
+  /**
+   * The machine as last seen.
+   *
+   * @param maxAgeMs how old the read may be, in milliseconds; one of the same millisecond always counts as
+   *   older than 0
+   * @returns undefined when there is no read so fresh; else the machine, or `undefined` in its place when EC2
+   *   did not know it
+   */
+  get(id: string, maxAgeMs: number): { readonly machine: Machine | undefined } | undefined {
+    const seen = this.#seen.get(id);
+    const isFresh = seen !== undefined && this.#clock.monotonicMs() - seen.mark.atMs < maxAgeMs;
+    return isFresh ? seen : undefined;
+  }
+
+  /** Takes note of what a read said; one from before a change, or before a later read, is ignored. */
+  set(id: string, machine: Machine | undefined, mark: ReadMark): void {
+    const newest = Math.max(this.#changed.get(id) ?? 0, this.#seen.get(id)?.mark.order ?? 0);
+    if (mark.order >= newest) {
+      this.#seen.set(id, { machine, mark });
+    }
+  }
+
+  /** Takes note that the machine was changed just now: what was read before says nothing any more. */
+  changed(id: string): void {
+    this.#order += 1;
+    this.#seen.delete(id);
+    this.#changed.set(id, this.#order);
+  }
+
+  /** Takes note of a complete list, and forgets what is not in it and older. */
+  replace(machines: readonly Machine[], mark: ReadMark): void {
+    for (const machine of machines) {
+      this.set(machine.id, machine, mark);
+    }
+    const listed = new Set(machines.map(({ id }) => id));
+    for (const [id, seen] of this.#seen) {
+      if (seen.mark.order < mark.order && !listed.has(id)) {
+        this.#seen.delete(id);
+      }
+    }
+    for (const [id, order] of this.#changed) {
+      if (order < mark.order) {
+        this.#changed.delete(id);
+      }
+    }
+  }
+}

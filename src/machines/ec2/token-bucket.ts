@@ -1,0 +1,163 @@
+import { backoffMs, type Random } from "../../base/backoff.ts";
+import type { Clock, Timer } from "../../base/clock.ts";
+
+/** A token bucket: how much it holds, and what flows in each second. */
+export interface BucketSize {
+  readonly burst: number;
+  readonly refillPerSecond: number;
+}
+
+/** What one action may use: requests, and for some actions the instances that they name. */
+export interface ActionLimit {
+  readonly requests: BucketSize;
+  readonly resources?: BucketSize;
+}
+
+/** Who goes first where tokens are short. */
+export const PRIORITIES = ["wake", "sleep", "housekeeping"] as const;
+
+/** Why a call is made. */
+export type Priority = (typeof PRIORITIES)[number];
+
+interface Waiter {
+  readonly priority: Priority;
+  readonly wanted: () => number;
+  readonly admit: (resources: number) => void;
+}
+
+const THROTTLED_BACKOFF = { baseMs: 1_000, maxMs: 30_000, jitter: 0.5 };
+
+class Level {
+  readonly #size: BucketSize;
+  #tokens: number;
+
+  constructor(size: BucketSize) {
+    this.#size = size;
+    this.#tokens = size.burst;
+  }
+
+  refill(elapsedMs: number): void {
+    this.#tokens = Math.min(this.#size.burst, this.#tokens + (elapsedMs / 1000) * this.#size.refillPerSecond);
+  }
+
+  /** Whole tokens; the tiny share that rounding may lose is given back. */
+  get whole(): number {
+    return Math.floor(this.#tokens + 1e-6);
+  }
+
+  take(tokens: number): void {
+    this.#tokens -= tokens;
+  }
+
+  drain(): void {
+    this.#tokens = Math.min(this.#tokens, 0);
+  }
+
+  /** Milliseconds until there is one whole token. */
+  get waitMs(): number {
+    return this.whole >= 1 ? 0 : ((1 - this.#tokens) / this.#size.refillPerSecond) * 1000;
+  }
+}
+
+/**
+ * The client side of EC2's request throttling (EC2 developer guide, "Request throttling for the Amazon EC2
+ * API"): calls wait here for a token rather than being refused there. Waiters of a higher priority go first,
+ * those of one priority in order. A refusal that comes all the same, since the account's buckets are shared
+ * with others, empties this bucket and closes it for a growing, jittered while.
+ */
+export class TokenBucket {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #requests: Level;
+  readonly #resources: Level | undefined;
+  readonly #waiting: Waiter[] = [];
+  #filledAtMs: number;
+  #closedUntilMs = Number.NEGATIVE_INFINITY;
+  #refusals = 0;
+  #timer: Timer | undefined;
+
+  constructor(limit: ActionLimit, clock: Clock, random: Random) {
+    this.#clock = clock;
+    this.#random = random;
+    this.#requests = new Level(limit.requests);
+    this.#resources = limit.resources === undefined ? undefined : new Level(limit.resources);
+    this.#filledAtMs = clock.monotonicMs();
+  }
+
+  /**
+   * Waits for one request.
+   *
+   * @param wanted asked when the turn has come: how many resources the request would name, at least 1
+   * @returns how many it may name: as many as wanted, or fewer when resource tokens are short, at least 1
+   */
+  take(priority: Priority, wanted: () => number): Promise<number> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ priority, wanted, admit: resolve });
+      this.#serve();
+    });
+  }
+
+  /** Takes note that EC2 refused a request for being one too many. */
+  refused(): void {
+    this.#refill();
+    this.#requests.drain();
+    this.#closedUntilMs =
+      this.#clock.monotonicMs() + backoffMs(this.#refusals, THROTTLED_BACKOFF, this.#random);
+    this.#refusals += 1;
+    this.#serve();
+  }
+
+  /** Takes note that EC2 admitted a request. */
+  admitted(): void {
+    this.#refusals = 0;
+  }
+
+  #refill(): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#requests.refill(nowMs - this.#filledAtMs);
+    this.#resources?.refill(nowMs - this.#filledAtMs);
+    this.#filledAtMs = nowMs;
+  }
+
+  #serve(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#refill();
+    while (this.#waiting.length > 0 && this.#waitMs() <= 0) {
+      const waiter = this.#next();
+      const wanted = Math.max(1, waiter.wanted());
+      const resources = Math.min(wanted, this.#resources?.whole ?? wanted);
+      this.#requests.take(1);
+      this.#resources?.take(resources);
+      waiter.admit(resources);
+    }
+    if (this.#waiting.length > 0) {
+      // A millisecond at least: less would not move a clock that counts whole ones.
+      this.#timer = this.#clock.setTimer(Math.max(1, this.#waitMs()), () => this.#serve());
+    }
+  }
+
+  #waitMs(): number {
+    return Math.max(
+      this.#closedUntilMs - this.#clock.monotonicMs(),
+      this.#requests.waitMs,
+      this.#resources?.waitMs ?? 0,
+    );
+  }
+
+  #next(): Waiter {
+    const rank = (waiter: Waiter): number => PRIORITIES.indexOf(waiter.priority);
+    let first = 0;
+    for (let index = 1; index < this.#waiting.length; index++) {
+      const [candidate, best] = [this.#waiting[index], this.#waiting[first]];
+      if (candidate !== undefined && best !== undefined && rank(candidate) < rank(best)) {
+        first = index;
+      }
+    }
+    const [waiter] = this.#waiting.splice(first, 1);
+    if (waiter === undefined) {
+      throw new RangeError("nobody waits for this bucket");
+    }
+    return waiter;
+  }
+}
