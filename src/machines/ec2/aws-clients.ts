@@ -1,5 +1,6 @@
 import { EC2Client, type EC2ClientConfig } from "@aws-sdk/client-ec2";
 import { SSMClient } from "@aws-sdk/client-ssm";
+import { fromTemporaryCredentials } from "@aws-sdk/credential-providers";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { transportHandler, type Transport } from "./transport.ts";
 
@@ -8,10 +9,15 @@ export interface AwsClientOptions {
   readonly region: string;
   /** URL of the EC2 endpoint; default AWS's own of the region. */
   readonly endpoint?: string;
-  /** URL of the SSM endpoint; default AWS's own of the region. */
+  /**
+   * URL of the SSM endpoint; default `endpoint`, since a stand-in serves both. Beside a private EC2 endpoint of
+   * AWS it must be given, as that one knows nothing of SSM.
+   */
   readonly ssmEndpoint?: string;
   /** Default: the SDK's chain (environment, web identity, container, instance). */
   readonly credentials?: NonNullable<EC2ClientConfig["credentials"]>;
+  /** Role that is assumed with these credentials; none when absent. */
+  readonly roleARN?: string;
   /** Takes the place of the network. */
   readonly transport?: Transport;
 }
@@ -48,11 +54,12 @@ const NO_FILES = {
 
 /** Creates the clients; nothing is connected yet. */
 export function createAwsClients(options: AwsClientOptions): AwsClients {
+  const credentials = credentialsOf(options);
   const config = (endpoint: string | undefined) => ({
     ...ONE_ATTEMPT,
     region: options.region,
     ...(endpoint === undefined ? {} : { endpoint }),
-    ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+    ...(credentials === undefined ? {} : { credentials }),
     ...(options.transport === undefined ? {} : NO_FILES),
     requestHandler:
       options.transport === undefined
@@ -60,7 +67,7 @@ export function createAwsClients(options: AwsClientOptions): AwsClients {
         : transportHandler(options.transport),
   });
   const ec2 = (): EC2Client => new EC2Client(config(options.endpoint));
-  const ssm = new SSMClient(config(options.ssmEndpoint));
+  const ssm = new SSMClient(config(options.ssmEndpoint ?? options.endpoint));
   const clients = { wake: ec2(), sleep: ec2(), housekeeping: ec2(), read: ec2(), ssm };
   return {
     ...clients,
@@ -70,4 +77,16 @@ export function createAwsClients(options: AwsClientOptions): AwsClients {
       }
     },
   };
+}
+
+/** The credentials themselves, or those of the role that they may assume (STS AssumeRole), renewed in time. */
+function credentialsOf({ credentials, roleARN, region }: AwsClientOptions): AwsClientOptions["credentials"] {
+  if (roleARN === undefined) {
+    return credentials;
+  }
+  return fromTemporaryCredentials({
+    params: { RoleArn: roleARN, RoleSessionName: "satellites-operator" },
+    clientConfig: { region },
+    ...(credentials === undefined ? {} : { masterCredentials: credentials }),
+  });
 }

@@ -32,8 +32,6 @@ import type { ActionLimit, Priority } from "./token-bucket.ts";
 export interface Ec2CloudOptions extends AwsClientOptions {
   /** UID of the cluster's kube-system namespace; only machines with this tag are listed. */
   readonly cluster: string;
-  /** Role that `credentials` are of; classes may name it and no other. */
-  readonly roleARN?: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

@@ -12,7 +12,7 @@ export interface PlanContext {
   /** UID of the cluster's kube-system namespace. */
   readonly cluster: string;
   readonly region: string;
-  /** Role that the credentials are of; classes may name it and no other. */
+  /** Role that is assumed; a class may name this one and no other. */
   readonly roleARN?: string;
 }
 
