@@ -28,8 +28,8 @@ export function serveSerialAgent(input: Readable, output: Writable, actions: Ser
   let pending = "";
   input.setEncoding("utf8");
   input.on("data", (text: string) => {
-    // 0xFF resets a parser that got stuck half-way (guest-sync-delimited); decoded as UTF-8 it is U+FFFD.
-    const lines = (pending + text).split(/[\n\uFFFD]/);
+    // 0xFF voids the half line before it (guest-sync-delimited); decoded as UTF-8 it is U+FFFD.
+    const lines = (pending + text).replaceAll(/[^\n]*\uFFFD/g, "").split("\n");
     pending = lines.pop() ?? "";
     if (pending.length > MAX_LINE_LENGTH) {
       pending = "";
