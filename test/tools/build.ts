@@ -41,7 +41,7 @@ async function waitForLock(path: string): Promise<FileLock> {
 
 /** Builds into a folder beside the final one and renames, so that a half-built tool is never found. */
 async function buildIntoCache(tool: Tool, report: Report): Promise<void> {
-  checkGo();
+  checkGo(tool);
   const startedMs = performance.now();
   const progress: BuildProgress = { downloadedModules: 0, compiledPackages: 0 };
   const title = `${tool.name} ${tool.version}`;

@@ -12,8 +12,10 @@ export type ToolName = (typeof TOOL_NAMES)[number];
 export interface ToolRecipe {
   /** Go module whose pinned version is the tool's version. */
   readonly module: string;
-  /** Package of the program, as `go build` takes it in this folder. */
+  /** Package of the program, as `go build` takes it. */
   readonly package: string;
+  /** Subfolder with a go.mod of its own, for a tool that does not get on with the others. */
+  readonly folder?: string;
   /** Go variables to set in the linker, so that the program knows its own version. */
   stamps(version: string): Readonly<Record<string, string>>;
 }
@@ -58,6 +60,7 @@ const RECIPES: Readonly<Record<ToolName, ToolRecipe>> = {
   ghz: {
     module: "github.com/bojand/ghz",
     package: "github.com/bojand/ghz/cmd/ghz",
+    folder: "ghz",
     stamps: (version) => ({ "main.version": `v${version}` }),
   },
   h2spec: {
@@ -73,6 +76,8 @@ export interface Tool {
   /** Without the leading "v"; for Kubernetes programs the release, such as "1.37.2". */
   readonly version: string;
   readonly package: string;
+  /** Folder of the go.mod file that pins it. */
+  readonly moduleDir: string;
   readonly stamps: Readonly<Record<string, string>>;
   /** Folder of this version in the cache. */
   readonly cacheDir: string;
@@ -82,9 +87,6 @@ export interface Tool {
 
 /** Environment variables that decide where tools are; `process.env` outside of tests of this file. */
 export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** The file that pins every version. */
-export const GO_MOD = join(import.meta.dirname, "go.mod");
 
 /**
  * Version of `module` in the text of a go.mod file, without "v" and build suffix.
@@ -101,7 +103,7 @@ export function pinnedVersion(goMod: string, module: string): string {
       return version.slice(1).replace(/\+incompatible$/, "");
     }
   }
-  throw new Error(`${GO_MOD} requires no ${module}; add it with "go get ${module}@latest" in that folder`);
+  throw new Error(`go.mod requires no ${module}; add it with "go get -tool" in its folder`);
 }
 
 /** Kubernetes publishes release v1.X.Y of its libraries as v0.X.Y (kubernetes/README, "staging"). */
@@ -112,13 +114,16 @@ function releaseOf(module: string, version: string): string {
 /** Resolves a tool: its version as pinned in go.mod, and its place in the cache, which is outside of the tree. */
 export function describeTool(name: ToolName, env: Environment = process.env): Tool {
   const recipe = RECIPES[name];
-  const version = releaseOf(recipe.module, pinnedVersion(readFileSync(GO_MOD, "utf8"), recipe.module));
+  const moduleDir = join(import.meta.dirname, recipe.folder ?? ".");
+  const goMod = readFileSync(join(moduleDir, "go.mod"), "utf8");
+  const version = releaseOf(recipe.module, pinnedVersion(goMod, recipe.module));
   const cacheHome = env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
   const cacheDir = join(cacheHome, "satellites", "tools", `${name}-${version}`);
   return {
     name,
     version,
     package: recipe.package,
+    moduleDir,
     stamps: recipe.stamps(version),
     cacheDir,
     binary: join(cacheDir, "bin", name),

@@ -2,7 +2,8 @@ import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { createInterface } from "node:readline";
-import { GO_MOD, type Tool } from "./catalog.ts";
+import { join } from "node:path";
+import type { Tool } from "./catalog.ts";
 
 /** What a build has done so far. */
 export interface BuildProgress {
@@ -33,13 +34,13 @@ export function isAtLeast(found: string, wanted: string): boolean {
 }
 
 /**
- * Makes sure that a Go that can build the tools is here. An older one serves too unless GOTOOLCHAIN=local
+ * Makes sure that a Go that can build the tool is here. An older one serves too unless GOTOOLCHAIN=local
  * forbids it to fetch the newer one (https://go.dev/doc/toolchain).
  *
  * @throws Error that says what to install
  */
-export function checkGo(): void {
-  const wanted = /^go (\S+)$/m.exec(readFileSync(GO_MOD, "utf8"))?.[1] ?? "";
+export function checkGo(tool: Tool): void {
+  const wanted = /^go (\S+)$/m.exec(readFileSync(join(tool.moduleDir, "go.mod"), "utf8"))?.[1] ?? "";
   // Outside of a module, so that an old Go answers for itself instead of refusing the go.mod file.
   const result = spawnSync("go", ["env", "GOVERSION", "GOTOOLCHAIN"], { cwd: "/", encoding: "utf8" });
   if (result.error !== undefined || result.status !== 0) {
@@ -69,7 +70,7 @@ export async function goBuild(tool: Tool, output: string, progress: BuildProgres
   const stamps = Object.entries(tool.stamps).map(([name, value]) => `-X=${name}=${value}`);
   const flags = ["-v", "-trimpath", "-mod=readonly", "-buildvcs=false", `-ldflags=-s -w ${stamps.join(" ")}`];
   const child = spawn("go", ["build", ...flags, "-o", output, tool.package], {
-    cwd: import.meta.dirname,
+    cwd: tool.moduleDir,
     // Without cgo the programs need no C compiler and run on any Linux, as the released ones do.
     env: { ...process.env, CGO_ENABLED: "0" },
     stdio: ["ignore", "ignore", "pipe"],
