@@ -1,6 +1,5 @@
 import { accessSync, readFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
-import { isIPv6 } from "node:net";
 import { type Cluster, KubeConfig, makeAbsolutePath, type User } from "@kubernetes/client-node";
 import { parse } from "yaml";
 import { SatelliteError, toError } from "../base/errors.ts";
@@ -88,7 +87,7 @@ function loadFiles(paths: readonly string[]): KubeConfig {
 function loadServiceAccount(host: string, port: string, directory: string): KubeConfig {
   const cluster: Cluster = {
     name: "in-cluster",
-    server: `https://${isIPv6(host) ? `[${host}]` : host}:${port}`,
+    server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     caFile: join(directory, "ca.crt"),
     skipTLSVerify: false,
   };

@@ -50,9 +50,9 @@ function isTransient(error: unknown): boolean {
 /**
  * Tells people what happens to their objects, as Kubernetes Events.
  *
- * It writes core/v1 Events with count and timestamps, not events.k8s.io/v1: both are stored as the same
- * objects, but `kubectl describe` reads them through core/v1, and versions before 1.19 or so show `<unknown>`
- * as the age of what was written with `eventTime` and `series` alone.
+ * It writes core/v1 Events with count and timestamps, not events.k8s.io/v1. Both are stored as the same
+ * objects, but `kubectl describe` shows neither count nor last time of what carries only `eventTime` and
+ * `series` before 1.23 (kubernetes/kubectl issue 1095), and all versions show these right.
  *
  * Recording neither blocks nor fails: events are sent one after the other in the background, repetitions that
  * wait are sent as one, and what cannot be sent after some attempts is logged and dropped.
