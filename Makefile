@@ -1,0 +1,76 @@
+# The two commands that matter: `make demo` runs the main job, `make test` checks everything.
+# Node 24 comes with the npm dependencies, so any Node that can run npm is enough to begin with.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+STAMP := node_modules/.installed
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+$(STAMP): package.json package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: demo
+demo: $(STAMP) ## The main job, end to end: real VMs on this machine, a report at the end
+	node build/demo.ts
+
+.PHONY: local
+local: build ## The same system left running, with the commands to try
+	node dist/satellites.mjs local
+
+.PHONY: build
+build: $(STAMP) ## Bundles the programs into dist/
+	node build/bundle.ts
+
+.PHONY: test
+test: $(STAMP) ## Everything: types, lint, architecture, generated files, and every layer of tests
+	node build/test-all.ts
+
+.PHONY: test-unit
+test-unit: $(STAMP) ## Unit tests alone
+	mocha
+
+.PHONY: test-integration
+test-integration: $(STAMP) ## Operator and router as processes
+	node build/test-all.ts integration
+
+.PHONY: test-conformance
+test-conformance: $(STAMP) ## The embedded API server against kube-apiserver
+	node build/test-all.ts conformance
+
+.PHONY: test-e2e
+test-e2e: build ## Real VMs, kubectl and gRPC clients
+	node build/test-all.ts e2e
+
+.PHONY: model
+model: $(STAMP) ## Checks the power protocol exhaustively
+	node test/model/check.ts
+
+.PHONY: lint
+lint: $(STAMP) ## Types, lint, format, and generated files
+	tsc
+	oxlint --type-aware --deny-warnings
+	oxfmt --check
+	node build/generate-types.ts --check
+
+.PHONY: fmt
+fmt: $(STAMP) ## Formats the sources
+	oxfmt
+
+.PHONY: generate
+generate: $(STAMP) ## Generates the TypeScript types from the CRDs
+	node build/generate-types.ts
+
+.PHONY: tools
+tools: $(STAMP) ## Builds kubectl, kube-apiserver, etcd and helm through the Go module proxy, once
+	node test/tools/build.ts
+
+.PHONY: clean
+clean: ## Removes what was built here
+	rm -rf dist node_modules .satellites
