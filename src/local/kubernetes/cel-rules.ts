@@ -1,0 +1,280 @@
+import { celEnv, isCelError, parse, plan, type CelInput, type CelResult } from "@bufbuild/cel";
+import { SatelliteError, toError } from "../../base/errors.ts";
+import { checkExpression } from "./cel-check.ts";
+import { KUBERNETES_FUNCTIONS } from "./cel-functions.ts";
+import { toCelValue } from "./cel-values.ts";
+import { invalid, type FieldError } from "./field-error.ts";
+import { asObject, equalJson, isObject, type JsonObject, type JsonValue } from "./json.ts";
+import { correlatedItem, type StructuralSchema, type ValidationRule } from "./structural-schema.ts";
+
+type Program = (bindings: Record<string, CelInput>) => CelResult;
+
+interface CompiledRule {
+  readonly rule: ValidationRule;
+  readonly program: Program;
+  readonly messageProgram: Program | undefined;
+  readonly usesOldSelf: boolean;
+}
+
+/** The compiled rules of a schema, as a tree in the schema's shape; branches without rules are left out. */
+interface RuleNode {
+  readonly schema: StructuralSchema;
+  readonly isRoot: boolean;
+  readonly rules: readonly CompiledRule[];
+  readonly properties: ReadonlyMap<string, RuleNode>;
+  readonly additional: RuleNode | undefined;
+  readonly items: RuleNode | undefined;
+}
+
+/** Evaluates the rules of one schema. */
+export interface RuleSet {
+  /**
+   * @param object the whole resource
+   * @param old the stored resource on updates
+   * @returns the rules that do not hold
+   */
+  validate(object: JsonObject, old: JsonObject | undefined): FieldError[];
+}
+
+const env = celEnv({ funcs: KUBERNETES_FUNCTIONS });
+const MAX_MESSAGE_LENGTH = 5 * 1024;
+
+/**
+ * Compiles the `x-kubernetes-validations` of a resource's schema.
+ *
+ * @returns undefined when there are none
+ * @throws SatelliteError `UnsupportedRule` for a rule that cannot be parsed or names an unknown variable, field or
+ *   function; so a CRD outside of what this server can judge stops start-up instead of being half enforced
+ */
+export function compileRules(schema: StructuralSchema, owner: string): RuleSet | undefined {
+  const root = compileNode(schema, true, owner, "");
+  if (root === undefined) {
+    return undefined;
+  }
+  return { validate: (object, old) => evaluateNode(root, object, old === undefined ? [] : [old], "") };
+}
+
+function compileNode(
+  schema: StructuralSchema,
+  isRoot: boolean,
+  owner: string,
+  path: string,
+): RuleNode | undefined {
+  const rules = (schema["x-kubernetes-validations"] ?? []).map((rule) =>
+    compileRule(rule, schema, isRoot, `${owner}${path}`),
+  );
+  const properties = new Map<string, RuleNode>();
+  for (const [name, property] of Object.entries(schema.properties ?? {})) {
+    const node = compileNode(
+      property,
+      property["x-kubernetes-embedded-resource"] === true,
+      owner,
+      `${path}.${name}`,
+    );
+    if (node !== undefined) {
+      properties.set(name, node);
+    }
+  }
+  const { additionalProperties } = schema;
+  const additional =
+    typeof additionalProperties === "object"
+      ? compileNode(additionalProperties, false, owner, `${path}.*`)
+      : undefined;
+  const items = schema.items === undefined ? undefined : compileNode(schema.items, false, owner, `${path}[]`);
+  const isEmpty =
+    rules.length === 0 && properties.size === 0 && additional === undefined && items === undefined;
+  return isEmpty ? undefined : { schema, isRoot, rules, properties, additional, items };
+}
+
+function compileRule(
+  rule: ValidationRule,
+  schema: StructuralSchema,
+  isRoot: boolean,
+  where: string,
+): CompiledRule {
+  const compile = (source: string): { readonly program: Program; readonly usesOldSelf: boolean } => {
+    try {
+      const parsed = parse(source);
+      const { problems, usesOldSelf } = checkExpression(parsed.expr, {
+        schema,
+        isRoot,
+        optionalOldSelf: rule.optionalOldSelf === true,
+        knowsFunction: (name) => env.funcs.find(name) !== undefined,
+      });
+      if (problems.length > 0) {
+        throw new Error(problems.join(", "));
+      }
+      return { program: plan(env, parsed), usesOldSelf };
+    } catch (error) {
+      throw new SatelliteError(
+        "UnsupportedRule",
+        `the validation rule ${JSON.stringify(source)} of ${where} cannot be compiled: ${toError(error).message}; ` +
+          "mend the rule, or write it with the functions that the embedded API server knows",
+        { cause: error },
+      );
+    }
+  };
+  const { program, usesOldSelf } = compile(rule.rule);
+  const messageProgram =
+    rule.messageExpression === undefined ? undefined : compile(rule.messageExpression).program;
+  return { rule, program, messageProgram, usesOldSelf };
+}
+
+/** `old` holds the counterpart of `value`, or nothing when there is none. */
+function evaluateNode(
+  node: RuleNode,
+  value: JsonValue,
+  old: readonly JsonValue[],
+  path: string,
+): FieldError[] {
+  // Rules hold for values that are there; null is nobody's value.
+  if (value === null) {
+    return [];
+  }
+  const errors = node.rules.flatMap((rule) => evaluateRule(rule, node, value, old, path));
+  if (Array.isArray(value)) {
+    const { items, schema } = node;
+    return items === undefined
+      ? errors
+      : errors.concat(
+          value.flatMap((item, index) => {
+            const counterpart = correlatedItem(schema, item, old[0]);
+            const oldItem = counterpart === undefined ? [] : [counterpart];
+            return evaluateNode(items, item, oldItem, `${path}[${index}]`);
+          }),
+        );
+  }
+  if (!isObject(value)) {
+    return errors;
+  }
+  const oldObject = asObject(old[0]);
+  for (const [name, child] of Object.entries(value)) {
+    const isDeclared = Object.hasOwn(node.schema.properties ?? {}, name);
+    const childNode = isDeclared ? node.properties.get(name) : node.additional;
+    if (childNode !== undefined) {
+      const oldChild = Object.hasOwn(oldObject, name) ? [oldObject[name] ?? null] : [];
+      // Keys of maps are shown in brackets, names of fields behind a dot.
+      const childField = isDeclared ? (path === "" ? name : `${path}.${name}`) : `${path}[${name}]`;
+      errors.push(...evaluateNode(childNode, child, oldChild, childField));
+    }
+  }
+  return errors;
+}
+
+function evaluateRule(
+  compiled: CompiledRule,
+  node: RuleNode,
+  value: JsonValue,
+  old: readonly JsonValue[],
+  path: string,
+): FieldError[] {
+  const { rule, program, usesOldSelf } = compiled;
+  const hasOld = old.length > 0 && old[0] !== null;
+  const isOptional = rule.optionalOldSelf === true;
+  if (usesOldSelf && !hasOld && !isOptional) {
+    return [];
+  }
+  const bindings = bindingsFor(node, value, hasOld ? old : [], usesOldSelf, isOptional);
+  const result = program(bindings);
+  const field = `${path}${rule.fieldPath ?? ""}`.replace(/^\./, "");
+  if (isCelError(result)) {
+    return [invalid(path, node.schema.type ?? "", `${result.message} evaluating rule: ${ruleText(rule)}`)];
+  }
+  if (result === true) {
+    return [];
+  }
+  // An unchanged value may go on breaking a rule that came later (KEP-4008).
+  if (!usesOldSelf && hasOld && equalJson(old[0], value)) {
+    return [];
+  }
+  return [errorFor(compiled, field, shownValue(value, node.schema), bindings)];
+}
+
+function bindingsFor(
+  node: RuleNode,
+  value: JsonValue,
+  old: readonly JsonValue[],
+  usesOldSelf: boolean,
+  isOptional: boolean,
+): Record<string, CelInput> {
+  const toCel = (side: JsonValue): CelInput => toCelValue(node.isRoot ? asResource(side) : side, schema);
+  const schema = node.isRoot ? withMetadata(node.schema) : node.schema;
+  const bindings: Record<string, CelInput> = { self: toCel(value) };
+  if (usesOldSelf) {
+    const oldValues = old.map(toCel);
+    bindings["oldSelf"] = isOptional ? oldValues : (oldValues[0] ?? null);
+  }
+  return bindings;
+}
+
+const NAME_SCHEMA: StructuralSchema = { type: "string" };
+
+function withMetadata(schema: StructuralSchema): StructuralSchema {
+  const metadata = { type: "object", properties: { name: NAME_SCHEMA, generateName: NAME_SCHEMA } };
+  return {
+    ...schema,
+    properties: { ...schema.properties, apiVersion: NAME_SCHEMA, kind: NAME_SCHEMA, metadata },
+  };
+}
+
+/** Of a resource's metadata rules see only name and generateName. */
+function asResource(value: JsonValue): JsonValue {
+  if (!isObject(value)) {
+    return value;
+  }
+  const { name, generateName } = asObject(value["metadata"]);
+  return {
+    ...value,
+    metadata: {
+      ...(name === undefined ? {} : { name }),
+      ...(generateName === undefined ? {} : { generateName }),
+    },
+  };
+}
+
+function errorFor(
+  { rule, messageProgram }: CompiledRule,
+  field: string,
+  value: JsonValue | undefined,
+  bindings: Record<string, CelInput>,
+): FieldError {
+  const detail =
+    evaluatedMessage(messageProgram, bindings) ?? rule.message?.trim() ?? `failed rule: ${ruleText(rule)}`;
+  const shown = field === "" ? "<nil>" : field;
+  switch (rule.reason) {
+    case "FieldValueForbidden":
+      return { type: "FieldValueForbidden", field: shown, detail };
+    case "FieldValueRequired":
+      return { type: "FieldValueRequired", field: shown, detail };
+    case "FieldValueDuplicate":
+      return {
+        type: "FieldValueDuplicate",
+        field: shown,
+        detail: "",
+        ...(value === undefined ? {} : { value }),
+      };
+    case undefined:
+    default:
+      return invalid(shown, value, detail);
+  }
+}
+
+function evaluatedMessage(
+  program: Program | undefined,
+  bindings: Record<string, CelInput>,
+): string | undefined {
+  const result = program?.(bindings);
+  if (typeof result !== "string") {
+    return undefined;
+  }
+  const text = result.trim();
+  return text === "" || text.includes("\n") || text.length > MAX_MESSAGE_LENGTH ? undefined : text;
+}
+
+function shownValue(value: JsonValue, schema: StructuralSchema): JsonValue | undefined {
+  return schema.type === "object" || schema.type === "array" ? undefined : value;
+}
+
+function ruleText(rule: ValidationRule): string {
+  return rule.rule.trim();
+}

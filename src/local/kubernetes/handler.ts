@@ -1,0 +1,269 @@
+import { toError } from "../../base/errors.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { ApiContext } from "./api-context.ts";
+import { ApiError, internalError, methodNotAllowed, unknownPath } from "./api-error.ts";
+import type { ApiRequest, ApiResponse, ResourceRequest, User } from "./api-request.ts";
+import type { Authenticator } from "./authentication.ts";
+import { deleteCollection, deleteObject } from "./deletes.ts";
+import { aggregated, coreVersions, groupInfo, groupList, resourceList, type Catalog } from "./discovery.ts";
+import type { JsonObject } from "./json.ts";
+import { openApiV2 } from "./openapi-v2.ts";
+import { encodeOpenApiV2, OPENAPI_V2_PROTOBUF } from "./openapi-v2-protobuf.ts";
+import { openApiV3, openApiV3Index } from "./openapi-v3.ts";
+import { patchObject } from "./patches.ts";
+import { getObject, listObjects } from "./reads.ts";
+import { negotiate, renderer, renderList, type IncludeObject, type RenderOptions } from "./representation.ts";
+import { groupResource, type Resource, type Verb } from "./resource.ts";
+import { answerReview, REVIEWS, type Authorizer } from "./reviews.ts";
+import { findResource, parseObjectPath, type ObjectPath } from "./routes.ts";
+import { versionInfo } from "./version.ts";
+import { watchObjects } from "./watch.ts";
+import { createObject, replaceObject, type WriteResult } from "./writes.ts";
+
+/** Answers requests. Synchronous: whoever calls knows that the write is done when the answer is there. */
+export type Handler = (request: ApiRequest) => ApiResponse;
+
+/** What {@link createHandler} needs. */
+export interface HandlerOptions {
+  readonly context: ApiContext;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly logger: Logger;
+  /** `host:port` under which clients reach the server, for discovery. */
+  readonly address: () => string;
+}
+
+const HEALTH_PATHS = new Set(["/healthz", "/livez", "/readyz"]);
+const AGGREGATED_DISCOVERY = /application\/json;g=apidiscovery\.k8s\.io;v=v2;as=APIGroupDiscoveryList/;
+
+/** The whole API as one function, over sockets and in process alike. */
+export function createHandler(options: HandlerOptions): Handler {
+  const { logger } = options;
+  return (request) => {
+    try {
+      return dispatch(options, request);
+    } catch (error) {
+      if (error instanceof ApiError) {
+        return json(error.toStatus(), error.status, retryHeaders(error));
+      }
+      logger.error("request failed", { method: request.method, path: request.path, error: toError(error) });
+      const failure = internalError(toError(error).message);
+      return json(failure.toStatus(), failure.status);
+    }
+  };
+}
+
+function retryHeaders(error: ApiError): Record<string, string> {
+  const seconds = error.details?.retryAfterSeconds;
+  return seconds === undefined ? {} : { "retry-after": String(seconds) };
+}
+
+function json(
+  body: JsonObject,
+  status = 200,
+  headers: Readonly<Record<string, string>> = {},
+  warnings: readonly string[] = [],
+): ApiResponse {
+  return {
+    status,
+    headers: { "content-type": "application/json", ...headers },
+    body: `${JSON.stringify(body)}\n`,
+    warnings,
+  };
+}
+
+function dispatch(options: HandlerOptions, request: ApiRequest): ApiResponse {
+  // Health and version are open to everybody, as in a cluster with its default roles.
+  if (HEALTH_PATHS.has(request.path)) {
+    return {
+      status: 200,
+      headers: { "content-type": "text/plain; charset=utf-8" },
+      body: "ok",
+      warnings: [],
+    };
+  }
+  if (request.path === "/version" || request.path === "/version/") {
+    return json(versionInfo());
+  }
+  const user = options.authenticator.authenticate(request.headers["authorization"]);
+  const described = request.method === "GET" ? describe(options, request) : undefined;
+  if (described !== undefined) {
+    return described;
+  }
+  const path = parseObjectPath(request.path);
+  if (path === undefined) {
+    throw unknownPath();
+  }
+  const review = REVIEWS.find(
+    ({ group, version, plural }) =>
+      group === path.group && version === path.version && plural === path.plural,
+  );
+  if (review !== undefined) {
+    if (request.method !== "POST") {
+      throw methodNotAllowed({ group: review.group, resource: review.plural }, request.method.toLowerCase());
+    }
+    return json(answerReview(options, review, request, user), 201);
+  }
+  return serveObjects(options.context, request, path, user);
+}
+
+/** Discovery and OpenAPI; undefined for other paths. */
+function describe(options: HandlerOptions, request: ApiRequest): ApiResponse | undefined {
+  const { resources } = options.context;
+  const catalog: Catalog = { resources, virtual: REVIEWS };
+  const accept = request.headers["accept"] ?? "";
+  const [root, second, third, ...rest] = request.path.split("/").filter((part) => part !== "");
+  if (root === "openapi") {
+    return openApi(
+      resources,
+      accept,
+      [second, third, ...rest].filter((part) => part !== undefined),
+    );
+  }
+  if (rest.length > 0 || (root !== "api" && root !== "apis")) {
+    return root === undefined
+      ? json({ paths: ["/api", "/apis", "/healthz", "/openapi/v2", "/openapi/v3", "/version"] })
+      : undefined;
+  }
+  if (second === undefined) {
+    if (AGGREGATED_DISCOVERY.test(accept)) {
+      const contentType = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+      return json(aggregated(catalog, root === "api"), 200, { "content-type": contentType });
+    }
+    return json(root === "api" ? coreVersions(catalog, options.address()) : groupList(catalog));
+  }
+  const body =
+    root === "api"
+      ? third === undefined
+        ? resourceList(catalog, "", second)
+        : undefined
+      : third === undefined
+        ? groupInfo(catalog, second)
+        : resourceList(catalog, second, third);
+  return body === undefined ? undefined : json(body);
+}
+
+function openApi(
+  resources: readonly Resource[],
+  accept: string,
+  [version, ...rest]: readonly string[],
+): ApiResponse | undefined {
+  if (version === "v2" && rest.length === 0) {
+    if (accept.includes(OPENAPI_V2_PROTOBUF)) {
+      const headers = { "content-type": `application/${OPENAPI_V2_PROTOBUF}` };
+      return { status: 200, headers, body: encodeOpenApiV2(resources), warnings: [] };
+    }
+    return json(openApiV2(resources));
+  }
+  if (version !== "v3") {
+    return undefined;
+  }
+  const body = rest.length === 0 ? openApiV3Index(resources) : openApiV3(resources, rest.join("/"));
+  return body === undefined ? undefined : json(body);
+}
+
+function serveObjects(context: ApiContext, request: ApiRequest, path: ObjectPath, user: User): ApiResponse {
+  const resource = findResource(context.resources, path);
+  const { namespace, name, subresource } = path;
+  const isMisplaced = resource !== undefined && !resource.namespaced && namespace !== "";
+  const hasNoHome = resource !== undefined && resource.namespaced && namespace === "" && name !== "";
+  const isUnknown = subresource !== "" && (subresource !== "status" || resource?.hasStatus !== true);
+  if (resource === undefined || isMisplaced || hasNoHome || isUnknown) {
+    throw unknownPath();
+  }
+  const verb = verbOf(request, path);
+  const isNowhere = verb === "create" && resource.namespaced && namespace === "";
+  if (
+    verb === undefined ||
+    !resource.verbs.includes(verb) ||
+    isNowhere ||
+    !fitsSubresource(verb, subresource)
+  ) {
+    throw methodNotAllowed(groupResource(resource), (verb ?? request.method).toLowerCase());
+  }
+  const call: ResourceRequest = {
+    request,
+    resource,
+    namespace,
+    name,
+    subresource: subresource === "status" ? "status" : "",
+    user,
+    warnings: [],
+  };
+  return answer(context, call, verb);
+}
+
+function fitsSubresource(verb: Verb, subresource: string): boolean {
+  return subresource === "" || verb === "get" || verb === "update" || verb === "patch";
+}
+
+function verbOf({ method, query }: ApiRequest, { name }: ObjectPath): Verb | undefined {
+  const isCollection = name === "";
+  switch (method) {
+    case "GET": {
+      const watch = query.get("watch");
+      if (watch !== null && watch !== "false" && watch !== "0") {
+        return "watch";
+      }
+      return isCollection ? "list" : "get";
+    }
+    case "POST":
+      return isCollection ? "create" : undefined;
+    case "PUT":
+      return isCollection ? undefined : "update";
+    case "PATCH":
+      return isCollection ? undefined : "patch";
+    case "DELETE":
+      return isCollection ? "deletecollection" : "delete";
+    default:
+      return undefined;
+  }
+}
+
+function answer(context: ApiContext, call: ResourceRequest, verb: Verb): ApiResponse {
+  const rendering = renderOptions(context, call);
+  const render = renderer(rendering);
+  const written = ({ object, created }: WriteResult): ApiResponse =>
+    json(render(object) as JsonObject, created ? 201 : 200, {}, call.warnings);
+  switch (verb) {
+    case "get":
+      return json(render(getObject(context, call)) as JsonObject);
+    case "list": {
+      const { items, ...metadata } = listObjects(context, call);
+      return json(renderList(items, metadata, rendering));
+    }
+    case "watch":
+      return {
+        status: 200,
+        headers: { "content-type": "application/json" },
+        body: watchObjects(context, call, render),
+        warnings: [],
+      };
+    case "create":
+      return written(createObject(context, call));
+    case "update":
+      return written(replaceObject(context, call));
+    case "patch":
+      return written(patchObject(context, call));
+    case "delete": {
+      const left = deleteObject(context, call);
+      return json(left["kind"] === "Status" ? left : (render(left) as JsonObject));
+    }
+    case "deletecollection": {
+      const items = deleteCollection(context, call);
+      return json(renderList(items, { resourceVersion: String(context.store.revision) }, rendering));
+    }
+  }
+}
+
+const INCLUDE_OBJECT: readonly string[] = ["None", "Metadata", "Object"];
+
+function renderOptions({ clock }: ApiContext, { request, resource }: ResourceRequest): RenderOptions {
+  const includeObject = request.query.get("includeObject") ?? "";
+  return {
+    resource,
+    representation: negotiate(request.headers["accept"]),
+    includeObject: INCLUDE_OBJECT.includes(includeObject) ? (includeObject as IncludeObject) : "Metadata",
+    now: () => clock.now(),
+  };
+}

@@ -1,0 +1,70 @@
+const DNS_LABEL = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?$/;
+const DNS_SUBDOMAIN = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
+const NAME_PART = /^(?:[A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
+
+/** Rules for `metadata.name` (Kubernetes documentation, "Object Names and IDs"). */
+export type NameRule = "dns-label" | "dns-subdomain" | "path-segment";
+
+/** A DNS-1123 label of at most 63 characters. */
+export function isDnsLabel(text: string): boolean {
+  return text.length <= 63 && DNS_LABEL.test(text);
+}
+
+/** A DNS-1123 subdomain of at most 253 characters. */
+export function isDnsSubdomain(text: string): boolean {
+  return text.length <= 253 && DNS_SUBDOMAIN.test(text);
+}
+
+/** `[prefix/]name`: keys of labels and annotations, finalizers. */
+export function isQualifiedName(text: string): boolean {
+  const parts = text.split("/");
+  const [prefix, name] = parts.length === 2 ? parts : [undefined, parts[0]];
+  return (
+    parts.length <= 2 &&
+    (prefix === undefined || isDnsSubdomain(prefix)) &&
+    name !== undefined &&
+    name.length <= 63 &&
+    NAME_PART.test(name)
+  );
+}
+
+/** Empty, or at most 63 characters like the name of a qualified name. */
+export function isLabelValue(text: string): boolean {
+  return text === "" || (text.length <= 63 && NAME_PART.test(text));
+}
+
+/** What is wrong with `name` under `rule`; empty when nothing is. One message for each thing, as apiserver gives. */
+export function nameProblems(name: string, rule: NameRule): string[] {
+  switch (rule) {
+    case "dns-label":
+      return dnsProblems(name, 63, DNS_LABEL, "RFC 1123 label");
+    case "dns-subdomain":
+      return dnsProblems(name, 253, DNS_SUBDOMAIN, "RFC 1123 subdomain");
+    case "path-segment":
+      return pathSegmentProblems(name);
+  }
+}
+
+function dnsProblems(name: string, maxLength: number, pattern: RegExp, what: string): string[] {
+  const problems: string[] = [];
+  if (name.length > maxLength) {
+    problems.push(`must be no more than ${maxLength} bytes`);
+  }
+  if (!pattern.test(name)) {
+    problems.push(
+      `a lowercase ${what} must consist of lower case alphanumeric characters or '-'` +
+        `${what.endsWith("subdomain") ? ", '.'" : ""}, and must start and end with an alphanumeric character ` +
+        `(regex used for validation is '${pattern.source}')`,
+    );
+  }
+  return problems;
+}
+
+function pathSegmentProblems(name: string): string[] {
+  if (name === "." || name === "..") {
+    return [`may not be '${name}'`];
+  }
+  return ["/", "%"]
+    .filter((character) => name.includes(character))
+    .map((character) => `may not contain '${character}'`);
+}

@@ -1,0 +1,55 @@
+import type { Resource } from "./resource.ts";
+
+/** A path below /api/v1 or /apis/GROUP/VERSION, taken apart. */
+export interface ObjectPath {
+  readonly group: string;
+  readonly version: string;
+  readonly namespace: string;
+  readonly plural: string;
+  readonly name: string;
+  readonly subresource: string;
+}
+
+const NAMESPACE_SUBRESOURCES = new Set(["status", "finalize"]);
+
+/**
+ * Takes a path apart: `/apis/GROUP/VERSION/namespaces/NAMESPACE/PLURAL/NAME/SUBRESOURCE` and its shorter forms.
+ *
+ * @returns undefined when it does not lead to objects
+ */
+export function parseObjectPath(path: string): ObjectPath | undefined {
+  const [root, ...parts] = path
+    .split("/")
+    .filter((part) => part !== "")
+    .map(decodePart);
+  if (root !== "api" && root !== "apis") {
+    return undefined;
+  }
+  const group = root === "api" ? "" : (parts.shift() ?? "");
+  const version = parts.shift() ?? "";
+  const isNamespaced =
+    parts[0] === "namespaces" && parts.length > 2 && !NAMESPACE_SUBRESOURCES.has(parts[2] ?? "");
+  const namespace = isNamespaced ? (parts[1] ?? "") : "";
+  const [plural, name = "", subresource = "", ...rest] = isNamespaced ? parts.slice(2) : parts;
+  if (plural === undefined || rest.length > 0) {
+    return undefined;
+  }
+  return { group, version, namespace, plural, name, subresource };
+}
+
+/** A part that is not valid percent-encoding stays as it is; it then names nothing. */
+function decodePart(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** The resource that a path means. */
+export function findResource(resources: readonly Resource[], path: ObjectPath): Resource | undefined {
+  return resources.find(
+    ({ group, version, plural }) =>
+      group === path.group && version === path.version && plural === path.plural,
+  );
+}
