@@ -1,0 +1,47 @@
+import { Act, Flight, Power, RouterPatch, type State, VALID, type Wire } from "./state.ts";
+
+function forgetUntested(wire: Wire): void {
+  const testsActivity = wire.kind === Act.IdleOff || wire.kind === Act.Stop;
+  if (!testsActivity) wire.activity = 0;
+  if (wire.kind !== Act.IdleOff) wire.spec = 0;
+  else wire.epoch = 0;
+  if (wire.kind === Act.IdleOff || wire.kind === Act.Accept || wire.kind >= Act.StartCall) wire.state = 0;
+  if (wire.kind < Act.StartCall) wire.age = 0;
+}
+
+/**
+ * Gives every field that nothing will read before it is written anew one fixed value, so that states which
+ * behave alike are one state. It changes no behaviour, with or without any rule.
+ */
+export function normalize(s: State): void {
+  const { api, history, machine } = s;
+  if (s.budget.staleReads === 0) machine.read = machine.vm;
+  if (api.state !== Power.Starting) {
+    api.accepted = 0;
+    history.startsLeft = 0;
+  }
+  if (api.on === 0) history.sinceOn = VALID;
+  for (const { view, it, wire, late } of s.operators) {
+    if (view.state !== Power.Starting) view.accepted = 0;
+    if (view.state === Power.Off || view.state === Power.Stopping) it.idleAge = VALID;
+    forgetUntested(wire);
+    forgetUntested(late);
+  }
+  for (const { view, it } of s.routers) {
+    view.never = 0;
+    if (view.state !== Power.Starting) {
+      view.accepted = 0;
+    }
+    if (it.leaseAge === VALID) it.leaseEpoch = 0;
+    if (it.leaseEpoch === 0) {
+      it.leaseAge = VALID;
+      it.exempt = 0;
+    }
+    if (it.open === 0) it.admitAge = VALID;
+    if (it.kind !== RouterPatch.Lease || it.flight !== Flight.Sent) it.patchState = 0;
+    if (it.kind !== RouterPatch.Lease) it.age = 0;
+    if (it.kind === RouterPatch.Wake) it.patchEpoch = 0;
+    if (it.lateKind !== RouterPatch.Lease) it.lateState = 0;
+    if (it.lateKind === RouterPatch.Wake) it.lateEpoch = 0;
+  }
+}
