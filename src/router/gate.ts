@@ -1,0 +1,160 @@
+import { SatelliteError, toError } from "../base/errors.ts";
+import { keyString } from "../kube/objects.ts";
+import { PowerReason } from "../satellite/power.ts";
+import type { Access, AccessDecision } from "./access.ts";
+import { addressHelp, addressOf, type AddressOptions, type SatelliteAddress } from "./address.ts";
+import {
+  GrpcStatus,
+  type Admission,
+  type ConnectionInfo,
+  type Gatekeeper,
+  type HeaderList,
+  type Upstream,
+} from "./engine.ts";
+import { parseGrpcTimeoutMs } from "./grpc-timeout.ts";
+import { firstValue } from "./header-list.ts";
+import { refusal, type Refusal } from "./refusal.ts";
+import { SatelliteGate, type GateContext, type GateRequest } from "./satellite-gate.ts";
+import { unknownSatellite } from "./standing.ts";
+
+/** Options of {@link Gate}. */
+export interface GateSettings extends GateContext {
+  readonly access: Access;
+  readonly address: AddressOptions;
+  /** Called with the key of a satellite that is about to lose its VM. */
+  readonly onStopping?: (key: string) => void;
+}
+
+/** Decides about every request of a router: which satellite, may they, is it awake; wakes and holds where it must. */
+export class Gate implements Gatekeeper {
+  readonly #settings: GateSettings;
+  readonly #gates = new Map<string, SatelliteGate>();
+  readonly #unsubscribe: () => void;
+
+  constructor(settings: GateSettings) {
+    this.#settings = settings;
+    this.#unsubscribe = settings.view.subscribe((key) => this.#onSatelliteChange(key));
+  }
+
+  admit(
+    connection: ConnectionInfo,
+    headers: HeaderList,
+    signal: AbortSignal,
+  ): Admission | Promise<Admission> {
+    const { address: options, access, clock } = this.#settings;
+    const arrivedAtMs = clock.monotonicMs();
+    const result = addressOf(connection, headers, options);
+    if (result.kind !== "found") {
+      const message =
+        result.kind === "invalid"
+          ? result.message
+          : `the request names no satellite; ${addressHelp(options)}`;
+      return refusal(GrpcStatus.INVALID_ARGUMENT, message, "InvalidAddress");
+    }
+    const { address } = result;
+    const decision = access.check({ connection, headers, satellite: address, signal });
+    return decision instanceof Promise
+      ? decision.then((settled) => this.#enter(address, settled, headers, { arrivedAtMs, signal }))
+      : this.#enter(address, decision, headers, { arrivedAtMs, signal });
+  }
+
+  upstreamFailed(upstream: Upstream, error: Error): void {
+    this.#settings.logger.info("connection to the VM failed", { ...upstream, error });
+    this.#gates.get(upstream.satellite)?.onUpstreamFailed(upstream.epoch);
+  }
+
+  /** Reports the last counts of open streams and resolves when every pending write has ended. */
+  async finish(): Promise<void> {
+    await Promise.all([...this.#gates.values()].map((gate) => gate.finish()));
+  }
+
+  /** Refuses what is held and stops listening to changes. */
+  close(): void {
+    this.#unsubscribe();
+    const answer = refusal(GrpcStatus.UNAVAILABLE, "the router is shutting down", "RouterStopping");
+    for (const gate of this.#gates.values()) {
+      gate.refuseAll(answer);
+    }
+  }
+
+  #enter(
+    address: SatelliteAddress,
+    decision: AccessDecision,
+    headers: HeaderList,
+    arrival: Pick<GateRequest, "arrivedAtMs" | "signal">,
+  ): Admission | Promise<Admission> {
+    if (decision.kind === "refuse") {
+      return decision;
+    }
+    const key = keyString(address);
+    const request = { ...arrival, ...this.#requestOf(headers, decision.drop) };
+    if (this.#settings.view.get(key) === undefined) {
+      return this.#lookUp(key, request);
+    }
+    const gate = this.#gateOf(key);
+    return gate.admitNow(request) ?? gate.hold(request);
+  }
+
+  #requestOf(
+    headers: HeaderList,
+    drop: ReadonlySet<string>,
+  ): Pick<GateRequest, "mayWake" | "drop" | "timeoutMs"> {
+    const timeout = firstValue(headers, "grpc-timeout");
+    const path = firstValue(headers, ":path") ?? "";
+    const wakesNothing = this.#settings.options.noWakeMethods.some((method) =>
+      method.endsWith("/") ? path.startsWith(method) : path === method,
+    );
+    return {
+      mayWake: !wakesNothing,
+      drop,
+      timeoutMs: timeout === undefined ? undefined : parseGrpcTimeoutMs(timeout),
+    };
+  }
+
+  /** A satellite that the cache does not have may be newer than the cache. */
+  async #lookUp(key: string, request: GateRequest): Promise<Admission> {
+    try {
+      const satellite = await this.#settings.view.lookUp(key);
+      return satellite === undefined ? unknownSatellite(key) : await this.#gateOf(key).hold(request);
+    } catch (thrown) {
+      return this.#unreachable(key, toError(thrown));
+    }
+  }
+
+  #unreachable(key: string, error: Error): Refusal {
+    this.#settings.logger.warn("could not look a satellite up", { satellite: key, error });
+    return refusal(
+      GrpcStatus.UNAVAILABLE,
+      `satellite ${key} cannot be looked up: ${error.message}`,
+      error instanceof SatelliteError ? error.code : "InternalError",
+    );
+  }
+
+  #gateOf(key: string): SatelliteGate {
+    const known = this.#gates.get(key);
+    if (known !== undefined) {
+      return known;
+    }
+    const gate: SatelliteGate = new SatelliteGate(key, this.#settings, () => {
+      if (this.#gates.get(key) === gate) {
+        this.#gates.delete(key);
+      }
+    });
+    this.#gates.set(key, gate);
+    return gate;
+  }
+
+  #onSatelliteChange(key: string): void {
+    const status = this.#settings.view.get(key)?.status;
+    if (status?.power.state === "Stopping") {
+      this.#settings.onStopping?.(key);
+    }
+    const mustAcknowledge =
+      status?.power.state === "Stopping" &&
+      status.power.reason === PowerReason.Draining &&
+      status.activity[this.#settings.router] !== undefined;
+    // Also an entry that this router wrote before a restart has to be acknowledged.
+    const gate = mustAcknowledge ? this.#gateOf(key) : this.#gates.get(key);
+    gate?.onSatelliteChange();
+  }
+}

@@ -1,0 +1,72 @@
+/** Overall state of a server, by the numbers of grpc.health.v1 `HealthCheckResponse.ServingStatus`. */
+export const ServingStatus = { SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } as const;
+export type ServingStatus = (typeof ServingStatus)[keyof typeof ServingStatus];
+
+/** Path prefix of the standard health service (grpc/health/v1/health.proto). */
+export const HEALTH_PREFIX = "/grpc.health.v1.Health/";
+
+const MESSAGE_HEADER_BYTES = 5;
+/** Protobuf key of field 1, length-delimited. */
+const SERVICE_FIELD = 0x0a;
+/** Protobuf key of field 1, varint. */
+const STATUS_FIELD = 0x08;
+
+/** Whether the router serves; changes reach those who watch. */
+export class Health {
+  readonly #isServing: () => boolean;
+  #told = false;
+  readonly #listeners = new Set<(status: ServingStatus) => void>();
+
+  constructor(isServing: () => boolean) {
+    this.#isServing = isServing;
+  }
+
+  get status(): ServingStatus {
+    return this.#isServing() ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+  }
+
+  /** To be called when the answer may have changed. */
+  update(): void {
+    const serving = this.#isServing();
+    if (serving !== this.#told) {
+      this.#told = serving;
+      for (const listener of this.#listeners) {
+        listener(this.status);
+      }
+    }
+  }
+
+  /** @returns a function that ends the subscription */
+  subscribe(listener: (status: ServingStatus) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}
+
+/**
+ * Reads the service name from a gRPC-framed `HealthCheckRequest`.
+ *
+ * @returns "" for the server as a whole; `undefined` when the bytes are no such request
+ */
+export function decodeHealthRequest(framed: Buffer): string | undefined {
+  if (framed.length < MESSAGE_HEADER_BYTES || framed[0] !== 0) {
+    return undefined;
+  }
+  const message = framed.subarray(MESSAGE_HEADER_BYTES);
+  if (framed.readUInt32BE(1) !== message.length) {
+    return undefined;
+  }
+  if (message.length === 0) {
+    return "";
+  }
+  const [key, length = 0] = message;
+  // Names longer than one length byte allows are nobody's.
+  return key === SERVICE_FIELD && length < 0x80 && message.length === 2 + length
+    ? message.toString("utf8", 2)
+    : undefined;
+}
+
+/** A gRPC-framed `HealthCheckResponse`. */
+export function encodeHealthResponse(status: ServingStatus): Buffer {
+  return Buffer.from([0, 0, 0, 0, 2, STATUS_FIELD, status]);
+}

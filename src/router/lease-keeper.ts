@@ -1,0 +1,396 @@
+import { backoffMs, type Random } from "../base/backoff.ts";
+import type { Clock, Timer } from "../base/clock.ts";
+import { toError } from "../base/errors.ts";
+import { timestamp } from "../satellite/conditions.ts";
+import { PowerReason } from "../satellite/power.ts";
+import type { Lease } from "../satellite/resource.ts";
+import type { Satellite } from "../satellite/types.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { admitMs, leaseSeconds, quietMs, renewMs } from "./lease-terms.ts";
+import type { RouterMetrics } from "./metrics.ts";
+import { isStale, type SatelliteApi } from "./satellite-api.ts";
+import type { SatelliteView } from "./satellite-view.ts";
+
+/** How taking a lease ended. */
+export type LeaseOutcome =
+  | { readonly kind: "taken" }
+  /** The satellite is not what the router thought; it has been read anew. */
+  | { readonly kind: "refused" }
+  | { readonly kind: "failed"; readonly error: Error };
+
+/** Options of {@link LeaseKeeper}. */
+export interface LeaseKeeperOptions {
+  /** "namespace/name" of the satellite. */
+  readonly key: string;
+  /** Key of this router in `status.activity`. */
+  readonly router: string;
+  readonly view: SatelliteView;
+  readonly api: SatelliteApi;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: RouterMetrics;
+  /** Called when the keeper has nothing more to do, so that it may be forgotten. */
+  readonly onIdle: () => void;
+}
+
+/** A lease that the API server accepted. */
+interface HeldLease {
+  readonly uid: string | undefined;
+  readonly epoch: number;
+  /** When its patch was sent, on the monotonic clock. It counts from here: the operator starts later. */
+  readonly sentAtMs: number;
+  readonly validSeconds: number;
+}
+
+const RETRY = { baseMs: 200, maxMs: 10_000 };
+/** How often counts are reported while the satellite drains, in milliseconds. */
+const DRAIN_REPORT_MS = 1000;
+
+/**
+ * This router's lease on one satellite, and its count of streams there (docs/power-protocol.md, "Leases"). Writes for one
+ * satellite go out one after the other, so that the API server sees them in the order of `seq`.
+ */
+export class LeaseKeeper {
+  readonly #options: LeaseKeeperOptions;
+  #lease: HeldLease | undefined;
+  #seq = 0;
+  /** Open streams by epoch. */
+  readonly #open = new Map<number, number>();
+  #openStreams = 0;
+  #heldRequests = 0;
+  /** Whether streams came or went since the last write. */
+  #hasNews = false;
+  #drainReportedAtMs = -Infinity;
+  #failures = 0;
+  #closing = false;
+  #renewal: Timer | undefined;
+  #report: Timer | undefined;
+  #lapse: Timer | undefined;
+  #taking: Promise<LeaseOutcome> | undefined;
+  /** The last write begun; the next one waits for it. */
+  #writes: Promise<unknown> = Promise.resolve();
+  #pendingWrites = 0;
+
+  constructor(options: LeaseKeeperOptions) {
+    this.#options = options;
+  }
+
+  get openStreams(): number {
+    return this.#openStreams;
+  }
+
+  /** Whether nothing is open, held, being written or still to be reported, and no lease is live. */
+  get isIdle(): boolean {
+    return (
+      this.#openStreams === 0 &&
+      this.#heldRequests === 0 &&
+      this.#pendingWrites === 0 &&
+      this.#report === undefined &&
+      (this.#closing || this.#lapse === undefined)
+    );
+  }
+
+  /** Whether requests may be admitted on `epoch` now, without asking anybody. */
+  permits(satellite: Satellite, epoch: number): boolean {
+    const lease = this.#lease;
+    return (
+      lease !== undefined &&
+      lease.epoch === epoch &&
+      lease.uid === satellite.metadata.uid &&
+      this.#options.clock.monotonicMs() - lease.sentAtMs < admitMs(lease.validSeconds)
+    );
+  }
+
+  /** Takes or renews the lease for the satellite's present epoch. One at a time. Never rejects. */
+  take(): Promise<LeaseOutcome> {
+    this.#taking ??= this.#inOrder(() => this.#writeLease()).finally(() => {
+      this.#taking = undefined;
+      this.#rearmRenewal();
+    });
+    return this.#taking;
+  }
+
+  /** How many requests are held; they hold the lease as open streams do. */
+  setHeldRequests(count: number): void {
+    this.#heldRequests = count;
+    this.#scheduleRenewal();
+    this.#checkIdle();
+  }
+
+  streamOpened(epoch: number): void {
+    this.#openStreams++;
+    this.#open.set(epoch, (this.#open.get(epoch) ?? 0) + 1);
+    this.#options.metrics.streamsOpen.inc();
+    this.#hasNews = true;
+    this.#report?.cancel();
+    this.#report = undefined;
+    this.#scheduleRenewal();
+  }
+
+  streamClosed(epoch: number): void {
+    this.#openStreams--;
+    const left = (this.#open.get(epoch) ?? 1) - 1;
+    if (left === 0) {
+      this.#open.delete(epoch);
+    } else {
+      this.#open.set(epoch, left);
+    }
+    this.#options.metrics.streamsOpen.dec();
+    this.#hasNews = true;
+    this.#scheduleRenewal();
+    this.#scheduleReport();
+  }
+
+  /** Looks at the satellite after a change: the end of an epoch ends its lease, and may have to be acknowledged. */
+  onSatelliteChange(): void {
+    this.#dropEndedLease();
+    if (this.#drainingEpoch() !== undefined) {
+      this.#scheduleReport();
+    }
+    this.#scheduleRenewal();
+    this.#checkIdle();
+  }
+
+  /** Reports the last count now instead of later, and resolves when all writes have ended. */
+  async finish(): Promise<void> {
+    this.#closing = true;
+    this.#renewal?.cancel();
+    this.#lapse?.cancel();
+    this.#report?.cancel();
+    this.#report = undefined;
+    if (this.#hasNews) {
+      await this.#inOrder(() => this.#writeReport());
+    }
+    await this.#writes;
+  }
+
+  /** Runs writes one after the other. */
+  #inOrder<T>(write: () => Promise<T>): Promise<T> {
+    this.#pendingWrites++;
+    const result = this.#writes.then(write).finally(() => {
+      this.#pendingWrites--;
+      this.#checkIdle();
+    });
+    this.#writes = result.catch(() => undefined);
+    return result;
+  }
+
+  async #writeLease(): Promise<LeaseOutcome> {
+    const { key, view, api, clock, metrics, logger } = this.#options;
+    const satellite = view.get(key);
+    if (satellite === undefined || !isLeasable(satellite)) {
+      return { kind: "refused" };
+    }
+    const sentAtMs = clock.monotonicMs();
+    const entry = this.#entry(satellite, this.#openStreams + this.#heldRequests);
+    this.#hasNews = this.#openStreams > 0;
+    try {
+      const written = await api.lease(key, satellite, entry);
+      this.#lease = {
+        uid: satellite.metadata.uid,
+        epoch: satellite.status.power.epoch,
+        sentAtMs,
+        validSeconds: entry.validSeconds,
+      };
+      this.#failures = 0;
+      metrics.leaseWrites.inc({ result: "ok" });
+      this.#armLapse(entry.validSeconds);
+      view.observe(written);
+      // The news that the epoch ended after this write may have come before its answer.
+      this.#dropEndedLease();
+      return { kind: "taken" };
+    } catch (thrown) {
+      const error = toError(thrown);
+      const outcome = await this.#refreshIfStale(thrown);
+      metrics.leaseWrites.inc({ result: outcome.kind });
+      logger.debug("lease was not taken", { satellite: key, outcome: outcome.kind, error });
+      if (outcome.kind === "refused") {
+        this.#lease = undefined;
+      }
+      this.#failures++;
+      return outcome;
+    }
+  }
+
+  /** The API server says 422 for many things: only the object tells what happened. */
+  async #refreshIfStale(thrown: unknown): Promise<Exclude<LeaseOutcome, { kind: "taken" }>> {
+    if (!isStale(thrown)) {
+      return { kind: "failed", error: toError(thrown) };
+    }
+    try {
+      await this.#options.view.refresh(this.#options.key);
+      return { kind: "refused" };
+    } catch (error) {
+      return { kind: "failed", error: toError(error) };
+    }
+  }
+
+  #entry(satellite: Satellite, openStreams: number, drainedEpoch?: number): Lease {
+    const { router, clock } = this.#options;
+    // Also after a restart under the same name, the entry in the object is the one to go on from.
+    this.#seq = Math.max(this.#seq, satellite.status.activity[router]?.seq ?? 0) + 1;
+    return {
+      seq: this.#seq,
+      validSeconds: leaseSeconds(satellite.spec.idleTimeout),
+      openStreams,
+      time: timestamp(clock.now()),
+      ...(drainedEpoch === undefined ? {} : { drainedEpoch }),
+    };
+  }
+
+  /** The renewal that is due now replaces whatever was planned. */
+  #rearmRenewal(): void {
+    this.#renewal?.cancel();
+    this.#renewal = undefined;
+    this.#scheduleRenewal();
+  }
+
+  /** Plans the next renewal while streams are open or held on an epoch that goes on. */
+  #scheduleRenewal(): void {
+    const { clock, random } = this.#options;
+    if (!this.#needsRenewal() || this.#closing) {
+      this.#renewal?.cancel();
+      this.#renewal = undefined;
+      return;
+    }
+    if (this.#renewal !== undefined || this.#taking !== undefined) {
+      return;
+    }
+    const lease = this.#lease;
+    const dueMs = lease === undefined ? 0 : lease.sentAtMs + renewMs(lease.validSeconds);
+    const retryInMs = this.#failures === 0 ? 0 : backoffMs(this.#failures - 1, RETRY, random);
+    this.#renewal = clock.setTimer(Math.max(dueMs - clock.monotonicMs(), retryInMs), () => {
+      this.#renewal = undefined;
+      void this.take();
+    });
+  }
+
+  /** Open streams need a lease; held requests need theirs renewed (the gate takes the first one itself). */
+  #needsRenewal(): boolean {
+    const satellite = this.#options.view.get(this.#options.key);
+    if (satellite === undefined || !isLeasable(satellite)) {
+      return false;
+    }
+    // Streams of an older epoch count too: where a stop was refused, the same VM goes on under a new epoch.
+    return (
+      this.#openStreams > 0 || (this.#heldRequests > 0 && this.#lease?.epoch === satellite.status.power.epoch)
+    );
+  }
+
+  /** A lease ends with its epoch: where that goes on after all (a stop was refused), a new one must be written. */
+  #dropEndedLease(): void {
+    const satellite = this.#options.view.get(this.#options.key);
+    const lease = this.#lease;
+    if (
+      lease !== undefined &&
+      (satellite === undefined ||
+        satellite.metadata.uid !== lease.uid ||
+        satellite.status.power.epoch !== lease.epoch ||
+        !isAwakeOrStarting(satellite))
+    ) {
+      this.#lease = undefined;
+    }
+  }
+
+  /** The epoch whose end the operator waits to have acknowledged by this router. */
+  #drainingEpoch(): number | undefined {
+    const status = this.#options.view.get(this.#options.key)?.status;
+    const entry = status?.activity[this.#options.router];
+    return status?.power.state === "Stopping" &&
+      status.power.reason === PowerReason.Draining &&
+      entry !== undefined &&
+      entry.drainedEpoch !== status.power.epoch
+      ? status.power.epoch
+      : undefined;
+  }
+
+  /**
+   * Plans a report of the count: at once when the operator waits for this router to have drained, every second
+   * while it drains, and else when no stream has been open for a while.
+   */
+  #scheduleReport(): void {
+    const { clock } = this.#options;
+    const delayMs = this.#reportDelayMs();
+    this.#report?.cancel();
+    this.#report = undefined;
+    if (delayMs === undefined || this.#closing) {
+      this.#checkIdle();
+      return;
+    }
+    this.#report = clock.setTimer(delayMs, () => {
+      this.#report = undefined;
+      void this.#inOrder(() => this.#writeReport());
+    });
+  }
+
+  #reportDelayMs(): number | undefined {
+    const { view, key, clock, random } = this.#options;
+    const retryInMs = this.#failures === 0 ? 0 : backoffMs(this.#failures - 1, RETRY, random);
+    const drainingEpoch = this.#drainingEpoch();
+    if (drainingEpoch !== undefined) {
+      const nextReportMs = this.#drainReportedAtMs + DRAIN_REPORT_MS - clock.monotonicMs();
+      return this.#open.has(drainingEpoch) ? Math.max(retryInMs, nextReportMs, 0) : retryInMs;
+    }
+    const satellite = view.get(key);
+    if (satellite === undefined || this.#openStreams > 0 || !this.#hasNews) {
+      return undefined;
+    }
+    return Math.max(retryInMs, quietMs(leaseSeconds(satellite.spec.idleTimeout)));
+  }
+
+  /** Writes the count of open streams, and that the router has drained when it has. */
+  async #writeReport(): Promise<void> {
+    const { key, view, api, clock, metrics, logger } = this.#options;
+    const satellite = view.get(key);
+    if (satellite === undefined) {
+      this.#hasNews = false;
+      return;
+    }
+    const drainingEpoch = this.#drainingEpoch();
+    const isDrained = drainingEpoch !== undefined && !this.#open.has(drainingEpoch);
+    this.#hasNews = false;
+    this.#drainReportedAtMs = clock.monotonicMs();
+    const entry = this.#entry(satellite, this.#openStreams, isDrained ? drainingEpoch : undefined);
+    try {
+      const written = await api.reportActivity(key, satellite, entry);
+      this.#failures = 0;
+      metrics.leaseWrites.inc({ result: "ok" });
+      view.observe(written);
+    } catch (thrown) {
+      const outcome = await this.#refreshIfStale(thrown);
+      metrics.leaseWrites.inc({ result: outcome.kind });
+      logger.warn("could not report open streams", { satellite: key, error: toError(thrown) });
+      this.#failures++;
+      this.#hasNews = true;
+    }
+    if (this.#hasNews || this.#drainingEpoch() !== undefined) {
+      this.#scheduleReport();
+    }
+  }
+
+  /** The lease lapses for the operator after its whole time; until then this router may be asked to drain. */
+  #armLapse(validSeconds: number): void {
+    this.#lapse?.cancel();
+    this.#lapse = this.#options.clock.setTimer(validSeconds * 1000, () => {
+      this.#lapse = undefined;
+      this.#checkIdle();
+    });
+  }
+
+  #checkIdle(): void {
+    if (this.isIdle) {
+      this.#options.onIdle();
+    }
+  }
+}
+
+function isAwakeOrStarting(satellite: Satellite): boolean {
+  const { state } = satellite.status.power;
+  return state === "Running" || state === "Starting";
+}
+
+/** A lease on an epoch that is ending would be accepted (its tests name the state), but means nothing. */
+function isLeasable(satellite: Satellite): boolean {
+  return satellite.spec.desiredPower === "on" && isAwakeOrStarting(satellite);
+}

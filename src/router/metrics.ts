@@ -1,0 +1,57 @@
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+
+/** How a write to `status.activity` ended. */
+export type LeaseWriteResult = "ok" | "refused" | "failed";
+
+/** Seconds, from a warm path to a cold launch. */
+const WAKE_BUCKETS = [0.005, 0.05, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1200];
+
+/** The router's metrics. No label names a satellite: there may be tens of thousands. */
+export interface RouterMetrics {
+  readonly heldRequests: Gauge;
+  readonly wakes: Counter;
+  readonly wakeSeconds: Histogram;
+  readonly streamsOpen: Gauge;
+  readonly requests: Counter<"code">;
+  readonly leaseWrites: Counter<"result">;
+}
+
+/** Creates the metrics in `registry`. */
+export function createRouterMetrics(registry: Registry): RouterMetrics {
+  const registers = [registry];
+  return {
+    heldRequests: new Gauge({
+      name: "satellites_router_held_requests",
+      help: "Requests held until their satellite is awake.",
+      registers,
+    }),
+    wakes: new Counter({
+      name: "satellites_router_wakes_total",
+      help: "Sleeping satellites that this router set desiredPower on for.",
+      registers,
+    }),
+    wakeSeconds: new Histogram({
+      name: "satellites_router_wake_seconds",
+      help: "Seconds from the first request held for a satellite that was not awake to its release.",
+      buckets: WAKE_BUCKETS,
+      registers,
+    }),
+    streamsOpen: new Gauge({
+      name: "satellites_router_streams_open",
+      help: "Streams admitted and not ended.",
+      registers,
+    }),
+    requests: new Counter({
+      name: "satellites_router_requests_total",
+      help: "Requests ended, by gRPC status; NONE for requests that are not gRPC.",
+      labelNames: ["code"],
+      registers,
+    }),
+    leaseWrites: new Counter({
+      name: "satellites_router_lease_writes_total",
+      help: "Writes of this router's lease, by result: ok, refused (the satellite moved), failed (no answer).",
+      labelNames: ["result"],
+      registers,
+    }),
+  };
+}

@@ -1,0 +1,125 @@
+import { connect } from "node:net";
+
+import type { Clock, Timer } from "../base/clock.ts";
+import type { Target } from "./standing.ts";
+
+/** Finds out when a VM's gRPC port answers. */
+export interface Prober {
+  /**
+   * Resolves once the port speaks HTTP/2.
+   *
+   * @throws the signal's reason when it aborts first; never for a VM that does not answer
+   */
+  untilAnswers(target: Target, signal: AbortSignal): Promise<void>;
+}
+
+/** Options of {@link createProber}. */
+export interface ProberOptions {
+  readonly clock: Clock;
+  /** Milliseconds between attempts. Default 40. */
+  readonly intervalMs?: number;
+  /** Milliseconds between attempts after {@link patienceMs}. Default 250. */
+  readonly slowIntervalMs?: number;
+  /** Milliseconds for which attempts come quickly: a resume takes a second, a cold start a minute. Default 10,000. */
+  readonly patienceMs?: number;
+  /** Milliseconds that one attempt may take. Default 500. */
+  readonly attemptTimeoutMs?: number;
+}
+
+/** Client preface: magic, then an empty SETTINGS frame (RFC 9113 section 3.4). */
+const PREFACE = Buffer.concat([
+  Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1"),
+  Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+]);
+const FRAME_HEADER_BYTES = 9;
+const SETTINGS_FRAME = 4;
+
+/**
+ * Probes a VM's port by HTTP/2: a connection that is accepted proves nothing (a listening backlog is not a ready server),
+ * the server's SETTINGS frame does. The SYN to a resuming VM may be lost and would be sent again only after a second, so
+ * attempts start at short intervals, overlap, and the first success wins.
+ */
+export function createProber(options: ProberOptions): Prober {
+  const {
+    clock,
+    intervalMs = 40,
+    slowIntervalMs = 250,
+    patienceMs = 10_000,
+    attemptTimeoutMs = 500,
+  } = options;
+  return {
+    untilAnswers(target, signal) {
+      return new Promise<void>((resolve, reject) => {
+        const attempts = new Set<Attempt>();
+        const startMs = clock.monotonicMs();
+        let next: Timer | undefined;
+        const finish = (settle: () => void): void => {
+          next?.cancel();
+          signal.removeEventListener("abort", onAbort);
+          for (const attempt of attempts) {
+            attempt.cancel();
+          }
+          settle();
+        };
+        const onAbort = (): void => finish(() => reject(signal.reason));
+        const start = (): void => {
+          const attempt = startAttempt(target, clock, attemptTimeoutMs, (answered) => {
+            attempts.delete(attempt);
+            if (answered) {
+              finish(resolve);
+            }
+          });
+          attempts.add(attempt);
+          const quick = clock.monotonicMs() - startMs < patienceMs;
+          next = clock.setTimer(quick ? intervalMs : slowIntervalMs, start);
+        };
+        if (signal.aborted) {
+          reject(signal.reason);
+          return;
+        }
+        signal.addEventListener("abort", onAbort, { once: true });
+        start();
+      });
+    },
+  };
+}
+
+interface Attempt {
+  cancel(): void;
+}
+
+/** One connection. `done` is called once, later, unless the attempt is cancelled. */
+function startAttempt(
+  { host, port }: Target,
+  clock: Clock,
+  timeoutMs: number,
+  done: (answered: boolean) => void,
+): Attempt {
+  const socket = connect({ host, port, noDelay: true });
+  const received: Buffer[] = [];
+  const end = (): void => {
+    timer.cancel();
+    socket.removeAllListeners();
+    // A socket that is being destroyed may still report an error; nobody is interested any more.
+    socket.on("error", () => {});
+    socket.destroy();
+  };
+  const finish = (answered: boolean): void => {
+    end();
+    done(answered);
+  };
+  const timer = clock.setTimer(timeoutMs, () => finish(false));
+  socket.once("connect", () => socket.write(PREFACE));
+  socket.on("data", (chunk) => readAnswer(received, chunk, finish));
+  socket.once("error", () => finish(false));
+  socket.once("close", () => finish(false));
+  return { cancel: end };
+}
+
+function readAnswer(received: Buffer[], chunk: Buffer, finish: (answered: boolean) => void): void {
+  received.push(chunk);
+  const bytes = Buffer.concat(received);
+  if (bytes.length >= FRAME_HEADER_BYTES) {
+    finish(bytes[3] === SETTINGS_FRAME);
+  }
+}

@@ -1,0 +1,173 @@
+import type { Registry } from "prom-client";
+
+import type { Random } from "../base/backoff.ts";
+import type { Clock } from "../base/clock.ts";
+import type { ObjectCache } from "../kube/cache.ts";
+import type { KubeClient } from "../kube/client.ts";
+import type { Satellite } from "../satellite/types.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Access } from "./access.ts";
+import type { AddressOptions } from "./address.ts";
+import type { Engine } from "./engine.ts";
+import { Gate } from "./gate.ts";
+import { Health } from "./health.ts";
+import { HoldBudget } from "./hold-queue.ts";
+import { createRouterMetrics } from "./metrics.ts";
+import { DEFAULT_GATE_OPTIONS, type GateOptions } from "./options.ts";
+import { createProber, type Prober } from "./prober.ts";
+import { SatelliteApi } from "./satellite-api.ts";
+import { SatelliteView } from "./satellite-view.ts";
+import { createStreamEngine, type StreamEngineOptions } from "./stream/engine.ts";
+import { createHealthService } from "./stream/health-service.ts";
+
+/** What a router works with. */
+export interface RouterDependencies {
+  readonly client: KubeClient;
+  /** The cache of Satellites, and when its reflector has filled it; whoever made them runs and stops them. */
+  readonly satellites: { readonly cache: ObjectCache<Satellite>; readonly synced: Promise<void> };
+  readonly access: Access;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly registry: Registry;
+  /** Key of this router in `status.activity`: stable over restarts, different for each replica (the pod's name). */
+  readonly routerId: string;
+  /** Finds out when a VM answers; by TCP and HTTP/2 when absent. */
+  readonly prober?: Prober;
+  readonly options?: RouterOptions;
+}
+
+/** How a router behaves. */
+export interface RouterOptions {
+  readonly gate?: GateOptions;
+  readonly address?: AddressOptions;
+  readonly tls?: NonNullable<StreamEngineOptions["tls"]>;
+  readonly limits?: NonNullable<StreamEngineOptions["limits"]>;
+}
+
+/** A running router. */
+export interface Router {
+  /**
+   * Starts taking connections.
+   *
+   * @throws SatelliteError `AnonymousListenerNotLoopback`, `CannotListen`
+   */
+  listen(address: {
+    readonly host: string;
+    readonly port: number;
+  }): Promise<{ readonly host: string; readonly port: number }>;
+  /** Whether it should get traffic: it listens, knows the satellites, and is not draining. */
+  ready(): boolean;
+  /**
+   * For SIGTERM: not ready any more, no new connections, GOAWAY; resolves when all streams have run out, or after
+   * `graceMs`, and the last counts are written. Then {@link close}.
+   */
+  drain(graceMs: number): Promise<void>;
+  /** Ends everything now, but lets writes that have begun settle. */
+  close(): Promise<void>;
+}
+
+/** Wires a router: address, access, gate and lease, and the engine that forwards. */
+export function createRouter(dependencies: RouterDependencies): Router {
+  const { client, satellites, access, clock, random, logger, registry, routerId } = dependencies;
+  const { options = {} } = dependencies;
+  const metrics = createRouterMetrics(registry);
+  const api = new SatelliteApi(client, routerId);
+  const view = new SatelliteView({ cache: satellites.cache, api, clock });
+  const gateOptions = { ...DEFAULT_GATE_OPTIONS, ...options.gate };
+  const address = options.address ?? {};
+  const state = { listening: false, synced: false, draining: false };
+  const health = new Health(() => isReady(state));
+  const gate = new Gate({
+    router: routerId,
+    view,
+    api,
+    access,
+    address,
+    clock,
+    random,
+    logger,
+    metrics,
+    prober: dependencies.prober ?? createProber({ clock }),
+    options: gateOptions,
+    budget: new HoldBudget(gateOptions.maxHeld),
+    onStopping: (key) => engine.goAwayIdle(key),
+  });
+  const engine: Engine = createStreamEngine({
+    gatekeeper: gate,
+    localService: createHealthService(health, address),
+    clock,
+    logger,
+    onRequestEnd: (code) => metrics.requests.inc({ code }),
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+  });
+  void satellites.synced.then(() => {
+    state.synced = true;
+    return health.update();
+  });
+  return new RunningRouter({ access, gate, engine, health, state, logger });
+}
+
+/** What readiness depends on. */
+interface RouterState {
+  listening: boolean;
+  synced: boolean;
+  draining: boolean;
+}
+
+function isReady({ listening, synced, draining }: RouterState): boolean {
+  return listening && synced && !draining;
+}
+
+interface RouterParts {
+  readonly access: Access;
+  readonly gate: Gate;
+  readonly engine: Engine;
+  readonly health: Health;
+  readonly state: RouterState;
+  readonly logger: Logger;
+}
+
+class RunningRouter implements Router {
+  readonly #parts: RouterParts;
+
+  constructor(parts: RouterParts) {
+    this.#parts = parts;
+  }
+
+  async listen(address: {
+    readonly host: string;
+    readonly port: number;
+  }): Promise<{ readonly host: string; readonly port: number }> {
+    const { access, engine, health, state, logger } = this.#parts;
+    access.checkListener(address.host);
+    const bound = await engine.listen(address);
+    state.listening = true;
+    health.update();
+    logger.info("the router listens", bound);
+    return bound;
+  }
+
+  ready(): boolean {
+    return isReady(this.#parts.state);
+  }
+
+  async drain(graceMs: number): Promise<void> {
+    const { engine, gate, health, state, logger } = this.#parts;
+    state.draining = true;
+    health.update();
+    logger.info("the router drains", { graceMs });
+    await engine.drain(graceMs);
+    await gate.finish();
+  }
+
+  async close(): Promise<void> {
+    const { engine, gate, health, state } = this.#parts;
+    state.draining = true;
+    health.update();
+    gate.close();
+    await engine.close();
+    await gate.finish();
+  }
+}

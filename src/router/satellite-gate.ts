@@ -1,0 +1,541 @@
+import { backoffMs, type Random } from "../base/backoff.ts";
+import type { Clock, Timer } from "../base/clock.ts";
+import { SatelliteError } from "../base/errors.ts";
+import type { Satellite } from "../satellite/types.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { GrpcStatus, type Admission } from "./engine.ts";
+import { HoldQueue, type HeldRequest, type HoldBudget } from "./hold-queue.ts";
+import { LeaseKeeper, type LeaseOutcome } from "./lease-keeper.ts";
+import type { RouterMetrics } from "./metrics.ts";
+import type { GateOptions } from "./options.ts";
+import type { Prober } from "./prober.ts";
+import { refusal, type Refusal } from "./refusal.ts";
+import { isPermanent, type SatelliteApi } from "./satellite-api.ts";
+import type { SatelliteView } from "./satellite-view.ts";
+import { standingOf, unknownSatellite, type Standing, type Target } from "./standing.ts";
+import { Waker, type WakeOutcome } from "./wake.ts";
+
+/** What the gates of all satellites share. */
+export interface GateContext {
+  /** Key of this router in `status.activity`. */
+  readonly router: string;
+  readonly view: SatelliteView;
+  readonly api: SatelliteApi;
+  readonly prober: Prober;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: RouterMetrics;
+  readonly options: Required<GateOptions>;
+  readonly budget: HoldBudget;
+}
+
+interface Probe {
+  readonly epoch: number;
+  readonly abort: AbortController;
+}
+
+/** What the gate must know of a request. */
+export interface GateRequest {
+  /** When it came, on the monotonic clock. */
+  readonly arrivedAtMs: number;
+  readonly mayWake: boolean;
+  readonly drop: ReadonlySet<string>;
+  /** The request's whole time, in milliseconds from its arrival; absent without a deadline. */
+  readonly timeoutMs: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+const LEASE_RETRY = { baseMs: 100, maxMs: 5000 };
+/** How long before its deadline a request is told why nothing moves: at the deadline nobody listens any more. */
+const MAX_LEAD_MS = 250;
+const LEAD_SHARE = 0.05;
+
+/**
+ * The gate of one satellite: admits at once while it is awake under a valid lease; else holds requests, has the satellite
+ * woken and probed, takes the lease, and lets all go together and in order.
+ */
+export class SatelliteGate {
+  readonly #key: string;
+  readonly #context: GateContext;
+  readonly #onIdle: () => void;
+  readonly #queue: HoldQueue;
+  readonly #keeper: LeaseKeeper;
+  readonly #waker: Waker;
+  /** The epoch whose VM answered this router's own probe, before the operator said Running or after it broke. */
+  #answeredEpoch: number | undefined;
+  /** The epoch whose VM failed this router, although it is said to run: it must answer a probe first. */
+  #suspectEpoch: number | undefined;
+  #unreachable: Timer | undefined;
+  #probe: Probe | undefined;
+  #leasing = false;
+  #leaseRetry: Timer | undefined;
+  #leaseFailures = 0;
+  /** The last error of the API server, named when a request runs out of time. */
+  #trouble: Error | undefined;
+  #lastChangeAtMs: number;
+  /** When the first request came that found the satellite not awake. */
+  #wakeSinceMs: number | undefined;
+
+  /** @param onIdle called when this gate holds nothing that must be remembered */
+  constructor(key: string, context: GateContext, onIdle: () => void) {
+    this.#key = key;
+    this.#context = context;
+    this.#onIdle = onIdle;
+    this.#lastChangeAtMs = context.clock.monotonicMs();
+    this.#queue = new HoldQueue(context.options.maxHeldPerSatellite, context.budget, (change) => {
+      context.metrics.heldRequests.inc(change);
+      this.#keeper.setHeldRequests(this.#queue.size);
+    });
+    this.#keeper = new LeaseKeeper({ ...context, key, onIdle: () => this.#checkIdle() });
+    this.#waker = new Waker({
+      ...context,
+      key,
+      isWanted: () => this.#queue.size > 0,
+      onSettled: (outcome) => this.#onWakeSettled(outcome),
+      onTrouble: (error) => {
+        this.#trouble = error;
+      },
+    });
+  }
+
+  /** Whether nothing would be lost by forgetting this gate. */
+  get isIdle(): boolean {
+    return this.#queue.size === 0 && !this.#waker.isRunning && !this.#leasing && this.#keeper.isIdle;
+  }
+
+  /** The answer for a request when it needs no waiting. */
+  admitNow(request: GateRequest): Admission | undefined {
+    if (this.#queue.size > 0) {
+      return undefined;
+    }
+    const satellite = this.#context.view.get(this.#key);
+    const target = satellite === undefined ? undefined : this.#openTarget(standingOf(satellite));
+    if (satellite === undefined || target === undefined || !this.#keeper.permits(satellite, target.epoch)) {
+      return undefined;
+    }
+    return this.#forward(target, request.drop, 0);
+  }
+
+  /** Holds a request until the satellite is awake, or waiting is hopeless. Never rejects. */
+  hold(request: GateRequest): Promise<Admission> {
+    if (this.#queue.isFull) {
+      return Promise.resolve(this.#full());
+    }
+    if (request.signal.aborted) {
+      return Promise.resolve(CANCELLED);
+    }
+    return new Promise((resolve) => {
+      const { arrivedAtMs } = request;
+      const timers: Timer[] = [];
+      const onAbort = (): void => this.#queue.settle(held, CANCELLED);
+      const held: HeldRequest = {
+        arrivedAtMs,
+        mayWake: request.mayWake,
+        drop: request.drop,
+        settle: (admission) => {
+          for (const timer of timers) {
+            timer.cancel();
+          }
+          request.signal.removeEventListener("abort", onAbort);
+          resolve(admission);
+          this.#look();
+        },
+      };
+      this.#startTimers(held, request.timeoutMs, timers);
+      request.signal.addEventListener("abort", onAbort, { once: true });
+      if (this.#queue.size === 0) {
+        this.#lastChangeAtMs = this.#context.clock.monotonicMs();
+      }
+      this.#queue.add(held);
+      this.#look();
+    });
+  }
+
+  /** Looks again after a change of the satellite. */
+  onSatelliteChange(): void {
+    this.#lastChangeAtMs = this.#context.clock.monotonicMs();
+    this.#keeper.onSatelliteChange();
+    this.#look();
+  }
+
+  /** A connection to the VM failed: before anything else goes there, it must answer a probe. */
+  onUpstreamFailed(epoch: number): void {
+    if (this.#answeredEpoch === epoch) {
+      this.#answeredEpoch = undefined;
+    }
+    this.#suspectEpoch = epoch;
+    this.#look();
+  }
+
+  /** Reports the last counts and resolves when every write has ended. */
+  async finish(): Promise<void> {
+    this.#probe?.abort.abort(STOPPED);
+    this.#leaseRetry?.cancel();
+    this.#unreachable?.cancel();
+    await this.#waker.settled();
+    await this.#keeper.finish();
+  }
+
+  /** Refuses everything that is held. */
+  refuseAll(answer: Refusal): void {
+    this.#queue.settleAll(() => answer);
+  }
+
+  // --- what to do now -------------------------------------------------------------------------------------------
+
+  /** Does what the satellite's standing asks for, as long as requests wait. */
+  #look(): void {
+    if (this.#queue.size === 0) {
+      this.#stopWaiting();
+      return;
+    }
+    const satellite = this.#context.view.get(this.#key);
+    const standing = satellite === undefined ? undefined : standingOf(satellite);
+    if (satellite === undefined || standing === undefined) {
+      this.refuseAll(unknownSatellite(this.#key));
+      return;
+    }
+    if (standing.kind === "hopeless") {
+      this.refuseAll(standing.refusal);
+      return;
+    }
+    const target = this.#openTarget(standing);
+    if (target !== undefined) {
+      this.#letIn(satellite, target);
+      return;
+    }
+    this.#queue.settleAll(
+      () => this.#asleep(satellite),
+      ({ mayWake }) => !mayWake,
+    );
+    if (this.#queue.size > 0) {
+      this.#wakeSinceMs ??= this.#context.clock.monotonicMs();
+      this.#awaken(satellite, standing);
+    }
+  }
+
+  /** Where requests may go under a lease: a VM that the operator says runs, or that answered our own probe. */
+  #openTarget(standing: Standing): Target | undefined {
+    if (standing.kind !== "awake" && standing.kind !== "starting") {
+      return undefined;
+    }
+    const { target } = standing;
+    const answered = this.#answeredEpoch === target.epoch;
+    const trusted = standing.kind === "awake" && this.#suspectEpoch !== target.epoch;
+    return answered || trusted ? target : undefined;
+  }
+
+  #letIn(satellite: Satellite, target: Target): void {
+    this.#stopProbing();
+    if (this.#keeper.permits(satellite, target.epoch)) {
+      this.#release(target);
+    } else {
+      this.#takeLease();
+    }
+  }
+
+  #awaken(satellite: Satellite, standing: Standing): void {
+    if (standing.kind === "asleep") {
+      this.#stopProbing();
+      this.#waker.wake();
+      return;
+    }
+    if (standing.kind !== "awake" && standing.kind !== "starting") {
+      this.#stopProbing();
+      return;
+    }
+    if (!this.#keeper.permits(satellite, standing.target.epoch)) {
+      // Ahead of the VM, so that its first answer opens the gate without another round trip.
+      this.#takeLease();
+    }
+    if (standing.kind === "awake") {
+      this.#awaitReachable();
+    }
+    this.#startProbing(standing.target);
+  }
+
+  #stopWaiting(): void {
+    this.#stopProbing();
+    this.#leaseRetry?.cancel();
+    this.#leaseRetry = undefined;
+    this.#wakeSinceMs = undefined;
+    this.#trouble = undefined;
+    this.#checkIdle();
+  }
+
+  #checkIdle(): void {
+    if (this.isIdle) {
+      this.#onIdle();
+    }
+  }
+
+  // --- release --------------------------------------------------------------------------------------------------
+
+  #release(target: Target): void {
+    const { clock, metrics } = this.#context;
+    const nowMs = clock.monotonicMs();
+    if (this.#wakeSinceMs !== undefined) {
+      metrics.wakeSeconds.observe((nowMs - this.#wakeSinceMs) / 1000);
+    }
+    this.#queue.settleAll(({ drop, arrivedAtMs }) => this.#forward(target, drop, nowMs - arrivedAtMs));
+  }
+
+  #forward(target: Target, drop: ReadonlySet<string>, heldMs: number): Admission {
+    const keeper = this.#keeper;
+    keeper.streamOpened(target.epoch);
+    let released = false;
+    return {
+      kind: "forward",
+      upstream: { satellite: this.#key, epoch: target.epoch, host: target.host, port: target.port },
+      drop,
+      heldMs,
+      release: () => {
+        if (released) {
+          throw new SatelliteError(
+            "ReleasedTwice",
+            "an admission was released twice; this is a bug in an engine",
+          );
+        }
+        released = true;
+        keeper.streamClosed(target.epoch);
+      },
+    };
+  }
+
+  // --- wake, lease and probe ------------------------------------------------------------------------------------
+
+  #onWakeSettled(outcome: WakeOutcome): void {
+    if (outcome.kind === "woken") {
+      this.#context.metrics.wakes.inc();
+      this.#trouble = undefined;
+    } else if (outcome.kind === "failed") {
+      this.#context.logger.error("could not wake the satellite", {
+        satellite: this.#key,
+        error: outcome.error,
+      });
+      this.refuseAll(this.#apiRefused(outcome.error));
+    }
+    this.#look();
+  }
+
+  #takeLease(): void {
+    if (this.#leasing || this.#leaseRetry !== undefined) {
+      return;
+    }
+    this.#leasing = true;
+    void this.#awaitLease();
+  }
+
+  async #awaitLease(): Promise<void> {
+    const outcome = await this.#keeper.take();
+    this.#leasing = false;
+    this.#onLeaseSettled(outcome);
+  }
+
+  #onLeaseSettled(outcome: LeaseOutcome): void {
+    if (outcome.kind === "taken") {
+      this.#leaseFailures = 0;
+      this.#trouble = undefined;
+      this.#look();
+      return;
+    }
+    if (outcome.kind === "failed") {
+      this.#trouble = outcome.error;
+      if (isPermanent(outcome.error)) {
+        this.#context.logger.error("could not take a lease", {
+          satellite: this.#key,
+          error: outcome.error,
+        });
+        this.refuseAll(this.#apiRefused(outcome.error));
+      }
+    }
+    this.#leaseFailures++;
+    if (outcome.kind === "refused" && this.#leaseFailures === 1) {
+      // Our knowledge was old and is new now.
+      this.#look();
+      return;
+    }
+    this.#retryLeaseLater();
+  }
+
+  #retryLeaseLater(): void {
+    const { clock, random } = this.#context;
+    if (this.#queue.size > 0) {
+      this.#leaseRetry ??= clock.setTimer(backoffMs(this.#leaseFailures - 1, LEASE_RETRY, random), () => {
+        this.#leaseRetry = undefined;
+        this.#look();
+      });
+    }
+    this.#checkIdle();
+  }
+
+  #startProbing(target: Target): void {
+    if (this.#probe?.epoch === target.epoch) {
+      return;
+    }
+    this.#abortProbe();
+    const probe = { epoch: target.epoch, abort: new AbortController() };
+    this.#probe = probe;
+    void this.#awaitAnswer(target, probe);
+  }
+
+  async #awaitAnswer(target: Target, probe: Probe): Promise<void> {
+    try {
+      await this.#context.prober.untilAnswers(target, probe.abort.signal);
+    } catch (error) {
+      if (!probe.abort.signal.aborted) {
+        this.#context.logger.error("the prober failed", { satellite: this.#key, error });
+      }
+      return;
+    }
+    if (this.#probe === probe) {
+      this.#probe = undefined;
+      this.#answeredEpoch = target.epoch;
+      this.#suspectEpoch = undefined;
+      this.#look();
+    }
+  }
+
+  #abortProbe(): void {
+    this.#probe?.abort.abort(STOPPED);
+    this.#probe = undefined;
+  }
+
+  #stopProbing(): void {
+    this.#abortProbe();
+    this.#unreachable?.cancel();
+    this.#unreachable = undefined;
+  }
+
+  /** A VM that is said to run but does not answer is given a while: the operator may find that it needs a start. */
+  #awaitReachable(): void {
+    if (this.#unreachable !== undefined) {
+      return;
+    }
+    const { clock, options, view, logger } = this.#context;
+    view.refresh(this.#key).catch((error: unknown) => {
+      logger.debug("could not read the satellite anew", { satellite: this.#key, error });
+    });
+    this.#unreachable = clock.setTimer(options.unreachableMs, () => {
+      this.#unreachable = undefined;
+      this.refuseAll(
+        this.#unavailable(
+          "VMUnreachable",
+          `satellite ${this.#key} is said to run, but its VM has not answered for ${seconds(options.unreachableMs)}`,
+        ),
+      );
+    });
+  }
+
+  // --- time runs out --------------------------------------------------------------------------------------------
+
+  #startTimers(held: HeldRequest, timeoutMs: number | undefined, timers: Timer[]): void {
+    const { clock, options } = this.#context;
+    const pastMs = clock.monotonicMs() - held.arrivedAtMs;
+    if (timeoutMs !== undefined && timeoutMs <= options.maxHoldMs) {
+      const leadMs = Math.min(MAX_LEAD_MS, timeoutMs * LEAD_SHARE);
+      timers.push(
+        clock.setTimer(timeoutMs - leadMs - pastMs, () => {
+          const reason = this.#whyNothingMoves();
+          if (reason !== undefined) {
+            this.#queue.settle(held, reason);
+          }
+        }),
+        clock.setTimer(timeoutMs - pastMs, () => this.#queue.settle(held, this.#deadlineExceeded(timeoutMs))),
+      );
+      return;
+    }
+    timers.push(
+      clock.setTimer(options.maxHoldMs, () => {
+        const reason = this.#whyNothingMoves();
+        this.#queue.settle(held, reason ?? this.#heldTooLong());
+      }),
+    );
+  }
+
+  /** The reason for which waiting brings nothing, where one is known. */
+  #whyNothingMoves(): Refusal | undefined {
+    const { clock, options, view } = this.#context;
+    if (this.#trouble !== undefined) {
+      return this.#apiRefused(this.#trouble);
+    }
+    const satellite = view.get(this.#key);
+    const stillMs = clock.monotonicMs() - this.#lastChangeAtMs;
+    if (
+      satellite?.spec.desiredPower === "on" &&
+      satellite.status.power.state === "Off" &&
+      stillMs >= options.stalledMs
+    ) {
+      return this.#unavailable(
+        "OperatorStalled",
+        `satellite ${this.#key} is wished on, but nothing has moved for ${seconds(stillMs)}; ` +
+          "see whether the operator runs and has a leader",
+      );
+    }
+    return undefined;
+  }
+
+  #deadlineExceeded(timeoutMs: number): Refusal {
+    return refusal(
+      GrpcStatus.DEADLINE_EXCEEDED,
+      `the deadline of ${seconds(timeoutMs)} passed while satellite ${this.#key} was ${this.#phase() ?? "not awake"}`,
+      "DeadlineExceeded",
+      this.#phase(),
+    );
+  }
+
+  #heldTooLong(): Refusal {
+    return this.#unavailable(
+      "HoldExpired",
+      `satellite ${this.#key} did not wake within ${seconds(this.#context.options.maxHoldMs)}; ` +
+        `it is ${this.#phase() ?? "not awake"}`,
+    );
+  }
+
+  // --- other refusals -------------------------------------------------------------------------------------------
+
+  #full(): Refusal {
+    return refusal(
+      GrpcStatus.RESOURCE_EXHAUSTED,
+      `too many requests wait for satellite ${this.#key} or for others; try again later`,
+      "TooManyHeldRequests",
+      this.#phase(),
+    );
+  }
+
+  #asleep(satellite: Satellite): Refusal {
+    return this.#unavailable(
+      "NotAwake",
+      `satellite ${this.#key} is ${satellite.status.phase ?? "not awake"}, and this method wakes nothing`,
+    );
+  }
+
+  #apiRefused(error: Error): Refusal {
+    const reason = error instanceof SatelliteError ? error.code : "InternalError";
+    return this.#unavailable(
+      reason,
+      `satellite ${this.#key} cannot be woken: the API server said: ${error.message}`,
+    );
+  }
+
+  #unavailable(reason: string, message: string): Refusal {
+    return refusal(GrpcStatus.UNAVAILABLE, message, reason, this.#phase());
+  }
+
+  #phase(): Satellite["status"]["phase"] {
+    return this.#context.view.get(this.#key)?.status.phase;
+  }
+}
+
+const STOPPED = new SatelliteError("Stopped", "nobody waits for it any more");
+
+const CANCELLED = refusal(
+  GrpcStatus.CANCELLED,
+  "the client cancelled the request while it was held",
+  "Cancelled",
+);
+
+function seconds(durationMs: number): string {
+  return `${Math.round(durationMs / 100) / 10} s`;
+}

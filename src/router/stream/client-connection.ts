@@ -1,0 +1,246 @@
+import {
+  constants,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+
+import type { Clock } from "../../base/clock.ts";
+import { toError } from "../../base/errors.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import {
+  GrpcStatus,
+  type Admission,
+  type ConnectionInfo,
+  type Gatekeeper,
+  type HeaderList,
+} from "../engine.ts";
+import { statusName } from "../grpc-status.ts";
+import { withReducedTimeout } from "../grpc-timeout.ts";
+import { firstValue, isGrpc } from "../header-list.ts";
+import { answerStatus, type RouterStatus } from "./answer.ts";
+import type { StreamLimits } from "./limits.ts";
+import { fromRaw, toRaw } from "./raw-headers.ts";
+import { relay } from "./relay.ts";
+import { isUsable, Upstreams } from "./upstreams.ts";
+
+/** A gRPC service that the router serves itself. */
+export interface LocalService {
+  /** Whether this request is for the router and not for a satellite. */
+  handles(connection: ConnectionInfo, headers: HeaderList): boolean;
+  /** Serves it. */
+  serve(stream: ServerHttp2Stream, headers: HeaderList): void;
+}
+
+/** What all connections of a listener share. */
+export interface ConnectionContext {
+  readonly gatekeeper: Gatekeeper;
+  readonly localService: LocalService;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly limits: StreamLimits;
+  /** Called once per request with the name of its gRPC status, NONE when it had none. */
+  readonly onRequestEnd: (code: string) => void;
+}
+
+type Forward = Extract<Admission, { kind: "forward" }>;
+
+/** One request on its way. */
+interface Exchange {
+  readonly stream: ServerHttp2Stream;
+  /** As the client sent them. */
+  readonly received: IncomingHttpHeaders;
+  readonly headers: HeaderList;
+  readonly isWhole: boolean;
+  readonly arrivedAtMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** How often a request that never left the router may look for its VM again. */
+const MAX_ATTEMPTS = 5;
+
+/** Serves one client connection, stream by stream. */
+export class ClientConnection {
+  readonly #context: ConnectionContext;
+  readonly #session: ServerHttp2Session;
+  readonly #info: ConnectionInfo;
+  readonly #upstreams: Upstreams;
+  readonly #satellites = new Set<string>();
+  #openStreams = 0;
+
+  constructor(session: ServerHttp2Session, info: ConnectionInfo, context: ConnectionContext) {
+    this.#context = context;
+    this.#session = session;
+    this.#info = info;
+    this.#upstreams = new Upstreams(context);
+    session.on("stream", (stream, headers, flags, raw: string[]) => {
+      this.#onStream(stream, headers, flags, fromRaw(raw));
+    });
+    session.once("close", () => this.#upstreams.destroy());
+  }
+
+  /** Sends GOAWAY if this connection was used for that satellite and has no stream open. */
+  goAwayIdle(satellite: string): void {
+    if (!this.#satellites.has(satellite)) {
+      return;
+    }
+    this.#upstreams.closeIdle(satellite);
+    if (this.#openStreams === 0) {
+      this.goAway();
+    }
+  }
+
+  /**
+   * Ends the connection once its streams have run out. The client first hears that the end is near and may still send
+   * what is on its way; after one round trip it hears which streams were the last (RFC 9113 section 6.8).
+   */
+  goAway(): void {
+    if (this.#session.closed || this.#session.destroyed) {
+      return;
+    }
+    this.#session.goaway(constants.NGHTTP2_NO_ERROR, 2 ** 31 - 1);
+    const close = (): void => {
+      if (!this.#session.closed && !this.#session.destroyed) {
+        this.#session.close();
+      }
+    };
+    if (!this.#session.ping(() => close())) {
+      close();
+    }
+  }
+
+  destroy(): void {
+    this.#upstreams.destroy();
+    this.#session.destroy();
+  }
+
+  #onStream(
+    stream: ServerHttp2Stream,
+    received: IncomingHttpHeaders,
+    flags: number,
+    headers: HeaderList,
+  ): void {
+    const { clock, localService, logger } = this.#context;
+    const abort = new AbortController();
+    stream.on("error", (error) => logger.debug("stream failed", { connection: this.#info.id, error }));
+    this.#openStreams++;
+    stream.once("close", () => {
+      this.#openStreams--;
+      abort.abort();
+    });
+    if (localService.handles(this.#info, headers)) {
+      localService.serve(stream, headers);
+      return;
+    }
+    const isWhole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+    const arrivedAtMs = clock.monotonicMs();
+    this.#admit({ stream, received, headers, isWhole, arrivedAtMs, signal: abort.signal }, 1);
+  }
+
+  #admit(exchange: Exchange, attempt: number): void {
+    const { gatekeeper, clock } = this.#context;
+    if (firstValue(exchange.headers, ":method") === "CONNECT") {
+      this.#refuse(exchange, { status: GrpcStatus.UNIMPLEMENTED, message: "CONNECT is not supported" });
+      return;
+    }
+    const elapsedMs = attempt === 1 ? 0 : clock.monotonicMs() - exchange.arrivedAtMs;
+    const headers = withReducedTimeout(exchange.headers, elapsedMs);
+    try {
+      const admission = gatekeeper.admit(this.#info, headers, exchange.signal);
+      if (admission instanceof Promise) {
+        admission.then(
+          (settled) => this.#onAdmission(exchange, settled, attempt),
+          (error: unknown) => this.#fail(exchange, error),
+        );
+      } else {
+        this.#onAdmission(exchange, admission, attempt);
+      }
+    } catch (error) {
+      this.#fail(exchange, error);
+    }
+  }
+
+  #onAdmission(exchange: Exchange, admission: Admission, attempt: number): void {
+    if (admission.kind === "refuse") {
+      this.#refuse(exchange, admission);
+      return;
+    }
+    const session = this.#upstreams.session(admission.upstream);
+    if (!(session instanceof Promise)) {
+      this.#forward(exchange, admission, session, attempt);
+      return;
+    }
+    session.then(
+      (connected) => this.#forward(exchange, admission, connected, attempt),
+      (error: unknown) => {
+        admission.release();
+        this.#context.gatekeeper.upstreamFailed(admission.upstream, toError(error));
+        this.#tryAgain(exchange, attempt, toError(error));
+      },
+    );
+  }
+
+  /** Nothing of the request has left the router, so looking for the VM again replays nothing. */
+  #tryAgain(exchange: Exchange, attempt: number, error: Error): void {
+    if (attempt < MAX_ATTEMPTS && !exchange.signal.aborted) {
+      this.#admit(exchange, attempt + 1);
+      return;
+    }
+    this.#refuse(exchange, {
+      status: GrpcStatus.UNAVAILABLE,
+      message: error.message,
+      metadata: [["satellite-reason", "VMUnreachable"]],
+    });
+  }
+
+  #forward(
+    exchange: Exchange,
+    admission: Forward,
+    session: Parameters<typeof isUsable>[0],
+    attempt: number,
+  ): void {
+    const { gatekeeper, clock } = this.#context;
+    const { stream, received, isWhole } = exchange;
+    if (stream.destroyed || stream.closed) {
+      admission.release();
+      this.#context.onRequestEnd("CANCELLED");
+      return;
+    }
+    if (!isUsable(session)) {
+      admission.release();
+      this.#tryAgain(exchange, attempt, new Error("the VM closed the connection"));
+      return;
+    }
+    const { satellite } = admission.upstream;
+    const elapsedMs = attempt === 1 ? admission.heldMs : clock.monotonicMs() - exchange.arrivedAtMs;
+    const headers = withReducedTimeout(
+      exchange.headers.filter(([name]) => !admission.drop.has(name)),
+      elapsedMs,
+    );
+    this.#satellites.add(satellite);
+    relay({
+      client: stream,
+      upstream: session.request(toRaw(headers, received), { endStream: isWhole, waitForTrailers: !isWhole }),
+      session,
+      isGrpc: isGrpc(exchange.headers),
+      satellite,
+      onEnd: ({ status, connectionLost }) => {
+        admission.release();
+        this.#context.onRequestEnd(status === undefined ? "NONE" : statusName(status));
+        if (connectionLost) {
+          gatekeeper.upstreamFailed(admission.upstream, new Error("the connection broke during a call"));
+        }
+      },
+    });
+  }
+
+  #refuse(exchange: Exchange, answer: RouterStatus): void {
+    this.#context.onRequestEnd(statusName(answer.status));
+    answerStatus(exchange.stream, answer);
+  }
+
+  #fail(exchange: Exchange, error: unknown): void {
+    this.#context.logger.error("a request could not be decided about", { error: toError(error) });
+    this.#refuse(exchange, { status: GrpcStatus.INTERNAL, message: "the router failed; see its log" });
+  }
+}

@@ -1,0 +1,43 @@
+/** Bounds and windows of the stream engine. */
+export interface StreamLimits {
+  /** Bytes that a peer may send on one stream before it must wait (RFC 9113 section 6.9). Default 1 MiB. */
+  readonly streamWindowBytes: number;
+  /** The same for a whole connection. Default 8 MiB. */
+  readonly connectionWindowBytes: number;
+  /** Streams that a client may have open on one connection. Default 1,000. */
+  readonly maxConcurrentStreams: number;
+  /** Memory that one connection may use, in MiB; beyond it new streams are refused. Default 64. */
+  readonly maxSessionMemoryMiB: number;
+  /** Bytes of one header block, sent or received: grpc-status-details-bin can hold a whole Dockerfile. Default 1 MiB. */
+  readonly maxHeaderListBytes: number;
+  /** Header fields of one block. Default 2,000. */
+  readonly maxHeaderFields: number;
+  /** Milliseconds that a connection to a VM may take, its SETTINGS included. Default 10,000. */
+  readonly connectTimeoutMs: number;
+}
+
+export const DEFAULT_STREAM_LIMITS: StreamLimits = {
+  streamWindowBytes: 1024 * 1024,
+  connectionWindowBytes: 8 * 1024 * 1024,
+  maxConcurrentStreams: 1000,
+  maxSessionMemoryMiB: 64,
+  maxHeaderListBytes: 1024 * 1024,
+  maxHeaderFields: 2000,
+  connectTimeoutMs: 10_000,
+};
+
+/** Options that both sides of the engine give to node:http2. */
+export function sessionOptions(limits: StreamLimits): {
+  readonly maxSessionMemory: number;
+  readonly maxHeaderListPairs: number;
+  readonly maxSendHeaderBlockLength: number;
+  readonly strictSingleValueFields: boolean;
+} {
+  return {
+    maxSessionMemory: limits.maxSessionMemoryMiB,
+    maxHeaderListPairs: limits.maxHeaderFields,
+    maxSendHeaderBlockLength: limits.maxHeaderListBytes,
+    // The router passes on what peers send; whether a field may come twice is for them to say.
+    strictSingleValueFields: false,
+  };
+}

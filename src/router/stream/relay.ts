@@ -1,0 +1,230 @@
+import {
+  constants,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type Http2Stream,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from "node:http2";
+
+import { GrpcStatus, type HeaderList } from "../engine.ts";
+import { statusFields, statusOfHttp } from "../grpc-status.ts";
+import { firstValue } from "../header-list.ts";
+import { answerStatus, type RouterStatus } from "./answer.ts";
+import { fromRaw, toTrailers, withSensitive } from "./raw-headers.ts";
+
+/** One request and the request to the VM that stands for it. */
+export interface RelayOptions {
+  readonly client: ServerHttp2Stream;
+  readonly upstream: ClientHttp2Stream;
+  readonly session: ClientHttp2Session;
+  /** Whether every answer must end with a gRPC status. */
+  readonly isGrpc: boolean;
+  /** "namespace/name" of the satellite, for messages. */
+  readonly satellite: string;
+  /** Called once when the VM owes nothing more. `status` is the gRPC status as it was sent, when there was one. */
+  readonly onEnd: (end: { readonly status: string | undefined; readonly connectionLost: boolean }) => void;
+}
+
+/**
+ * Passes one exchange on, both ways at once: header blocks, data under backpressure, trailers, half-close, and resets with
+ * their codes. The ends of the two directions are independent, as gRPC streams need.
+ */
+export function relay(options: RelayOptions): void {
+  new Relay(options).start();
+}
+
+class Relay {
+  readonly #options: RelayOptions;
+  #trailers: HeaderList | undefined;
+  #trailersReceived: IncomingHttpHeaders | undefined;
+  #httpStatus = 200;
+  #status: string | undefined;
+  /** Whether the VM's answer came to its end. */
+  #answered = false;
+  #ended = false;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#relayRequest();
+    this.#relayResponse();
+  }
+
+  #relayRequest(): void {
+    const { client, upstream } = this.#options;
+    relayTrailers(client, upstream);
+    if (upstream.writable) {
+      client.pipe(upstream);
+    }
+    client.once("close", () => {
+      if (!upstream.closed) {
+        upstream.close(
+          client.rstCode === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_CANCEL : client.rstCode,
+        );
+      }
+    });
+  }
+
+  #relayResponse(): void {
+    const { client, upstream } = this.#options;
+    upstream.on("headers", (headers) => {
+      if (isOpen(client) && !client.headersSent) {
+        client.additionalHeaders(headers);
+      }
+    });
+    upstream.once("response", (headers, flags, raw) => this.#onResponse(headers, flags, raw));
+    upstream.once("trailers", (headers, _flags, raw: string[]) => {
+      this.#trailers = fromRaw(raw);
+      this.#trailersReceived = headers;
+      this.#status = firstValue(this.#trailers, "grpc-status");
+    });
+    client.once("wantTrailers", () => this.#sendTrailers());
+    upstream.once("end", () => this.#onUpstreamEnd());
+    upstream.once("error", () => {
+      // Every end is dealt with at "close", with its code.
+    });
+    upstream.once("close", () => this.#onUpstreamClose());
+  }
+
+  #onResponse(headers: IncomingHttpHeaders, flags: number, raw: readonly string[]): void {
+    const { client, upstream } = this.#options;
+    if (!isOpen(client)) {
+      return;
+    }
+    const list = fromRaw(raw);
+    const isWhole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+    this.#httpStatus = Number(firstValue(list, ":status"));
+    if (isWhole) {
+      this.#answered = true;
+      this.#status = firstValue(list, "grpc-status");
+      if (this.#lacksStatus()) {
+        this.#answerFor(this.#missingStatus());
+        return;
+      }
+    }
+    // `sendDate` keeps node from adding a date of its own.
+    const options = { endStream: isWhole, waitForTrailers: !isWhole, sendDate: false };
+    client.respond(withSensitive([...raw], headers), options);
+    if (!isWhole) {
+      upstream.pipe(client);
+    }
+  }
+
+  /** Called when the last data has gone out; the answer waits for its trailers. */
+  #sendTrailers(): void {
+    const { client } = this.#options;
+    if (!isOpen(client)) {
+      return;
+    }
+    if (this.#lacksStatus()) {
+      const { status, message } = this.#missingStatus();
+      this.#trailers = [...(this.#trailers ?? []), ...statusFields(status, message)];
+      this.#status = String(status);
+    }
+    client.sendTrailers(withSensitive(toTrailers(this.#trailers ?? []), this.#trailersReceived));
+  }
+
+  #onUpstreamEnd(): void {
+    this.#answered = true;
+    this.#end(false);
+  }
+
+  #onUpstreamClose(): void {
+    const { client, upstream, session } = this.#options;
+    const connectionLost = !this.#answered && (session.destroyed || upstream.session?.destroyed === true);
+    if (!this.#answered) {
+      if (connectionLost) {
+        this.#answerFor(this.#lostConnection());
+      } else if (!client.closed) {
+        // The VM reset the stream: gRPC clients read the code, and try REFUSED_STREAM again by themselves.
+        client.close(
+          upstream.rstCode === constants.NGHTTP2_NO_ERROR
+            ? constants.NGHTTP2_INTERNAL_ERROR
+            : upstream.rstCode,
+        );
+      }
+    } else if (!client.closed && client.readable) {
+      stopRequest(client);
+    }
+    this.#end(connectionLost);
+  }
+
+  /** Ends the exchange with a status of the router's: alone, or as trailers where the answer has begun. */
+  #answerFor(answer: RouterStatus): void {
+    const { client, isGrpc } = this.#options;
+    this.#status = String(answer.status);
+    if (!isOpen(client)) {
+      return;
+    }
+    if (!client.headersSent) {
+      answerStatus(client, answer);
+    } else if (isGrpc && client.writable) {
+      this.#trailers = statusFields(answer.status, answer.message, answer.metadata);
+      client.end();
+    } else {
+      client.close(constants.NGHTTP2_INTERNAL_ERROR);
+    }
+  }
+
+  #lacksStatus(): boolean {
+    return this.#options.isGrpc && this.#status === undefined;
+  }
+
+  #missingStatus(): RouterStatus {
+    return {
+      status: statusOfHttp(this.#httpStatus),
+      message: `satellite ${this.#options.satellite} answered HTTP ${this.#httpStatus} without a grpc-status`,
+    };
+  }
+
+  #lostConnection(): RouterStatus {
+    return {
+      status: GrpcStatus.UNAVAILABLE,
+      message: `the connection to satellite ${this.#options.satellite} broke during the call`,
+      metadata: [["satellite-reason", "ConnectionLost"]],
+    };
+  }
+
+  #end(connectionLost: boolean): void {
+    if (!this.#ended) {
+      this.#ended = true;
+      this.#options.onEnd({ status: this.#status, connectionLost });
+    }
+  }
+}
+
+/** Passes trailers of a request on; an empty list ends the stream without any. */
+function relayTrailers(from: ServerHttp2Stream, to: ClientHttp2Stream): void {
+  let trailers: HeaderList = [];
+  let received: IncomingHttpHeaders | undefined;
+  from.once("trailers", (headers, _flags, raw: string[]) => {
+    trailers = fromRaw(raw);
+    received = headers;
+  });
+  to.once("wantTrailers", () => {
+    if (isOpen(to)) {
+      to.sendTrailers(withSensitive(toTrailers(trailers), received));
+    }
+  });
+}
+
+/** Tells the client that the rest of its request is not wanted, after the answer is out. */
+function stopRequest(client: ServerHttp2Stream): void {
+  const stop = (): void => {
+    if (!client.closed) {
+      client.close(constants.NGHTTP2_NO_ERROR);
+    }
+  };
+  if (client.writableFinished) {
+    stop();
+  } else {
+    client.once("finish", stop);
+  }
+}
+
+function isOpen(stream: Http2Stream): boolean {
+  return !stream.destroyed && !stream.closed;
+}
