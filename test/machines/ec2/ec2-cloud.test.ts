@@ -1,0 +1,416 @@
+import { expect } from "chai";
+import { Registry } from "prom-client";
+import { DOCUMENTED_LIMITS } from "../../../src/local/ec2/request-buckets.ts";
+import { defaultNetwork } from "../../../src/local/ec2/network.ts";
+import { createEc2Cloud } from "../../../src/machines/ec2/ec2-cloud.ts";
+import { CloudError } from "../../../src/machines/errors.ts";
+import { silentLogger } from "../../../src/telemetry/logger.ts";
+import {
+  CLUSTER,
+  CREDENTIALS,
+  REGION,
+  createAccount,
+  launchOne,
+  launchRequest,
+  seeded,
+  type Account,
+} from "./ec2-account.ts";
+
+const STOP = { hibernate: false, force: false };
+const HIBERNATE = { hibernate: true, force: false };
+
+async function failure(account: Account, work: Promise<unknown>): Promise<CloudError> {
+  const [outcome] = await account.run(Promise.allSettled([work]));
+  if (outcome?.status !== "rejected" || !(outcome.reason instanceof CloudError)) {
+    throw new TypeError(`expected a CloudError, got ${JSON.stringify(outcome)}`);
+  }
+  return outcome.reason;
+}
+
+const calls = (account: Account, action: string): number => account.endpoint.log.calls(action).length;
+
+/** An account with `count` machines that are stopped. */
+async function sleepers(account: Account, count: number): Promise<string[]> {
+  const request = launchRequest();
+  const { plan } = await account.run(account.cloud.resolve(request));
+  const launches = Array.from({ length: count }, (_, index) =>
+    account.cloud.launch({ ...plan, token: `token-${index}` }, request.userData),
+  );
+  const ids = (await account.run(Promise.all(launches))).map(({ id }) => id);
+  await account.run(account.model.settled());
+  await account.run(Promise.all(ids.map((id) => account.cloud.stop(id, HIBERNATE))));
+  await account.run(account.model.settled());
+  account.endpoint.log.clear();
+  await account.clock.advance(600_000);
+  return ids;
+}
+
+describe("EC2 cloud", () => {
+  describe("a life", () => {
+    it("launches, hibernates, starts and terminates, and leaves nothing", async () => {
+      const account = createAccount({ script: { launchMs: 5_000, hibernateMs: 20_000, resumeMs: 2_000 } });
+      const { cloud, hypervisor, model } = account;
+      const { machine } = await launchOne(account);
+      expect(machine).to.include({ state: "pending", address: "127.77.0.4", hibernationConfigured: true });
+      const boot = hypervisor.vm(machine.id)?.boot;
+
+      await account.run(cloud.stop(machine.id, HIBERNATE));
+      expect(await account.run(cloud.describe(machine.id, 0))).to.include({ state: "stopping" });
+      await account.run(model.settled());
+      const asleep = await account.run(cloud.describe(machine.id, 0));
+      expect(asleep).to.include({ state: "stopped", address: "127.77.0.4" });
+      expect(asleep?.stateReason?.code).to.equal("Client.UserInitiatedHibernate");
+
+      await account.run(cloud.start(machine.id));
+      await account.run(model.settled());
+      expect(await account.run(cloud.describe(machine.id, 0))).to.include({ state: "running" });
+      expect(hypervisor.vm(machine.id)?.boot).to.equal(boot);
+
+      await account.run(cloud.terminate(machine.id));
+      await account.run(model.settled());
+      expect(await account.run(cloud.describe(machine.id, 0))).to.include({ state: "terminated" });
+      expect(hypervisor.ids()).to.deep.equal([]);
+    });
+
+    it("tags the instance and its volume, encrypts the volume and makes it hold the memory", async () => {
+      const account = createAccount();
+      const { machine } = await launchOne(account);
+      const instance = account.model.instances.truth(machine.id);
+      const tags = {
+        team: "a",
+        "satellites.dev/cluster": CLUSTER,
+        "satellites.dev/namespace": "team-a",
+        "satellites.dev/name": "ada",
+        "satellites.dev/uid": "11111111-0000-4000-8000-000000000001",
+        Name: "team-a/ada",
+      };
+      expect(machine.tags).to.deep.equal(tags);
+      expect(instance.volume.tags).to.deep.equal(tags);
+      expect(instance.volume).to.include({ encrypted: true, deleteOnTermination: true, sizeGiB: 4 + 8 });
+      expect(instance.metadataOptions).to.deep.equal({ httpTokens: "required", hopLimit: 1 });
+    });
+  });
+
+  describe("launch", () => {
+    it("finds the machine of an answer that was lost, by sending the same again", async () => {
+      const account = createAccount();
+      const request = launchRequest();
+      const { plan } = await account.run(account.cloud.resolve(request));
+      account.endpoint.faults.add({ action: "RunInstances", kind: "forget" });
+      const lost = await failure(account, account.cloud.launch(plan, request.userData));
+      expect(lost).to.include({ class: "server", outcomeUnknown: true });
+      const machine = await account.run(account.cloud.launch(plan, request.userData));
+      expect(account.model.instances.truths().map(({ id }) => id)).to.deep.equal([machine.id]);
+    });
+
+    it("finds the machine by its token when the request has changed in between", async () => {
+      const account = createAccount();
+      const { machine, plan } = await launchOne(account);
+      const again = await account.run(account.cloud.launch(plan, "#!/bin/sh\necho other\n"));
+      expect(again.id).to.equal(machine.id);
+    });
+
+    it("never takes a machine that is not visible yet for none", async () => {
+      const account = createAccount({ model: { visibilityDelayMs: () => 60_000 } });
+      const { plan } = await account.run(account.cloud.resolve(launchRequest()));
+      await account.run(account.cloud.launch(plan, "one"));
+      expect(await failure(account, account.cloud.launch(plan, "two"))).to.include({
+        code: "LaunchNotVisible",
+        outcomeUnknown: true,
+      });
+      await account.clock.advance(60_000);
+      await account.run(account.cloud.launch(plan, "two"));
+      expect(account.model.instances.truths()).to.have.length(1);
+    });
+
+    it("says that a token is used up when its machine was terminated", async () => {
+      const account = createAccount();
+      const { machine, plan } = await launchOne(account);
+      await account.run(account.cloud.terminate(machine.id));
+      await account.run(account.model.settled());
+      const error = await failure(account, account.cloud.launch(plan, launchRequest().userData));
+      expect(error).to.include({ code: "IdempotentInstanceTerminated", class: "token" });
+    });
+
+    it("finds the machine also when its image is gone meanwhile", async () => {
+      const account = createAccount();
+      const { machine, plan } = await launchOne(account);
+      const other = createEc2Cloud({
+        region: REGION,
+        cluster: CLUSTER,
+        clock: account.clock,
+        random: seeded(3),
+        logger: silentLogger,
+        registry: new Registry(),
+        credentials: CREDENTIALS,
+        transport: account.endpoint.handle,
+      });
+      const fault = {
+        action: "DescribeImages",
+        kind: "refuse",
+        code: "InvalidAMIID.NotFound",
+        times: 9,
+      } as const;
+      account.endpoint.faults.add(fault);
+      expect((await account.run(other.launch(plan, launchRequest().userData))).id).to.equal(machine.id);
+    });
+  });
+
+  describe("start", () => {
+    it("sends one request for fifty callers of one machine", async () => {
+      const account = createAccount();
+      const [id = ""] = await sleepers(account, 1);
+      await account.run(Promise.all(Array.from({ length: 50 }, () => account.cloud.start(id))));
+      expect(calls(account, "StartInstances")).to.equal(1);
+    });
+
+    it("does not delay a single wake", async () => {
+      const account = createAccount();
+      const [id = ""] = await sleepers(account, 1);
+      const beganMs = account.clock.monotonicMs();
+      await account.run(account.cloud.start(id));
+      expect(account.clock.monotonicMs()).to.equal(beganMs);
+    });
+
+    it("wakes a thousand at once with few calls, within EC2's documented limits", async () => {
+      const limits = DOCUMENTED_LIMITS;
+      const account = createAccount({
+        model: { network: defaultNetwork(REGION, ["127.64.0.0/20", "127.65.0.0/20"]) },
+        endpoint: { limits },
+        script: { resumeMs: 17_000 },
+      });
+      const ids = await sleepers(account, 1_000);
+      const beganMs = account.clock.monotonicMs();
+      await account.run(Promise.all(ids.map((id) => account.cloud.start(id))));
+      expect(calls(account, "StartInstances")).to.be.at.most(20);
+      expect(account.endpoint.log.calls().every(({ outcome }) => outcome === "ok")).to.equal(true);
+      expect(account.clock.monotonicMs() - beganMs).to.be.at.most(2_000);
+    }).timeout(60_000);
+
+    it("starts the others when some are gone, in a wrong state or without capacity", async () => {
+      const account = createAccount();
+      const ids = await sleepers(account, 40);
+      const [gone = "", terminated = "", noRoom = ""] = ids;
+      account.endpoint.faults.add({
+        action: "StartInstances",
+        kind: "refuse",
+        code: "InvalidInstanceID.NotFound",
+        message: `The instance ID '${gone}' does not exist`,
+        containing: gone,
+        times: 100,
+      });
+      account.endpoint.faults.add({
+        action: "StartInstances",
+        kind: "refuse",
+        code: "InsufficientInstanceCapacity",
+        status: 500,
+        containing: noRoom,
+        times: 100,
+      });
+      await account.run(account.cloud.terminate(terminated));
+      await account.run(account.model.settled());
+      const outcomes = await account.run(Promise.allSettled(ids.map((id) => account.cloud.start(id))));
+      const failures = outcomes.map((outcome) =>
+        outcome.status === "rejected" ? (outcome.reason as CloudError).class : "ok",
+      );
+      expect(failures.slice(0, 3)).to.deep.equal(["gone", "state", "capacity"]);
+      expect(new Set(failures.slice(3))).to.deep.equal(new Set(["ok"]));
+      expect(calls(account, "StartInstances")).to.be.at.most(16);
+    });
+
+    it("waits and repeats while EC2 says that there are too many requests", async () => {
+      const account = createAccount();
+      const [id = ""] = await sleepers(account, 1);
+      const fault = {
+        action: "StartInstances",
+        kind: "refuse",
+        code: "RequestLimitExceeded",
+        status: 503,
+      } as const;
+      account.endpoint.faults.add({ ...fault, times: 2 });
+      const beganMs = account.clock.monotonicMs();
+      await account.run(account.cloud.start(id));
+      expect(calls(account, "StartInstances")).to.equal(3);
+      expect(account.clock.monotonicMs() - beganMs).to.be.at.least(1_500);
+    });
+
+    it("is not sent by a process that is not the leader any more", async () => {
+      let leads = true;
+      const account = createAccount({ cloud: { mayMutate: () => leads } });
+      const [id = ""] = await sleepers(account, 1);
+      leads = false;
+      expect(await failure(account, account.cloud.start(id))).to.include({ code: "LeadershipLost" });
+      expect(calls(account, "StartInstances")).to.equal(0);
+    });
+
+    it("gives up waiting for an answer after ten seconds, not knowing the outcome", async () => {
+      const account = createAccount();
+      const [id = ""] = await sleepers(account, 1);
+      account.endpoint.faults.add({ action: "StartInstances", kind: "delay", delayMs: 60_000 });
+      const beganMs = account.clock.monotonicMs();
+      expect(await failure(account, account.cloud.start(id))).to.include({
+        class: "server",
+        outcomeUnknown: true,
+      });
+      expect(account.clock.monotonicMs() - beganMs).to.equal(10_000);
+    });
+  });
+
+  describe("stop", () => {
+    it("keeps stopping, hibernating and forcing in requests apart", async () => {
+      const account = createAccount({ script: { stopHangs: () => true } });
+      const request = launchRequest();
+      const { plan } = await account.run(account.cloud.resolve(request));
+      const ids: string[] = [];
+      for (const token of ["a", "b", "c"]) {
+        ids.push((await account.run(account.cloud.launch({ ...plan, token }, request.userData))).id);
+      }
+      await account.run(account.model.settled());
+      const [a = "", b = "", c = ""] = ids;
+      await account.run(
+        Promise.all([
+          account.cloud.stop(a, STOP),
+          account.cloud.stop(b, HIBERNATE),
+          account.cloud.stop(c, { hibernate: true, force: true }),
+        ]),
+      );
+      expect(account.endpoint.log.calls("StopInstances").map((call) => call.ids)).to.have.deep.members([
+        [a],
+        [b],
+        [c],
+      ]);
+    });
+
+    it("is told that it is too early to hibernate, and later not", async () => {
+      const account = createAccount({ model: { hibernationReadyAfterMs: 120_000 } });
+      const { machine } = await launchOne(account);
+      const early = await failure(account, account.cloud.stop(machine.id, HIBERNATE));
+      expect(early.class).to.equal("hibernation-not-ready");
+      await account.clock.advance(120_000);
+      await account.run(account.cloud.stop(machine.id, HIBERNATE));
+    });
+  });
+
+  describe("describe", () => {
+    it("serves those that ask together with one request, and later ones from what was read", async () => {
+      const account = createAccount();
+      const ids = await sleepers(account, 30);
+      await account.run(Promise.all(ids.map((id) => account.cloud.describe(id, 0))));
+      expect(calls(account, "DescribeInstances")).to.equal(1);
+      await account.clock.advance(4_000);
+      await account.run(Promise.all(ids.map((id) => account.cloud.describe(id, 5_000))));
+      expect(calls(account, "DescribeInstances")).to.equal(1);
+      await account.run(Promise.all(ids.map((id) => account.cloud.describe(id, 3_000))));
+      expect(calls(account, "DescribeInstances")).to.equal(2);
+    });
+
+    it("knows nothing any more of a machine that was changed", async () => {
+      const account = createAccount({ script: { resumeMs: 5_000 } });
+      const [id = ""] = await sleepers(account, 1);
+      expect(await account.run(account.cloud.describe(id, 60_000))).to.include({ state: "stopped" });
+      await account.run(account.cloud.start(id));
+      expect(await account.run(account.cloud.describe(id, 60_000))).to.include({ state: "pending" });
+    });
+
+    it("ignores a read that was sent before a change and answered after it", async () => {
+      const account = createAccount({ script: { resumeMs: 5_000 } });
+      const [id = ""] = await sleepers(account, 1);
+      account.endpoint.faults.add({ action: "DescribeInstances", kind: "delay", delayMs: 1_000 });
+      const read = account.cloud.describe(id, 0);
+      await account.clock.advance(10);
+      await account.run(account.cloud.start(id));
+      expect(await account.run(read)).to.include({ state: "stopped" });
+      expect(await account.run(account.cloud.describe(id, 900))).to.include({ state: "pending" });
+    });
+
+    it("returns undefined for a machine that EC2 does not know, and the others all the same", async () => {
+      const account = createAccount();
+      const [id = ""] = await sleepers(account, 1);
+      const unknown = "i-0123456789abcdef0";
+      const [known, missing, malformed] = await account.run(
+        Promise.all([id, unknown, "not-an-id"].map((one) => account.cloud.describe(one, 0))),
+      );
+      expect(known?.id).to.equal(id);
+      expect([missing, malformed]).to.deep.equal([undefined, undefined]);
+    });
+
+    it("repeats a read that fails, three times in all", async () => {
+      const account = createAccount();
+      const [id = ""] = await sleepers(account, 1);
+      const fault = {
+        action: "DescribeInstances",
+        kind: "refuse",
+        code: "InternalError",
+        status: 500,
+      } as const;
+      account.endpoint.faults.add({ ...fault, times: 2 });
+      expect(await account.run(account.cloud.describe(id, 0))).to.include({ id });
+      account.endpoint.faults.add({ ...fault, times: 3 });
+      expect((await failure(account, account.cloud.describe(id, 0))).class).to.equal("server");
+    });
+  });
+
+  describe("list", () => {
+    it("returns this cluster's machines from all pages, and nobody else's", async () => {
+      const account = createAccount({
+        model: { network: defaultNetwork(REGION, ["127.64.0.0/20", "127.65.0.0/20"]) },
+      });
+      const ids = await sleepers(account, 1_005);
+      const other = createAccount({
+        clock: account.clock,
+        cloud: { cluster: "another-cluster", transport: account.endpoint.handle },
+      });
+      const { machine: theirs } = await (async () => {
+        const request = launchRequest({ owner: { namespace: "x", name: "x", uid: "x" } });
+        const { plan } = await account.run(other.cloud.resolve(request));
+        return { machine: await account.run(other.cloud.launch(plan, request.userData)) };
+      })();
+      const listed = await account.run(account.cloud.list());
+      expect(listed.map(({ id }) => id).sort()).to.deep.equal([...ids].sort());
+      expect((await account.run(other.cloud.list())).map(({ id }) => id)).to.deep.equal([theirs.id]);
+      expect(calls(account, "DescribeInstances")).to.equal(3);
+    }).timeout(60_000);
+
+    it("serves later describes too", async () => {
+      const account = createAccount();
+      const [id = ""] = await sleepers(account, 1);
+      await account.run(account.cloud.list());
+      await account.run(account.cloud.describe(id, 60_000));
+      expect(calls(account, "DescribeInstances")).to.equal(1);
+    });
+  });
+
+  it("tags, reboots, and changes the type of a stopped machine", async () => {
+    const account = createAccount();
+    const { machine } = await launchOne(account);
+    await account.run(account.cloud.tag(machine.id, { "satellites.dev/orphan-since": "2026-01-01" }));
+    const boot = account.hypervisor.vm(machine.id)?.boot ?? 0;
+    await account.run(account.cloud.reboot(machine.id));
+    await account.run(account.model.settled());
+    expect(account.hypervisor.vm(machine.id)?.boot).to.equal(boot + 1);
+    expect((await failure(account, account.cloud.changeType(machine.id, "m7i.xlarge"))).class).to.equal(
+      "state",
+    );
+    await account.run(account.cloud.stop(machine.id, STOP));
+    await account.run(account.model.settled());
+    await account.run(account.cloud.changeType(machine.id, "m7i.xlarge"));
+    const described = await account.run(account.cloud.describe(machine.id, 0));
+    expect(described).to.include({ type: "m7i.xlarge" });
+    expect(described?.tags["satellites.dev/orphan-since"]).to.equal("2026-01-01");
+  });
+
+  it("counts calls by action and outcome, for all regions in one registry", async () => {
+    const account = createAccount();
+    const second = createAccount({ cloud: { registry: account.registry } });
+    await launchOne(account);
+    await launchOne(second);
+    await failure(account, account.cloud.start("i-0123456789abcdef0"));
+    const text = await account.registry.metrics();
+    expect(text).to.include('satellites_ec2_calls_total{action="RunInstances",outcome="ok"} 2');
+    expect(text).to.include(
+      'satellites_ec2_calls_total{action="StartInstances",outcome="InvalidInstanceID.NotFound"} 1',
+    );
+    expect(text).to.include("satellites_ec2_call_duration_seconds_count");
+    expect(text).to.include('satellites_ec2_batch_size_count{action="StartInstances"} 1');
+  });
+});

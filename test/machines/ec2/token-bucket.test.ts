@@ -1,0 +1,100 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import { TokenBucket, type Priority } from "../../../src/machines/ec2/token-bucket.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+
+const LIMIT = { requests: { burst: 5, refillPerSecond: 2 } };
+
+function bucketOn(
+  clock: VirtualClock,
+  limit: ConstructorParameters<typeof TokenBucket>[0] = LIMIT,
+): TokenBucket {
+  return new TokenBucket(limit, clock, () => 0);
+}
+
+describe("TokenBucket", () => {
+  it("lets a burst through at once and the rest at the rate of refill", async () => {
+    const clock = new VirtualClock();
+    const bucket = bucketOn(clock);
+    const atMs: number[] = [];
+    for (let index = 0; index < 9; index++) {
+      void bucket.take("wake", () => 1).then(() => atMs.push(clock.monotonicMs()));
+    }
+    await clock.advance(5_000);
+    expect(atMs).to.deep.equal([0, 0, 0, 0, 0, 500, 1_000, 1_500, 2_000]);
+  });
+
+  it("serves wakes before sleeps before housekeeping, and each in order", async () => {
+    const clock = new VirtualClock();
+    const bucket = bucketOn(clock, { requests: { burst: 1, refillPerSecond: 1 } });
+    const served: string[] = [];
+    const ask = (name: string, priority: Priority): void => {
+      void bucket.take(priority, () => 1).then(() => served.push(name));
+    };
+    ask("first", "housekeeping");
+    ask("h1", "housekeeping");
+    ask("s1", "sleep");
+    ask("w1", "wake");
+    ask("s2", "sleep");
+    ask("w2", "wake");
+    await clock.advance(10_000);
+    expect(served).to.deep.equal(["first", "w1", "w2", "s1", "s2", "h1"]);
+  });
+
+  it("grants as many resources as there are tokens for", async () => {
+    const clock = new VirtualClock();
+    const bucket = bucketOn(clock, { ...LIMIT, resources: { burst: 1_000, refillPerSecond: 2 } });
+    expect(await bucket.take("wake", () => 700)).to.equal(700);
+    expect(await bucket.take("wake", () => 700)).to.equal(300);
+    const third = bucket.take("wake", () => 400);
+    await clock.advance(499);
+    let granted = 0;
+    void third.then((count) => (granted = count));
+    await clock.settle();
+    expect(granted).to.equal(0);
+    await clock.advance(1);
+    expect(granted).to.equal(1);
+  });
+
+  it("closes for a growing while when EC2 refuses, and opens again", async () => {
+    const clock = new VirtualClock();
+    const bucket = bucketOn(clock);
+    const atMs: number[] = [];
+    for (let refusals = 0; refusals < 3; refusals++) {
+      bucket.refused();
+      const taken = bucket.take("wake", () => 1).then(() => atMs.push(clock.monotonicMs()));
+      await clock.advance(10_000);
+      await taken;
+    }
+    expect(atMs).to.deep.equal([1_000, 12_000, 24_000]);
+    bucket.admitted();
+    bucket.refused();
+    void bucket.take("wake", () => 1).then(() => atMs.push(clock.monotonicMs()));
+    await clock.advance(1_000);
+    expect(atMs.at(-1)).to.equal(31_000);
+  });
+
+  it("never exceeds burst plus refill in any span of time", async () => {
+    const asks = fc.array(fc.integer({ min: 0, max: 1_500 }), { minLength: 1, maxLength: 80 });
+    await fc.assert(
+      fc.asyncProperty(asks, async (gapsMs) => {
+        const clock = new VirtualClock();
+        const bucket = bucketOn(clock);
+        const atMs: number[] = [];
+        for (const gapMs of gapsMs) {
+          await clock.advance(gapMs);
+          void bucket.take("wake", () => 1).then(() => atMs.push(clock.monotonicMs()));
+        }
+        await clock.advance(60_000);
+        expect(atMs).to.have.length(gapsMs.length);
+        for (let from = 0; from < atMs.length; from++) {
+          for (let to = from; to < atMs.length; to++) {
+            const spanSeconds = ((atMs[to] ?? 0) - (atMs[from] ?? 0)) / 1000;
+            expect(to - from + 1).to.be.at.most(5 + 2 * spanSeconds + 1e-3);
+          }
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
