@@ -1,7 +1,8 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import type { ServiceDefinition } from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
+import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
+import protobuf from "protobufjs";
 
 /** Request of `satellites.exec.v1.Execution/Run`; execution.proto says what each field means. */
 export interface RunRequest {
@@ -44,19 +45,61 @@ export interface GuestSchema {
   readonly health: ServiceDefinition;
 }
 
+/** How messages look to the handlers: numbers for 64-bit integers, names for enums, every field present. */
+const CONVERSION: protobuf.IConversionOptions = {
+  longs: Number,
+  enums: String,
+  defaults: true,
+  oneofs: true,
+};
+
 /**
- * Reads the guest's three .proto files.
+ * Reads the guest's three .proto files. protobufjs is used directly, because the usual @grpc/proto-loader also
+ * builds the reflection descriptors, which cost the service a third of its start under TCG (2.9 s instead of 1.8 s, measured).
  *
  * @param directory where they lie; by default beside this module, which also holds for the bundle, because
  *   the image builder puts them beside it
  */
 export function loadGuestSchema(directory: string = import.meta.dirname): GuestSchema {
-  const files = ["execution.proto", "agent.proto", "health.proto"].map((name) => join(directory, name));
-  const definitions = loadSync(files, { longs: Number, enums: String, defaults: true, oneofs: true });
-  const service = (name: string): ServiceDefinition => definitions[name] as ServiceDefinition;
+  const root = new protobuf.Root();
+  for (const name of ["execution.proto", "agent.proto", "health.proto"]) {
+    protobuf.parse(readFileSync(join(directory, name), "utf8"), root);
+  }
   return {
-    execution: service("satellites.exec.v1.Execution"),
-    agent: service("satellites.guest.v1.Agent"),
-    health: service("grpc.health.v1.Health"),
+    execution: serviceDefinition(root, "satellites.exec.v1.Execution"),
+    agent: serviceDefinition(root, "satellites.guest.v1.Agent"),
+    health: serviceDefinition(root, "grpc.health.v1.Health"),
+  };
+}
+
+function serviceDefinition(root: protobuf.Root, serviceName: string): ServiceDefinition {
+  const service = root.lookupService(serviceName);
+  const methods = service.methodsArray.map((method): [string, MethodDefinition<object, object>] => {
+    const request = codec(service.lookupType(method.requestType));
+    const response = codec(service.lookupType(method.responseType));
+    return [
+      method.name,
+      {
+        path: `/${serviceName}/${method.name}`,
+        originalName: method.name,
+        requestStream: method.requestStream === true,
+        responseStream: method.responseStream === true,
+        requestSerialize: request.serialize,
+        requestDeserialize: request.deserialize,
+        responseSerialize: response.serialize,
+        responseDeserialize: response.deserialize,
+      },
+    ];
+  });
+  return Object.fromEntries(methods);
+}
+
+function codec(type: protobuf.Type): {
+  readonly serialize: (value: object) => Buffer;
+  readonly deserialize: (bytes: Buffer) => object;
+} {
+  return {
+    serialize: (value) => Buffer.from(type.encode(type.fromObject(value)).finish()),
+    deserialize: (bytes) => type.toObject(type.decode(bytes), CONVERSION),
   };
 }

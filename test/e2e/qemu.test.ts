@@ -62,7 +62,8 @@ describe("QEMU hypervisor", function () {
     return result.stdout.toString().trim();
   };
 
-  const clockError = async (): Promise<number> => Math.abs((await client!.describe()).wallClockMs - Date.now());
+  const clockError = async (): Promise<number> =>
+    Math.abs((await client!.describe()).wallClockMs - Date.now());
 
   const processesOf = (id: string): string[] =>
     readdirSync("/proc")

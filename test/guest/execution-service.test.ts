@@ -34,7 +34,10 @@ describe("remote execution", () => {
   });
 
   it("passes arguments untouched, input, environment and the working directory", async () => {
-    const options = { args: ["-c", 'cat; printf %s "$1:$WORD:$PWD"', "sh", "a b'\"$x"], stdin: Buffer.from("in\n") };
+    const options = {
+      args: ["-c", 'cat; printf %s "$1:$WORD:$PWD"', "sh", "a b'\"$x"],
+      stdin: Buffer.from("in\n"),
+    };
     const result = await guest.client.run("sh", { ...options, env: { WORD: "w" } });
     expect(result.stdout.toString()).to.equal(`in\na b'"$x:w:${guest.workDirectory}`);
   });
@@ -117,7 +120,9 @@ describe("remote execution", () => {
     call.once("data", () => call.pause());
     let last = -1;
     await eventually("the command stands still", async () => {
-      const now = Number(await guest.client.run("cat", { args: ["written"] }).then(({ stdout }) => stdout.toString()));
+      const now = Number(
+        await guest.client.run("cat", { args: ["written"] }).then(({ stdout }) => stdout.toString()),
+      );
       await guest.client.run("sleep", { args: ["0.3"] });
       const stands = now > 0 && now === last;
       last = now;

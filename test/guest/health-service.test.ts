@@ -23,8 +23,11 @@ describe("the guest's health", () => {
 
   const check = (service: string): Promise<unknown> =>
     new Promise((resolve) => {
-      stub["Check"]!({ service }, new Metadata(), (error: { code: number } | null, response: { status: string }) =>
-        resolve(error?.code ?? response.status),
+      stub["Check"]!(
+        { service },
+        new Metadata(),
+        (error: { code: number } | null, response: { status: string }) =>
+          resolve(error?.code ?? response.status),
       );
     });
 

@@ -6,7 +6,9 @@ import { expect } from "chai";
 import { type SerialAgentActions, serveSerialAgent } from "../../src/guest/serial-agent.ts";
 
 describe("the agent on the serial port", () => {
-  const start = (actions: Partial<SerialAgentActions> = {}): { input: PassThrough; answer: () => Promise<unknown> } => {
+  const start = (
+    actions: Partial<SerialAgentActions> = {},
+  ): { input: PassThrough; answer: () => Promise<unknown> } => {
     const input = new PassThrough();
     const output = new PassThrough();
     serveSerialAgent(input, output, { setTime: async () => {}, shutDown: () => {}, ...actions });

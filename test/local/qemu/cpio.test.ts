@@ -60,7 +60,9 @@ describe("the cpio writer", () => {
     try {
       busybox = execFileSync("sh", ["-c", "command -v busybox"], { encoding: "utf8" }).trim();
     } catch {
-      throw new Error("busybox is not here; install it with: apt-get install --no-install-recommends busybox-static");
+      throw new Error(
+        "busybox is not here; install it with: apt-get install --no-install-recommends busybox-static",
+      );
     }
     const directory = mkdtempSync(join(tmpdir(), "cpio-"));
     const archive = writeCpio([
@@ -69,7 +71,11 @@ describe("the cpio writer", () => {
       { kind: "file", path: "empty", mode: 0o600, content: Buffer.alloc(0) },
     ]);
     try {
-      execFileSync(busybox, ["cpio", "-i"], { cwd: directory, input: archive, stdio: ["pipe", "ignore", "ignore"] });
+      execFileSync(busybox, ["cpio", "-i"], {
+        cwd: directory,
+        input: archive,
+        stdio: ["pipe", "ignore", "ignore"],
+      });
       expect(readdirSync(directory).sort()).to.deep.equal(["d", "empty"]);
       expect(readFileSync(join(directory, "d/run"), "utf8")).to.equal("#!/bin/sh\n");
       expect(statSync(join(directory, "d/run")).mode & 0o777).to.equal(0o755);

@@ -73,7 +73,11 @@ describe("the instance metadata service", () => {
     expect(await textOf("/latest/meta-data/placement/availability-zone")).to.equal("us-east-1a");
     expect(await textOf("/latest/meta-data/tags/instance/Name")).to.equal("web");
     expect(await textOf("/latest/meta-data/placement/")).to.equal("availability-zone\nregion");
-    expect((await textOf("/latest/meta-data/")).split("\n")).to.include.members(["instance-id", "placement/", "tags/"]);
+    expect((await textOf("/latest/meta-data/")).split("\n")).to.include.members([
+      "instance-id",
+      "placement/",
+      "tags/",
+    ]);
     expect(await textOf("/2021-03-23/meta-data/instance-id")).to.equal("i-0123");
     expect(JSON.parse(await textOf("/latest/dynamic/instance-identity/document"))).to.include({
       instanceId: "i-0123",

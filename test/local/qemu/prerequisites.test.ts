@@ -24,7 +24,13 @@ describe("prerequisites", () => {
     { program: "satellites-test-b", debianPackage: "pkg-b", purpose: "do b" },
     { program: "apt-get", debianPackage: "apt", purpose: "install" },
   ];
-  const options = () => ({ path: directory, isRoot: true, mayInstall: true, prerequisites: needed, progress: () => {} });
+  const options = () => ({
+    path: directory,
+    isRoot: true,
+    mayInstall: true,
+    prerequisites: needed,
+    progress: () => {},
+  });
 
   it("finds programs by PATH and names those that are missing", async () => {
     program("satellites-test-a");

@@ -92,7 +92,8 @@ describe("the QMP client", () => {
 
   it("hands QEMU's refusal on in its own words", async () => {
     const client = await QmpClient.connect(path, options);
-    answer = ({ id }, socket) => send(socket, { error: { class: "GenericError", desc: "no such thing" }, id });
+    answer = ({ id }, socket) =>
+      send(socket, { error: { class: "GenericError", desc: "no such thing" }, id });
     const failure = await client.execute("migrate").catch((error: unknown) => error);
     expect(failure).to.include({ code: "QmpCommandFailed" });
     expect(String(failure)).to.contain("no such thing");
@@ -113,7 +114,9 @@ describe("the QMP client", () => {
 
   it("gives up on a QEMU that serves another client", async () => {
     greet = false;
-    const failure = await QmpClient.connect(path, { ...options, handshakeTimeoutMs: 20 }).catch((e: unknown) => e);
+    const failure = await QmpClient.connect(path, { ...options, handshakeTimeoutMs: 20 }).catch(
+      (e: unknown) => e,
+    );
     expect(failure).to.include({ code: "QmpUnreachable" });
     expect(String(failure)).to.contain("another client");
   });
