@@ -51,3 +51,16 @@ export const defaultSettings: OperatorSettings = {
   resyncMs: 10 * MINUTE,
   refreshHibernatedMs: 59 * DAY,
 };
+
+/** What is right for the one-machine default, whose machines change state within a second. */
+export const localSettings: OperatorSettings = {
+  ...defaultSettings,
+  transitionPollMs: 50,
+  probePollMs: 25,
+  restingMaxAgeMs: 5 * SECOND,
+  settleMs: 2 * SECOND,
+  hibernateReadyMs: MINUTE,
+  hibernateRetryMs: SECOND,
+  guestPollMs: 5 * SECOND,
+  resyncMs: MINUTE,
+};

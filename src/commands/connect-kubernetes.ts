@@ -1,0 +1,20 @@
+import { loadKubeConfig } from "../kube/config.ts";
+import { createKubeClient, type ConnectedKubeClient } from "../kube/http-client.ts";
+import type { KubeMetrics } from "../kube/metrics.ts";
+import type { ProcessContext } from "./process-context.ts";
+
+/** Connects a process to its API server: the named kubeconfig, else the pod's service account, else kubectl's. */
+export function connectKubernetes(
+  options: { readonly kubeconfig?: string; readonly component: string; readonly metrics: KubeMetrics },
+  { environment, clock, random, logger }: ProcessContext,
+): ConnectedKubeClient {
+  return createKubeClient({
+    config: loadKubeConfig({ path: options.kubeconfig, environment }),
+    clock,
+    random,
+    logger,
+    metrics: options.metrics,
+    userAgent: options.component,
+    fieldManager: options.component,
+  });
+}

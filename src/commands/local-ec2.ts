@@ -1,0 +1,70 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createEc2Endpoint } from "../local/ec2/endpoint.ts";
+import { listenOnLoopback } from "../local/ec2/http-server.ts";
+import { fileStore } from "../local/ec2/instance-store.ts";
+import { Ec2Model } from "../local/ec2/model.ts";
+import { QemuHypervisor } from "../local/qemu/hypervisor.ts";
+import type { GuestImage } from "../local/qemu/image.ts";
+import type { ToolPaths } from "../local/qemu/prerequisites.ts";
+import type { ProcessContext } from "./process-context.ts";
+
+/** Region that the endpoint plays. */
+export const LOCAL_REGION = "local-1";
+/** ID of the guest image in that region. */
+export const LOCAL_IMAGE = "ami-0077000000000000a";
+
+/** What `satellites local` has prepared for the endpoint; written to a file. */
+export interface LocalEc2Setup {
+  readonly tools: ToolPaths;
+  readonly image: GuestImage;
+}
+
+/** Options of `satellites local-ec2`. */
+export interface LocalEc2Options {
+  readonly stateDir: string;
+  readonly port: string;
+  /** JSON file of a {@link LocalEc2Setup}. */
+  readonly setup: string;
+}
+
+/** Guests are this small whatever their type promises, so that a laptop holds a few. */
+const GUEST_SIZE = { vcpus: 1, memoryMiB: 384 };
+
+/** Runs the EC2 endpoint over QEMU VMs until it is stopped. The VMs go on running. */
+export async function runLocalEc2(options: LocalEc2Options, context: ProcessContext): Promise<void> {
+  const { clock, random, logger, stop } = context;
+  const { tools, image } = JSON.parse(await readFile(options.setup, "utf8")) as LocalEc2Setup;
+  const hypervisor = await QemuHypervisor.open({
+    stateDirectory: join(options.stateDir, "vms"),
+    images: [{ id: LOCAL_IMAGE, name: "satellites-guest", files: image }],
+    tools,
+    nodePath: process.execPath,
+    clock,
+    logger,
+  });
+  const model = new Ec2Model({
+    region: LOCAL_REGION,
+    clock,
+    random,
+    logger,
+    hypervisor,
+    guestSize: () => GUEST_SIZE,
+    store: fileStore(join(options.stateDir, "instances")),
+  });
+  await model.restore();
+  const endpoint = createEc2Endpoint({
+    model,
+    clock,
+    logger,
+    parameters: { "/satellites/images/amd64": LOCAL_IMAGE },
+    logFile: join(options.stateDir, "calls.jsonl"),
+  });
+  const server = await listenOnLoopback(endpoint.handle, { port: Number(options.port), logger });
+  logger.info("The EC2 endpoint serves", { url: server.url });
+  await new Promise((resolve) => {
+    stop.addEventListener("abort", resolve, { once: true });
+  });
+  await server.close();
+  hypervisor.close();
+}

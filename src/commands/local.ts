@@ -1,0 +1,50 @@
+import type { ProcessContext } from "./process-context.ts";
+import { LocalSystem } from "./local-system.ts";
+
+/** Options of `satellites local`. */
+export interface LocalCommandOptions {
+  readonly stateDir: string;
+  readonly cacheDir: string;
+  readonly routerPort: string;
+  readonly install: boolean;
+}
+
+/** Runs the product on this machine until it is stopped, and says how to try it. */
+export async function runLocal(options: LocalCommandOptions, context: ProcessContext): Promise<void> {
+  const system = await LocalSystem.start(
+    {
+      stateDir: options.stateDir,
+      cacheDir: options.cacheDir,
+      routerPort: Number(options.routerPort),
+      mayInstall: options.install,
+      progress: (line) => console.error(line),
+    },
+    context,
+  );
+  console.log(instructions(system));
+  await new Promise((resolve) => {
+    context.stop.addEventListener("abort", resolve, { once: true });
+  });
+  console.error("stopping; VMs that run go on running and are found again by the next `satellites local`");
+  await system.stop();
+}
+
+function instructions({ kubeconfig, routerAddress, metricsUrls }: LocalSystem): string {
+  return `
+Satellites runs on this machine. In another terminal:
+
+  export KUBECONFIG=${kubeconfig}
+  kubectl apply -f examples/local/satellite.yaml
+  kubectl get satellites --watch
+  node src/main.ts run ada --router ${routerAddress} -- uname -a
+  kubectl patch satellite ada --type merge -p '{"spec":{"desiredPower":"off"}}'
+  node src/main.ts run ada --router ${routerAddress} -- uptime
+  kubectl describe satellite ada
+  kubectl delete satellite ada
+
+The second run wakes the satellite; the client does not notice more than a short delay.
+Any gRPC client works: dial ${routerAddress} with the metadata "satellite-name: ada".
+Metrics: ${metricsUrls.operator} and ${metricsUrls.router}
+Ctrl-C stops it.
+`;
+}

@@ -1,0 +1,160 @@
+import { hostname } from "node:os";
+import { SatelliteError } from "../base/errors.ts";
+import type { KubeClient } from "../kube/client.ts";
+import { createKubeMetrics } from "../kube/metrics.ts";
+import { loadGuestSchema } from "../guest/schema.ts";
+import { OPERATOR_FIELD_MANAGER } from "../satellite/resource.ts";
+import { NAMESPACE, SECRET, type Secret } from "../kube/resources.ts";
+import type { MachineCloud } from "../machines/cloud.ts";
+import { createEc2Cloud } from "../machines/ec2/ec2-cloud.ts";
+import { createOperatorMetrics } from "../operator/metrics.ts";
+import { Operator } from "../operator/operator.ts";
+import { defaultSettings, localSettings } from "../operator/settings.ts";
+import type { SatelliteClass } from "../satellite/types.ts";
+import { startHealthServer } from "../telemetry/health-server.ts";
+import { createMetricsRegistry } from "../telemetry/metrics.ts";
+import { parseAddress, type ProcessContext } from "./process-context.ts";
+import { connectKubernetes } from "./connect-kubernetes.ts";
+import { guestProbe } from "./probe-guest.ts";
+
+/** Options of `satellites operator`. */
+export interface OperatorCommandOptions {
+  readonly kubeconfig?: string;
+  /** Where the leader's Lease and the Secrets of classes are. */
+  readonly namespace: string;
+  readonly identity?: string;
+  readonly healthAddress: string;
+  /** EC2 (and SSM) endpoint instead of AWS's own. */
+  readonly ec2Endpoint?: string;
+  readonly concurrency: string;
+  readonly listPeriodSeconds: string;
+  readonly leaseSeconds: string;
+  /** Timings for EC2, or for the local machines, which change state faster. */
+  readonly timing: "ec2" | "local";
+}
+
+/** Runs the operator until it is stopped; exits with an error when it loses the lead. */
+export async function runOperator(options: OperatorCommandOptions, context: ProcessContext): Promise<void> {
+  const { clock, random, logger, stop } = context;
+  const registry = createMetricsRegistry();
+  const kubeMetrics = createKubeMetrics(registry);
+  const client = connectKubernetes(
+    { ...options, component: OPERATOR_FIELD_MANAGER, metrics: kubeMetrics },
+    context,
+  );
+  const identity = options.identity ?? `${hostname()}_${process.pid}`;
+  const clouds = new CloudPool(await clusterUID(client), options, context, registry);
+  const leaseMs = Number(options.leaseSeconds) * 1000;
+  const operator = new Operator({
+    client,
+    clock,
+    random,
+    logger,
+    kubeMetrics,
+    metrics: (phases) => createOperatorMetrics(registry, phases),
+    settings: options.timing === "local" ? localSettings : defaultSettings,
+    concurrency: Number(options.concurrency),
+    listPeriodMs: Number(options.listPeriodSeconds) * 1000,
+    leaderElection: {
+      namespace: options.namespace,
+      name: "satellites-operator",
+      identity,
+      leaseDurationMs: leaseMs,
+      renewDeadlineMs: (leaseMs * 2) / 3,
+      retryPeriodMs: (leaseMs * 2) / 15,
+    },
+    leaderMarginMs: leaseMs / 6,
+    cloudOf: (satelliteClass) => clouds.of(satelliteClass),
+    probe: guestProbe(loadGuestSchema()),
+    userDataFor: (satelliteClass) => userDataFor(satelliteClass, client, options.namespace),
+  });
+  const health = await startHealthServer({
+    ...parseAddress(options.healthAddress),
+    registry,
+    healthy: () => true,
+    ready: () => operator.ready(),
+  });
+  logger.info("Operator started", { identity, healthPort: health.port });
+  try {
+    const end = await operator.run(stop);
+    if (end === "lost") {
+      throw new SatelliteError("LeadershipLost", "another operator may lead by now; this process ends");
+    }
+  } finally {
+    await health.close();
+    await client.close();
+  }
+}
+
+/** The cluster's identity in tags: the UID of its kube-system namespace (docs/ec2.md). */
+async function clusterUID(client: KubeClient): Promise<string> {
+  const { metadata } = await client.get(NAMESPACE, { name: "kube-system" });
+  if (metadata.uid === undefined) {
+    throw new SatelliteError("NoClusterUID", "the namespace kube-system has no UID");
+  }
+  return metadata.uid;
+}
+
+/** One connection to EC2 for each region and role. */
+class CloudPool {
+  readonly #cluster: string;
+  readonly #options: OperatorCommandOptions;
+  readonly #context: ProcessContext;
+  readonly #registry: ReturnType<typeof createMetricsRegistry>;
+  readonly #clouds = new Map<string, MachineCloud>();
+
+  constructor(
+    cluster: string,
+    options: OperatorCommandOptions,
+    context: ProcessContext,
+    registry: ReturnType<typeof createMetricsRegistry>,
+  ) {
+    this.#cluster = cluster;
+    this.#options = options;
+    this.#context = context;
+    this.#registry = registry;
+  }
+
+  of({ spec: { ec2 } }: SatelliteClass): MachineCloud {
+    const place = `${ec2.region} ${ec2.roleARN ?? ""}`;
+    let cloud = this.#clouds.get(place);
+    if (cloud === undefined) {
+      const { clock, random, logger } = this.#context;
+      cloud = createEc2Cloud({
+        region: ec2.region,
+        ...(ec2.roleARN === undefined ? {} : { roleARN: ec2.roleARN }),
+        ...(this.#options.ec2Endpoint === undefined ? {} : { endpoint: this.#options.ec2Endpoint }),
+        cluster: this.#cluster,
+        clock,
+        random,
+        logger,
+        registry: this.#registry,
+      });
+      this.#clouds.set(place, cloud);
+    }
+    return cloud;
+  }
+}
+
+async function userDataFor(
+  satelliteClass: SatelliteClass,
+  client: KubeClient,
+  namespace: string,
+): Promise<string> {
+  const { guest } = satelliteClass.spec;
+  switch (guest.kind) {
+    case "image":
+      return "";
+    case "custom": {
+      const name = guest.userDataSecretRef?.name ?? "";
+      const secret = await client.get<Secret>(SECRET, { namespace, name });
+      const encoded = secret.data?.["userData"];
+      if (encoded === undefined) {
+        throw new SatelliteError("UserDataMissing", `Secret ${namespace}/${name} has no key "userData"`);
+      }
+      return Buffer.from(encoded, "base64").toString("utf8");
+    }
+    case "buildkit":
+      throw new SatelliteError("GuestUnsupported", "guest kind buildkit");
+  }
+}

@@ -1,0 +1,58 @@
+import { systemClock, type Clock } from "../base/clock.ts";
+import type { Random } from "../base/backoff.ts";
+import { SatelliteError } from "../base/errors.ts";
+import { createLogger, type Logger, type LoggerOptions } from "../telemetry/logger.ts";
+
+/** What every command gets from main.ts: the only place that reads the environment. */
+export interface ProcessContext {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Aborts at SIGTERM or SIGINT; the command then stops in order. */
+  readonly stop: AbortSignal;
+}
+
+/** Options that every long-running command takes. */
+export interface CommonOptions {
+  readonly logLevel: LoggerOptions["level"];
+  readonly logFormat: LoggerOptions["format"];
+}
+
+/** The context of this process. `stop` aborts at the first SIGTERM or SIGINT. */
+export function createProcessContext(
+  environment: ProcessContext["environment"],
+  options: CommonOptions,
+): ProcessContext {
+  const stopping = new AbortController();
+  const stop = (name: NodeJS.Signals): void => {
+    stopping.abort(new SatelliteError("Stopped", `stopped by ${name}`));
+  };
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  return {
+    environment,
+    clock: systemClock,
+    random: Math.random,
+    logger: createLogger({ level: options.logLevel, format: options.logFormat }),
+    stop: stopping.signal,
+  };
+}
+
+/**
+ * Reads "host:port" or ":port" (all addresses).
+ *
+ * @throws SatelliteError `InvalidAddress`
+ */
+export function parseAddress(text: string): { readonly host: string; readonly port: number } {
+  const match = /^(?<host>\[[0-9a-fA-F:]+\]|[^:]*):(?<port>\d{1,5})$/.exec(text);
+  const port = Number(match?.groups?.["port"]);
+  if (match === null || port > 65_535) {
+    throw new SatelliteError(
+      "InvalidAddress",
+      `"${text}" is not an address; write host:port, for example 127.0.0.1:8080 (port 0 takes a free one)`,
+    );
+  }
+  const host = match.groups?.["host"]?.replace(/^\[|\]$/g, "") ?? "";
+  return { host: host === "" ? "0.0.0.0" : host, port };
+}

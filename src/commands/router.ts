@@ -1,0 +1,94 @@
+import { hostname } from "node:os";
+import { createKubeMetrics } from "../kube/metrics.ts";
+import { Reflector } from "../kube/reflector.ts";
+import type { AddressOptions } from "../router/address.ts";
+import { anonymousLoopback } from "../router/access.ts";
+import { createRouter } from "../router/router.ts";
+import { ROUTER_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
+import type { Satellite } from "../satellite/types.ts";
+import { startHealthServer } from "../telemetry/health-server.ts";
+import { createMetricsRegistry } from "../telemetry/metrics.ts";
+import { connectKubernetes } from "./connect-kubernetes.ts";
+import { parseAddress, type ProcessContext } from "./process-context.ts";
+
+/** Options of `satellites router`. */
+export interface RouterCommandOptions {
+  readonly kubeconfig?: string;
+  /** Where clients connect. */
+  readonly listen: string;
+  readonly healthAddress: string;
+  /** Key of this router's leases; stable over restarts, different for each replica. */
+  readonly routerId?: string;
+  /** Only satellites of this namespace; all of them when absent. */
+  readonly watchNamespace?: string;
+  /** Domain in authorities of the form name.namespace.domain. */
+  readonly domain?: string;
+  /** Namespace of requests that name a satellite without one. */
+  readonly defaultNamespace?: string;
+  /** "namespace/name" of the satellite for requests that name none. */
+  readonly defaultSatellite?: string;
+  /** How long open streams may run on after SIGTERM. */
+  readonly graceSeconds: string;
+  /** Listen on any address without access control. */
+  readonly insecureAnonymous?: boolean;
+}
+
+/** Caches older than this make the router unready, in milliseconds. */
+const STALE_CACHE_MS = 300_000;
+
+/** Runs a router until it is stopped; open streams then run out, up to the grace period. */
+export async function runRouter(options: RouterCommandOptions, context: ProcessContext): Promise<void> {
+  const { clock, random, logger, stop } = context;
+  const registry = createMetricsRegistry();
+  const metrics = createKubeMetrics(registry);
+  const client = connectKubernetes({ ...options, component: ROUTER_FIELD_MANAGER, metrics }, context);
+  const reflector = new Reflector<Satellite>({
+    client,
+    type: SATELLITES,
+    ...(options.watchNamespace === undefined ? {} : { selection: { namespace: options.watchNamespace } }),
+    clock,
+    random,
+    logger,
+  });
+  const router = createRouter({
+    client,
+    satellites: { cache: reflector.cache, synced: reflector.synced() },
+    access: anonymousLoopback({ logger, allowEveryAddress: options.insecureAnonymous ?? false }),
+    clock,
+    random,
+    logger,
+    registry,
+    routerId: options.routerId ?? hostname(),
+    options: { address: addressOptions(options) },
+  });
+  const watching = new AbortController();
+  const watch = reflector.run(watching.signal);
+  const health = await startHealthServer({
+    ...parseAddress(options.healthAddress),
+    registry,
+    healthy: () => true,
+    ready: () => router.ready() && reflector.ageMs() < STALE_CACHE_MS,
+  });
+  try {
+    await router.listen(parseAddress(options.listen));
+    await new Promise((resolve) => {
+      stop.addEventListener("abort", resolve, { once: true });
+    });
+    await router.drain(Number(options.graceSeconds) * 1000);
+  } finally {
+    await router.close();
+    watching.abort();
+    await watch;
+    await health.close();
+    await client.close();
+  }
+}
+
+function addressOptions({ domain, defaultNamespace, defaultSatellite }: RouterCommandOptions): AddressOptions {
+  const [namespace = "", name = ""] = defaultSatellite?.split("/") ?? [];
+  return {
+    ...(domain === undefined ? {} : { domain }),
+    ...(defaultNamespace === undefined ? {} : { defaultNamespace }),
+    ...(defaultSatellite === undefined ? {} : { defaultSatellite: { namespace, name } }),
+  };
+}

@@ -1,0 +1,155 @@
+#!/usr/bin/env node
+/** The `satellites` command. The only file that reads the environment; commands/ wires one process each. */
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { Command, Option } from "commander";
+import { SatelliteError, toError } from "./base/errors.ts";
+import { runDemo, type DemoCommandOptions } from "./commands/demo.ts";
+import { runLocalEc2, type LocalEc2Options } from "./commands/local-ec2.ts";
+import { runLocalKubernetes, type LocalKubernetesOptions } from "./commands/local-kubernetes.ts";
+import { runLocal, type LocalCommandOptions } from "./commands/local.ts";
+import { runOperator, type OperatorCommandOptions } from "./commands/operator.ts";
+import { createProcessContext, type CommonOptions, type ProcessContext } from "./commands/process-context.ts";
+import { runRouter, type RouterCommandOptions } from "./commands/router.ts";
+import { runInSatellite, type RunCommandOptions } from "./commands/run.ts";
+import { serializeError } from "./telemetry/logger.ts";
+
+const environment = process.env;
+const CACHE_DIR = join(environment["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "satellites");
+
+/** A subcommand with the options that all long-running ones share. */
+function service(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .addOption(
+      new Option("--log-level <level>", "lowest level that is logged")
+        .choices(["debug", "info", "warn", "error"])
+        .default("info"),
+    )
+    .addOption(new Option("--log-format <format>", "how to log").choices(["json", "text"]).default("json"));
+}
+
+/** Runs a command to its end; errors end the process with what to do about them. */
+async function running<O extends CommonOptions>(
+  options: O,
+  run: (options: O, context: ProcessContext) => Promise<void>,
+): Promise<void> {
+  const context = createProcessContext(environment, options);
+  try {
+    await run(options, context);
+  } catch (error) {
+    fail(error, options);
+  }
+}
+
+function fail(thrown: unknown, options?: CommonOptions): never {
+  const error = toError(thrown);
+  const known = error instanceof SatelliteError;
+  if (options?.logFormat === "json") {
+    console.error(JSON.stringify({ level: "error", message: error.message, error: serializeError(error) }));
+  } else {
+    console.error(known ? `error: ${error.message} (${error.code})` : error);
+  }
+  process.exit(1);
+}
+
+const kubeconfig = new Option(
+  "--kubeconfig <file>",
+  "how to reach the API server; else the pod's service account, else what kubectl uses",
+);
+
+const program = new Command("satellites")
+  .description("VMs as Kubernetes resources: they sleep when idle and wake for the next gRPC request")
+  .showHelpAfterError();
+
+program.addCommand(
+  service("operator", "reconciles Satellites into EC2 instances")
+    .addOption(kubeconfig)
+    .option("--namespace <name>", "where the leader's Lease and Secrets of classes are", "satellites")
+    .option("--identity <name>", "identity in leader election; host name and process ID when absent")
+    .option("--health-address <host:port>", "serves /healthz, /readyz and /metrics", ":8081")
+    .addOption(
+      new Option("--ec2-endpoint <url>", "EC2 endpoint instead of AWS's own").env("AWS_ENDPOINT_URL_EC2"),
+    )
+    .option("--concurrency <n>", "satellites worked on at the same time", "500")
+    .option("--list-period-seconds <n>", "between complete lists of the cluster's machines", "60")
+    .option("--lease-seconds <n>", "how long the leader's lease lasts", "15")
+    .addOption(
+      new Option("--timing <preset>", "how fast machines change state").choices(["ec2", "local"]).default("ec2"),
+    )
+    .action((options: OperatorCommandOptions & CommonOptions) => running(options, runOperator)),
+);
+
+program.addCommand(
+  service("router", "takes gRPC requests, wakes what sleeps, and forwards")
+    .addOption(kubeconfig)
+    .option("--listen <host:port>", "where clients connect", "127.0.0.1:8372")
+    .option("--health-address <host:port>", "serves /healthz, /readyz and /metrics", ":8082")
+    .option("--router-id <id>", "key of this router's leases; the host name when absent")
+    .option("--watch-namespace <name>", "only satellites of this namespace")
+    .option("--domain <name>", "domain of authorities of the form <name>.<namespace>.<domain>")
+    .option("--default-namespace <name>", "namespace of requests that name a satellite without one")
+    .option("--default-satellite <namespace/name>", "satellite of requests that name none")
+    .option("--grace-seconds <n>", "how long open streams may run on after SIGTERM", "3600")
+    .option("--insecure-anonymous", "listen on any address without access control")
+    .action((options: RouterCommandOptions & CommonOptions) => running(options, runRouter)),
+);
+
+program.addCommand(
+  service("local", "runs everything on this machine, with real VMs")
+    .option("--state-dir <dir>", "where everything is kept", ".satellites/local")
+    .option("--cache-dir <dir>", "where kernel and guest image are kept", CACHE_DIR)
+    .option("--router-port <n>", "where clients connect on 127.0.0.1; 0 takes a free port", "0")
+    .option("--no-install", "do not install missing Debian packages")
+    .action((options: LocalCommandOptions & CommonOptions) =>
+      running({ ...options, stateDir: resolve(options.stateDir) }, runLocal),
+    ),
+);
+
+program.addCommand(
+  service("demo", "tells the whole story on this machine and measures it")
+    .option("--state-dir <dir>", "where everything is kept; emptied first", ".satellites/demo")
+    .option("--cache-dir <dir>", "where kernel and guest image are kept", CACHE_DIR)
+    .option("--report <file>", "where the figures are written", ".satellites/demo-report.json")
+    .option("--no-install", "do not install missing Debian packages")
+    .action((options: DemoCommandOptions & CommonOptions) =>
+      running({ ...options, stateDir: resolve(options.stateDir), logLevel: "warn", logFormat: "text" }, runDemo),
+    ),
+);
+
+program.addCommand(
+  service("local-kubernetes", "the embedded Kubernetes API server")
+    .requiredOption("--state-dir <dir>", "state and certificates")
+    .requiredOption("--users <file>", "users and their tokens, as JSON")
+    .requiredOption("--crds <dir>", "CustomResourceDefinitions to serve")
+    .option("--port <n>", "0 takes a free one", "0")
+    .action((options: LocalKubernetesOptions & CommonOptions) => running(options, runLocalKubernetes)),
+  { hidden: true },
+);
+
+program.addCommand(
+  service("local-ec2", "the EC2 endpoint over QEMU VMs")
+    .requiredOption("--state-dir <dir>", "instances, disks and memory images")
+    .requiredOption("--setup <file>", "tools and guest image, as JSON")
+    .option("--port <n>", "0 takes a free one", "0")
+    .action((options: LocalEc2Options & CommonOptions) => running(options, runLocalEc2)),
+  { hidden: true },
+);
+
+program
+  .command("run")
+  .description("runs a command in a satellite, through a router")
+  .argument("<satellite>", "its name")
+  .argument("<command...>", "the command and its arguments, after --")
+  .requiredOption("--router <host:port>", "a router's address")
+  .option("--namespace <name>", "namespace of the satellite", "default")
+  .action(async (name: string, command: string[], options: RunCommandOptions) => {
+    const context = createProcessContext(environment, { logLevel: "error", logFormat: "text" });
+    try {
+      process.exitCode = await runInSatellite(name, command, options, context.stop);
+    } catch (error) {
+      fail(error);
+    }
+  });
+
+await program.parseAsync();
