@@ -504,6 +504,21 @@ describe("createKubeClient", () => {
       expect((await rejection(collect(watch(client), []))).reason).to.equal("Unreachable");
     });
 
+    it("closes its connection when the caller stops reading", async () => {
+      await server.start();
+      const closed = Promise.withResolvers<void>();
+      server.next((_request, response) => {
+        response.on("close", closed.resolve);
+        response.writeHead(200);
+        response.write(event("ADDED", "6") + event("ADDED", "7"));
+      });
+      for await (const { object } of watch(connect(server.config()))) {
+        expect(object.metadata.resourceVersion).to.equal("6");
+        break;
+      }
+      await closed.promise;
+    });
+
     it("ends with the caller's reason, and closes its connection", async () => {
       await server.start();
       const controller = new AbortController();
