@@ -118,8 +118,8 @@ export const configurations: readonly Configuration[] = [
     name: "router loses answers, person",
     about: "the same while a person changes power and policy",
     awake: true,
-    person: [OFF, ON, POLICY],
-    budget: { requests: 1, person: 3, routerLosses: 1 },
+    person: [OFF, POLICY],
+    budget: { requests: 1, person: 2, routerLosses: 1 },
   }),
   configuration({
     name: "router crashes",
@@ -171,6 +171,6 @@ export const configurations: readonly Configuration[] = [
     operators: 2,
     awake: true,
     person: [OFF, ON],
-    budget: { person: 2 },
+    budget: { person: 2, takeovers: 1 },
   }),
 ];

@@ -80,7 +80,7 @@ class Exploration {
     let depth = 0;
     let endOfLevel = 1;
     for (let index = 0; index < this.states.size; index += 1) {
-      if (this.states.size > 4e6) throw new Error(`too many states at depth ${depth}, visited ${index}, transitions ${this.transitions}`);
+      if (this.states.size > 3e6) throw new Error(`too many states at depth ${depth}, visited ${index}, transitions ${this.transitions}`);
       if (index === endOfLevel) {
         depth += 1;
         endOfLevel = this.states.size;

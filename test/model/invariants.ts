@@ -55,7 +55,7 @@ export function onPowerMove(s: State, state: number, epoch: number): void {
   const from = api.state;
   const legal =
     (from === Power.Off && state === Power.Starting && next) ||
-    (from === Power.Off && state === Power.Stopping && api.deleting === 1) ||
+    ((from === Power.Off || from === Power.Stopping) && state === Power.Stopping && same && api.deleting === 1) ||
     (from === Power.Starting && state === Power.Running && same) ||
     (from === Power.Starting && state === Power.Stopping && same) ||
     (from === Power.Running && state === Power.Stopping && same) ||

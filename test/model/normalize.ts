@@ -5,7 +5,11 @@ function forgetUntested(wire: Wire): void {
   if (!testsActivity) wire.activity = 0;
   if (wire.kind !== Act.IdleOff) wire.spec = 0;
   else wire.epoch = 0;
-  if (wire.kind === Act.IdleOff || wire.kind === Act.Accept || wire.kind >= Act.StartCall) wire.state = 0;
+  if (wire.kind === Act.IdleOff || wire.kind === Act.Accept || wire.kind >= Act.StartCall) {
+    wire.state = 0;
+    wire.fence = 0;
+    wire.reason = 0;
+  }
   if (wire.kind < Act.StartCall) wire.age = 0;
 }
 
@@ -20,15 +24,22 @@ export function normalize(s: State): void {
     api.accepted = 0;
     history.startsLeft = 0;
   }
-  if (api.on === 0) history.sinceOn = VALID;
+  const sleeps = s.budget.idleOffs > 0 || s.operators.some(({ wire, late }) => wire.kind === Act.IdleOff || late.kind === Act.IdleOff);
+  const leased = s.routers.some(({ it }) => it.entry !== 0 || it.kind !== 0 || it.lateKind !== 0 || it.held !== 0 || it.open !== 0) || s.budget.requests > 0;
+  if (api.on === 0 || !sleeps) history.sinceOn = VALID;
   for (const { view, it, wire, late } of s.operators) {
-    if (view.state !== Power.Starting) view.accepted = 0;
-    if (view.state === Power.Off || view.state === Power.Stopping) it.idleAge = VALID;
+    if (view.state !== Power.Starting) {
+      view.accepted = 0;
+      it.fenced = 0;
+      it.refused = 0;
+    }
+    if ((!sleeps && !leased) || view.state === Power.Off || view.state === Power.Stopping) it.idleAge = VALID;
     forgetUntested(wire);
     forgetUntested(late);
   }
   for (const { view, it } of s.routers) {
     view.never = 0;
+    view.fence = 0;
     if (view.state !== Power.Starting) {
       view.accepted = 0;
     }

@@ -1,15 +1,22 @@
 import { specChanged } from "./api-server.ts";
 import { onIdleOff, onPatchLanded, onPowerMove } from "./invariants.ts";
 import type { Rules } from "./rules.ts";
-import { Act, OffBy, Power, type State, type Wire } from "./state.ts";
+import { Act, OffBy, Power, Reason, type State, type Wire } from "./state.ts";
+
+/** More terms than a configuration has crashes and lost answers. */
+const MOST_FENCES = 7;
 
 /** Power is still what the author had read; one test of the whole `/status/power` says so. */
 const samePower = (s: State, wire: Wire): boolean =>
-  s.api.state === wire.state && s.api.epoch === wire.epoch;
+  s.api.state === wire.state &&
+  s.api.epoch === wire.epoch &&
+  s.api.fence === wire.fence &&
+  s.api.reason === wire.reason;
 
-function move(s: State, uid: number, state: number, epoch: number, draining = 0): boolean {
+function move(s: State, uid: number, state: number, epoch: number, reason: number = Reason.None): boolean {
   onPatchLanded(s, uid);
   onPowerMove(s, state, epoch);
+  if (state !== Power.Starting) s.api.fence = 0;
   if (state === Power.Starting) {
     s.api.accepted = 0;
     s.history.startsLeft = 1;
@@ -17,7 +24,7 @@ function move(s: State, uid: number, state: number, epoch: number, draining = 0)
   if (state === Power.Running && s.api.state !== Power.Running) s.history.sinceOn = 0;
   s.api.state = state;
   s.api.epoch = epoch;
-  s.api.draining = draining;
+  s.api.reason = reason;
   return true;
 }
 
@@ -55,12 +62,11 @@ export function landOperatorPatch(s: State, wire: Wire, rules: Rules): boolean {
       if (rules["drain.uid"] && !sameUid) return false;
       if (rules["drain.off"] && api.on === 1) return false;
       if (rules["drain.power"] && !same) return false;
-      return move(s, uid, Power.Stopping, epoch, 1);
+      return move(s, uid, Power.Stopping, epoch, Reason.Draining);
     case Act.Delete:
       if (rules["delete.uid"] && !sameUid) return false;
       if (rules["delete.power"] && !same) return false;
-      // From Off it opens an epoch of its own, so that no pair of state and epoch is ever written twice.
-      return move(s, uid, Power.Stopping, rules["delete.newEpoch"] && wire.state === Power.Off ? epoch + 1 : epoch, 1);
+      return move(s, uid, Power.Stopping, epoch, Reason.Deleting);
     case Act.Start:
       if (rules["start.uid"] && !sameUid) return false;
       if (rules["start.on"] && api.on === 0) return false;
@@ -76,6 +82,15 @@ export function landOperatorPatch(s: State, wire: Wire, rules: Rules): boolean {
       if (rules["run.uid"] && !sameUid) return false;
       if (rules["run.power"] && !same) return false;
       return move(s, uid, Power.Running, epoch);
+    case Act.Fence:
+      if (rules["fence.uid"] && !sameUid) return false;
+      if (rules["fence.power"] && !same) return false;
+      onPatchLanded(s, uid);
+      if (api.state !== wire.state || api.epoch !== epoch) onPowerMove(s, wire.state, epoch);
+      api.state = wire.state;
+      api.epoch = epoch;
+      api.fence = Math.min(wire.fence + 1, MOST_FENCES);
+      return true;
     default:
       if (rules["off.uid"] && !sameUid) return false;
       if (rules["off.power"] && !same) return false;

@@ -10,6 +10,7 @@ import {
   HALF,
   type OperatorState,
   Power,
+  Reason,
   type Router,
   SatelliteObject,
   type State,
@@ -50,7 +51,7 @@ function forgetCalls({ it }: OperatorState): void {
 function refresh(s: State, o: OperatorState, rules: Rules): void {
   const { view, it } = o;
   const { api } = s;
-  const moved = view.uid !== api.uid || view.state !== api.state || view.epoch !== api.epoch;
+  const moved = view.uid !== api.uid || view.state !== api.state || view.epoch !== api.epoch || view.reason !== api.reason;
   if (moved) forgetCalls(o);
   if (it.spec === 0 && rules["idleOff.generationRestarts"]) it.idleAge = 0;
   if (moved && api.state === Power.Running && rules["idleOff.runningRestarts"]) it.idleAge = 0;
@@ -68,6 +69,7 @@ function begin(s: State, o: OperatorState, rules: Rules): void {
   for (const router of s.routers) seeEntry(o, router);
   refresh(s, o, rules);
   forgetCalls(o);
+  o.it.fenced = 0;
   o.it.idleAge = 0;
   o.it.up = 1;
 }
@@ -84,6 +86,8 @@ function send(s: State, o: OperatorState, kind: number, forced = false): true {
   wire.uid = view.uid;
   wire.epoch = view.epoch;
   wire.state = view.state;
+  wire.fence = view.fence;
+  wire.reason = view.reason;
   wire.spec = it.spec;
   wire.activity = s.routers.every((router) => hasSeen(o, router)) ? 1 : 0;
   wire.forced = forced ? 1 : 0;
@@ -107,7 +111,7 @@ const isUp = (state: number): boolean => state === Power.Running || state === Po
 /** May the stop be sent: nobody is using the machine, or drainTimeout has passed? */
 function isDrained(s: State, o: OperatorState, rules: Rules): boolean {
   const { view } = o;
-  if (view.draining === 0 || !rules["drain.wait"]) return true;
+  if (view.reason === Reason.None || !rules["drain.wait"]) return true;
   return s.routers.every((router) => {
     const entry = copyOf(o, router);
     if (entry === 0 || entry === drainedEntry(view.epoch)) return true;
@@ -154,6 +158,7 @@ function excuseStart(s: State): void {
 function giveUp(s: State, o: OperatorState, rules: Rules): void {
   if (o.wire.kind === Act.None) return;
   const mayLand = !isCall(o.wire) || !rules["leader.settle"];
+  if (!isCall(o.wire)) o.it.fenced = 0;
   if (mayLand && o.late.kind === Act.None) s.moveWire(o.wire, o.late);
   else s.clearWire(o.wire);
   excuseStart(s);
@@ -202,10 +207,15 @@ export const operatorDecisions: readonly Action[] = [
   }),
   decision("sends the Deleting intent", (s, o) => {
     const { view } = o;
-    return view.deleting === 1 && view.state !== Power.Stopping && send(s, o, Act.Delete);
+    return view.deleting === 1 && view.reason !== Reason.Deleting && send(s, o, Act.Delete);
   }),
   decision("sends the Starting intent", (s, o) => {
     return isWanted(o) && o.view.state === Power.Off && send(s, o, Act.Start);
+  }),
+  decision("sends a fence", (s, o) => {
+    const { view, it } = o;
+    if (view.state !== Power.Starting || view.accepted === 1 || view.deleting === 1) return false;
+    return it.fenced === 0 && send(s, o, Act.Fence);
   }),
   decision("sends StartInstances", (s, o, rules) => {
     const { view, it } = o;
@@ -214,6 +224,7 @@ export const operatorDecisions: readonly Action[] = [
     if (!intent && !early) return false;
     if (rules["order.startOnce"] && (view.accepted === 1 || it.started === 1)) return false;
     if (view.on === 0 && it.refused === 1) return false;
+    if (rules["order.fence"] && it.fenced === 0) return false;
     if (rules["order.waitStopped"] && s.machine.read === Vm.Stopping) return false;
     it.refused = 0;
     onStartSent(s);
@@ -245,7 +256,7 @@ export const operatorDecisions: readonly Action[] = [
   decision("sends TerminateInstances", (s, o, rules) => {
     const { view, it } = o;
     if (view.deleting === 0 || it.stopped === 1) return false;
-    if (view.state !== Power.Stopping && rules["order.deleteIntent"]) return false;
+    if (view.reason !== Reason.Deleting && rules["order.deleteIntent"]) return false;
     const drained = isDrained(s, o, rules);
     if (!drained && it.drainAge < DRAIN) return false;
     return send(s, o, Act.TerminateCall, !drained);
@@ -291,11 +302,13 @@ export const operatorActions: readonly Action[] = [
     kind: "progress",
     step(s, index, rules) {
       const o = operatorOf(s, index);
-      const { wire, view } = o;
+      const { wire, view, it } = o;
       if (wire.kind === Act.None || isCall(wire)) return false;
+      const { kind } = wire;
       const landed = landOperatorPatch(s, wire, rules);
       const ownWriteOnly = landed && !rules["drain.freshCache"];
       s.clearWire(wire);
+      if (landed && (kind === Act.Start || kind === Act.Fence)) it.fenced = 1;
       if (ownWriteOnly) {
         // It takes over what it wrote itself and believes the rest of its cache.
         if (view.state !== s.api.state || view.epoch !== s.api.epoch) forgetCalls(o);
@@ -442,6 +455,8 @@ export const leaderActions: readonly Action[] = [
     step(s, index, rules) {
       const o = operatorOf(s, index);
       if (s.leader.holder === index + 1 || s.leader.age < LEADER_LEASE || o.it.up === 1) return false;
+      if (s.budget.takeovers === 0) return false;
+      s.budget.takeovers -= 1;
       s.leader.holder = index + 1;
       s.leader.age = 0;
       o.it.ownAge = 0;

@@ -7,6 +7,7 @@ import {
   Flight,
   HALF,
   Power,
+  Reason,
   type Router,
   RouterPatch,
   type State,
@@ -201,7 +202,7 @@ export const routerActions: readonly Action[] = [
       const { view, it } = router;
       if (it.kind !== RouterPatch.None || it.entry === 0 || it.entry === drainedEntry(view.epoch)) return false;
       if (rules["drained.noStreams"] && it.open > 0) return false;
-      const sawDrain = view.state === Power.Stopping && view.draining === 1;
+      const sawDrain = view.state === Power.Stopping && view.reason !== Reason.None;
       const sawOff = view.state === Power.Running && view.on === 0;
       if (!sawDrain && (rules["drained.afterStopping"] || !sawOff)) return false;
       send(router, RouterPatch.Drained);

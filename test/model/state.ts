@@ -3,6 +3,9 @@ import { type Fields, layout } from "./bytes.ts";
 /** `status.power.state`. */
 export const Power = { Off: 0, Starting: 1, Running: 2, Stopping: 3 } as const;
 
+/** Why power is Stopping, as far as the protocol goes by it. */
+export const Reason = { None: 0, Draining: 1, Deleting: 2 } as const;
+
 /** The state of the EC2 instance. */
 export const Vm = { Stopped: 0, Pending: 1, Running: 2, Stopping: 3, Terminated: 4 } as const;
 
@@ -26,9 +29,10 @@ export const Act = {
   Accept: 6,
   Run: 7,
   Off: 8,
-  StartCall: 9,
-  StopCall: 10,
-  TerminateCall: 11,
+  Fence: 9,
+  StartCall: 10,
+  StopCall: 11,
+  TerminateCall: 12,
 } as const;
 
 /**
@@ -51,7 +55,8 @@ const objectFields = [
   "state",
   "epoch",
   "accepted",
-  "draining", // power.reason says that the stop waits for the routers
+  "fence", // power.fence: counts the leaders that took this epoch over
+  "reason", // power.reason, of a stop: see Reason
 ] as const;
 export const SatelliteObject = layout(objectFields);
 export type SatelliteObject = Fields<(typeof objectFields)[number]>;
@@ -82,13 +87,14 @@ const budgetFields = [
   "operatorLosses",
   "idleOffs",
   "refusals",
+  "takeovers", // of the leader lease
   "staleReads", // a switch: 1 lets DescribeInstances lag
 ] as const;
 const Budget = layout(budgetFields);
 export type BudgetName = (typeof budgetFields)[number];
 
 /** A patch or call: what it tests is what its author had read when it was sent. */
-const wireNames = ["kind", "uid", "epoch", "state", "spec", "activity", "forced", "age"] as const;
+const wireNames = ["kind", "uid", "epoch", "state", "fence", "reason", "spec", "activity", "forced", "age"] as const;
 type WireName = (typeof wireNames)[number];
 
 const operatorFields = [
@@ -99,6 +105,7 @@ const operatorFields = [
   "spec", // 1: its cache holds the spec of today (metadata.generation)
   "started", // 1: EC2 accepted its StartInstances of this epoch
   "stopped", // 1: EC2 accepted its StopInstances of this epoch
+  "fenced", // 1: it wrote the power that it reads itself, and knows of no patch that may still land
   "refused", // 1: EC2 refused its last StartInstances for good
 ] as const;
 const Operator = layout(operatorFields);

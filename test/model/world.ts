@@ -1,6 +1,6 @@
 import type { Action } from "./action.ts";
 import { specChanged } from "./api-server.ts";
-import { DRAIN, OffBy, Power, RouterPatch, type State, VALID, Vm } from "./state.ts";
+import { DRAIN, OffBy, Power, Reason, RouterPatch, type State, VALID, Vm } from "./state.ts";
 
 /** Spends one of the person's actions. */
 function spendPerson(s: State): void {
@@ -82,7 +82,7 @@ export const personActions: readonly Action[] = [
     actor: "world",
     kind: "chance",
     step(s) {
-      if (s.budget.person === 0 || s.api.uid !== 0) return false;
+      if (s.budget.person === 0 || s.api.uid !== 0 || s.machine.uid !== 1) return false;
       spendPerson(s);
       s.api.uid = 2;
       s.machine.uid = 2;
@@ -142,7 +142,7 @@ export const timeActions: readonly Action[] = [
       }
       for (const { it, view, wire } of s.operators) {
         if (view.state === Power.Running && view.on === 1) it.idleAge = older(it.idleAge, VALID);
-        if (view.state === Power.Stopping && view.draining === 1) it.drainAge = older(it.drainAge, DRAIN);
+        if (view.state === Power.Stopping && view.reason !== Reason.None) it.drainAge = older(it.drainAge, DRAIN);
         if (wire.kind !== 0) wire.age = older(wire.age, VALID);
         if (s.operators.length > 1) it.ownAge = older(it.ownAge, VALID);
       }
