@@ -152,6 +152,7 @@ export class Transport {
   ): Promise<Dispatcher.ResponseData> {
     const credentials = await this.#credentials.get();
     signal.throwIfAborted();
+    const dispatcher = pool.for(credentials);
     const { clock, metrics, userAgent } = this.#options;
     const startMs = clock.monotonicMs();
     const count = (code: string): void => {
@@ -163,7 +164,7 @@ export class Transport {
     };
     let response: Dispatcher.ResponseData;
     try {
-      response = await pool.for(credentials).request({
+      response = await dispatcher.request({
         origin: this.#server.origin,
         path: this.#prefix + request.path,
         method: request.method,
