@@ -132,28 +132,58 @@ describe("QEMU hypervisor", function () {
     expect(await shell("nc -w 2 169.254.169.254 22 < /dev/null || echo refused")).to.equal("refused");
   });
 
-  it("finds its VMs again after kill -9, whatever they were doing", async () => {
-    const spec = instanceSpec("i-found", "127.77.201.3");
+  /** Does `task` in a process of its own and kills that with SIGKILL once `reached` holds. */
+  async function killDuring(
+    task: string,
+    id: string,
+    address: string,
+    reached: () => boolean,
+  ): Promise<void> {
     hypervisor.close();
-    const holder = spawn(
-      process.execPath,
-      [join(import.meta.dirname, "qemu-holder.ts"), stateDirectory, spec.id, spec.privateAddress],
-      { stdio: ["ignore", "pipe", "inherit"] },
-    );
-    await once(holder.stdout, "data");
+    const script = join(import.meta.dirname, "qemu-holder.ts");
+    const holder = spawn(process.execPath, [script, stateDirectory, id, address, task], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let done = false;
+    holder.stdout.once("data", () => (done = true));
+    while (!reached() && !done && holder.exitCode === null) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     holder.kill("SIGKILL");
-    await once(holder, "exit");
-
+    await once(holder, "close");
+    expect(holder.exitCode, "the holder failed").to.equal(null);
     hypervisor = await openHypervisor(stateDirectory);
+  }
+
+  it("finds its VMs again after kill -9, also in the midst of hibernation and resume", async () => {
+    const spec = instanceSpec("i-found", "127.77.201.3");
+    const has = (name: string): boolean => existsSync(join(stateDirectory, spec.id, name));
+    await killDuring("launch", spec.id, spec.privateAddress, () => false);
     expect(await hypervisor.state(spec.id)).to.equal("running");
     const booted = await connect(spec.privateAddress);
 
-    const hibernating = hypervisor.hibernate(spec.id);
-    await hibernating;
-    hypervisor.close();
-    hypervisor = await openHypervisor(stateDirectory);
+    await killDuring("hibernate", spec.id, spec.privateAddress, () => has("memory.partial"));
+    // Cut off before the image was whole, so the VM went on.
+    expect(await hypervisor.state(spec.id)).to.equal("running");
+    expect(has("memory.partial")).to.equal(false);
+    expect((await connect(spec.privateAddress)).bootId).to.equal(booted.bootId);
+
+    await killDuring("hibernate", spec.id, spec.privateAddress, () => has("memory.img"));
     expect(await hypervisor.state(spec.id)).to.equal("hibernated");
-    expect(await hypervisor.start(spec)).to.deep.equal({ resumed: true });
+    expect(processesOf(spec.id)).to.deep.equal([]);
+
+    await killDuring("start", spec.id, spec.privateAddress, () => processesOf(spec.id).length > 0);
+    // Killed before the image was used up: it is still there, and the VM that was loading it is gone.
+    if ((await hypervisor.state(spec.id)) === "hibernated") {
+      expect(processesOf(spec.id)).to.deep.equal([]);
+      expect(await hypervisor.start(spec)).to.deep.equal({ resumed: true });
+    }
+    expect(has("memory.img")).to.equal(false);
+    expect((await connect(spec.privateAddress)).bootId).to.equal(booted.bootId);
+
+    await hypervisor.hibernate(spec.id);
+    await killDuring("start", spec.id, spec.privateAddress, () => !has("memory.img"));
+    expect(await hypervisor.state(spec.id)).to.equal("running");
     expect((await connect(spec.privateAddress)).bootId).to.equal(booted.bootId);
   });
 

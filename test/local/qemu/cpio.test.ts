@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { expect } from "chai";
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { type CpioEntry, writeCpio } from "../../../src/local/qemu/cpio.ts";
 

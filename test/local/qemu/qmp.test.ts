@@ -67,7 +67,7 @@ describe("the QMP client", () => {
     answer = ({ id }, socket) => {
       held.push(id);
       if (held.length === 2) {
-        held.reverse().forEach((each) => send(socket, { return: each, id: each }));
+        held.toReversed().forEach((each) => send(socket, { return: each, id: each }));
       }
     };
     const [first, second] = await Promise.all([client.execute("a"), client.execute("b")]);
