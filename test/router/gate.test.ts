@@ -588,8 +588,8 @@ describe("gate: a VM that does not answer", () => {
     const bench = new GateBench([awake()]);
     const first = bench.request();
     await bench.clock.settle();
-    const { upstream, release } = forwarded(first);
-    release();
+    const { upstream } = forwarded(first);
+    forwarded(first).release();
     bench.gate.upstreamFailed(upstream, new Error("refused"));
     const second = bench.request();
     await bench.clock.settle();

@@ -1,5 +1,7 @@
 import {
   constants,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
   type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
@@ -21,7 +23,7 @@ import { firstValue, isGrpc } from "../header-list.ts";
 import { answerStatus, type RouterStatus } from "./answer.ts";
 import type { StreamLimits } from "./limits.ts";
 import { fromRaw, toRaw } from "./raw-headers.ts";
-import { relay } from "./relay.ts";
+import { relay, RequestTrailers } from "./relay.ts";
 import { isUsable, Upstreams } from "./upstreams.ts";
 
 /** A gRPC service that the router serves itself. */
@@ -51,6 +53,7 @@ interface Exchange {
   /** As the client sent them. */
   readonly received: IncomingHttpHeaders;
   readonly headers: HeaderList;
+  readonly trailers: RequestTrailers;
   readonly isWhole: boolean;
   readonly arrivedAtMs: number;
   readonly signal: AbortSignal;
@@ -134,7 +137,8 @@ export class ClientConnection {
     }
     const isWhole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
     const arrivedAtMs = clock.monotonicMs();
-    this.#admit({ stream, received, headers, isWhole, arrivedAtMs, signal: abort.signal }, 1);
+    const trailers = new RequestTrailers(stream);
+    this.#admit({ stream, received, headers, trailers, isWhole, arrivedAtMs, signal: abort.signal }, 1);
   }
 
   #admit(exchange: Exchange, attempt: number): void {
@@ -193,14 +197,9 @@ export class ClientConnection {
     });
   }
 
-  #forward(
-    exchange: Exchange,
-    admission: Forward,
-    session: Parameters<typeof isUsable>[0],
-    attempt: number,
-  ): void {
+  #forward(exchange: Exchange, admission: Forward, session: ClientHttp2Session, attempt: number): void {
     const { gatekeeper, clock } = this.#context;
-    const { stream, received, isWhole } = exchange;
+    const { stream, received, trailers, isWhole } = exchange;
     if (stream.destroyed || stream.closed) {
       admission.release();
       this.#context.onRequestEnd("CANCELLED");
@@ -211,16 +210,25 @@ export class ClientConnection {
       this.#tryAgain(exchange, attempt, new Error("the VM closed the connection"));
       return;
     }
-    const { satellite } = admission.upstream;
     const elapsedMs = attempt === 1 ? admission.heldMs : clock.monotonicMs() - exchange.arrivedAtMs;
     const headers = withReducedTimeout(
       exchange.headers.filter(([name]) => !admission.drop.has(name)),
       elapsedMs,
     );
+    let upstream: ClientHttp2Stream;
+    try {
+      upstream = session.request(toRaw(headers, received), { endStream: isWhole, waitForTrailers: !isWhole });
+    } catch (error) {
+      admission.release();
+      this.#fail(exchange, error);
+      return;
+    }
+    const { satellite } = admission.upstream;
     this.#satellites.add(satellite);
     relay({
       client: stream,
-      upstream: session.request(toRaw(headers, received), { endStream: isWhole, waitForTrailers: !isWhole }),
+      trailers,
+      upstream,
       session,
       isGrpc: isGrpc(exchange.headers),
       satellite,

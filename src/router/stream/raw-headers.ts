@@ -29,7 +29,7 @@ export function toRaw(headers: HeaderList, received?: IncomingHttpHeaders): stri
 export function withSensitive<T extends object>(target: T, received: IncomingHttpHeaders | undefined): T {
   const sensitive: unknown = received === undefined ? undefined : Reflect.get(received, sensitiveHeaders);
   if (Array.isArray(sensitive) && sensitive.length > 0) {
-    Object.defineProperty(target, sensitiveHeaders, { value: sensitive, configurable: true });
+    Reflect.set(target, sensitiveHeaders, sensitive);
   }
   return target;
 }

@@ -16,6 +16,8 @@ import { fromRaw, toTrailers, withSensitive } from "./raw-headers.ts";
 /** One request and the request to the VM that stands for it. */
 export interface RelayOptions {
   readonly client: ServerHttp2Stream;
+  /** The request's, collected since it came. */
+  readonly trailers: RequestTrailers;
   readonly upstream: ClientHttp2Stream;
   readonly session: ClientHttp2Session;
   /** Whether every answer must end with a gRPC status. */
@@ -54,8 +56,8 @@ class Relay {
   }
 
   #relayRequest(): void {
-    const { client, upstream } = this.#options;
-    relayTrailers(client, upstream);
+    const { client, upstream, trailers } = this.#options;
+    upstream.once("wantTrailers", () => trailers.sendTo(upstream));
     if (upstream.writable) {
       client.pipe(upstream);
     }
@@ -196,19 +198,24 @@ class Relay {
   }
 }
 
-/** Passes trailers of a request on; an empty list ends the stream without any. */
-function relayTrailers(from: ServerHttp2Stream, to: ClientHttp2Stream): void {
-  let trailers: HeaderList = [];
-  let received: IncomingHttpHeaders | undefined;
-  from.once("trailers", (headers, _flags, raw: string[]) => {
-    trailers = fromRaw(raw);
-    received = headers;
-  });
-  to.once("wantTrailers", () => {
-    if (isOpen(to)) {
-      to.sendTrailers(withSensitive(toTrailers(trailers), received));
+/** Trailers of a request. They may come while it is still held, so somebody must listen from the start. */
+export class RequestTrailers {
+  #fields: HeaderList = [];
+  #received: IncomingHttpHeaders | undefined;
+
+  constructor(client: ServerHttp2Stream) {
+    client.once("trailers", (headers, _flags, raw: string[]) => {
+      this.#fields = fromRaw(raw);
+      this.#received = headers;
+    });
+  }
+
+  /** Ends the request to the VM with them; without any, an empty frame ends it. */
+  sendTo(upstream: ClientHttp2Stream): void {
+    if (isOpen(upstream)) {
+      upstream.sendTrailers(withSensitive(toTrailers(this.#fields), this.#received));
     }
-  });
+  }
 }
 
 /** Tells the client that the rest of its request is not wanted, after the answer is out. */

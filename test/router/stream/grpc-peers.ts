@@ -104,7 +104,7 @@ function counted(handlers: Required<Handlers>, count: () => void): grpc.UntypedS
         (handler as (...all: unknown[]) => void)(...args);
       },
     ]),
-  ) as unknown as grpc.UntypedServiceImplementation;
+  ) as grpc.UntypedServiceImplementation;
 }
 
 /** Result of a call: what a gRPC client learns of it. */
@@ -145,9 +145,14 @@ export class TestClient {
 
   /** Starts a call and leaves its request open. */
   open({ metadata = addressed(), deadlineMs, path = SERVICE.bidi.path }: CallOptions = {}): RunningCall {
-    const stream = this.#client.makeBidiStreamRequest<Buffer, Buffer>(path, identity, identity, metadata, {
-      ...(deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs }),
-    });
+    const options = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
+    const stream = this.#client.makeBidiStreamRequest<Buffer, Buffer>(
+      path,
+      identity,
+      identity,
+      metadata,
+      options,
+    );
     const messages: Buffer[] = [];
     let headers: grpc.Metadata | undefined;
     stream.on("data", (message: Buffer) => messages.push(message));

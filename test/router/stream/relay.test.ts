@@ -1,0 +1,290 @@
+import { constants, sensitiveHeaders } from "node:http2";
+
+import { expect } from "chai";
+
+import { awake } from "../satellites.ts";
+import { answerOf, field, GRPC, POST, RawClient, RawVM } from "./http2-peers.ts";
+import { RouterBench, until } from "./router-bench.ts";
+
+describe("stream engine, below gRPC", () => {
+  const stops: (() => void | Promise<void>)[] = [];
+
+  async function setUp(
+    handle: Parameters<typeof RawVM.start>[0],
+  ): Promise<{ vm: RawVM; client: RawClient; bench: RouterBench }> {
+    const vm = await RawVM.start(handle);
+    const bench = await RouterBench.start([
+      awake({ status: { endpoint: { host: "127.0.0.1", port: vm.port } } }),
+    ]);
+    const client = new RawClient(bench.port);
+    stops.push(
+      () => vm.stop(),
+      () => bench.router.close(),
+      () => client.close(),
+    );
+    return { vm, client, bench };
+  }
+
+  afterEach(async () => {
+    for (const stop of stops.splice(0).toReversed()) {
+      await stop();
+    }
+  });
+
+  it("passes request headers on one by one, in their order", async () => {
+    const { vm, client } = await setUp((stream) => {
+      stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true });
+    });
+    const fields = [...GRPC, "x-m", "/a.A/One", "other", "1", "x-m", "/a.A/Two", "blob-bin", "AAECAw=="];
+    const stream = client.open(fields);
+    stream.end();
+    await answerOf(stream);
+    expect(vm.requests[0]).to.deep.equal([
+      ...POST,
+      "satellite-name",
+      "ada",
+      "satellite-namespace",
+      "team-a",
+      ...fields,
+    ]);
+  });
+
+  it("keeps the mark on headers that must never be indexed", async () => {
+    let seenByVM: unknown;
+    const { client } = await setUp((stream, headers) => {
+      seenByVM = Reflect.get(headers, sensitiveHeaders);
+      const answer = { ":status": 200, secret: "x", "grpc-status": "0", [sensitiveHeaders]: ["secret"] };
+      stream.respond(answer, { endStream: true });
+    });
+    const fields = [...POST, "satellite-name", "ada", "satellite-namespace", "team-a", "token", "x"];
+    Reflect.set(fields, sensitiveHeaders, ["token"]);
+    const stream = client.session.request(fields);
+    const seenByClient = new Promise<unknown>((resolve) => {
+      stream.once("response", (headers) => resolve(Reflect.get(headers, sensitiveHeaders)));
+    });
+    stream.end();
+    expect(await seenByClient).to.deep.equal(["secret"]);
+    expect(seenByVM).to.deep.equal(["token"]);
+  });
+
+  it("passes response headers, body and trailers on as they are, and adds nothing", async () => {
+    const { client } = await setUp((stream) => {
+      stream.resume();
+      stream.respond(
+        [":status", "200", "a", "1", "b", "2", "a", "3", "date", "Thu, 01 Jan 1970 00:00:00 GMT"],
+        {
+          waitForTrailers: true,
+        },
+      );
+      stream.once("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0", note: ["x", "y"] }));
+      stream.end("body");
+    });
+    const stream = client.open(GRPC);
+    stream.end();
+    const answer = await answerOf(stream);
+    expect(answer.headers).to.deep.equal([
+      ":status",
+      "200",
+      "a",
+      "1",
+      "b",
+      "2",
+      "a",
+      "3",
+      "date",
+      "Thu, 01 Jan 1970 00:00:00 GMT",
+    ]);
+    expect(answer.body.toString()).to.equal("body");
+    expect(answer.trailers).to.deep.equal(["grpc-status", "0", "note", "x", "note", "y"]);
+  });
+
+  it("adds no date of its own", async () => {
+    const { client } = await setUp((stream) => {
+      stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true, sendDate: false } as object);
+    });
+    const stream = client.open(GRPC);
+    stream.end();
+    expect((await answerOf(stream)).headers).to.deep.equal([":status", "200", "grpc-status", "0"]);
+  });
+
+  it("serves requests that are not gRPC, bodies and trailers of requests included", async () => {
+    const { client } = await setUp((stream) => {
+      const body: Buffer[] = [];
+      stream.on("data", (chunk: Buffer) => body.push(chunk));
+      stream.once("trailers", (headers) => {
+        stream.respond({ ":status": 201 });
+        stream.end(`${Buffer.concat(body).toString()} ${String(headers["sum"])}`);
+      });
+    });
+    const stream = client.session.request(
+      [
+        ":method",
+        "PUT",
+        ":scheme",
+        "http",
+        ":path",
+        "/",
+        ":authority",
+        "vm",
+        "satellite-name",
+        "ada",
+        "satellite-namespace",
+        "team-a",
+      ],
+      { endStream: false, waitForTrailers: true },
+    );
+    stream.once("wantTrailers", () => stream.sendTrailers({ sum: "42" }));
+    stream.end("body");
+    const answer = await answerOf(stream);
+    expect(field(answer.headers, ":status")).to.equal("201");
+    expect(answer.body.toString()).to.equal("body 42");
+    expect(answer.rstCode).to.equal(constants.NGHTTP2_NO_ERROR);
+  });
+
+  for (const [name, code] of [
+    ["REFUSED_STREAM", constants.NGHTTP2_REFUSED_STREAM],
+    ["ENHANCE_YOUR_CALM", constants.NGHTTP2_ENHANCE_YOUR_CALM],
+    ["CANCEL", constants.NGHTTP2_CANCEL],
+    ["INTERNAL_ERROR", constants.NGHTTP2_INTERNAL_ERROR],
+  ] as const) {
+    it(`passes a reset by the VM on with its code: ${name}`, async () => {
+      const { client } = await setUp((stream) => stream.close(code));
+      const stream = client.open(GRPC);
+      expect((await answerOf(stream)).rstCode).to.equal(code);
+    });
+
+    it(`passes a reset by the client on with its code: ${name}`, async () => {
+      let seen: number | undefined;
+      const { client, vm } = await setUp((stream) => {
+        stream.once("close", () => {
+          seen = stream.rstCode;
+        });
+      });
+      const stream = client.open(GRPC);
+      await until(() => vm.requests.length === 1);
+      stream.close(code);
+      await until(() => seen !== undefined);
+      expect(seen).to.equal(code);
+    });
+  }
+
+  it("resets the VM's stream when the client's connection is lost", async () => {
+    let seen: number | undefined;
+    const { client, vm, bench } = await setUp((stream) => {
+      stream.once("close", () => {
+        seen = stream.rstCode;
+      });
+    });
+    client.open(GRPC);
+    await until(() => vm.requests.length === 1);
+    client.close();
+    await until(() => seen !== undefined);
+    await until(async () => (await bench.metric("satellites_router_streams_open")) === 0);
+  });
+
+  describe("makes an error of a gRPC answer without a grpc-status", () => {
+    it("after data", async () => {
+      const { client } = await setUp((stream) => {
+        stream.respond({ ":status": 200, "content-type": "application/grpc" });
+        stream.end("data");
+      });
+      const stream = client.open(GRPC);
+      stream.end();
+      const { trailers, body } = await answerOf(stream);
+      expect(body.toString()).to.equal("data");
+      expect(field(trailers, "grpc-status")).to.equal("13");
+    });
+
+    it("without data, by its HTTP status", async () => {
+      const { client } = await setUp((stream) => stream.respond({ ":status": 503 }, { endStream: true }));
+      const stream = client.open(GRPC);
+      stream.end();
+      const { headers } = await answerOf(stream);
+      expect(field(headers, ":status")).to.equal("200");
+      expect(field(headers, "grpc-status")).to.equal("14");
+      expect(field(headers, "grpc-message")).to.contain("HTTP 503");
+    });
+  });
+
+  it("lets the VM end a call before the request is complete", async () => {
+    const { client } = await setUp((stream) => {
+      stream.respond({ ":status": 200, "grpc-status": "9" }, { endStream: true });
+      stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+    const stream = client.open(GRPC);
+    const answer = await answerOf(stream);
+    expect(field(answer.headers, "grpc-status")).to.equal("9");
+    expect(answer.rstCode).to.equal(constants.NGHTTP2_NO_ERROR);
+  });
+
+  it("stops reading from a client whose VM does not read, and goes on when it does", async () => {
+    let read = (): void => {};
+    let received = 0;
+    const { client, vm } = await setUp((stream) => {
+      stream.pause();
+      read = (): void => {
+        stream.on("data", (chunk: Buffer) => {
+          received += chunk.length;
+        });
+        stream.once("end", () => stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true }));
+        stream.resume();
+      };
+    });
+    const stream = client.open(GRPC);
+    const chunk = Buffer.alloc(64 * 1024);
+    const total = 1024;
+    for (let i = 0; i < total; i++) {
+      stream.write(chunk);
+    }
+    stream.end();
+    const answer = answerOf(stream);
+    await until(() => vm.requests.length === 1);
+    const sentBytes = (): number => client.session.socket.bytesWritten;
+    let before = -1;
+    // Nothing moves any more once all windows and buffers are full.
+    await until(async () => {
+      await new Promise<void>((resolve) => {
+        setTimeout(resolve, 100);
+      });
+      const still = sentBytes() === before;
+      before = sentBytes();
+      return still;
+    });
+    expect(sentBytes()).to.be.lessThan(8 * 1024 * 1024);
+    read();
+    expect(field((await answer).headers, "grpc-status")).to.equal("0");
+    expect(received).to.equal(total * chunk.length);
+  });
+
+  it("gives each client connection its own connection to the VM", async () => {
+    const sessions = new Set<unknown>();
+    const { client, bench } = await setUp((stream) => {
+      sessions.add(stream.session);
+      stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true });
+    });
+    const other = new RawClient(bench.port);
+    stops.push(() => other.close());
+    for (const one of [client, other, client]) {
+      const stream = one.open(GRPC);
+      stream.end();
+      await answerOf(stream);
+    }
+    expect(sessions.size).to.equal(2);
+  });
+
+  it("sends GOAWAY to idle connections when their satellite is about to sleep", async () => {
+    const { client, bench } = await setUp((stream) =>
+      stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true }),
+    );
+    const stream = client.open(GRPC);
+    stream.end();
+    await answerOf(stream);
+    const away = new Promise<number>((resolve) => {
+      client.session.once("goaway", resolve);
+    });
+    bench.server.change("team-a/ada", ({ status }) => {
+      status.power = { ...status.power, state: "Stopping" };
+    });
+    expect(await away).to.equal(constants.NGHTTP2_NO_ERROR);
+  });
+});
