@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { sleep } from "../../../src/base/clock.ts";
 import { Batcher, type BatcherOptions } from "../../../src/machines/ec2/batcher.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";

@@ -81,14 +81,11 @@ export function createAccount(options: AccountOptions = {}): Account {
 
 /** Moves `clock` from timer to timer until `work` settles, at most a day. */
 export async function runInTime<T>(clock: VirtualClock, work: Promise<T>): Promise<T> {
-  let settled = false;
-  const done = (): void => {
-    settled = true;
-  };
-  work.then(done, done);
+  const progress = { settled: false };
+  void Promise.allSettled([work]).then(() => (progress.settled = true));
   const untilMs = clock.monotonicMs() + 86_400_000;
   await clock.settle();
-  while (!settled && clock.monotonicMs() < untilMs) {
+  while (!progress.settled && clock.monotonicMs() < untilMs) {
     const nextMs = clock.nextDueMs();
     await clock.advance(nextMs === undefined ? 0 : Math.max(0, nextMs - clock.monotonicMs()));
   }

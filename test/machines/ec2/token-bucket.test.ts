@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { TokenBucket, type Priority } from "../../../src/machines/ec2/token-bucket.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
