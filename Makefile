@@ -18,11 +18,11 @@ $(STAMP): package.json package-lock.json
 
 .PHONY: demo
 demo: $(STAMP) ## The main job, end to end: real VMs on this machine, a report at the end
-	node build/demo.ts
+	node src/main.ts demo --kubectl "$$(node test/tools/build.ts --if-absent kubectl)"
 
 .PHONY: local
-local: build ## The same system left running, with the commands to try
-	node dist/satellites.mjs local
+local: $(STAMP) ## The same system left running, with the commands to try
+	node src/main.ts local
 
 .PHONY: build
 build: $(STAMP) ## Bundles the programs into dist/

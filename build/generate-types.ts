@@ -65,7 +65,7 @@ function requireDefaulted(schema: JSONSchema, original: JSONSchema): void {
     const child: unknown = original[key];
     const target: unknown = schema[key];
     if (typeof child === "object" && child !== null && typeof target === "object" && target !== null) {
-      requireDefaulted(target as JSONSchema, child as JSONSchema);
+      requireDefaulted(target, child);
     }
   }
   if (required.size > 0) {

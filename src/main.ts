@@ -75,7 +75,9 @@ program.addCommand(
     .option("--list-period-seconds <n>", "between complete lists of the cluster's machines", "60")
     .option("--lease-seconds <n>", "how long the leader's lease lasts", "15")
     .addOption(
-      new Option("--timing <preset>", "how fast machines change state").choices(["ec2", "local"]).default("ec2"),
+      new Option("--timing <preset>", "how fast machines change state")
+        .choices(["ec2", "local"])
+        .default("ec2"),
     )
     .action((options: OperatorCommandOptions & CommonOptions) => running(options, runOperator)),
 );
@@ -110,10 +112,14 @@ program.addCommand(
   service("demo", "tells the whole story on this machine and measures it")
     .option("--state-dir <dir>", "where everything is kept; emptied first", ".satellites/demo")
     .option("--cache-dir <dir>", "where kernel and guest image are kept", CACHE_DIR)
+    .option("--kubectl <file>", "the kubectl program", "kubectl")
     .option("--report <file>", "where the figures are written", ".satellites/demo-report.json")
     .option("--no-install", "do not install missing Debian packages")
     .action((options: DemoCommandOptions & CommonOptions) =>
-      running({ ...options, stateDir: resolve(options.stateDir), logLevel: "warn", logFormat: "text" }, runDemo),
+      running(
+        { ...options, stateDir: resolve(options.stateDir), logLevel: "warn", logFormat: "text" },
+        runDemo,
+      ),
     ),
 );
 

@@ -1,2 +1,97 @@
-export interface DemoCommandOptions { readonly stateDir: string; readonly cacheDir: string; readonly report: string; readonly install: boolean }
-export async function runDemo(): Promise<void> {}
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { SatelliteError } from "../base/errors.ts";
+import type { DemoContext } from "./demo-context.ts";
+import { createDemoContext } from "./demo-context.ts";
+import { reportTable, type DemoReport } from "./demo-report.ts";
+import {
+  coldStart,
+  concurrentRequests,
+  deleteAll,
+  fallAsleep,
+  stopAndWake,
+  wakeUp,
+  warmCalls,
+} from "./demo-steps.ts";
+import { LocalSystem } from "./local-system.ts";
+import type { ProcessContext } from "./process-context.ts";
+
+/** Options of `satellites demo`. */
+export interface DemoCommandOptions {
+  readonly stateDir: string;
+  readonly cacheDir: string;
+  /** File that the figures are written to. */
+  readonly report: string;
+  /** The kubectl program. */
+  readonly kubectl: string;
+  readonly install: boolean;
+}
+
+/**
+ * Tells the whole story on this machine and measures it: apply, cold start, warm requests, idle, hibernation,
+ * wake, a burst that causes one start, stop for comparison, delete.
+ *
+ * @throws SatelliteError when a step did not hold; what runs is taken down first
+ */
+export async function runDemo(options: DemoCommandOptions, context: ProcessContext): Promise<void> {
+  const { clock } = context;
+  const startedMs = clock.monotonicMs();
+  const progress = (line: string): void => {
+    const seconds = ((clock.monotonicMs() - startedMs) / 1000).toFixed(1).padStart(6);
+    console.log(`${seconds} s  ${line}`);
+  };
+  await rm(options.stateDir, { recursive: true, force: true });
+  progress("starting API server, EC2 endpoint, operator and router");
+  const system = await LocalSystem.start(
+    {
+      stateDir: options.stateDir,
+      cacheDir: options.cacheDir,
+      routerPort: 0,
+      mayInstall: options.install,
+      progress,
+    },
+    context,
+  );
+  const demo = await createDemoContext(system, options.kubectl, progress, context);
+  let report: DemoReport;
+  try {
+    report = await tell(demo);
+  } catch (error) {
+    throw new SatelliteError(
+      "DemoFailed",
+      `the demo did not hold: ${error instanceof Error ? error.message : String(error)}; logs are in ` +
+        join(options.stateDir, "logs"),
+      { cause: error },
+    );
+  } finally {
+    await demo.close();
+    await system.stop();
+  }
+  await mkdir(dirname(options.report), { recursive: true });
+  await writeFile(options.report, `${JSON.stringify(report, undefined, 2)}\n`);
+  console.log(reportTable(report));
+  console.log(`report: ${options.report}`);
+}
+
+async function tell(demo: DemoContext): Promise<DemoReport> {
+  const cold = await coldStart(demo);
+  const warmCallMs = await warmCalls(demo);
+  const hibernateSeconds = await fallAsleep(demo, "Hibernated");
+  const woken = await wakeUp(demo, cold.guest);
+  await fallAsleep(demo, "Hibernated");
+  const burst = await concurrentRequests(demo);
+  const wakeFromStopSeconds = await stopAndWake(demo, cold.guest.bootId);
+  const instancesLeft = await deleteAll(demo);
+  return {
+    coldStartSeconds: cold.seconds,
+    warmCallMs,
+    hibernateSeconds,
+    wakeFromHibernateSeconds: woken.seconds,
+    sameBootID: woken.sameBootID,
+    memoryKept: woken.memoryKept,
+    wakeFromStopSeconds,
+    concurrentRequests: burst.requests,
+    startInstancesCalls: burst.startInstancesCalls,
+    instancesLeft,
+  };
+}

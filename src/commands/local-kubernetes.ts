@@ -16,7 +16,10 @@ export interface LocalKubernetesOptions {
 }
 
 /** Runs the embedded Kubernetes API server until it is stopped. */
-export async function runLocalKubernetes(options: LocalKubernetesOptions, context: ProcessContext): Promise<void> {
+export async function runLocalKubernetes(
+  options: LocalKubernetesOptions,
+  context: ProcessContext,
+): Promise<void> {
   const { clock, random, logger, stop } = context;
   const server = await startKubernetesServer({
     stateDir: options.stateDir,

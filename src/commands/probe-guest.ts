@@ -7,7 +7,11 @@ import type { ProbeAnswer } from "../operator/dependencies.ts";
 const PROBE_TIMEOUT_MS = 1000;
 
 /** Statuses with which nobody has answered. */
-const NO_ANSWER: ReadonlySet<unknown> = new Set([status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED]);
+const NO_ANSWER: ReadonlySet<unknown> = new Set([
+  status.UNAVAILABLE,
+  status.DEADLINE_EXCEEDED,
+  status.CANCELLED,
+]);
 
 /**
  * Looks whether a VM's gRPC port answers, and asks its agent for boot ID and running work. A guest without the

@@ -84,7 +84,11 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
   }
 }
 
-function addressOptions({ domain, defaultNamespace, defaultSatellite }: RouterCommandOptions): AddressOptions {
+function addressOptions({
+  domain,
+  defaultNamespace,
+  defaultSatellite,
+}: RouterCommandOptions): AddressOptions {
   const [namespace = "", name = ""] = defaultSatellite?.split("/") ?? [];
   return {
     ...(domain === undefined ? {} : { domain }),

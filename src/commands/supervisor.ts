@@ -77,7 +77,10 @@ export class Program {
         throw new SatelliteError("ProgramFailed", `${this.name} ended at once; see ${this.#options.logFile}`);
       }
       if (this.#clock.monotonicMs() > untilMs) {
-        throw new SatelliteError("ProgramNotReady", `${this.name} did not get ready; see ${this.#options.logFile}`);
+        throw new SatelliteError(
+          "ProgramNotReady",
+          `${this.name} did not get ready; see ${this.#options.logFile}`,
+        );
       }
       await new Promise<void>((resolve) => {
         this.#clock.setTimer(READY_POLL_MS, resolve);
