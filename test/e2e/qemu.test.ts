@@ -144,9 +144,9 @@ describe("QEMU hypervisor", function () {
     const holder = spawn(process.execPath, [script, stateDirectory, id, address, task], {
       stdio: ["ignore", "pipe", "inherit"],
     });
-    let done = false;
-    holder.stdout.once("data", () => (done = true));
-    while (!reached() && !done && holder.exitCode === null) {
+    const progress = { done: false };
+    holder.stdout.once("data", () => (progress.done = true));
+    while (!reached() && !progress.done && holder.exitCode === null) {
       await new Promise((resolve) => setImmediate(resolve));
     }
     holder.kill("SIGKILL");
