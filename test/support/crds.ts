@@ -45,6 +45,24 @@ export async function installCrds(admin: ApiClient): Promise<void> {
       await delay(POLL_MS);
     }
   }
+  await waitForCustomResources(admin);
+}
+
+/**
+ * Waits until custom resources are served. After a restart kube-apiserver is ready earlier than that: until its
+ * caches are filled it answers 429 with reason TooManyRequests.
+ */
+export async function waitForCustomResources(admin: ApiClient): Promise<void> {
+  const deadlineMs = performance.now() + ESTABLISH_TIMEOUT_MS;
+  for (const plural of ["satellites", "satelliteclasses"]) {
+    const path = `/apis/satellites.dev/v1alpha1/${plural}`;
+    while ((await admin.request("GET", path)).status !== 200) {
+      if (performance.now() > deadlineMs) {
+        throw new Error(`the API server did not serve ${path} in time`);
+      }
+      await delay(POLL_MS);
+    }
+  }
 }
 
 async function isEstablished(admin: ApiClient, name: string): Promise<boolean> {
