@@ -45,7 +45,7 @@ export class ApiError extends SatelliteError {
     readonly details?: StatusDetails;
     readonly continueToken?: string;
   }) {
-    super(init.reason, init.message);
+    super(init.reason || "Unknown", init.message);
     this.name = "ApiError";
     this.status = init.status;
     this.reason = init.reason;
@@ -116,23 +116,31 @@ export function notFound(resource: GroupResource, name: string): ApiError {
   });
 }
 
-/** 404 for a path that the server does not serve. */
-export function unknownPath(): ApiError {
-  return new ApiError({
-    status: 404,
-    reason: "NotFound",
-    message: "the server could not find the requested resource",
-    details: {},
-  });
+/** Says that a path leads nowhere; answered in plain text, as by kube-apiserver. */
+export class UnknownPathError extends SatelliteError {
+  constructor() {
+    super("UnknownPath", "404 page not found");
+    this.name = "UnknownPathError";
+  }
 }
 
-/** 405 MethodNotAllowed. */
+/** 405 MethodNotAllowed by a resource that exists. */
 export function methodNotAllowed(resource: GroupResource, verb: string): ApiError {
   return new ApiError({
     status: 405,
     reason: "MethodNotAllowed",
     message: `${verb} is not supported on resources of kind ${JSON.stringify(qualified(resource))}`,
     details: detailsOf(resource, ""),
+  });
+}
+
+/** 405 MethodNotAllowed before any resource is looked at: built-in kinds have no route for the method. */
+export function noSuchRoute(): ApiError {
+  return new ApiError({
+    status: 405,
+    reason: "MethodNotAllowed",
+    message: "the server does not allow this method on the requested resource",
+    details: {},
   });
 }
 
@@ -234,6 +242,11 @@ export function patchNotApplicable(): ApiError {
     message: "the server rejected our request due to an error in our request",
     details: {},
   });
+}
+
+/** 500 without a reason: errors that kube-apiserver does not translate, like a resourceVersion that is no number. */
+export function untranslated(message: string): ApiError {
+  return new ApiError({ status: 500, reason: "", message });
 }
 
 /** 500 InternalError. */

@@ -1,11 +1,12 @@
 import * as schemas from "./builtin-schemas.ts";
 import { ALL_VERBS } from "./crd.ts";
-import { toCoreV1, toEventsV1 } from "./event-conversion.ts";
+import { fromCoreV1, fromEventsV1, toCoreV1, toEventsV1 } from "./event-conversion.ts";
+import { coreEventFields, eventsV1Fields } from "./event-fields.ts";
+import { validateCoreEvent, validateEventsV1 } from "./event-validation.ts";
 import { forbidden, invalid, required, type FieldError } from "./field-error.ts";
 import { asObject, asString, equalJson, valueAt, type JsonObject } from "./json.ts";
 import { nameOf, namespaceOf } from "./object-meta.ts";
 import type { Resource } from "./resource.ts";
-import type { SelectableFields } from "./selectors.ts";
 import * as layouts from "./table-layouts.ts";
 
 /** Collection of the namespaces. */
@@ -167,6 +168,9 @@ const configMaps = builtin({
   validate: (map, old) => [
     ...validateDataKeys(asObject(map["data"]), "data"),
     ...validateDataKeys(asObject(map["binaryData"]), "binaryData"),
+    ...Object.keys(asObject(map["data"]))
+      .filter((key) => Object.hasOwn(asObject(map["binaryData"]), key))
+      .map((key) => invalid(`data[${key}]`, key, "duplicate of key present in binaryData")),
     ...validateImmutable(map, old, ["data", "binaryData"]),
   ],
 });
@@ -205,80 +209,27 @@ const coreEvents = builtin({
   table: layouts.eventLayout,
   nameRule: "path-segment",
   allowsCreateOnUpdate: true,
-  selectableFields: eventFields,
-  validate: validateEvent,
+  selectableFields: coreEventFields,
+  validate: validateCoreEvent,
+  fromStorage: toCoreV1,
+  toStorage: fromCoreV1,
 });
 
 const eventsV1 = builtin({
   ...coreEvents,
   group: "events.k8s.io",
+  // Both versions are one kind of the core group to the server's validation.
+  errorGroup: "",
   schema: schemas.eventsEventSchema,
   table: {
     columns: layouts.eventLayout.columns,
-    cells: (object, now) => layouts.eventLayout.cells(toCoreV1(object), now),
+    cells: (object, now) => layouts.eventLayout.cells(fromEventsV1(object), now),
   },
-  selectableFields: (object) => {
-    const { "involvedObject.kind": _kind, ...fields } = eventFields(toCoreV1(object));
-    const renamed = Object.entries(fields).map(([name, value]) => [
-      name.replace("involvedObject.", "regarding."),
-      value,
-    ]);
-    return {
-      ...Object.fromEntries(renamed),
-      "regarding.kind": asString(valueAt(object, "regarding", "kind")),
-      reportingController: asString(object["reportingController"]),
-    };
-  },
-  validate: (event) => validateEvent(toCoreV1(event)),
+  selectableFields: (object) => eventsV1Fields(fromEventsV1(object)),
+  validate: (event, old) => validateEventsV1(fromEventsV1(event), old !== undefined),
   fromStorage: toEventsV1,
-  toStorage: toCoreV1,
+  toStorage: fromEventsV1,
 });
-
-const INVOLVED_OBJECT_FIELDS = [
-  "kind",
-  "namespace",
-  "name",
-  "uid",
-  "apiVersion",
-  "resourceVersion",
-  "fieldPath",
-];
-
-/** @param event in the form of core/v1 */
-function eventFields(event: JsonObject): ReturnType<SelectableFields> {
-  const source = asString(valueAt(event, "source", "component")) || asString(event["reportingComponent"]);
-  const involved = INVOLVED_OBJECT_FIELDS.map(
-    (field) => [`involvedObject.${field}`, asString(valueAt(event, "involvedObject", field))] as const,
-  );
-  return {
-    ...metadataFields(event, true),
-    ...Object.fromEntries(involved),
-    reason: asString(event["reason"]),
-    reportingComponent: asString(event["reportingComponent"]),
-    source,
-    type: asString(event["type"]),
-  };
-}
-
-const SYSTEM_NAMESPACES = new Set(["default", "kube-system"]);
-
-/** Old events (without eventTime) and new ones follow different rules, as in core's validation. */
-function validateEvent(event: JsonObject): FieldError[] {
-  const namespace = namespaceOf(event);
-  const involved = asString(valueAt(event, "involvedObject", "namespace"));
-  const mismatch = invalid("involvedObject.namespace", involved, "does not match event.namespace");
-  if (asString(event["eventTime"]) === "") {
-    const fits = involved === "" ? namespace === "" || namespace === "default" : involved === namespace;
-    return fits ? [] : [mismatch];
-  }
-  const missing = ["reportingComponent", "reportingInstance", "action", "reason"].filter(
-    (field) => asString(event[field]) === "",
-  );
-  return [
-    ...(involved === "" && !SYSTEM_NAMESPACES.has(namespace) ? [mismatch] : []),
-    ...missing.map((field) => required(field)),
-  ];
-}
 
 const crds = builtin({
   group: "apiextensions.k8s.io",

@@ -6,6 +6,7 @@ import type { StructuralSchema } from "./structural-schema.ts";
 const TEXT: StructuralSchema = { type: "string" };
 const INT32: StructuralSchema = { type: "integer", format: "int32" };
 const TIME: StructuralSchema = { type: "string", format: "date-time", nullable: true };
+const MICRO_TIME: StructuralSchema = { type: "string", format: "micro-time", nullable: true };
 const TEXT_MAP: StructuralSchema = { type: "object", additionalProperties: TEXT };
 const BYTES_MAP: StructuralSchema = {
   type: "object",
@@ -34,24 +35,24 @@ const OBJECT_REFERENCE = fields({
   uid: TEXT,
 });
 const EVENT_SOURCE = fields({ component: TEXT, host: TEXT });
-const EVENT_SERIES = fields({ count: INT32, lastObservedTime: TIME });
+const EVENT_SERIES = fields({ count: INT32, lastObservedTime: MICRO_TIME });
 
 /** coordination.k8s.io/v1 Lease. */
 export const leaseSchema = resource("Lease defines a lease concept.", {
   spec: fields({
-    acquireTime: TIME,
+    acquireTime: MICRO_TIME,
     holderIdentity: TEXT,
     leaseDurationSeconds: INT32,
     leaseTransitions: INT32,
     preferredHolder: TEXT,
-    renewTime: TIME,
+    renewTime: MICRO_TIME,
     strategy: TEXT,
   }),
 });
 
 const COMMON_EVENT_FIELDS = {
   action: TEXT,
-  eventTime: TIME,
+  eventTime: MICRO_TIME,
   reason: TEXT,
   related: OBJECT_REFERENCE,
   reportingInstance: TEXT,

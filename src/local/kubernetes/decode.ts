@@ -2,6 +2,7 @@ import { parse as parseYaml } from "yaml";
 import { toError } from "../../base/errors.ts";
 import { badRequest, unsupportedMediaType } from "./api-error.ts";
 import { applyDefaults, dropForbiddenNulls } from "./defaulting.ts";
+import { duplicateFields } from "./duplicate-fields.ts";
 import { asString, isObject, type JsonObject, type JsonValue } from "./json.ts";
 import { normalizeMetadata } from "./object-meta.ts";
 import { prune } from "./pruning.ts";
@@ -14,7 +15,7 @@ export const OBJECT_MEDIA_TYPES = ["application/json", "application/yaml"] as co
 /** An object from a request, in the form that its type gives it. */
 export interface Decoded {
   readonly object: JsonObject;
-  /** `unknown field "spec.x"` for each field that was dropped. */
+  /** `unknown field "spec.x"` for each field that was dropped, `duplicate field "spec.x"` for each that stood twice. */
   readonly strictErrors: readonly string[];
 }
 
@@ -29,6 +30,19 @@ export function parseBody(body: string, contentType: string | undefined): JsonVa
     throw unsupportedMediaType(OBJECT_MEDIA_TYPES);
   }
   return mediaType === "application/yaml" ? parseYamlBody(body) : parseJsonBody(body);
+}
+
+/**
+ * {@link parseBody} and {@link decodeObject} for requests whose body is an object.
+ *
+ * @throws ApiError 400, 415
+ */
+export function decodeBody(resource: Resource, body: string, contentType: string | undefined): Decoded {
+  const value = parseBody(body, contentType);
+  const isYaml = contentType?.startsWith("application/yaml") === true;
+  const duplicates = isYaml ? [] : duplicateFields(body);
+  const { object, strictErrors } = decodeObject(resource, value);
+  return { object, strictErrors: [...duplicates, ...strictErrors] };
 }
 
 /** @throws ApiError 400 when `body` is not JSON */
@@ -48,16 +62,26 @@ function parseYamlBody(body: string): JsonValue {
   }
 }
 
+/** Options of {@link decodeObject}. */
+export interface DecodeOptions {
+  /** Leave another apiVersion of a custom resource to validation. */
+  readonly anyVersion?: boolean;
+}
+
 /**
  * Makes an object of a request's body: type checked, pruned and defaulted. `body` is changed in place.
  *
  * @throws ApiError 400 when it is not an object of this resource's kind
  */
-export function decodeObject(resource: Resource, body: JsonValue): Decoded {
+export function decodeObject(
+  resource: Resource,
+  body: JsonValue,
+  { anyVersion = false }: DecodeOptions = {},
+): Decoded {
   if (!isObject(body)) {
     throw badRequest(`cannot decode the body into ${resource.kind}: it is not an object`);
   }
-  checkTypeMeta(resource, body);
+  checkTypeMeta(resource, body, anyVersion);
   const strictErrors = coerce(resource, body);
   if (!resource.isCustom) {
     checkTypes(resource, body);
@@ -82,7 +106,7 @@ function unknownFields(paths: readonly string[]): string[] {
   return paths.map((path) => `unknown field "${path}"`);
 }
 
-function checkTypeMeta(resource: Resource, object: JsonObject): void {
+function checkTypeMeta(resource: Resource, object: JsonObject, anyVersion: boolean): void {
   const expected = apiVersionOf(resource);
   if (!resource.isCustom) {
     object["kind"] ??= resource.kind;
@@ -96,7 +120,7 @@ function checkTypeMeta(resource: Resource, object: JsonObject): void {
   if (apiVersion === "") {
     throw badRequest("Object 'apiVersion' is missing");
   }
-  if (apiVersion !== expected) {
+  if (apiVersion !== expected && !(anyVersion && resource.isCustom)) {
     throw badRequest(
       `the API version in the data (${apiVersion}) does not match the expected API version (${expected})`,
     );

@@ -104,7 +104,8 @@ function checkPreconditions(resource: Resource, object: JsonObject, options: Del
   const check = (what: string, wanted: string | undefined, actual: string): void => {
     if (wanted !== undefined && wanted !== actual) {
       const why = `the ${what} in the precondition (${wanted}) does not match the ${what} in record (${actual})`;
-      throw conflict(groupResource(resource), nameOf(object), why);
+      // The generic layer names the kind here, not the plural.
+      throw conflict({ group: resource.group, resource: resource.kind }, nameOf(object), why);
     }
   };
   check("UID", options.uid, asString(metadata["uid"]));

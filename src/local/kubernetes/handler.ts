@@ -1,7 +1,15 @@
 import { toError } from "../../base/errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { ApiContext } from "./api-context.ts";
-import { ApiError, internalError, methodNotAllowed, unknownPath } from "./api-error.ts";
+import {
+  ApiError,
+  badRequest,
+  internalError,
+  methodNotAllowed,
+  noSuchRoute,
+  notFound,
+  UnknownPathError,
+} from "./api-error.ts";
 import type { ApiRequest, ApiResponse, ResourceRequest, User } from "./api-request.ts";
 import type { Authenticator } from "./authentication.ts";
 import { deleteCollection, deleteObject } from "./deletes.ts";
@@ -43,6 +51,10 @@ export function createHandler(options: HandlerOptions): Handler {
     try {
       return dispatch(options, request);
     } catch (error) {
+      if (error instanceof UnknownPathError) {
+        const headers = { "content-type": "text/plain; charset=utf-8" };
+        return { status: 404, headers, body: `${error.message}\n`, warnings: [] };
+      }
       if (error instanceof ApiError) {
         return json(error.toStatus(), error.status, retryHeaders(error));
       }
@@ -92,7 +104,7 @@ function dispatch(options: HandlerOptions, request: ApiRequest): ApiResponse {
   }
   const path = parseObjectPath(request.path);
   if (path === undefined) {
-    throw unknownPath();
+    throw new UnknownPathError();
   }
   const review = REVIEWS.find(
     ({ group, version, plural }) =>
@@ -100,7 +112,7 @@ function dispatch(options: HandlerOptions, request: ApiRequest): ApiResponse {
   );
   if (review !== undefined) {
     if (request.method !== "POST") {
-      throw methodNotAllowed({ group: review.group, resource: review.plural }, request.method.toLowerCase());
+      throw noSuchRoute();
     }
     return json(answerReview(options, review, request, user), 201);
   }
@@ -165,21 +177,15 @@ function openApi(
 function serveObjects(context: ApiContext, request: ApiRequest, path: ObjectPath, user: User): ApiResponse {
   const resource = findResource(context.resources, path);
   const { namespace, name, subresource } = path;
-  const isMisplaced = resource !== undefined && !resource.namespaced && namespace !== "";
-  const hasNoHome = resource !== undefined && resource.namespaced && namespace === "" && name !== "";
-  const isUnknown = subresource !== "" && (subresource !== "status" || resource?.hasStatus !== true);
-  if (resource === undefined || isMisplaced || hasNoHome || isUnknown) {
-    throw unknownPath();
+  if (resource === undefined || !isServed(resource, path, request.method)) {
+    throw new UnknownPathError();
+  }
+  if (subresource !== "" && (subresource !== "status" || !resource.hasStatus)) {
+    throw resource.isCustom ? notFound(groupResource(resource), name) : new UnknownPathError();
   }
   const verb = verbOf(request, path);
-  const isNowhere = verb === "create" && resource.namespaced && namespace === "";
-  if (
-    verb === undefined ||
-    !resource.verbs.includes(verb) ||
-    isNowhere ||
-    !fitsSubresource(verb, subresource)
-  ) {
-    throw methodNotAllowed(groupResource(resource), (verb ?? request.method).toLowerCase());
+  if (verb === undefined || !resource.verbs.includes(verb) || !fitsSubresource(verb, subresource)) {
+    throw refusal(resource, request.method, path);
   }
   const call: ResourceRequest = {
     request,
@@ -191,6 +197,24 @@ function serveObjects(context: ApiContext, request: ApiRequest, path: ObjectPath
     warnings: [],
   };
   return answer(context, call, verb);
+}
+
+/** Whether a path of a resource leads anywhere: namespaced objects are found, and made, in namespaces only. */
+function isServed(resource: Resource, { namespace, name }: ObjectPath, method: string): boolean {
+  if (!resource.namespaced) {
+    return namespace === "";
+  }
+  return namespace !== "" || (name === "" && method !== "POST");
+}
+
+/** Built-in kinds have no routes for what they do not do; custom resources answer for themselves. */
+function refusal(resource: Resource, method: string, { name }: ObjectPath): ApiError {
+  if (!resource.isCustom) {
+    return noSuchRoute();
+  }
+  return name === "" && (method === "PUT" || method === "PATCH")
+    ? badRequest("name must be provided")
+    : methodNotAllowed(groupResource(resource), method.toLowerCase());
 }
 
 function fitsSubresource(verb: Verb, subresource: string): boolean {
@@ -256,14 +280,14 @@ function answer(context: ApiContext, call: ResourceRequest, verb: Verb): ApiResp
   }
 }
 
-const INCLUDE_OBJECT: readonly string[] = ["None", "Metadata", "Object"];
+const INCLUDE_OBJECT: ReadonlySet<string> = new Set(["None", "Metadata", "Object"]);
 
 function renderOptions({ clock }: ApiContext, { request, resource }: ResourceRequest): RenderOptions {
   const includeObject = request.query.get("includeObject") ?? "";
   return {
     resource,
     representation: negotiate(request.headers["accept"]),
-    includeObject: INCLUDE_OBJECT.includes(includeObject) ? (includeObject as IncludeObject) : "Metadata",
+    includeObject: INCLUDE_OBJECT.has(includeObject) ? (includeObject as IncludeObject) : "Metadata",
     now: () => clock.now(),
   };
 }

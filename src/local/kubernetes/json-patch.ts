@@ -28,6 +28,9 @@ export interface DecodedPatch {
  * @throws ApiError 400 when it is not a list of operations, 413 when there are too many
  */
 export function decodeJsonPatch(body: JsonValue): DecodedPatch {
+  if (body === null) {
+    return { operations: [], unknownFields: [] };
+  }
   if (!Array.isArray(body)) {
     throw badRequest("error decoding patch: a JSON patch must be a list of operations");
   }
@@ -71,9 +74,16 @@ function stringField(item: JsonObject, name: string, index: number): string | un
  *   operation give the same answer
  */
 export function applyJsonPatch(document: JsonObject, operations: readonly Operation[]): JsonValue {
-  const result = cloneJson(document);
+  let result: JsonValue = cloneJson(document);
   for (const operation of operations) {
-    applyOperation(result, operation);
+    if (operation.path === "" && operation.op === "replace") {
+      result = cloneJson(operation.value);
+    } else if (operation.path === "" && operation.op === "test") {
+      require(equalJson(result, operation.value));
+    } else {
+      require(isObject(result));
+      applyOperation(result, operation);
+    }
   }
   return result;
 }
@@ -95,7 +105,8 @@ function applyOperation(document: JsonObject, { op, path, from, value }: Operati
       return insert(locate(document, path), moved);
     }
     case "copy":
-      return insert(locate(document, path), cloneJson(existing(locate(document, from))));
+      // A key that an object lacks is copied as null, as apiserver's library does.
+      return insert(locate(document, path), cloneJson(read(locate(document, from)) ?? null));
     default:
       throw patchNotApplicable();
   }
@@ -107,7 +118,7 @@ interface Place {
   readonly key: string;
 }
 
-/** RFC 6901. The root itself has no container and cannot be addressed, as in apiserver's library. */
+/** RFC 6901. The root itself has no container; it is dealt with above. */
 function locate(document: JsonObject, pointer: string | undefined): Place {
   const parts = (pointer ?? "").split("/").map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
   const key = parts.at(-1);
@@ -154,7 +165,11 @@ function indexOf(key: string, length: number): number {
 }
 
 function test(document: JsonObject, path: string | undefined, value: JsonValue): void {
-  if (!equalJson(read(locate(document, path)) ?? null, value)) {
+  require(equalJson(read(locate(document, path)) ?? null, value));
+}
+
+function require(condition: boolean): asserts condition {
+  if (!condition) {
     throw patchNotApplicable();
   }
 }
@@ -170,8 +185,8 @@ function insert({ container, key }: Place, value: JsonValue): void {
   }
 }
 
+/** On objects it sets a missing key too: apiserver's library is more lenient there than RFC 6902. */
 function replace(place: Place, value: JsonValue): void {
-  existing(place);
   if (Array.isArray(place.container)) {
     place.container[indexOf(place.key, place.container.length)] = value;
   } else {

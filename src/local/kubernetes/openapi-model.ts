@@ -90,7 +90,10 @@ function withoutServerOnly(schema: JsonObject): JsonObject {
       return value;
     }
     const kept = Object.entries(value).filter(([name]) => name !== "x-kubernetes-validations");
-    return Object.fromEntries(kept.map(([name, child]) => [name, strip(child)]));
+    return Object.fromEntries(
+      // Clients know no format "micro-time"; to them it is a date-time.
+      kept.map(([name, child]) => [name, child === "micro-time" ? "date-time" : strip(child)]),
+    );
   };
   return strip(schema) as JsonObject;
 }

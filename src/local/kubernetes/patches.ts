@@ -5,6 +5,7 @@ import { decodeObject, parseJsonBody, type Decoded } from "./decode.ts";
 import { invalid } from "./field-error.ts";
 import { applyJsonPatch, decodeJsonPatch } from "./json-patch.ts";
 import { cloneJson, isObject, type JsonObject, type JsonValue } from "./json.ts";
+import { nameOf } from "./object-meta.ts";
 import { applyMergePatch } from "./merge-patch.ts";
 import { groupResource, storageKey, type Resource } from "./resource.ts";
 import { applyStrategicMergePatch } from "./strategic-merge-patch.ts";
@@ -43,6 +44,11 @@ export function patchObject(context: ApiContext, call: ResourceRequest): WriteRe
   }
   const { body, unknownFields } = applyPatch(mediaType, resource.fromStorage(record.object), patch);
   const decoded = decodePatched(resource, body);
+  if (nameOf(decoded.object) !== name) {
+    throw badRequest(
+      `the name of the object (${nameOf(decoded.object)}) does not match the name on the URL (${name})`,
+    );
+  }
   report([...unknownFields, ...decoded.strictErrors], body, options.fieldValidation, call.warnings);
   return { object: update(context, call, record, decoded.object, options), created: false };
 }
@@ -67,7 +73,7 @@ function applyPatch(mediaType: string, object: JsonObject, patch: JsonValue): Pa
 /** What cannot be decoded after patching is the patch's fault: 422 on the field `patch`. */
 function decodePatched(resource: Resource, body: JsonValue): Decoded {
   try {
-    return decodeObject(resource, cloneJson(body));
+    return decodeObject(resource, cloneJson(body), { anyVersion: true });
   } catch (error) {
     if (error instanceof ApiError && error.status === 400) {
       throw unusable(body, error.message);

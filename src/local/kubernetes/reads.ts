@@ -1,8 +1,15 @@
 import type { ApiContext } from "./api-context.ts";
-import { badRequest, expired, invalidObject, notFound, resourceVersionTooLarge } from "./api-error.ts";
+import {
+  badRequest,
+  expired,
+  invalidObject,
+  notFound,
+  resourceVersionTooLarge,
+  untranslated,
+} from "./api-error.ts";
 import type { ResourceRequest } from "./api-request.ts";
 import { decodeContinue, encodeContinue } from "./continue-token.ts";
-import { forbidden, invalid, notSupported, type FieldError } from "./field-error.ts";
+import { forbidden, notSupported, type FieldError } from "./field-error.ts";
 import type { JsonObject } from "./json.ts";
 import { nameOf, namespaceOf } from "./object-meta.ts";
 import { groupResource, storageKey } from "./resource.ts";
@@ -97,7 +104,11 @@ function startOf(store: Store, query: URLSearchParams): ListStart {
   if (token !== "") {
     return continued(store, token, query);
   }
-  const wanted = parseResourceVersion(query.get("resourceVersion"));
+  const version = query.get("resourceVersion") ?? "";
+  if (!/^\d*$/.test(version)) {
+    throw badRequest(`invalid resource version: ${JSON.stringify(version)} is not a number`);
+  }
+  const wanted = Number(version);
   checkReached(store, wanted);
   const isExact =
     query.get("resourceVersionMatch") === "Exact" ||
@@ -152,13 +163,13 @@ export function parseCount(query: URLSearchParams, name: string): number {
   return Math.max(0, Number(text));
 }
 
-/** A resourceVersion in the query; 0 ("any") when absent. @throws ApiError 422 when it is not a number */
+/** A resourceVersion in the query; 0 ("any") when absent. @throws ApiError 500 when it is not a number */
 export function parseResourceVersion(text: string | null): number {
   if (text === null || text === "") {
     return 0;
   }
   if (!/^\d+$/.test(text)) {
-    throw badRequest(`Invalid value: ${JSON.stringify(text)}: resourceVersion must be a number`);
+    throw untranslated(`resourceVersion: Invalid value: ${JSON.stringify(text)}: it must be a number`);
   }
   return Number(text);
 }
@@ -239,9 +250,4 @@ export function refuse(errors: readonly FieldError[]): void {
   if (errors.length > 0) {
     throw invalidObject({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
   }
-}
-
-/** @throws ApiError 422 always; for values in the query that cannot be used */
-export function invalidOption(name: string, value: string, why: string): never {
-  throw invalidObject({ group: "meta.k8s.io", kind: "ListOptions" }, "", [invalid(name, value, why)]);
 }

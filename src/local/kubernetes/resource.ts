@@ -60,6 +60,8 @@ export interface Resource {
   readonly table: TableLayout;
   /** Last touches before validation, in place: derived fields, what clients may not set. */
   readonly prepare?: (object: JsonObject, old: JsonObject | undefined) => void;
+  /** Group that validation errors name, where it is not the resource's own. */
+  readonly errorGroup?: string;
   /** Checks beyond the schema. */
   readonly validate?: (object: JsonObject, old: JsonObject | undefined) => FieldError[];
   /** From what lies in the store to this version; must not change its input. */

@@ -72,50 +72,47 @@ export function answerReview(
     case "SelfSubjectReview":
       return { ...answer, status: { userInfo: userInfo(user) } };
     case "SelfSubjectAccessReview":
-      return { ...answer, spec, status: accessStatus(context.authorizer, review, spec, user) };
+      return { ...answer, spec, status: accessStatus(context.authorizer, spec, user) };
     default:
-      return { ...answer, spec, status: accessStatus(context.authorizer, review, spec, subjectOf(spec)) };
+      return { ...answer, spec, status: accessStatus(context.authorizer, spec, subjectOf(spec)) };
   }
 }
+
+const INVALID_TOKEN = "invalid bearer token";
+/** The group of everybody whose token was accepted. */
+const AUTHENTICATED = "system:authenticated";
 
 function tokenStatus(authenticator: Authenticator, spec: JsonObject): JsonObject {
   const token = asString(spec["token"]);
   if (token === "") {
-    throw invalidObject({ group: "authentication.k8s.io", kind: "TokenReview" }, "", [
-      invalid("spec.token", "", "token is required for TokenReview in authentication"),
-    ]);
+    throw badRequest("token is required for TokenReview in authentication");
   }
   const user = authenticator.userOf(token);
   if (user === undefined) {
-    return { user: {}, error: "[invalid bearer token]" };
+    return { user: {}, error: INVALID_TOKEN };
   }
   const wanted = asStrings(spec["audiences"]);
   const valid = user.audiences ?? [API_AUDIENCE];
   const audiences = wanted.length === 0 ? valid : valid.filter((audience) => wanted.includes(audience));
   if (audiences.length === 0) {
-    return { user: {}, error: "[invalid bearer token, token audiences do not match]" };
+    return { user: {}, error: INVALID_TOKEN };
   }
   return { authenticated: true, user: userInfo(user), audiences: [...audiences] };
 }
 
 function userInfo({ name, uid, groups }: User): JsonObject {
-  return { username: name, ...(uid === undefined ? {} : { uid }), groups: [...groups] };
+  return {
+    username: name,
+    ...(uid === undefined ? {} : { uid }),
+    groups: [...new Set([...groups, AUTHENTICATED])],
+  };
 }
 
-function accessStatus(
-  authorizer: Authorizer,
-  review: VirtualResource,
-  spec: JsonObject,
-  user: User,
-): JsonObject {
+function accessStatus(authorizer: Authorizer, spec: JsonObject, user: User): JsonObject {
   const { resourceAttributes, nonResourceAttributes } = spec;
   if (isObject(resourceAttributes) === isObject(nonResourceAttributes)) {
-    throw invalidObject({ group: review.group, kind: review.kind }, "", [
-      invalid(
-        "spec.resourceAttributes",
-        null,
-        "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-      ),
+    throw invalidObject({ group: "authorization.k8s.io", kind: "" }, "", [
+      invalid("spec", null, "exactly one of nonResourceAttributes or resourceAttributes must be specified"),
     ]);
   }
   const { allowed, reason } = authorizer({
@@ -130,7 +127,7 @@ function subjectOf(spec: JsonObject): User {
   const name = asString(spec["user"]);
   const groups = asStrings(spec["groups"]);
   if (name === "" && groups.length === 0) {
-    throw invalidObject({ group: "authorization.k8s.io", kind: "SubjectAccessReview" }, "", [
+    throw invalidObject({ group: "authorization.k8s.io", kind: "" }, "", [
       invalid("spec.user", "", "at least one of user or group must be specified"),
     ]);
   }

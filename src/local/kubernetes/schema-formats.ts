@@ -2,6 +2,8 @@ import { isIP, isIPv4, isIPv6 } from "node:net";
 
 const DATE = /^\d{4}-\d{2}-\d{2}$/;
 const DATE_TIME = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/;
+// Go's MicroTime reads exactly six digits of a second.
+const MICRO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}(?:Z|[+-]\d{2}:\d{2})$/;
 const UUID = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
 const HOSTNAME =
   /^(?=.{1,255}$)[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)*$/i;
@@ -29,6 +31,7 @@ const CHECKS: Readonly<Record<string, (text: string) => boolean>> = {
   date: (text) => DATE.test(text) && isRealDate(text),
   "date-time": (text) =>
     DATE_TIME.test(text) && isRealDate(text) && !Number.isNaN(Date.parse(text.toUpperCase())),
+  "micro-time": (text) => MICRO_TIME.test(text) && isRealDate(text),
   uuid: (text) => UUID.test(text),
   hostname: (text) => HOSTNAME.test(text),
   email: (text) => EMAIL.test(text),

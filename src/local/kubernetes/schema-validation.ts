@@ -21,7 +21,10 @@ export function validateSchema(
   path: string,
   old?: JsonValue,
 ): FieldError[] {
-  return validateNode(value, schema, path, old === undefined ? undefined : { value: old });
+  const errors = validateNode(value, schema, path, old === undefined ? undefined : { value: old });
+  // Some checks do not know where they stand and report the root.
+  const root = path === "" ? "<nil>" : path;
+  return errors.map((error) => (error.field === "" ? { ...error, field: root } : error));
 }
 
 function validateNode(
@@ -73,7 +76,7 @@ function checkType(value: JsonValue, schema: StructuralSchema, path: string): Fi
   }
   const shown = value === null ? "null" : value;
   const detail = `${path} in body must be of type ${expected.join(",")}: ${JSON.stringify(actual)}`;
-  return [{ type: "FieldValueTypeInvalid", field: path || "<nil>", value: shown, detail }];
+  return [{ type: "FieldValueTypeInvalid", field: path, value: shown, detail }];
 }
 
 function checkEnum(value: JsonValue, schema: StructuralSchema, path: string): FieldError[] {
@@ -87,7 +90,7 @@ function checkEnum(value: JsonValue, schema: StructuralSchema, path: string): Fi
 function checkString(text: string, schema: StructuralSchema, path: string): FieldError[] {
   const errors: FieldError[] = [];
   // Go counts code points, not UTF-16 units.
-  const length = [...text].length;
+  const length = Array.from(text).length;
   if (schema.maxLength !== undefined && length > schema.maxLength) {
     errors.push({
       type: "FieldValueTooLong",
@@ -102,9 +105,8 @@ function checkString(text: string, schema: StructuralSchema, path: string): Fiel
     errors.push(invalid(path, text, `${path} in body should match '${schema.pattern}'`));
   }
   if (schema.format !== undefined && !hasFormat(text, schema.format)) {
-    errors.push(
-      invalid(path, text, `${path} in body must be of type ${schema.format}: ${JSON.stringify(text)}`),
-    );
+    const detail = `${path} in body must be of type ${schema.format}: ${JSON.stringify(text)}`;
+    errors.push({ type: "FieldValueTypeInvalid", field: path, value: text, detail });
   }
   return errors;
 }
@@ -128,8 +130,9 @@ function checkNumber(value: number, schema: StructuralSchema, path: string): Fie
     refuse(`should be greater than ${schema.exclusiveMinimum === true ? "" : "or equal to "}${minimum}`);
   }
   const bounds = schema.type === "integer" ? INTEGER_BOUNDS[schema.format ?? ""] : undefined;
-  if (bounds !== undefined && (value < bounds[0] || value > bounds[1])) {
-    refuse(`must be of type ${schema.format}`);
+  if (bounds !== undefined && (!Number.isInteger(value) || value < bounds[0] || value > bounds[1])) {
+    const detail = `Checked value must be of type integer with format ${schema.format} in ${path}`;
+    errors.push(invalid("", "", detail));
   }
   return errors;
 }
@@ -207,22 +210,20 @@ function checkCombinations(value: JsonValue, schema: StructuralSchema, path: str
   const errors: FieldError[] = [];
   const failuresOf = (part: StructuralSchema): FieldError[] => validateNode(value, part, path, undefined);
   if (schema.anyOf !== undefined && schema.anyOf.every((part) => failuresOf(part).length > 0)) {
-    errors.push(
-      invalid(path || "<nil>", undefined, `${path} in body must validate at least one schema (anyOf)`),
-    );
+    errors.push(invalid(path, undefined, `${path} in body must validate at least one schema (anyOf)`));
   }
   if (schema.oneOf !== undefined) {
     const fitting = schema.oneOf.filter((part) => failuresOf(part).length === 0).length;
     if (fitting !== 1) {
       const detail = `${path} in body must validate one and only one schema (oneOf); ${fitting} valid`;
-      errors.push(invalid(path || "<nil>", undefined, detail));
+      errors.push(invalid(path, undefined, detail));
     }
   }
   for (const part of schema.allOf ?? []) {
     errors.push(...failuresOf(part));
   }
   if (schema.not !== undefined && failuresOf(schema.not).length === 0) {
-    errors.push(invalid(path || "<nil>", undefined, `${path} in body must not validate the schema (not)`));
+    errors.push(invalid(path, undefined, `${path} in body must not validate the schema (not)`));
   }
   return errors;
 }

@@ -28,7 +28,7 @@ export function applyStrategicMergePatch(target: JsonValue | undefined, patch: J
     return {};
   }
   if (directive !== undefined && directive !== "merge") {
-    throw badRequest(`Unknown patch type found: ${String(directive)}`);
+    throw badRequest(`Unknown patch type found: ${JSON.stringify(directive)}`);
   }
   const result: JsonObject = isObject(target) ? cloneJson(target) : {};
   retainKeys(result, patch["$retainKeys"]);

@@ -1,5 +1,5 @@
 import { ageOf } from "./human-duration.ts";
-import { asObject, asString, valueAt, type JsonObject, type JsonValue } from "./json.ts";
+import { asObject, asString, asStrings, valueAt, type JsonObject, type JsonValue } from "./json.ts";
 import { compileJsonPath } from "./json-path.ts";
 import { metadataOf, nameOf } from "./object-meta.ts";
 import type { Column, TableLayout } from "./resource.ts";
@@ -98,8 +98,32 @@ export const leaseLayout: TableLayout = {
 
 /** `kubectl get customresourcedefinitions`. */
 export const crdLayout: TableLayout = {
-  columns: [NAME, { name: "Created At", type: "date" }],
-  cells: (object) => [nameOf(object), asString(metadataOf(object)["creationTimestamp"])],
+  columns: [
+    NAME,
+    { name: "Scope", type: "string" },
+    { name: "Versions", type: "string" },
+    { name: "Created At", type: "date" },
+    { name: "Group", type: "string", priority: 1 },
+    { name: "Kind", type: "string", priority: 1 },
+    { name: "ShortNames", type: "string", priority: 1 },
+    { name: "Established", type: "boolean", priority: 1 },
+  ],
+  cells: (object) => {
+    const spec = asObject(object["spec"]);
+    const names = asObject(spec["names"]);
+    const versions = Array.isArray(spec["versions"]) ? spec["versions"].map((item) => asObject(item)) : [];
+    const served = versions.filter((version) => version["served"] === true);
+    return [
+      nameOf(object),
+      asString(spec["scope"]),
+      served.map((version) => asString(version["name"])).join(","),
+      asString(metadataOf(object)["creationTimestamp"]),
+      asString(spec["group"]),
+      asString(names["kind"]),
+      asStrings(names["shortNames"]).join(","),
+      true,
+    ];
+  },
 };
 
 /** `kubectl get events`. */

@@ -1,6 +1,6 @@
 import { invalidObject } from "./api-error.ts";
 import { invalid, type FieldError } from "./field-error.ts";
-import { isObject, type JsonObject } from "./json.ts";
+import { asString, type JsonObject } from "./json.ts";
 import { nameOf, validateObjectMeta, validateObjectMetaUpdate } from "./object-meta.ts";
 import { apiVersionOf, type Resource } from "./resource.ts";
 import { validateListTypes, validateSchema } from "./schema-validation.ts";
@@ -34,7 +34,7 @@ export function validateUpdate(resource: Resource, object: JsonObject, old: Json
   const errors = typeMetaErrors(resource, object);
   if (errors.length === 0) {
     errors.push(
-      ...validateObjectMetaUpdate(object, old),
+      ...metadataUpdateErrors(resource, object, old),
       ...validateSchema(object, resource.schema, "", old),
       ...listTypeErrors(resource, object, old),
       ...(resource.validate?.(object, old) ?? []),
@@ -50,7 +50,7 @@ export function validateStatusUpdate(resource: Resource, object: JsonObject, old
   if (errors.length === 0) {
     const { status } = object;
     const schema = resource.schema.properties?.["status"];
-    errors.push(...validateObjectMetaUpdate(object, old));
+    errors.push(...metadataUpdateErrors(resource, object, old));
     if (status !== undefined && schema !== undefined) {
       errors.push(...validateSchema(status, schema, "status", old["status"]));
     }
@@ -58,6 +58,19 @@ export function validateStatusUpdate(resource: Resource, object: JsonObject, old
     errors.push(...ruleErrors(resource, object, old, errors));
   }
   refuse(resource, object, errors);
+}
+
+/**
+ * Metadata of updates is checked by apiserver's generic layer and again by the strategy of each kind; a client sees
+ * the causes of both.
+ */
+function metadataUpdateErrors(resource: Resource, object: JsonObject, old: JsonObject): FieldError[] {
+  const updateErrors = validateObjectMetaUpdate(object, old);
+  return [
+    ...validateObjectMeta(object, resource.namespaced, "path-segment"),
+    ...updateErrors,
+    ...updateErrors,
+  ];
 }
 
 /** Duplicates that were there before do not stop an update. */
@@ -96,7 +109,7 @@ function typeMetaErrors(resource: Resource, object: JsonObject): FieldError[] {
 
 function refuse(resource: Resource, object: JsonObject, errors: readonly FieldError[]): void {
   if (errors.length > 0) {
-    const name = isObject(object["metadata"]) ? nameOf(object) : "";
-    throw invalidObject({ group: resource.group, kind: resource.kind }, name, errors);
+    const kind = asString(object["kind"]) || resource.kind;
+    throw invalidObject({ group: resource.errorGroup ?? resource.group, kind }, nameOf(object), errors);
   }
 }

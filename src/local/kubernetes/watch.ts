@@ -1,6 +1,6 @@
 import type { Timer } from "../../base/clock.ts";
 import type { ApiContext } from "./api-context.ts";
-import { ApiError, expired } from "./api-error.ts";
+import { expired, type ApiError } from "./api-error.ts";
 import type { LineSink, LineStream, ResourceRequest } from "./api-request.ts";
 import type { Change } from "./history.ts";
 import type { JsonObject, JsonValue } from "./json.ts";

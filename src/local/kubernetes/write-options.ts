@@ -76,15 +76,15 @@ export function deleteOptions(request: ApiRequest): DeleteOptions {
   const body = request.body === "" ? {} : deleteBody(request);
   const fromBody = request.body !== "";
   const dryRun = fromBody ? stringList(body["dryRun"]) : query.getAll("dryRun");
-  const policy = fromBody ? body["propagationPolicy"] : query.get("propagationPolicy");
+  const policy = fromBody ? asString(body["propagationPolicy"]) : (query.get("propagationPolicy") ?? "");
   const orphan = fromBody ? body["orphanDependents"] : query.get("orphanDependents");
   const errors = dryRunErrors(dryRun);
-  if (isSet(policy) && !PROPAGATION_POLICIES.includes(String(policy))) {
-    errors.push(notSupported("propagationPolicy", String(policy), [...PROPAGATION_POLICIES, "nil"]));
+  if (policy !== "" && !PROPAGATION_POLICIES.includes(policy)) {
+    errors.push(notSupported("propagationPolicy", policy, [...PROPAGATION_POLICIES, "nil"]));
   }
-  if (isSet(policy) && isSet(orphan)) {
+  if (policy !== "" && isSet(orphan)) {
     const detail = "orphanDependents and deletionPropagation cannot be both set";
-    errors.push({ type: "FieldValueInvalid", field: "propagationPolicy", value: String(policy), detail });
+    errors.push({ type: "FieldValueInvalid", field: "propagationPolicy", value: policy, detail });
   }
   if (errors.length > 0) {
     throw invalidObject({ group: META_GROUP, kind: "DeleteOptions" }, "", errors);

@@ -6,13 +6,14 @@ import {
   invalidObject,
   notFound,
   OPTIMISTIC_LOCK_MESSAGE,
+  untranslated,
 } from "./api-error.ts";
 import type { ResourceRequest } from "./api-request.ts";
 import { NAMESPACES } from "./builtin-resources.ts";
-import { decodeObject, parseBody, readForm, type Decoded } from "./decode.ts";
+import { decodeBody, readForm, type Decoded } from "./decode.ts";
 import { invalid } from "./field-error.ts";
 import { generateName, randomUid } from "./identifiers.ts";
-import { asObject, asString, cloneJson, equalJson, isObject, type JsonObject } from "./json.ts";
+import { asObject, asString, cloneJson, equalJson, type JsonObject } from "./json.ts";
 import { checkNamespace, finishNamespace } from "./namespaces.ts";
 import { finalizersOf, formatTime, isDeleting, metadataOf, nameOf, namespaceOf } from "./object-meta.ts";
 import { groupResource, storageKey, type Resource } from "./resource.ts";
@@ -34,7 +35,7 @@ export interface WriteResult {
 export function createObject(context: ApiContext, call: ResourceRequest): WriteResult {
   const { request, resource } = call;
   const options = writeOptions(request.query, "CreateOptions");
-  const decoded = decodeObject(resource, parseBody(request.body, request.headers["content-type"]));
+  const decoded = decodeBody(resource, request.body, request.headers["content-type"]);
   reportUnknownFields(decoded, options.fieldValidation, call.warnings);
   return insert(context, call, decoded.object, options);
 }
@@ -48,7 +49,7 @@ function insert(
   const { resource } = call;
   const metadata = placeInNamespace(object, call);
   if (asString(metadata["resourceVersion"]) !== "") {
-    throw badRequest("resourceVersion should not be set on objects to be created");
+    throw untranslated("resourceVersion should not be set on objects to be created");
   }
   fillSystemFields(context, resource, object, metadata);
   const name = nameOf(object);
@@ -60,6 +61,7 @@ function insert(
   }
   resource.prepare?.(object, undefined);
   validateCreate(resource, object);
+  call.warnings.push(...finalizerWarnings(resource, object, undefined));
   const key = storageKey(namespaceOf(object), name);
   if (context.store.get(resource.collection, key) !== undefined) {
     throw alreadyExists(groupResource(resource), name);
@@ -114,7 +116,7 @@ function fillSystemFields(
 export function replaceObject(context: ApiContext, call: ResourceRequest): WriteResult {
   const { request, resource, name, namespace } = call;
   const options = writeOptions(request.query, "UpdateOptions");
-  const decoded = decodeObject(resource, parseBody(request.body, request.headers["content-type"]));
+  const decoded = decodeBody(resource, request.body, request.headers["content-type"]);
   reportUnknownFields(decoded, options.fieldValidation, call.warnings);
   const { object } = decoded;
   if (nameOf(object) !== name) {
@@ -163,6 +165,7 @@ export function update(
     bumpGeneration(resource, next, old);
     resource.prepare?.(next, old);
     validateUpdate(resource, next, old);
+    call.warnings.push(...finalizerWarnings(resource, next, old));
   }
   const stored = resource.toStorage(next);
   if (dryRun) {
@@ -187,9 +190,14 @@ function checkResourceVersion(resource: Resource, object: JsonObject, old: JsonO
   if (given === "") {
     if (!resource.allowsUnconditionalUpdate) {
       const why = invalid("metadata.resourceVersion", 0, "must be specified for an update");
-      throw invalidObject({ group: resource.group, kind: resource.kind }, name, [why]);
+      throw invalidObject({ group: resource.group, kind: resource.plural }, name, [why]);
     }
-  } else if (given !== asString(metadataOf(old)["resourceVersion"])) {
+    return;
+  }
+  if (!/^\d+$/.test(given)) {
+    throw untranslated(`strconv.ParseUint: parsing ${JSON.stringify(given)}: invalid syntax`);
+  }
+  if (given !== asString(metadataOf(old)["resourceVersion"])) {
     throw conflict(groupResource(resource), name, OPTIMISTIC_LOCK_MESSAGE);
   }
 }
@@ -249,6 +257,24 @@ function bumpGeneration(resource: Resource, object: JsonObject, old: JsonObject)
   }
 }
 
+const STANDARD_FINALIZERS = new Set(["orphan", "foregroundDeletion", "kubernetes"]);
+
+/** Custom resources warn of new finalizers whose names could clash. */
+function finalizerWarnings(resource: Resource, object: JsonObject, old: JsonObject | undefined): string[] {
+  const known = new Set(old === undefined ? [] : finalizersOf(old));
+  return finalizersOf(object)
+    .filter(
+      (name) =>
+        resource.isCustom && !known.has(name) && !name.includes("/") && !STANDARD_FINALIZERS.has(name),
+    )
+    .map((name) => {
+      const wish = name.includes(".")
+        ? "prefer a domain-qualified finalizer name including a path (/)"
+        : "prefer a domain-qualified finalizer name";
+      return `metadata.finalizers: "${name}": ${wish} to avoid accidental conflicts with other finalizer writers`;
+    });
+}
+
 /** Warns of fields that were dropped, or refuses them. */
 export function reportUnknownFields(
   { strictErrors }: Decoded,
@@ -262,9 +288,4 @@ export function reportUnknownFields(
     throw badRequest(`strict decoding error: ${strictErrors.join(", ")}`);
   }
   warnings.push(...strictErrors);
-}
-
-/** Whether a value is an object with metadata; for bodies after a patch. */
-export function hasMetadata(value: unknown): value is JsonObject {
-  return isObject(value) && isObject(value["metadata"]);
 }
