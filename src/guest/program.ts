@@ -4,7 +4,7 @@ import { totalmem } from "node:os";
 import { ReadStream, WriteStream } from "node:tty";
 import { parseArgs, promisify } from "node:util";
 
-import { systemClock } from "../base/clock.ts";
+import { sleep, systemClock } from "../base/clock.ts";
 import { toError } from "../base/errors.ts";
 import { cgroupConfinement, protectService } from "./confinement.ts";
 import { loadGuestSchema } from "./schema.ts";
@@ -20,11 +20,20 @@ const MAX_PROCESSES = 4096;
 const SHUTDOWN_GRACE_MS = 5000;
 
 /**
- * Sets the wall clock to the nearest second, as exact as the kernel itself reads it from the real-time clock
- * at boot. `date` comes from busybox; Node.js has no call for it.
+ * Sets the wall clock: to the nearest second at once, and exactly when the next second begins, because
+ * busybox's `date` takes whole seconds. Node.js has no call for it.
  */
 async function setTime(unixMs: number): Promise<void> {
-  await promisify(execFile)("/bin/busybox", ["date", "-s", `@${Math.round(unixMs / 1000)}`]);
+  const receivedMs = systemClock.monotonicMs();
+  await stepClock(Math.round(unixMs / 1000));
+  const nowMs = unixMs + systemClock.monotonicMs() - receivedMs;
+  const nextSecond = Math.ceil(nowMs / 1000);
+  await sleep(systemClock, nextSecond * 1000 - nowMs);
+  await stepClock(nextSecond);
+}
+
+async function stepClock(unixSeconds: number): Promise<void> {
+  await promisify(execFile)("/bin/busybox", ["date", "-s", `@${unixSeconds}`]);
 }
 
 /** The guest service as the VM's init starts it; exits 0 when the VM shall power off. */

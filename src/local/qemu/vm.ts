@@ -1,7 +1,7 @@
 import { type Clock, sleep } from "../../base/clock.ts";
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { sendToAgent, setTimeRequest } from "./guest-agent.ts";
+import { type SentRequest, sendToAgent, setTimeRequest } from "./guest-agent.ts";
 import type { InstanceFiles } from "./instance-store.ts";
 import { enableMigrationEvents } from "./memory-image.ts";
 import { QmpClient } from "./qmp.ts";
@@ -73,16 +73,22 @@ export class Vm {
    * serial port and is set as soon as the guest runs; a guest that does not take it is reported in the log.
    */
   async continueWithTime(): Promise<void> {
-    const { clock, logger } = this.#surroundings;
-    const request = setTimeRequest(clock.now().getTime());
+    const { logger } = this.#surroundings;
     const warn = (thrown: unknown): void =>
       logger.warn("the guest's clock could not be set", { error: toError(thrown) });
-    const sent = await sendToAgent(this.files.agentSocket, request, {
-      clock,
-      timeoutMs: AGENT_TIMEOUT_MS,
-    }).catch(warn);
+    const sent = await this.#sendTime().catch(warn);
     await this.qmp.execute("cont");
-    sent?.answered.catch(warn);
+    // The first time was read before the guest ran; a second one, now that it answers, is exact.
+    sent?.answered
+      .then(() => this.#sendTime())
+      .then(({ answered }) => answered)
+      .catch(warn);
+  }
+
+  #sendTime(): Promise<SentRequest> {
+    const { clock } = this.#surroundings;
+    const request = setTimeRequest(clock.now().getTime());
+    return sendToAgent(this.files.agentSocket, request, { clock, timeoutMs: AGENT_TIMEOUT_MS });
   }
 
   /**
