@@ -16,7 +16,7 @@ import { deleteCollection, deleteObject } from "./deletes.ts";
 import { aggregated, coreVersions, groupInfo, groupList, resourceList, type Catalog } from "./discovery.ts";
 import type { JsonObject } from "./json.ts";
 import { openApiV2 } from "./openapi-v2.ts";
-import { encodeOpenApiV2, OPENAPI_V2_PROTOBUF } from "./openapi-v2-protobuf.ts";
+import { encodeOpenApiV2, OPENAPI_V2_CONTENT_TYPE, OPENAPI_V2_PROTOBUF } from "./openapi-v2-protobuf.ts";
 import { openApiV3, openApiV3Index } from "./openapi-v3.ts";
 import { patchObject } from "./patches.ts";
 import { getObject, listObjects } from "./reads.ts";
@@ -162,7 +162,7 @@ function openApi(
 ): ApiResponse | undefined {
   if (version === "v2" && rest.length === 0) {
     if (accept.includes(OPENAPI_V2_PROTOBUF)) {
-      const headers = { "content-type": `application/${OPENAPI_V2_PROTOBUF}` };
+      const headers = { "content-type": OPENAPI_V2_CONTENT_TYPE };
       return { status: 200, headers, body: encodeOpenApiV2(resources), warnings: [] };
     }
     return json(openApiV2(resources));

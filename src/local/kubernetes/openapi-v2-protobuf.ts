@@ -6,6 +6,8 @@ import type { Resource } from "./resource.ts";
 
 /** The media type, without `application/`, in which kubectl asks for /openapi/v2; old ones take nothing else. */
 export const OPENAPI_V2_PROTOBUF = "com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/** How the answer is marked. Not as it was asked for: "@" may not stand in a media type, and old kubectl checks that. */
+export const OPENAPI_V2_CONTENT_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /**
  * /openapi/v2 in protobuf: `openapi.v2.Document` of google/gnostic-models (openapiv2/OpenAPIv2.proto), whose field
