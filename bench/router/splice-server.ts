@@ -1,0 +1,43 @@
+import { GrpcStatus, type Admission, type Gatekeeper, type Upstream } from "../../src/router/engine.ts";
+import { SpliceEngine, type TlsMaterial } from "../../src/router/splice/engine.ts";
+import { silentLogger } from "../../src/telemetry/logger.ts";
+import { readFileSync } from "node:fs";
+
+/**
+ * The splice engine alone in a process: `splice-server.ts UPSTREAM_PORT [KEY CERT]`. Prints its port. The
+ * gatekeeper admits everything that has a path, drops one credential header, and counts releases.
+ */
+const [upstreamPort = "", keyFile, certFile] = process.argv.slice(2);
+const upstream: Upstream = {
+  satellite: "bench/bench",
+  epoch: 1,
+  host: "127.0.0.1",
+  port: Number(upstreamPort),
+};
+const drop: ReadonlySet<string> = new Set(["authorization"]);
+let open = 0;
+
+const gatekeeper: Gatekeeper = {
+  admit(_connection, headers): Admission {
+    if (!headers.some(([name]) => name === ":path")) {
+      return { kind: "refuse", status: GrpcStatus.INVALID_ARGUMENT, message: "no path", metadata: [] };
+    }
+    open += 1;
+    return { kind: "forward", upstream, drop, heldMs: 0, release: () => (open -= 1) };
+  },
+  upstreamFailed(_upstream, error) {
+    process.stderr.write(`${error.message}\n`);
+  },
+};
+
+const tls: TlsMaterial | undefined =
+  keyFile === undefined || certFile === undefined
+    ? undefined
+    : { key: readFileSync(keyFile), cert: readFileSync(certFile) };
+const engine = new SpliceEngine({ gatekeeper, logger: silentLogger, ...(tls === undefined ? {} : { tls }) });
+const { port } = await engine.listen({ host: "127.0.0.1", port: 0 });
+process.stdout.write(`${port}\n`);
+process.on("SIGTERM", () => {
+  process.stderr.write(`open streams: ${open}\n`);
+  void engine.close().then(() => process.exit(0));
+});

@@ -1,0 +1,49 @@
+import type { Admission, HeaderList } from "../engine.ts";
+import { statusFields } from "../grpc-status.ts";
+import { encodeField, encodeSizeUpdate, maxFieldBytes } from "../http2/hpack-encoder.ts";
+import { headerFramesBytes, rstStreamFrame, writeHeaderFrames } from "../http2/frame-writer.ts";
+import { ErrorCode } from "../http2/protocol.ts";
+
+/** An answer that the router gives itself. */
+export type Refusal = Omit<Extract<Admission, { kind: "refuse" }>, "kind">;
+
+/** Characters of a message that reach the client; it must fit beside all other metadata. */
+const MAX_MESSAGE_CHARS = 1024;
+const MAX_SIZE_UPDATE_BYTES = 6;
+
+const RESPONSE_START: HeaderList = [
+  [":status", "200"],
+  ["content-type", "application/grpc"],
+];
+
+/** How an answer must be written so that it fits where it is put. */
+export interface AnswerPlace {
+  readonly streamId: number;
+  /** The VM's response headers have passed already: only trailers may follow (RFC 9113 §8.1). */
+  readonly responseStarted: boolean;
+  /** The client still sends: it is told to stop (RFC 9113 §8.1, RST_STREAM with NO_ERROR). */
+  readonly clientSends: boolean;
+  /** Dynamic table size that the client waits to hear of (RFC 7541 §4.2). */
+  readonly tableSizeBytes: number | undefined;
+}
+
+/**
+ * A gRPC answer without content ("Trailers-Only" of gRPC over HTTP2), made of literals without indexing: it
+ * leaves the client's dynamic table as the VM's encoder knows it, wherever it is put between the VM's blocks.
+ */
+export function answerFrames(refusal: Refusal, place: AnswerPlace): Buffer {
+  const status = statusFields(refusal.status, refusal.message.slice(0, MAX_MESSAGE_CHARS), refusal.metadata);
+  const fields = place.responseStarted ? status : [...RESPONSE_START, ...status];
+  const block = Buffer.allocUnsafe(
+    fields.reduce((sum, [name, value]) => sum + maxFieldBytes(name, value), MAX_SIZE_UPDATE_BYTES),
+  );
+  let end = place.tableSizeBytes === undefined ? 0 : encodeSizeUpdate(block, 0, place.tableSizeBytes);
+  for (const [name, value] of fields) {
+    end = encodeField(block, end, name, value, false);
+  }
+  const frames = Buffer.allocUnsafe(headerFramesBytes(end));
+  writeHeaderFrames(frames, 0, place.streamId, block.subarray(0, end), true);
+  return place.clientSends
+    ? Buffer.concat([frames, rstStreamFrame(place.streamId, ErrorCode.NO_ERROR)])
+    : frames;
+}

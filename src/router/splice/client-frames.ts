@@ -1,0 +1,225 @@
+import type { Clock } from "../../base/clock.ts";
+import { Http2ConnectionError } from "../http2/errors.ts";
+import type { FrameSink } from "../http2/frame-reader.ts";
+import type { SettingEntry } from "../http2/frame-writer.ts";
+import { ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from "../http2/protocol.ts";
+import { parseSettings } from "../http2/settings.ts";
+import { HeaderBlockAssembler, type HeaderBlock } from "./header-block.ts";
+import type { SpliceLimits } from "./limits.ts";
+import { RateLimit } from "./rate-limit.ts";
+
+/** What a client says, frame by frame; buffers as in {@link FrameSink}. */
+export interface ClientEvents {
+  onHeaderBlock(block: HeaderBlock): void;
+  onData(
+    flags: number,
+    streamId: number,
+    payloadBytes: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void;
+  onDataPart(buffer: Buffer, start: number, end: number): void;
+  onReset(streamId: number, buffer: Buffer, start: number): void;
+  onWindowUpdate(streamId: number, incrementBytes: number, buffer: Buffer, start: number): void;
+  /** PRIORITY makes a stream depend on itself. */
+  onSelfDependency(streamId: number): void;
+  onSettings(entries: readonly SettingEntry[]): void;
+  onSettingsAck(): void;
+  onPing(isAck: boolean, buffer: Buffer, start: number): void;
+  onGoAway(errorCode: number): void;
+}
+
+function protocolError(message: string): Http2ConnectionError {
+  return new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, message);
+}
+
+/** Checks the frames of a client one by one (RFC 9113 §6) and counts the kinds that floods are made of. */
+export class ClientFrames implements FrameSink {
+  readonly #events: ClientEvents;
+  readonly #blocks: HeaderBlockAssembler;
+  readonly #settingsRate: RateLimit;
+  readonly #pingRate: RateLimit;
+  readonly #emptyDataRate: RateLimit;
+  readonly #resetRate: RateLimit;
+  readonly #droppedRate: RateLimit;
+  #settingsSeen = false;
+
+  constructor(events: ClientEvents, limits: SpliceLimits, clock: Clock) {
+    this.#events = events;
+    this.#blocks = new HeaderBlockAssembler(limits);
+    this.#settingsRate = new RateLimit(limits.settingsRate, "SETTINGS frames", clock);
+    this.#pingRate = new RateLimit(limits.pingRate, "PING frames", clock);
+    this.#emptyDataRate = new RateLimit(limits.emptyDataRate, "empty DATA frames", clock);
+    this.#resetRate = new RateLimit(limits.resetRate, "RST_STREAM frames", clock);
+    this.#droppedRate = new RateLimit(limits.droppedRate, "frames of no use", clock);
+  }
+
+  /** Whether the client's SETTINGS have come, which must be its first frame (RFC 9113 §3.4). */
+  get settingsSeen(): boolean {
+    return this.#settingsSeen;
+  }
+
+  /** Whether a header block has begun and is not whole. */
+  get isMidBlock(): boolean {
+    return this.#blocks.openStreamId !== 0;
+  }
+
+  /** Counts a frame for a stream that is gone. */
+  countDropped(): void {
+    this.#droppedRate.take();
+  }
+
+  onFrame(
+    type: number,
+    flags: number,
+    streamId: number,
+    payloadBytes: number,
+    buffer: Buffer,
+    start: number,
+  ): void {
+    this.#requireOrder(type, streamId);
+    switch (type) {
+      case FrameType.HEADERS:
+        this.#onHeaders(flags, streamId, payloadBytes, buffer, start);
+        return;
+      case FrameType.CONTINUATION:
+        this.#onBlock(this.#blocks.continuation(flags, payloadBytes, buffer, start));
+        return;
+      case FrameType.RST_STREAM:
+        requireLength(payloadBytes, 4);
+        requireStream(streamId);
+        this.#resetRate.take();
+        this.#events.onReset(streamId, buffer, start);
+        return;
+      case FrameType.WINDOW_UPDATE:
+        requireLength(payloadBytes, 4);
+        this.#events.onWindowUpdate(
+          streamId,
+          buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff,
+          buffer,
+          start,
+        );
+        return;
+      case FrameType.SETTINGS:
+        requireConnection(streamId);
+        this.#onSettings(flags, payloadBytes, buffer, start);
+        return;
+      case FrameType.PING:
+        requireLength(payloadBytes, 8);
+        requireConnection(streamId);
+        this.#pingRate.take();
+        this.#events.onPing((flags & Flag.ACK) !== 0, buffer, start);
+        return;
+      case FrameType.GOAWAY:
+        requireConnection(streamId);
+        this.#onGoAway(payloadBytes, buffer, start);
+        return;
+      case FrameType.PRIORITY:
+        this.#onPriority(streamId, payloadBytes, buffer, start);
+        return;
+      case FrameType.PUSH_PROMISE:
+        throw protocolError("PUSH_PROMISE from a client");
+      default:
+        // Unknown types are ignored (RFC 9113 §4.1), but not for ever.
+        this.#droppedRate.take();
+    }
+  }
+
+  onData(
+    flags: number,
+    streamId: number,
+    payloadBytes: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    this.#requireOrder(FrameType.DATA, streamId);
+    requireStream(streamId);
+    if (payloadBytes === 0 && (flags & Flag.END_STREAM) === 0) {
+      this.#emptyDataRate.take();
+    }
+    this.#events.onData(flags, streamId, payloadBytes, buffer, start, end);
+  }
+
+  onDataPart(buffer: Buffer, start: number, end: number): void {
+    this.#events.onDataPart(buffer, start, end);
+  }
+
+  /** SETTINGS come first (§3.4), and nothing comes between HEADERS and its CONTINUATION (§6.10). */
+  #requireOrder(type: number, streamId: number): void {
+    const open = this.#blocks.openStreamId;
+    if (open !== 0 ? type !== FrameType.CONTINUATION || streamId !== open : type === FrameType.CONTINUATION) {
+      throw protocolError(`a frame of type ${type} where the protocol has no place for it`);
+    }
+    if (!this.#settingsSeen && type !== FrameType.SETTINGS) {
+      throw protocolError("the first frame is not SETTINGS");
+    }
+  }
+
+  #onHeaders(flags: number, streamId: number, payloadBytes: number, buffer: Buffer, start: number): void {
+    if ((streamId & 1) === 0) {
+      throw protocolError(`HEADERS on stream ${streamId}; clients open odd ones (RFC 9113 §5.1.1)`);
+    }
+    this.#onBlock(this.#blocks.headers(flags, streamId, payloadBytes, buffer, start));
+  }
+
+  #onBlock(block: HeaderBlock | undefined): void {
+    if (block !== undefined) {
+      this.#events.onHeaderBlock(block);
+    }
+  }
+
+  #onSettings(flags: number, payloadBytes: number, buffer: Buffer, start: number): void {
+    if ((flags & Flag.ACK) !== 0) {
+      requireLength(payloadBytes, 0);
+      if (!this.#settingsSeen) {
+        throw protocolError("the first frame is an acknowledgement");
+      }
+      this.#events.onSettingsAck();
+      return;
+    }
+    this.#settingsRate.take();
+    this.#settingsSeen = true;
+    const from = start + FRAME_HEADER_BYTES;
+    this.#events.onSettings(parseSettings(buffer, from, from + payloadBytes));
+  }
+
+  #onGoAway(payloadBytes: number, buffer: Buffer, start: number): void {
+    if (payloadBytes < 8) {
+      throw new Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "a GOAWAY frame that is too short");
+    }
+    this.#events.onGoAway(buffer.readUInt32BE(start + FRAME_HEADER_BYTES + 4));
+  }
+
+  #onPriority(streamId: number, payloadBytes: number, buffer: Buffer, start: number): void {
+    requireLength(payloadBytes, 5);
+    requireStream(streamId);
+    this.#droppedRate.take();
+    if ((buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff) === streamId) {
+      this.#events.onSelfDependency(streamId);
+    }
+  }
+}
+
+/** @throws Http2ConnectionError FRAME_SIZE_ERROR (RFC 9113 §4.2) */
+export function requireLength(payloadBytes: number, expectedBytes: number): void {
+  if (payloadBytes !== expectedBytes) {
+    throw new Http2ConnectionError(
+      ErrorCode.FRAME_SIZE_ERROR,
+      `a frame of ${payloadBytes} bytes whose type has ${expectedBytes}`,
+    );
+  }
+}
+
+function requireStream(streamId: number): void {
+  if (streamId === 0) {
+    throw protocolError("a frame without a stream whose type belongs to streams");
+  }
+}
+
+function requireConnection(streamId: number): void {
+  if (streamId !== 0) {
+    throw protocolError("a frame on a stream whose type belongs to the connection");
+  }
+}

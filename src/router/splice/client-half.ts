@@ -1,0 +1,281 @@
+import { Http2ConnectionError } from "../http2/errors.ts";
+import {
+  goAwayFrame,
+  pingFrame,
+  rstStreamFrame,
+  settingsAckFrame,
+  settingsFrame,
+  type SettingEntry,
+} from "../http2/frame-writer.ts";
+import { trailersProblem } from "../http2/header-rules.ts";
+import { ErrorCode, Flag, FRAME_HEADER_BYTES } from "../http2/protocol.ts";
+import type { ClientEvents } from "./client-frames.ts";
+import type { SpliceContext } from "./context.ts";
+import type { HeaderBlock } from "./header-block.ts";
+import type { HeldRequest } from "./held-requests.ts";
+import { RequestDecoder, writeRequest, type RequestBlock } from "./request-block.ts";
+import type { RequestDesk } from "./request-desk.ts";
+import type { Splice } from "./splice.ts";
+
+const NOTHING_DROPPED: ReadonlySet<string> = new Set();
+/** RST_STREAM, WINDOW_UPDATE: header and four octets. PING: header and eight. */
+const SHORT_FRAME_BYTES = FRAME_HEADER_BYTES + 4;
+const PING_FRAME_BYTES = FRAME_HEADER_BYTES + 8;
+
+/** Where the DATA frame in hand goes. */
+type DataTarget = "pass" | "drop" | HeldRequest;
+
+/** How the client half tells its connection what it cannot do itself. */
+export interface ClientHalfPort {
+  /** Takes the client's answer to a PING of ours. Returns false if it is the answer to another's. */
+  onPingAnswer(opaque: Buffer): boolean;
+  /** A frame for a stream that is gone was dropped. */
+  countDropped(): void;
+}
+
+/** Decides for every frame of the client: on to the VM, kept with a waiting request, answered, or dropped. */
+export class ClientHalf implements ClientEvents {
+  readonly #splice: Splice;
+  readonly #desk: RequestDesk;
+  readonly #context: SpliceContext;
+  readonly #port: ClientHalfPort;
+  readonly #decoder: RequestDecoder;
+  #target: DataTarget = "drop";
+
+  constructor(splice: Splice, desk: RequestDesk, context: SpliceContext, port: ClientHalfPort) {
+    this.#splice = splice;
+    this.#desk = desk;
+    this.#context = context;
+    this.#port = port;
+    this.#decoder = new RequestDecoder(context.limits.maxHeaderListBytes, context.scratch);
+  }
+
+  /** Whether the DATA frame in hand is one that passes on to the VM. */
+  get isPassingData(): boolean {
+    return this.#target === "pass";
+  }
+
+  onHeaderBlock(headerBlock: HeaderBlock): void {
+    // Every block is decoded, wanted or not: the next one builds upon its table (RFC 7541 §2.2).
+    const block = this.#decoder.decode(headerBlock);
+    if (headerBlock.streamId > this.#splice.lastClientId) {
+      this.#onRequest(headerBlock, block);
+    } else {
+      this.#onTrailers(headerBlock, block);
+    }
+  }
+
+  onData(
+    flags: number,
+    streamId: number,
+    payloadBytes: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    const { streams, toUpstream } = this.#splice;
+    const open = streams.get(streamId);
+    if (open !== undefined) {
+      this.#target = "pass";
+      toUpstream.pass(buffer, start, end);
+      if ((flags & Flag.END_STREAM) !== 0) {
+        streams.endByClient(open);
+      }
+      return;
+    }
+    const held = this.#desk.held.get(streamId);
+    if (held !== undefined) {
+      this.#target = held;
+      this.#splice.useWindow(payloadBytes);
+      const part = buffer.subarray(start, end);
+      this.#desk.held.data(held, flags, payloadBytes, part, !this.#splice.isSpliced);
+      return;
+    }
+    if (this.#passesClosed(streamId)) {
+      this.#target = "pass";
+      toUpstream.pass(buffer, start, end);
+      return;
+    }
+    this.#target = "drop";
+    this.#port.countDropped();
+    this.#splice.useWindow(payloadBytes);
+    this.#splice.refund(payloadBytes);
+  }
+
+  onDataPart(buffer: Buffer, start: number, end: number): void {
+    const target = this.#target;
+    if (target === "pass") {
+      this.#splice.toUpstream.pass(buffer, start, end);
+    } else if (target !== "drop" && this.#desk.held.get(target.id) === target) {
+      target.body.push(Buffer.from(buffer.subarray(start, end)));
+    }
+  }
+
+  onReset(streamId: number, buffer: Buffer, start: number): void {
+    const { streams, toUpstream } = this.#splice;
+    const open = streams.get(streamId);
+    if (open !== undefined) {
+      streams.reset(open);
+      toUpstream.pass(buffer, start, start + SHORT_FRAME_BYTES);
+      return;
+    }
+    const held = this.#desk.held.get(streamId);
+    if (held !== undefined) {
+      this.#desk.cancel(held);
+    } else if (this.#passesClosed(streamId)) {
+      toUpstream.pass(buffer, start, start + SHORT_FRAME_BYTES);
+    }
+  }
+
+  onWindowUpdate(streamId: number, incrementBytes: number, buffer: Buffer, start: number): void {
+    const splice = this.#splice;
+    if (streamId === 0) {
+      if (splice.isSpliced) {
+        splice.toUpstream.pass(buffer, start, start + SHORT_FRAME_BYTES);
+      } else {
+        splice.recordGrant(incrementBytes);
+      }
+      return;
+    }
+    const held = this.#desk.held.get(streamId);
+    if (held !== undefined) {
+      if (!this.#desk.held.grant(held, incrementBytes)) {
+        const isZero = incrementBytes === 0;
+        this.#desk.reset(held, isZero ? ErrorCode.PROTOCOL_ERROR : ErrorCode.FLOW_CONTROL_ERROR);
+      }
+      return;
+    }
+    if (splice.streams.get(streamId) !== undefined || this.#passesClosed(streamId)) {
+      splice.toUpstream.pass(buffer, start, start + SHORT_FRAME_BYTES);
+    } else {
+      this.#port.countDropped();
+    }
+  }
+
+  onSelfDependency(streamId: number): void {
+    const held = this.#desk.held.get(streamId);
+    const open = this.#splice.streams.get(streamId);
+    if (held !== undefined) {
+      this.#desk.reset(held, ErrorCode.PROTOCOL_ERROR);
+    } else if (open !== undefined) {
+      this.#resetBoth(streamId);
+    } else {
+      this.#splice.resetStream(streamId, ErrorCode.PROTOCOL_ERROR);
+    }
+  }
+
+  onSettings(entries: readonly SettingEntry[]): void {
+    const { isSpliced, settings, toClient, toUpstream } = this.#splice;
+    if (isSpliced) {
+      toUpstream.add(settingsFrame(settings.toUpstream(entries)));
+    } else {
+      settings.record(entries);
+      toClient.inject(settingsAckFrame());
+    }
+  }
+
+  onSettingsAck(): void {
+    if (this.#splice.settings.onClientAck()) {
+      this.#splice.toUpstream.add(settingsAckFrame());
+    }
+  }
+
+  onPing(isAck: boolean, buffer: Buffer, start: number): void {
+    const opaque = buffer.subarray(start + FRAME_HEADER_BYTES, start + PING_FRAME_BYTES);
+    if (isAck && this.#port.onPingAnswer(opaque)) {
+      return;
+    }
+    if (this.#splice.isSpliced) {
+      this.#splice.toUpstream.pass(buffer, start, start + PING_FRAME_BYTES);
+    } else if (!isAck) {
+      this.#splice.toClient.inject(pingFrame(opaque, true));
+    }
+  }
+
+  onGoAway(errorCode: number): void {
+    // Its last stream id speaks of streams that a server opens: there are none.
+    if (this.#splice.isSpliced) {
+      this.#splice.toUpstream.add(goAwayFrame(0, errorCode));
+    }
+  }
+
+  #onRequest({ streamId, endStream, dependsOnItself }: HeaderBlock, block: RequestBlock): void {
+    const splice = this.#splice;
+    splice.lastClientId = streamId;
+    if (streamId > splice.goAwayLimit) {
+      splice.streams.markUnforwarded(streamId);
+      this.#port.countDropped();
+      return;
+    }
+    if (dependsOnItself || (block.problem !== undefined && !block.tooLarge)) {
+      this.#context.logger.debug("malformed request", { streamId, problem: block.problem });
+      splice.streams.markUnforwarded(streamId);
+      splice.resetStream(streamId, ErrorCode.PROTOCOL_ERROR);
+      return;
+    }
+    if (this.#desk.held.size >= this.#maxWaiting()) {
+      splice.streams.markUnforwarded(streamId);
+      splice.resetStream(streamId, ErrorCode.REFUSED_STREAM);
+      return;
+    }
+    this.#desk.request(streamId, block, endStream);
+  }
+
+  /** A client that has not read our SETTINGS yet may take any number for allowed (RFC 9113 §6.5.2). */
+  #maxWaiting(): number {
+    const { limits } = this.#context;
+    const knowsLimit = !this.#splice.isSpliced && this.#splice.settings.isOwnAcknowledged;
+    return knowsLimit ? limits.maxHeldStreams : limits.maxWaitingRequests;
+  }
+
+  #onTrailers({ streamId, endStream }: HeaderBlock, block: RequestBlock): void {
+    const { streams, toUpstream } = this.#splice;
+    const isMalformed = block.tooLarge || trailersProblem(block.fields) !== undefined;
+    const held = this.#desk.held.get(streamId);
+    if (held !== undefined) {
+      if (isMalformed || !endStream) {
+        this.#desk.reset(held, ErrorCode.PROTOCOL_ERROR);
+      } else {
+        this.#desk.held.trailers(held, block);
+      }
+      return;
+    }
+    const open = streams.get(streamId);
+    if (open !== undefined && (isMalformed || (!endStream && !open.clientEnded))) {
+      this.#resetBoth(streamId);
+    } else if (open !== undefined) {
+      writeRequest(toUpstream, streamId, block, block.fields, open.admission.drop, endStream);
+      if (endStream) {
+        streams.endByClient(open);
+      }
+    } else if (this.#passesClosed(streamId)) {
+      // Whether this is late or an error is for the VM to say; what it says does not depend on the fields.
+      writeRequest(toUpstream, streamId, { ...block, encoded: undefined }, [], NOTHING_DROPPED, endStream);
+    } else {
+      this.#port.countDropped();
+    }
+  }
+
+  #resetBoth(streamId: number): void {
+    const { streams, toUpstream } = this.#splice;
+    const open = streams.get(streamId);
+    if (open !== undefined) {
+      streams.reset(open);
+      toUpstream.add(rstStreamFrame(streamId, ErrorCode.PROTOCOL_ERROR));
+      this.#splice.resetStream(streamId, ErrorCode.PROTOCOL_ERROR);
+    }
+  }
+
+  /**
+   * Whether a frame for a stream that is neither open nor waiting goes to the VM: it does if the VM knew the
+   * stream, whose windows and errors are the VM's affair to the end.
+   *
+   * @throws Http2ConnectionError PROTOCOL_ERROR for a stream that was never opened (RFC 9113 §5.1, "idle")
+   */
+  #passesClosed(streamId: number): boolean {
+    if (streamId > this.#splice.lastClientId || (streamId & 1) === 0) {
+      throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, `a frame for the idle stream ${streamId}`);
+    }
+    return this.#splice.isSpliced && this.#splice.streams.wasForwarded(streamId);
+  }
+}

@@ -1,0 +1,533 @@
+import type { Socket } from "node:net";
+import { backoffMs } from "../../base/backoff.ts";
+import type { Timer } from "../../base/clock.ts";
+import { SatelliteError, toError } from "../../base/errors.ts";
+import { GrpcStatus, type ConnectionInfo, type Upstream } from "../engine.ts";
+import { Http2ConnectionError } from "../http2/errors.ts";
+import { FrameReader } from "../http2/frame-reader.ts";
+import { pingFrame, settingsFrame, windowUpdateFrame } from "../http2/frame-writer.ts";
+import { CLIENT_PREFACE, DEFAULT_MAX_FRAME_BYTES, ErrorCode, MAX_31_BIT } from "../http2/protocol.ts";
+import type { Refusal } from "./answers.ts";
+import { ClientFrames } from "./client-frames.ts";
+import { ClientHalf } from "./client-half.ts";
+import type { SpliceContext } from "./context.ts";
+import { judgePreface, upgradeRequired } from "./preface.ts";
+import { RequestDesk, type Route } from "./request-desk.ts";
+import { Splice } from "./splice.ts";
+import { UpstreamHalf } from "./upstream-half.ts";
+import { endedError, UpstreamLink } from "./upstream-link.ts";
+
+/** What the PING between the two GOAWAYs of a drain carries: its answer is for the router. */
+const DRAIN_PING: Buffer = Buffer.from("satldrn\0", "latin1");
+/** A client that does not answer the PING of a drain is told the last stream id without. */
+const DRAIN_PING_MS = 1000;
+const MAX_REDIAL_DELAY_MS = 1000;
+
+/**
+ * One client connection. It is answered at once, holds requests until they are admitted, then is spliced to
+ * the one VM that it talks to.
+ */
+export class Connection {
+  readonly info: ConnectionInfo;
+  readonly #context: SpliceContext;
+  readonly #socket: Socket;
+  readonly #onClosed: (connection: Connection) => void;
+  readonly #splice: Splice;
+  readonly #desk: RequestDesk;
+  readonly #clientFrames: ClientFrames;
+  readonly #clientHalf: ClientHalf;
+  readonly #clientReader: FrameReader;
+  readonly #upstreamHalf: UpstreamHalf;
+  readonly #acceptedAtMs: number;
+  #preface: Buffer | undefined = Buffer.alloc(0);
+  /** The VM that this connection belongs to, from the first admission on. */
+  #bound: Upstream | undefined;
+  #connectAttempts = 0;
+  #redialTimer: Timer | undefined;
+  #wakeScheduled = false;
+  #isFinished = false;
+  #isDisposed = false;
+  #clientPaused = false;
+  #upstreamPaused = false;
+  #finishedAtMs = 0;
+  #drainPingAtMs: number | undefined;
+  #unfinishedSinceMs: number | undefined;
+
+  /** @param onClosed called once, when the client's socket is closed */
+  constructor(
+    socket: Socket,
+    info: ConnectionInfo,
+    context: SpliceContext,
+    onClosed: (connection: Connection) => void,
+  ) {
+    this.info = info;
+    this.#context = context;
+    this.#socket = socket;
+    this.#onClosed = onClosed;
+    this.#acceptedAtMs = context.clock.monotonicMs();
+    this.#splice = new Splice(context);
+    this.#desk = new RequestDesk(this.#deskPort());
+    this.#clientHalf = new ClientHalf(this.#splice, this.#desk, context, {
+      onPingAnswer: (opaque) => this.#onPingAnswer(opaque),
+      countDropped: () => this.#clientFrames.countDropped(),
+    });
+    this.#clientFrames = new ClientFrames(this.#clientHalf, context.limits, context.clock);
+    this.#clientReader = new FrameReader(this.#clientFrames, {
+      maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
+      maxWholeFrameBytes: context.limits.maxFrameBytes,
+    });
+    this.#upstreamHalf = new UpstreamHalf(this.#splice, {
+      onReady: () => this.#onReady(),
+      onMaxFrameBytes: (maxFrameBytes) => {
+        this.#clientReader.maxFrameBytes = maxFrameBytes;
+      },
+      onGoAway: (lastStreamId) => this.#onUpstreamGoAway(lastStreamId),
+    });
+    socket.on("data", (chunk: Buffer) => this.#onClientData(chunk));
+    socket.on("drain", () => this.#onClientDrain());
+    socket.on("end", () => this.#onClientEnd());
+    socket.on("error", (error) => context.logger.debug("client socket failed", { id: info.id, error }));
+    socket.on("close", () => this.#dispose());
+  }
+
+  /** Sends GOAWAY and ends the connection if it is spliced to that satellite and no stream is open. */
+  goAwayIdle(satellite: string): void {
+    const { isSpliced, lastClientId, streams } = this.#splice;
+    const isIdle = isSpliced && streams.active === 0 && this.#desk.held.size === 0;
+    if (this.#bound?.satellite === satellite && isIdle && !this.#isFinished) {
+      this.#splice.goAway(lastClientId, ErrorCode.NO_ERROR);
+      this.#finish();
+    }
+  }
+
+  /** Tells the client to go elsewhere with new requests (RFC 9113 §6.8); ends when all streams have ended. */
+  drain(): void {
+    if (!this.#clientFrames.settingsSeen) {
+      this.destroy();
+      return;
+    }
+    if (this.#isFinished || this.#drainPingAtMs !== undefined) {
+      return;
+    }
+    this.#splice.goAway(MAX_31_BIT, ErrorCode.NO_ERROR);
+    this.#splice.toClient.inject(pingFrame(DRAIN_PING, false));
+    this.#drainPingAtMs = this.#context.clock.monotonicMs();
+    this.#turn();
+  }
+
+  /** Ends the connection now. */
+  destroy(): void {
+    this.#socket.destroy();
+    this.#dispose();
+  }
+
+  /** Looks after everything that may take too long; to be called about once a second. */
+  sweep(nowMs: number): void {
+    const { clientTimeoutMs, connectTimeoutMs, lingerMs } = this.#context.limits;
+    const { link, isSpliced } = this.#splice;
+    if (this.#isFinished) {
+      if (nowMs - this.#finishedAtMs > lingerMs) {
+        this.destroy();
+      }
+      return;
+    }
+    if (!this.#clientFrames.settingsSeen && nowMs - this.#acceptedAtMs > clientTimeoutMs) {
+      this.destroy();
+      return;
+    }
+    this.#sweepUnfinished(nowMs, clientTimeoutMs);
+    if (link !== undefined && !isSpliced && nowMs - link.dialedAtMs > connectTimeoutMs) {
+      link.fail(
+        new SatelliteError(
+          "UpstreamTimeout",
+          `${link.upstream.satellite} sent no SETTINGS in ${connectTimeoutMs} ms`,
+        ),
+      );
+    }
+    if (this.#drainPingAtMs !== undefined && nowMs - this.#drainPingAtMs > DRAIN_PING_MS) {
+      this.#finishDrain();
+    }
+  }
+
+  /** A header block or another frame that must be whole, and does not get there. */
+  #sweepUnfinished(nowMs: number, timeoutMs: number): void {
+    const reader = this.#clientReader;
+    const isUnfinished = this.#clientFrames.isMidBlock || (reader.isMidFrame && reader.atBoundary);
+    this.#unfinishedSinceMs = isUnfinished ? (this.#unfinishedSinceMs ?? nowMs) : undefined;
+    if (this.#unfinishedSinceMs !== undefined && nowMs - this.#unfinishedSinceMs > timeoutMs) {
+      this.#failClient(
+        new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a frame that never gets whole"),
+      );
+    }
+  }
+
+  #onClientData(chunk: Buffer): void {
+    if (this.#isFinished) {
+      return;
+    }
+    try {
+      if (this.#preface === undefined) {
+        this.#clientReader.read(chunk);
+      } else {
+        this.#onPreface(Buffer.concat([this.#preface, chunk]));
+      }
+    } catch (error) {
+      this.#failClient(error);
+      return;
+    }
+    this.#turn();
+  }
+
+  #onPreface(bytes: Buffer): void {
+    switch (judgePreface(bytes)) {
+      case "incomplete":
+        this.#preface = bytes;
+        return;
+      case "http2":
+        this.#preface = undefined;
+        this.#splice.toClient.inject(settingsFrame(this.#splice.settings.own()));
+        this.#clientReader.read(bytes, CLIENT_PREFACE.length);
+        return;
+      case "http1":
+        this.#socket.write(upgradeRequired("encrypted" in this.#socket ? "h2" : "h2c"));
+        this.#finish();
+        return;
+      case "other":
+        throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "a connection without the HTTP/2 preface");
+    }
+  }
+
+  /** The client broke the protocol or a bound: it hears why, and the connection ends (RFC 9113 §5.4.1). */
+  #failClient(thrown: unknown): void {
+    const error = toError(thrown);
+    const isPeers = error instanceof Http2ConnectionError;
+    this.#context.logger[isPeers ? "debug" : "error"]("client connection fails", { id: this.info.id, error });
+    const code = isPeers ? error.errorCode : ErrorCode.INTERNAL_ERROR;
+    this.#splice.goAway(this.#splice.lastClientId, code, isPeers ? error.message : "");
+    this.#finish();
+  }
+
+  #onClientEnd(): void {
+    if (this.#isFinished) {
+      this.#socket.end();
+      return;
+    }
+    // While requests are held, a client that ended its side is one that is gone: nothing of it reaches a VM.
+    this.#desk.dropAll();
+    if (!this.#splice.isSpliced || this.#splice.streams.active === 0) {
+      this.#finish();
+      return;
+    }
+    this.#splice.isClosing = true;
+    this.#turn();
+    this.#splice.link?.socket.end();
+  }
+
+  #onPingAnswer(opaque: Buffer): boolean {
+    if (this.#drainPingAtMs === undefined || !opaque.equals(DRAIN_PING)) {
+      return false;
+    }
+    this.#finishDrain();
+    return true;
+  }
+
+  /** One round trip after the first GOAWAY every request that the client sent before it is here. */
+  #finishDrain(): void {
+    if (!this.#splice.isClosing) {
+      this.#splice.goAway(this.#splice.lastClientId, ErrorCode.NO_ERROR);
+      this.#splice.isClosing = true;
+    }
+    this.#wake();
+  }
+
+  #deskPort(): ConstructorParameters<typeof RequestDesk>[0] {
+    const splice = this.#splice;
+    const { clock, gatekeeper, limits, logger } = this.#context;
+    const bound = (): string | undefined => this.#bound?.satellite;
+    const canForward = (): boolean =>
+      splice.isSpliced && (this.#clientReader.atBoundary || !this.#clientHalf.isPassingData);
+    return {
+      info: this.info,
+      gatekeeper,
+      clock,
+      logger,
+      limits,
+      streams: splice.streams,
+      settings: splice.settings,
+      toUpstream: splice.toUpstream,
+      get boundTo() {
+        return bound();
+      },
+      get canForward() {
+        return canForward();
+      },
+      route: (upstream) => this.#route(upstream),
+      answer: (streamId, refusal, clientSends) => splice.answer(streamId, refusal, clientSends),
+      resetStream: (streamId, errorCode) => splice.resetStream(streamId, errorCode),
+      refund: (sizeBytes) => splice.refund(sizeBytes),
+      giveBack: () => {
+        splice.giveBackUnforwarded();
+        this.#desk.dropAll();
+      },
+      wake: () => this.#wake(),
+    };
+  }
+
+  #route(upstream: Upstream): Route {
+    const bound = this.#bound;
+    if (bound !== undefined && bound.satellite !== upstream.satellite) {
+      return "foreign";
+    }
+    if (this.#splice.isSpliced) {
+      return isSame(bound, upstream) ? "ready" : "giveBack";
+    }
+    if (this.#redialTimer === undefined && !isSame(this.#splice.link?.upstream, upstream)) {
+      this.#dial(upstream);
+    }
+    return "later";
+  }
+
+  #dial(upstream: Upstream): void {
+    const { dial, limits, clock } = this.#context;
+    this.#abandonLink();
+    this.#bound = upstream;
+    const half = this.#upstreamHalf;
+    const link = new UpstreamLink(
+      upstream,
+      dial,
+      half,
+      {
+        onUpstreamTurn: () => this.#turn(),
+        onUpstreamDrain: () => this.#onUpstreamDrain(),
+        onUpstreamLost: (lost, error) => this.#onUpstreamLost(lost, error),
+      },
+      limits,
+      clock,
+    );
+    this.#splice.link = link;
+    link.socket.write(
+      Buffer.concat([
+        CLIENT_PREFACE,
+        ...this.#splice.settings.takeRecorded().map((list) => settingsFrame(list)),
+      ]),
+    );
+  }
+
+  /** Gives up a connection on which nothing was sent but the preface. */
+  #abandonLink(): void {
+    this.#splice.link?.abandon();
+    this.#splice.link = undefined;
+    this.#splice.settings.forgetUpstream();
+    this.#bound = undefined;
+  }
+
+  /** The VM has sent SETTINGS: it hears what the client said so far, then the requests. */
+  #onReady(): void {
+    const { settings, toUpstream } = this.#splice;
+    this.#splice.isSpliced = true;
+    for (const entries of settings.takeRecorded()) {
+      toUpstream.add(settingsFrame(entries));
+    }
+    const grantedBytes = this.#splice.takeGrant();
+    if (grantedBytes > 0) {
+      toUpstream.add(windowUpdateFrame(0, grantedBytes));
+    }
+  }
+
+  /** What the VM will not take goes back; the client reads so in the GOAWAY. */
+  #onUpstreamGoAway(lastStreamId: number): void {
+    // 2^31-1 only announces the end: requests that are on their way are still taken (RFC 9113 §6.8).
+    this.#splice.isClosing = lastStreamId < MAX_31_BIT;
+    for (const held of this.#desk.held.all()) {
+      if (held.id > lastStreamId) {
+        this.#desk.cancel(held);
+      }
+    }
+  }
+
+  #onUpstreamLost(link: UpstreamLink, error: Error | undefined): void {
+    if (link !== this.#splice.link || this.#isFinished) {
+      return;
+    }
+    this.#context.logger.debug("upstream connection ended", { satellite: link.upstream.satellite, error });
+    if (!this.#splice.isSpliced) {
+      this.#abandonLink();
+      this.#redial(link.upstream, error ?? endedError(link.upstream));
+      return;
+    }
+    const { streams, upstreamGoesAway } = this.#splice;
+    if (streams.active > 0 || error !== undefined || !upstreamGoesAway) {
+      this.#context.gatekeeper.upstreamFailed(link.upstream, error ?? endedError(link.upstream));
+    }
+    if (link.atBoundary) {
+      this.#answerUnavailable();
+      this.#splice.giveBackUnforwarded();
+    }
+    this.#finish();
+  }
+
+  #answerUnavailable(): void {
+    const satellite = this.#bound?.satellite ?? "the satellite";
+    for (const stream of this.#splice.streams.all()) {
+      if (!stream.upstreamEnded) {
+        const { id, clientEnded, responseStarted } = stream;
+        this.#splice.answer(
+          id,
+          unavailable(`the connection to ${satellite} ended`),
+          !clientEnded,
+          responseStarted,
+        );
+      }
+    }
+  }
+
+  /** Nothing of a request was sent, so it is safe to ask the gate again and to connect once more. */
+  #redial(upstream: Upstream, error: Error): void {
+    const { clock, gatekeeper, limits } = this.#context;
+    gatekeeper.upstreamFailed(upstream, error);
+    this.#connectAttempts += 1;
+    if (this.#connectAttempts >= limits.maxConnectAttempts) {
+      this.#connectAttempts = 0;
+      this.#desk.refuseAll(unavailable(`${upstream.satellite} could not be reached: ${error.message}`));
+      this.#wake();
+      return;
+    }
+    this.#desk.suspend();
+    const delayMs = backoffMs(
+      this.#connectAttempts - 1,
+      { baseMs: limits.redialBaseMs, maxMs: MAX_REDIAL_DELAY_MS, jitter: 0 },
+      () => 0,
+    );
+    this.#redialTimer = clock.setTimer(delayMs, () => {
+      this.#redialTimer = undefined;
+      this.#desk.askSuspended();
+      this.#wake();
+    });
+  }
+
+  /** Runs {@link #turn} once after all that settles now. */
+  #wake(): void {
+    if (!this.#wakeScheduled) {
+      this.#wakeScheduled = true;
+      queueMicrotask(() => {
+        this.#wakeScheduled = false;
+        this.#turn();
+      });
+    }
+  }
+
+  /** The end of a turn: pass on what can be passed on, and write once to each side. */
+  #turn(): void {
+    if (this.#isFinished) {
+      return;
+    }
+    const splice = this.#splice;
+    if (this.#desk.held.size > 0) {
+      this.#desk.pump();
+    } else if (!splice.isSpliced && splice.link !== undefined) {
+      this.#abandonLink();
+    }
+    splice.sendRefund();
+    this.#flush();
+    if (splice.isClosing && splice.streams.active === 0 && this.#desk.held.size === 0) {
+      this.#finish();
+      return;
+    }
+    this.#balance();
+  }
+
+  #flush(): void {
+    const { link, isSpliced, toClient, toUpstream } = this.#splice;
+    if (isSpliced && link !== undefined && !toUpstream.isEmpty) {
+      toUpstream.flush(link.socket);
+    }
+    try {
+      toClient.flush(this.#socket);
+    } catch (error) {
+      this.#context.logger.debug("client connection fails", { id: this.info.id, error });
+      this.destroy();
+    }
+  }
+
+  /** Reads no side faster than the other takes it. */
+  #balance(): void {
+    const { maxUnsentBytes, maxWaitingBytes } = this.#context.limits;
+    const { link } = this.#splice;
+    const upstreamIsFull = link !== undefined && link.socket.writableLength > maxUnsentBytes;
+    if (!this.#clientPaused && (upstreamIsFull || this.#desk.held.bytes > maxWaitingBytes)) {
+      this.#clientPaused = true;
+      this.#socket.pause();
+    } else if (this.#clientPaused && !upstreamIsFull && this.#desk.held.bytes <= maxWaitingBytes) {
+      this.#clientPaused = false;
+      this.#socket.resume();
+    }
+    if (!this.#upstreamPaused && this.#socket.writableLength > maxUnsentBytes) {
+      this.#upstreamPaused = true;
+      link?.socket.pause();
+    }
+  }
+
+  #onClientDrain(): void {
+    if (this.#upstreamPaused) {
+      this.#upstreamPaused = false;
+      this.#splice.link?.socket.resume();
+    }
+    this.#turn();
+  }
+
+  #onUpstreamDrain(): void {
+    this.#turn();
+  }
+
+  /** Sends what is gathered, ends both sides, and lets the client read to the end. */
+  #finish(): void {
+    if (this.#isFinished) {
+      return;
+    }
+    this.#desk.dropAll();
+    this.#splice.sendRefund();
+    this.#flush();
+    this.#isFinished = true;
+    this.#finishedAtMs = this.#context.clock.monotonicMs();
+    this.#clientReader.stop();
+    this.#releaseAll();
+    this.#splice.link?.close();
+    this.#socket.resume();
+    this.#socket.end();
+  }
+
+  #releaseAll(): void {
+    for (const stream of this.#splice.streams.all()) {
+      this.#splice.streams.reset(stream);
+    }
+  }
+
+  #dispose(): void {
+    if (this.#isDisposed) {
+      return;
+    }
+    this.#isDisposed = true;
+    this.#isFinished = true;
+    this.#redialTimer?.cancel();
+    this.#clientReader.stop();
+    this.#desk.dropAll();
+    this.#releaseAll();
+    this.#splice.link?.abandon();
+    this.#onClosed(this);
+  }
+}
+
+function isSame(left: Upstream | undefined, right: Upstream): boolean {
+  return (
+    left === right ||
+    (left !== undefined &&
+      left.satellite === right.satellite &&
+      left.epoch === right.epoch &&
+      left.host === right.host &&
+      left.port === right.port)
+  );
+}
+
+function unavailable(message: string): Refusal {
+  return { status: GrpcStatus.UNAVAILABLE, message, metadata: [["satellite-reason", "Unreachable"]] };
+}

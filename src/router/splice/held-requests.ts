@@ -1,0 +1,117 @@
+import { SatelliteError } from "../../base/errors.ts";
+import { Http2ConnectionError } from "../http2/errors.ts";
+import type { DecodedBlock } from "../http2/hpack-decoder.ts";
+import { DEFAULT_WINDOW_BYTES, ErrorCode, Flag, MAX_31_BIT } from "../http2/protocol.ts";
+import type { RequestBlock } from "./request-block.ts";
+import type { Forward } from "./stream-table.ts";
+
+/** A request that waits: for its admission, for the VM, for an earlier request, or for a free stream. */
+export interface HeldRequest {
+  readonly id: number;
+  readonly block: RequestBlock;
+  readonly abort: AbortController;
+  readonly arrivedAtMs: number;
+  /** Undefined until the gate answered. */
+  admission: Forward | undefined;
+  /** Counts how often the gate was asked, so that an answer to an earlier question is known as such. */
+  asked: number;
+  clientEnded: boolean;
+  /** DATA frames as they came, and trailers. */
+  readonly body: (Buffer | DecodedBlock)[];
+  /** Payload of its DATA frames: what it took of the client's windows. */
+  windowBytes: number;
+  /** What the client granted for the response so far. */
+  grantedBytes: number;
+}
+
+/** The requests of one connection that wait, by rising id, and the memory they take. */
+export class HeldRequests {
+  readonly #held = new Map<number, HeldRequest>();
+  #bytes = 0;
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Bytes of their bodies. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get(id: number): HeldRequest | undefined {
+    return this.#held.get(id);
+  }
+
+  /** All of them by rising id; taking them out meanwhile is allowed. */
+  all(): IterableIterator<HeldRequest> {
+    return this.#held.values();
+  }
+
+  add(
+    id: number,
+    block: RequestBlock,
+    clientEnded: boolean,
+    abort: AbortController,
+    nowMs: number,
+  ): HeldRequest {
+    const held: HeldRequest = {
+      id,
+      block,
+      abort,
+      arrivedAtMs: nowMs,
+      admission: undefined,
+      asked: 0,
+      clientEnded,
+      body: [],
+      windowBytes: 0,
+      grantedBytes: 0,
+    };
+    this.#held.set(id, held);
+    return held;
+  }
+
+  /** Takes a request out: to pass it on, or for good. */
+  take(held: HeldRequest): void {
+    this.#held.delete(held.id);
+    this.#bytes -= held.windowBytes;
+  }
+
+  /**
+   * Keeps the first part of a DATA frame. It is copied: a receive buffer is much larger than most frames.
+   *
+   * @param isEnforced whether the client must keep to the windows that every connection starts with
+   * @throws Http2ConnectionError for DATA behind END_STREAM (RFC 9113 §5.1) or over the window (§6.9.1)
+   */
+  data(held: HeldRequest, flags: number, payloadBytes: number, part: Uint8Array, isEnforced: boolean): void {
+    if (held.clientEnded) {
+      throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, "DATA behind the end of a request");
+    }
+    held.windowBytes += payloadBytes;
+    this.#bytes += payloadBytes;
+    if (isEnforced && held.windowBytes > DEFAULT_WINDOW_BYTES) {
+      throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window");
+    }
+    held.body.push(Buffer.from(part));
+    held.clientEnded = (flags & Flag.END_STREAM) !== 0;
+  }
+
+  /** Keeps trailers. */
+  trailers(held: HeldRequest, block: DecodedBlock): void {
+    if (held.clientEnded) {
+      throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, "HEADERS behind the end of a request");
+    }
+    held.body.push(block);
+    held.clientEnded = true;
+  }
+
+  /** @returns false for an increment that is zero or overflows the window (RFC 9113 §6.9) */
+  grant(held: HeldRequest, incrementBytes: number): boolean {
+    held.grantedBytes += incrementBytes;
+    return incrementBytes > 0 && held.grantedBytes <= MAX_31_BIT;
+  }
+}
+
+/** Why a held request's signal aborts. */
+export function abandoned(): SatelliteError {
+  return new SatelliteError("RequestAbandoned", "the client gave the request up");
+}

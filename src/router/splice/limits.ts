@@ -1,0 +1,69 @@
+/** How fast something may happen: a burst, and a steady rate once the burst is used up. */
+export interface Rate {
+  readonly burst: number;
+  readonly perSecond: number;
+}
+
+/** Bounds of the splice engine; each connection has its own. */
+export interface SpliceLimits {
+  /** Encoded octets of one header block, either direction. */
+  readonly maxHeaderBlockBytes: number;
+  /** CONTINUATION frames of one header block, either direction (CVE-2024-27316 and its kin). */
+  readonly maxContinuations: number;
+  /** Decoded request fields, counted as MAX_HEADER_LIST_SIZE counts. A larger request is refused alone. */
+  readonly maxHeaderListBytes: number;
+  /** Largest MAX_FRAME_SIZE that is passed to the client, whatever the VM offers. */
+  readonly maxFrameBytes: number;
+  /** MAX_CONCURRENT_STREAMS until the VM's own limit is known. */
+  readonly maxHeldStreams: number;
+  /** Requests that wait at a time, also before the client could know any limit; more are REFUSED_STREAM. */
+  readonly maxWaitingRequests: number;
+  /** Bytes of waiting requests beyond which the client is no longer read. */
+  readonly maxWaitingBytes: number;
+  /** Frames of our own that a client may leave unread. */
+  readonly maxControlBytes: number;
+  /** Unsent bytes to one side beyond which the other side is not read. */
+  readonly maxUnsentBytes: number;
+  /** Time for the client's preface, SETTINGS, and for every header block once begun. */
+  readonly clientTimeoutMs: number;
+  /** Time for the VM to accept a connection and send its SETTINGS. */
+  readonly connectTimeoutMs: number;
+  /** Time that a closed connection's peer gets to read the last bytes. */
+  readonly lingerMs: number;
+  /** Failed connection attempts in a row after which waiting requests are answered UNAVAILABLE. */
+  readonly maxConnectAttempts: number;
+  /** Delay before looking again after the first failed attempt; it doubles up to a second. */
+  readonly redialBaseMs: number;
+  /** SETTINGS from either side. */
+  readonly settingsRate: Rate;
+  /** PING from either side. grpc-go probes bandwidth with one PING per round trip. */
+  readonly pingRate: Rate;
+  /** DATA without content or END_STREAM, from either side. */
+  readonly emptyDataRate: Rate;
+  /** RST_STREAM, from either side (CVE-2023-44487, CVE-2025-8671). */
+  readonly resetRate: Rate;
+  /** Frames that are dropped unread: PRIORITY, unknown types, frames for streams that are gone. */
+  readonly droppedRate: Rate;
+}
+
+export const DEFAULT_SPLICE_LIMITS: SpliceLimits = {
+  maxHeaderBlockBytes: 128 * 1024,
+  maxContinuations: 8,
+  maxHeaderListBytes: 256 * 1024,
+  maxFrameBytes: 128 * 1024,
+  maxHeldStreams: 100,
+  maxWaitingRequests: 1000,
+  maxWaitingBytes: 4 * 1024 * 1024,
+  maxControlBytes: 64 * 1024,
+  maxUnsentBytes: 256 * 1024,
+  clientTimeoutMs: 10_000,
+  connectTimeoutMs: 10_000,
+  lingerMs: 5000,
+  maxConnectAttempts: 8,
+  redialBaseMs: 50,
+  settingsRate: { burst: 100, perSecond: 10 },
+  pingRate: { burst: 10_000, perSecond: 5000 },
+  emptyDataRate: { burst: 1000, perSecond: 200 },
+  resetRate: { burst: 2000, perSecond: 500 },
+  droppedRate: { burst: 10_000, perSecond: 2000 },
+};

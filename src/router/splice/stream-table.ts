@@ -1,0 +1,97 @@
+import type { Admission } from "../engine.ts";
+
+/** The admission of a request that is passed on. */
+export type Forward = Extract<Admission, { kind: "forward" }>;
+
+/** A stream that the VM knows. Each side ends it once; RST_STREAM of either ends both. */
+export interface OpenStream {
+  readonly id: number;
+  readonly admission: Forward;
+  clientEnded: boolean;
+  upstreamEnded: boolean;
+  responseStarted: boolean;
+}
+
+/** Ids of unforwarded requests that are remembered; older ones are long over. */
+const MAX_UNFORWARDED = 1024;
+
+/**
+ * The streams of a spliced connection. Only streams that are open cost memory: of an id that is not in here,
+ * it is enough to know whether the VM ever heard of it.
+ */
+export class StreamTable {
+  readonly #open = new Map<number, OpenStream>();
+  readonly #unforwarded = new Set<number>();
+  #lastForwardedId = 0;
+  #active = 0;
+
+  /** Streams whose request has reached the VM and that are not closed. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Streams that the VM has not ended: what keeps a satellite busy. */
+  get active(): number {
+    return this.#active;
+  }
+
+  get lastForwardedId(): number {
+    return this.#lastForwardedId;
+  }
+
+  get(id: number): OpenStream | undefined {
+    return this.#open.get(id);
+  }
+
+  /** All open streams, in the order of their ids. */
+  all(): OpenStream[] {
+    return [...this.#open.values()];
+  }
+
+  /** Notes that a request is passed on. Ids rise (RFC 9113 §5.1.1). */
+  open(id: number, admission: Forward, clientEnded: boolean): void {
+    this.#open.set(id, { id, admission, clientEnded, upstreamEnded: false, responseStarted: false });
+    this.#lastForwardedId = id;
+    this.#active += 1;
+  }
+
+  /** The client sent END_STREAM. */
+  endByClient(stream: OpenStream): void {
+    stream.clientEnded = true;
+    if (stream.upstreamEnded) {
+      this.#open.delete(stream.id);
+    }
+  }
+
+  /** The VM sent END_STREAM: nothing more is done for this request, whatever the client still sends. */
+  endByUpstream(stream: OpenStream): void {
+    if (!stream.upstreamEnded) {
+      stream.upstreamEnded = true;
+      this.#active -= 1;
+      stream.admission.release();
+    }
+    if (stream.clientEnded) {
+      this.#open.delete(stream.id);
+    }
+  }
+
+  /** Either side reset the stream, or the connection ended. */
+  reset(stream: OpenStream): void {
+    stream.clientEnded = true;
+    this.endByUpstream(stream);
+  }
+
+  /** Notes that the VM will never hear of this id. */
+  markUnforwarded(id: number): void {
+    this.#unforwarded.add(id);
+    if (this.#unforwarded.size > MAX_UNFORWARDED) {
+      const [oldest = 0] = this.#unforwarded;
+      this.#unforwarded.delete(oldest);
+    }
+  }
+
+  /** Whether the VM has heard of this stream, open or closed. */
+  wasForwarded(id: number): boolean {
+    return id <= this.#lastForwardedId && !this.#unforwarded.has(id);
+  }
+}

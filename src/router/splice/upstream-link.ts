@@ -1,0 +1,129 @@
+import { connect, type Socket } from "node:net";
+import type { Clock } from "../../base/clock.ts";
+import { SatelliteError, toError } from "../../base/errors.ts";
+import type { Upstream } from "../engine.ts";
+import { FrameReader } from "../http2/frame-reader.ts";
+import type { SpliceLimits } from "./limits.ts";
+import { UpstreamFrames, type UpstreamEvents } from "./upstream-frames.ts";
+
+/** Opens a connection to a VM; the socket must allow half-open connections. */
+export type Dial = (upstream: Upstream) => Socket;
+
+/**
+ * When TCP begins to ask whether the VM is still there. HTTP/2 pings are not sent: buildkitd punishes more
+ * than one in five minutes.
+ */
+const KEEPALIVE_MS = 30_000;
+
+/** Largest payload of a response frame: the VM keeps to what the client allows, up to what frames can hold. */
+const MAX_RESPONSE_FRAME_BYTES = 0xff_ffff;
+
+/** Dials over plain TCP. */
+export function dialTcp(upstream: Upstream): Socket {
+  return connect({
+    host: upstream.host,
+    port: upstream.port,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEPALIVE_MS,
+    allowHalfOpen: true,
+  });
+}
+
+/** What happens to a connection to a VM, besides its frames. */
+export interface LinkEvents {
+  /** Bytes were read and handed on as frames. */
+  onUpstreamTurn(): void;
+  /** The VM takes bytes again. */
+  onUpstreamDrain(): void;
+  /** The connection is over: the VM ended it, it broke, or the VM broke the protocol. */
+  onUpstreamLost(link: UpstreamLink, error: Error | undefined): void;
+}
+
+/** One connection to a VM, for one client connection: what a tenant sends cannot end another's. */
+export class UpstreamLink {
+  readonly upstream: Upstream;
+  readonly socket: Socket;
+  readonly dialedAtMs: number;
+  readonly #events: LinkEvents;
+  readonly #frames: UpstreamFrames;
+  readonly #reader: FrameReader;
+  #over = false;
+
+  constructor(
+    upstream: Upstream,
+    dial: Dial,
+    frames: UpstreamEvents,
+    events: LinkEvents,
+    limits: SpliceLimits,
+    clock: Clock,
+  ) {
+    this.upstream = upstream;
+    this.dialedAtMs = clock.monotonicMs();
+    this.#events = events;
+    this.#frames = new UpstreamFrames(frames, limits, clock);
+    this.#reader = new FrameReader(this.#frames, {
+      maxFrameBytes: MAX_RESPONSE_FRAME_BYTES,
+      maxWholeFrameBytes: limits.maxHeaderBlockBytes,
+    });
+    this.socket = dial(upstream);
+    this.socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    this.socket.on("drain", () => events.onUpstreamDrain());
+    this.socket.on("error", (error) => this.#lose(error));
+    this.socket.on("end", () => this.#lose(undefined));
+    this.socket.on("close", () => this.#lose(undefined));
+  }
+
+  /** Whether what was handed on ends with a whole frame, outside a header block. */
+  get atBoundary(): boolean {
+    return this.#reader.atBoundary && !this.#frames.isMidBlock;
+  }
+
+  /** Ends the connection without a report of it. */
+  abandon(): void {
+    this.#over = true;
+    this.#reader.stop();
+    this.socket.destroy();
+  }
+
+  /** Ends the connection in good order: what was written is still sent. Nothing more is handed on. */
+  close(): void {
+    this.#over = true;
+    this.#reader.stop();
+    this.socket.resume();
+    this.socket.end();
+    this.socket.once("end", () => this.socket.destroy());
+  }
+
+  /** Ends the connection as if it had broken. */
+  fail(error: Error): void {
+    this.#lose(error);
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#over) {
+      return;
+    }
+    try {
+      this.#reader.read(chunk);
+    } catch (error) {
+      this.#lose(toError(error));
+      return;
+    }
+    this.#events.onUpstreamTurn();
+  }
+
+  #lose(error: Error | undefined): void {
+    if (!this.#over) {
+      this.#over = true;
+      this.#reader.stop();
+      this.#events.onUpstreamLost(this, error);
+      this.socket.destroy();
+    }
+  }
+}
+
+/** Says what an end of a connection means that came without an error. */
+export function endedError(upstream: Upstream): SatelliteError {
+  return new SatelliteError("UpstreamEnded", `${upstream.satellite} ended its connection`);
+}
