@@ -1,5 +1,6 @@
 // Asks kube-apiserver and the embedded server the same things and compares their answers:
-//   node test/conformance/run.ts [--write-docs] [text that the names of the cases to run contain]
+//   node test/conformance/run.ts [--write-docs] [--show] [text that the names of the cases to run contain]
+// With --show it prints every answer of kube-apiserver, in the form that is compared.
 // The last line is `conformance: N cases, M differences`; it fails when a difference is not one of those that
 // known-differences.ts lists with a reason, and when one listed there is gone.
 
@@ -33,6 +34,8 @@ interface Difference {
   readonly lines: readonly string[];
 }
 
+const BROKE_OFF = "(the case broke off)";
+
 async function stepsOf(scenario: Scenario, server: ScenarioServer, namespace: string): Promise<Step[]> {
   const made = await server.admin.request("POST", "/api/v1/namespaces", {
     apiVersion: "v1",
@@ -46,9 +49,9 @@ async function stepsOf(scenario: Scenario, server: ScenarioServer, namespace: st
   try {
     await scenario.run(api);
   } catch (error) {
-    // A server that does not get through the case differs in this step.
+    // The embedded server may not get through a case, which is a difference; kube-apiserver has to.
     const message = error instanceof Error ? error.message : String(error);
-    return [...api.steps, { request: "(the case broke off)", status: 0, body: message }];
+    return [...api.steps, { request: BROKE_OFF, status: 0, body: message }];
   }
   return api.steps;
 }
@@ -68,18 +71,31 @@ function compareSteps(real: readonly Step[], embedded: readonly Step[]): string[
   return lines;
 }
 
+function show(name: string, steps: readonly Step[]): void {
+  process.stdout.write(`${name}\n`);
+  for (const { request, status, body } of steps) {
+    process.stdout.write(`        ${request}: ${status} ${JSON.stringify(body)}\n`);
+  }
+}
+
 async function compare(
   scenarios: readonly Scenario[],
   real: Target,
   embedded: Target,
+  showAnswers: boolean,
 ): Promise<Difference[]> {
   const found: Difference[] = [];
   for (const [index, scenario] of scenarios.entries()) {
     const namespace = `conformance-${index + 1}`;
-    const lines = compareSteps(
-      await stepsOf(scenario, real, namespace),
-      await stepsOf(scenario, embedded, namespace),
-    );
+    const expected = await stepsOf(scenario, real, namespace);
+    const last = expected.at(-1);
+    if (last === undefined || last.request === BROKE_OFF) {
+      throw new Error(`"${scenario.name}" does not run on kube-apiserver: ${String(last?.body)}`);
+    }
+    if (showAnswers) {
+      show(scenario.name, expected);
+    }
+    const lines = compareSteps(expected, await stepsOf(scenario, embedded, namespace));
     if (lines.length > 0) {
       found.push({ name: scenario.name, lines });
     }
@@ -157,7 +173,7 @@ async function main(args: readonly string[]): Promise<void> {
   try {
     const embedded = await startEmbedded();
     try {
-      const found = await compare(scenarios, real, embedded);
+      const found = await compare(scenarios, real, embedded, args.includes("--show"));
       if (args.includes("--write-docs")) {
         writeFileSync(DOCS, documentation(scenarios.length, found));
       }

@@ -1,12 +1,13 @@
 // Builds the programs that the tests need and prints the path of each on standard output:
 //   node test/tools/build.ts [--if-absent] [kubectl] [kube-apiserver] [etcd] [helm] [grpcurl] [ghz] [h2spec]
 // Without names it builds all of them. With --if-absent a program on PATH serves as well.
+// Exit code 2 says that there is no Go to build with, 1 that anything else went wrong.
 
 import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { describeTool, findOnPath, findTool, type Tool, TOOL_NAMES, type ToolName } from "./catalog.ts";
-import { type BuildProgress, checkGo, goBuild } from "./go-build.ts";
+import { type BuildProgress, checkGo, goBuild, NoGoError } from "./go-build.ts";
 import { type FileLock, tryLock } from "./lock.ts";
 
 const PROGRESS_INTERVAL_MS = 5000;
@@ -110,6 +111,6 @@ if (import.meta.main) {
     await main(process.argv.slice(2));
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 1;
+    process.exitCode = error instanceof NoGoError ? 2 : 1;
   }
 }

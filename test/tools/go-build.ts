@@ -11,6 +11,11 @@ export interface BuildProgress {
   compiledPackages: number;
 }
 
+/** There is no Go that could build the tools. Layers that need them are skipped then, unless CI=true. */
+export class NoGoError extends Error {
+  override readonly name = "NoGoError";
+}
+
 /** Lines of the compiler that an error message quotes. */
 const QUOTED_LINES = 30;
 /** Builds give way to whatever else the machine does. */
@@ -37,14 +42,14 @@ export function isAtLeast(found: string, wanted: string): boolean {
  * Makes sure that a Go that can build the tool is here. An older one serves too unless GOTOOLCHAIN=local
  * forbids it to fetch the newer one (https://go.dev/doc/toolchain).
  *
- * @throws Error that says what to install
+ * @throws NoGoError that says what to install
  */
 export function checkGo(tool: Tool): void {
   const wanted = /^go (\S+)$/m.exec(readFileSync(join(tool.moduleDir, "go.mod"), "utf8"))?.[1] ?? "";
   // Outside of a module, so that an old Go answers for itself instead of refusing the go.mod file.
   const result = spawnSync("go", ["env", "GOVERSION", "GOTOOLCHAIN"], { cwd: "/", encoding: "utf8" });
   if (result.error !== undefined || result.status !== 0) {
-    throw new Error(
+    throw new NoGoError(
       `Go is needed to build this and was not found; install Go ${wanted} or newer (https://go.dev/dl), ` +
         `or point KUBEBUILDER_ASSETS at a folder with kubectl, kube-apiserver and etcd`,
       { cause: result.error },
@@ -52,7 +57,7 @@ export function checkGo(tool: Tool): void {
   }
   const [found = "", toolchain = ""] = result.stdout.trim().split("\n");
   if (!isAtLeast(found, wanted) && toolchain === "local") {
-    throw new Error(
+    throw new NoGoError(
       `this needs Go ${wanted} or newer, but ${found} is installed and GOTOOLCHAIN=local keeps it from fetching ` +
         `a newer one; install one, or set GOTOOLCHAIN=auto`,
     );
