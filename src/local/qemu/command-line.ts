@@ -35,14 +35,16 @@ export const MACHINE = "pc-q35-7.2";
 /**
  * Kernel arguments. Only trouble is printed (each character costs time under TCG), and a panic ends the VM.
  *
- * The rest buys time at boot. Measured on 2 shared cores under TCG, CPU seconds of QEMU until the service
- * listens: Debian's defaults 6.0, with these 5.4 (init reached after 2.7 and 2.2). What they switch off
- * (CPU mitigations, KASLR, zeroing of pages, security modules) guards users of one kernel from each other;
- * here a kernel belongs to one tenant and the VM is the border.
+ * The rest is meant to save time at boot. What it switches off (CPU mitigations, KASLR, zeroing of pages,
+ * security modules) guards users of one kernel from each other; here a kernel belongs to one tenant and the VM
+ * is the border.
  *
- * Tried and left out because the difference drowned in noise: an uncompressed kernel (PVH), qboot instead of
- * SeaBIOS, pc-i440fx, no HPET, CPU models without AVX. Older CPU models (Nehalem, qemu64) are slower: Node.js
- * starts in 2.1 s instead of 1.2. microvm saves 1 s, but has no clock to calibrate the TSC by under TCG.
+ * No choice below is settled by measurement: each was run once or twice on a busy host with 2 cores, and one
+ * configuration repeated differed by as much as two configurations did. CPU seconds of QEMU under TCG, one run
+ * each: init reached after 2.7 with fewer of these arguments and 2.2 with all of them (2.8 in a second run);
+ * service loaded, with all: 6.6, with qboot 5.1, uncompressed kernel 5.3, without HPET 5.3, pc-i440fx 5.2.
+ * First start of Node.js: 1.2 with CPU model max, 2.1 with Nehalem and with qemu64. microvm can't calibrate the
+ * TSC under TCG and hangs unless its frequency is given.
  */
 const KERNEL_ARGUMENTS = [
   "console=ttyS0 quiet loglevel=3 panic=-1",
