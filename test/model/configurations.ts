@@ -74,6 +74,7 @@ const POLICY = "changes wakePolicy";
 const TIMEOUT = "changes idleTimeout";
 const DELETE = "deletes it";
 const CREATE = "creates another of the same name";
+const CREATE_OFF = "creates another of the same name, switched off";
 
 export const configurations: readonly Configuration[] = [
   configuration({
@@ -156,14 +157,22 @@ export const configurations: readonly Configuration[] = [
   configuration({
     name: "delete and create",
     about: "deletion, and another satellite of the same name while patches for the first are under way",
-    person: [ON, OFF, DELETE, CREATE],
+    awake: true,
+    person: [OFF, DELETE, CREATE],
     budget: { person: 4, idleOffs: 1, operatorLosses: 1 },
   }),
   configuration({
     name: "delete and create, router",
-    about: "the same with a request and late patches of a router",
-    person: [ON, DELETE, CREATE],
-    budget: { requests: 1, person: 3, routerLosses: 1 },
+    about: "the same with a request and a late lease",
+    awake: true,
+    person: [DELETE, CREATE],
+    budget: { requests: 1, person: 2, routerLosses: 1 },
+  }),
+  configuration({
+    name: "delete and create, wake",
+    about: "the same with a request and a late wake",
+    person: [DELETE, CREATE_OFF],
+    budget: { requests: 1, person: 2, routerLosses: 1 },
   }),
   configuration({
     name: "two operators",
@@ -171,6 +180,6 @@ export const configurations: readonly Configuration[] = [
     operators: 2,
     awake: true,
     person: [OFF, ON],
-    budget: { person: 2, takeovers: 1 },
+    budget: { person: 2, takeovers: 2 },
   }),
 ];

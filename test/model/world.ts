@@ -15,6 +15,24 @@ function cutStreams(s: State): void {
   for (const { it } of s.routers) it.open = 0;
 }
 
+/** Another satellite, and another machine, under the name that became free; once. */
+const creation = (name: string, on: number): Action => ({
+  name,
+  actor: "world",
+  kind: "chance",
+  step(s) {
+    if (s.budget.person === 0 || s.api.uid !== 0 || s.machine.uid !== 1) return false;
+    spendPerson(s);
+    s.api.uid = 2;
+    s.api.on = on;
+    s.history.sinceOn = 0;
+    s.machine.uid = 2;
+    s.machine.vm = Vm.Stopped;
+    s.machine.read = Vm.Stopped;
+    return true;
+  },
+});
+
 const older = (age: number, limit: number): number => Math.min(age + 1, limit);
 
 /** What the person at kubectl does. */
@@ -77,20 +95,8 @@ export const personActions: readonly Action[] = [
       return true;
     },
   },
-  {
-    name: "a person creates another of the same name",
-    actor: "world",
-    kind: "chance",
-    step(s) {
-      if (s.budget.person === 0 || s.api.uid !== 0 || s.machine.uid !== 1) return false;
-      spendPerson(s);
-      s.api.uid = 2;
-      s.machine.uid = 2;
-      s.machine.vm = Vm.Stopped;
-      s.machine.read = Vm.Stopped;
-      return true;
-    },
-  },
+  creation("a person creates another of the same name", 1),
+  creation("a person creates another of the same name, switched off", 0),
 ];
 
 /** What EC2 does by itself. */
