@@ -87,6 +87,11 @@ export interface Engine {
   }): Promise<{ readonly host: string; readonly port: number }>;
   /** GOAWAY to connections of that satellite with no stream open (before power-off). */
   goAwayIdle(satellite: string): void;
+  /**
+   * Ends what is still open on epochs up to `lastEpoch`: their VM is off, and TCP would notice only after minutes.
+   * gRPC clients hear UNAVAILABLE.
+   */
+  endStreams?(satellite: string, lastEpoch: number): void;
   /** Takes no new connections, sends GOAWAY, and resolves when the streams ran out or after `graceMs`. */
   drain(graceMs: number): Promise<void>;
   /** Ends everything now. */

@@ -23,6 +23,8 @@ export interface GateSettings extends GateContext {
   readonly address: AddressOptions;
   /** Called with the key of a satellite that is about to lose its VM. */
   readonly onStopping?: (key: string) => void;
+  /** Called with the key of a satellite whose VM is off, and the last epoch that ended with it. */
+  readonly onOff?: (key: string, lastEpoch: number) => void;
 }
 
 /** Decides about every request of a router: which satellite, may they, is it awake; wakes and holds where it must. */
@@ -148,6 +150,12 @@ export class Gate implements Gatekeeper {
     const status = this.#settings.view.get(key)?.status;
     if (status?.power.state === "Stopping") {
       this.#settings.onStopping?.(key);
+    } else if (status?.power.state === "Off") {
+      this.#settings.onOff?.(key, status.power.epoch);
+    } else if (status?.power.state === "Starting") {
+      // The news that it was off may have been missed. Running tells nothing: where a stop was refused the same VM
+      // goes on under a new epoch.
+      this.#settings.onOff?.(key, status.power.epoch - 1);
     }
     const mustAcknowledge =
       status?.power.state === "Stopping" &&

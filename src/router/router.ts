@@ -92,6 +92,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
     options: gateOptions,
     budget: new HoldBudget(gateOptions.maxHeld),
     onStopping: (key) => engine.goAwayIdle(key),
+    onOff: (key, lastEpoch) => engine.endStreams?.(key, lastEpoch),
   });
   const engine: Engine = createStreamEngine({
     gatekeeper: gate,

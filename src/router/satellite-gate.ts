@@ -173,7 +173,7 @@ export class SatelliteGate {
     this.#probe?.abort.abort(STOPPED);
     this.#leaseRetry?.cancel();
     this.#unreachable?.cancel();
-    await this.#waker.settled();
+    await this.#waker.stop();
     await this.#keeper.finish();
   }
 

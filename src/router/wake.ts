@@ -40,6 +40,7 @@ const OUTLIVE_MS = 60_000;
  */
 export class Waker {
   readonly #options: WakerOptions;
+  readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
 
   constructor(options: WakerOptions) {
@@ -56,8 +57,9 @@ export class Waker {
     this.#running ??= this.#runToEnd();
   }
 
-  /** Resolves when no wake is in flight. */
-  async settled(): Promise<void> {
+  /** Ends a wake in flight after its present attempt; resolves when none is under way. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
     await this.#running;
   }
 
@@ -76,11 +78,24 @@ export class Waker {
         return outcome;
       }
       this.#options.onTrouble(outcome.error);
-      if (!isWanted() && clock.monotonicMs() - startMs > OUTLIVE_MS) {
+      const isOutlived = !isWanted() && clock.monotonicMs() - startMs > OUTLIVE_MS;
+      if (isOutlived || !(await this.#pause(backoffMs(attempt, RETRY, random)))) {
         return outcome;
       }
-      await sleep(clock, backoffMs(attempt, RETRY, random));
     }
+  }
+
+  /** Resolves with whether to go on. */
+  async #pause(durationMs: number): Promise<boolean> {
+    const { signal } = this.#stop;
+    try {
+      await sleep(this.#options.clock, durationMs, signal);
+    } catch (error) {
+      if (!signal.aborted) {
+        throw error;
+      }
+    }
+    return !signal.aborted;
   }
 
   /** One patch. When its tests fail the object is read, and the next attempt decides from what it says. */

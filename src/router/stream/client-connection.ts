@@ -59,6 +59,8 @@ interface Exchange {
   readonly signal: AbortSignal;
 }
 
+/** Highest stream id there is. */
+const MAX_STREAM_ID = 2 ** 31 - 1;
 /** How often a request that never left the router may look for its VM again. */
 const MAX_ATTEMPTS = 5;
 
@@ -70,6 +72,7 @@ export class ClientConnection {
   readonly #upstreams: Upstreams;
   readonly #satellites = new Set<string>();
   #openStreams = 0;
+  #isGoingAway = false;
 
   constructor(session: ServerHttp2Session, info: ConnectionInfo, context: ConnectionContext) {
     this.#context = context;
@@ -87,28 +90,39 @@ export class ClientConnection {
     if (!this.#satellites.has(satellite)) {
       return;
     }
-    this.#upstreams.closeIdle(satellite);
+    this.#upstreams.close(satellite);
     if (this.#openStreams === 0) {
       this.goAway();
     }
   }
 
+  /** Ends what is open on that satellite's epochs up to `lastEpoch`. */
+  endStreams(satellite: string, lastEpoch: number): void {
+    this.#upstreams.destroyUpTo(satellite, lastEpoch);
+  }
+
   /**
-   * Ends the connection once its streams have run out. The client first hears that the end is near and may still send
-   * what is on its way; after one round trip it hears which streams were the last (RFC 9113 section 6.8).
+   * Ends the connection once its streams have run out. While some are open the client first hears that the end is near
+   * and may still send what is on its way; after one round trip it hears which stream was the last (RFC 9113 section
+   * 6.8). Without an open stream it hears the latter at once, and tries again what was on its way: nghttp2 reads nothing
+   * more after a GOAWAY when no stream is open, so nothing could be answered.
    */
   goAway(): void {
-    if (this.#session.closed || this.#session.destroyed) {
+    if (this.#isGoingAway || this.#session.destroyed) {
       return;
     }
-    this.#session.goaway(constants.NGHTTP2_NO_ERROR, 2 ** 31 - 1);
-    const close = (): void => {
-      if (!this.#session.closed && !this.#session.destroyed) {
-        this.#session.close();
-      }
-    };
-    if (!this.#session.ping(() => close())) {
-      close();
+    this.#isGoingAway = true;
+    if (this.#openStreams === 0) {
+      this.#close();
+      return;
+    }
+    this.#session.goaway(constants.NGHTTP2_NO_ERROR, MAX_STREAM_ID);
+    this.#session.ping(() => this.#close());
+  }
+
+  #close(): void {
+    if (!this.#session.closed && !this.#session.destroyed) {
+      this.#session.close();
     }
   }
 
@@ -129,6 +143,9 @@ export class ClientConnection {
     this.#openStreams++;
     stream.once("close", () => {
       this.#openStreams--;
+      if (this.#isGoingAway && this.#openStreams === 0) {
+        this.#close();
+      }
       abort.abort();
     });
     if (localService.handles(this.#info, headers)) {

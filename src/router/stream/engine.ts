@@ -70,6 +70,12 @@ class StreamEngine implements Engine {
     }
   }
 
+  endStreams(satellite: string, lastEpoch: number): void {
+    for (const connection of this.#connections) {
+      connection.endStreams(satellite, lastEpoch);
+    }
+  }
+
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
     this.#server.close();

@@ -34,7 +34,8 @@ const KEEPALIVE_MS = 30_000;
  */
 export class Upstreams {
   readonly #options: UpstreamsOptions;
-  readonly #entries = new Map<string, Entry>();
+  /** Also connections that take no new requests, until their last stream has ended. */
+  readonly #entries = new Set<Entry>();
 
   constructor(options: UpstreamsOptions) {
     this.#options = options;
@@ -46,23 +47,39 @@ export class Upstreams {
    * @throws SatelliteError `UpstreamUnreachable` (the promise rejects) when the VM does not speak HTTP/2 in time
    */
   session(upstream: Upstream): ClientHttp2Session | Promise<ClientHttp2Session> {
-    const entry = this.#entries.get(upstream.satellite);
-    if (entry !== undefined && isSame(entry.upstream, upstream) && isUsable(entry.session)) {
-      return entry.ready ? entry.session : entry.whenReady;
+    for (const entry of this.#entries) {
+      if (entry.upstream.satellite === upstream.satellite && isUsable(entry.session)) {
+        if (isSame(entry.upstream, upstream)) {
+          return entry.ready ? entry.session : entry.whenReady;
+        }
+        // Another epoch is another stretch of being awake: connections do not carry over. Streams left run out.
+        entry.session.close();
+      }
     }
-    // Another epoch is another stretch of being awake: connections do not carry over. Streams left run out.
-    entry?.session.close();
     return this.#connect(upstream);
   }
 
-  /** Closes the connection to a satellite if no stream is open on it. */
-  closeIdle(satellite: string): void {
-    this.#entries.get(satellite)?.session.close();
+  /** Takes no new requests to a satellite; its connection ends with its last stream. */
+  close(satellite: string): void {
+    for (const { upstream, session } of this.#entries) {
+      if (upstream.satellite === satellite) {
+        session.close();
+      }
+    }
+  }
+
+  /** Ends the connections to epochs of a satellite up to `lastEpoch`, streams included. */
+  destroyUpTo(satellite: string, lastEpoch: number): void {
+    for (const { upstream, session } of this.#entries) {
+      if (upstream.satellite === satellite && upstream.epoch <= lastEpoch) {
+        session.destroy();
+      }
+    }
   }
 
   /** Ends every connection now. */
   destroy(): void {
-    for (const { session } of this.#entries.values()) {
+    for (const { session } of this.#entries) {
       session.destroy();
     }
   }
@@ -91,12 +108,8 @@ export class Upstreams {
         return session;
       }),
     };
-    this.#entries.set(upstream.satellite, entry);
-    session.once("close", () => {
-      if (this.#entries.get(upstream.satellite) === entry) {
-        this.#entries.delete(upstream.satellite);
-      }
-    });
+    this.#entries.add(entry);
+    session.once("close", () => this.#entries.delete(entry));
     return entry.whenReady;
   }
 

@@ -104,7 +104,7 @@ function counted(handlers: Required<Handlers>, count: () => void): grpc.UntypedS
         (handler as (...all: unknown[]) => void)(...args);
       },
     ]),
-  ) as grpc.UntypedServiceImplementation;
+  );
 }
 
 /** Result of a call: what a gRPC client learns of it. */

@@ -7,7 +7,7 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from "node:http2";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 
 /** What a VM does with a request. */
 export type RawHandler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
@@ -67,8 +67,12 @@ export interface RawAnswer {
 export class RawClient {
   readonly session: ClientHttp2Session;
 
-  constructor(port: number) {
-    this.session = connect(`http://127.0.0.1:${port}`, { settings: { maxHeaderListSize: 1 << 20 } });
+  /** @param to a port on loopback, or a connected socket */
+  constructor(to: number | Socket) {
+    this.session = connect(`http://127.0.0.1:${typeof to === "number" ? to : 0}`, {
+      settings: { maxHeaderListSize: 1 << 20 },
+      ...(typeof to === "number" ? {} : { createConnection: () => to }),
+    });
     this.session.on("error", () => {});
   }
 

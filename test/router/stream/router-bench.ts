@@ -17,7 +17,11 @@ export class RouterBench {
   readonly router: Router;
   port = 0;
 
-  constructor(satellites: readonly Satellite[], options: RouterOptions = {}) {
+  constructor(
+    satellites: readonly Satellite[],
+    options: RouterOptions = {},
+    { synced = Promise.resolve() }: { readonly synced?: Promise<void> } = {},
+  ) {
     for (const object of satellites) {
       this.server.put(object);
     }
@@ -25,7 +29,7 @@ export class RouterBench {
     this.server.connect(cache);
     this.router = createRouter({
       client: this.server,
-      satellites: { cache, synced: Promise.resolve() },
+      satellites: { cache, synced },
       access: anonymousLoopback({ logger: silentLogger }),
       clock: systemClock,
       random: Math.random,

@@ -1,0 +1,179 @@
+import { expect } from "chai";
+import * as fc from "fast-check";
+
+import { addressOf, type AddressOptions } from "../../src/router/address.ts";
+import type { ConnectionInfo, HeaderList } from "../../src/router/engine.ts";
+
+const OPTIONS: AddressOptions = { domain: "sat.example" };
+const CONNECTION: ConnectionInfo = { id: 1, remoteAddress: "127.0.0.1" };
+
+function address(headers: HeaderList, options = OPTIONS, connection = CONNECTION): string {
+  const result = addressOf(connection, headers, options);
+  return result.kind === "found"
+    ? `${result.address.namespace}/${result.address.name} by ${result.address.source}`
+    : result.kind;
+}
+
+describe("address of a request", () => {
+  it("is its metadata's satellite-name and satellite-namespace", () => {
+    expect(
+      address([
+        ["satellite-name", "ada"],
+        ["satellite-namespace", "team-a"],
+      ]),
+    ).to.equal("team-a/ada by metadata");
+  });
+
+  it("is what earthly sends: satellite_name and satellite_org", () => {
+    expect(
+      address([
+        ["satellite_name", "ada"],
+        ["satellite_org", "team-a"],
+      ]),
+    ).to.equal("team-a/ada by metadata");
+  });
+
+  it("takes the namespace from the listener where metadata gives none", () => {
+    expect(address([["satellite-name", "ada"]], { defaultNamespace: "team-a" })).to.equal(
+      "team-a/ada by metadata",
+    );
+  });
+
+  for (const authority of [
+    "ada.team-a.sat.example",
+    "ADA.Team-A.sat.example.",
+    "ada.team-a.sat.example:8443",
+  ]) {
+    it(`is the authority ${authority}`, () => {
+      expect(address([[":authority", authority]])).to.equal("team-a/ada by authority");
+    });
+  }
+
+  it("reads a name with dots: the namespace is the last label", () => {
+    expect(address([[":authority", "v1.ada.team-a.sat.example"]])).to.equal("team-a/v1.ada by authority");
+  });
+
+  it("is the TLS server name", () => {
+    expect(address([], OPTIONS, { ...CONNECTION, serverName: "ada.team-a.sat.example" })).to.equal(
+      "team-a/ada by server-name",
+    );
+  });
+
+  for (const authority of [
+    "localhost",
+    "tcp://127.0.0.1:8372",
+    "127.0.0.1:8372",
+    "[::1]:8372",
+    "sat.example",
+    ".sat.example",
+    "ada.sat.example",
+    "..sat.example",
+    "ada.team-a.sat.example.evil",
+    "ada_1.team-a.sat.example",
+    "%zz",
+    "",
+  ]) {
+    it(`passes over the authority "${authority}"`, () => {
+      const options = { ...OPTIONS, defaultSatellite: { namespace: "x", name: "y" } };
+      expect(address([[":authority", authority]], options)).to.equal("x/y by default");
+      expect(address([[":authority", authority]])).to.equal("none");
+    });
+  }
+
+  const invalid: readonly (readonly [what: string, headers: HeaderList])[] = [
+    [
+      "a name given twice",
+      [
+        ["satellite-name", "ada"],
+        ["satellite-name", "ada"],
+        ["satellite-namespace", "a"],
+      ],
+    ],
+    [
+      "two spellings that disagree",
+      [
+        ["satellite-name", "ada"],
+        ["satellite_name", "bob"],
+        ["satellite_org", "a"],
+      ],
+    ],
+    [
+      "a namespace given twice",
+      [
+        ["satellite-name", "ada"],
+        ["satellite-namespace", "a"],
+        ["satellite_org", "b"],
+      ],
+    ],
+    ["a namespace alone", [["satellite-namespace", "a"]]],
+    ["a name alone", [["satellite-name", "ada"]]],
+    [
+      "a path",
+      [
+        ["satellite-name", "../../secrets"],
+        ["satellite-namespace", "a"],
+      ],
+    ],
+    [
+      "an upper-case name",
+      [
+        ["satellite-name", "Ada"],
+        ["satellite-namespace", "a"],
+      ],
+    ],
+    [
+      "a namespace with dots",
+      [
+        ["satellite-name", "ada"],
+        ["satellite-namespace", "a.b"],
+      ],
+    ],
+    [
+      "an empty name",
+      [
+        ["satellite-name", ""],
+        ["satellite-namespace", "a"],
+      ],
+    ],
+    [
+      "metadata and authority that disagree",
+      [
+        ["satellite-name", "ada"],
+        ["satellite-namespace", "a"],
+        [":authority", "bob.a.sat.example"],
+      ],
+    ],
+  ];
+  for (const [what, headers] of invalid) {
+    it(`refuses ${what}`, () => {
+      const result = addressOf(CONNECTION, headers, {
+        ...OPTIONS,
+        defaultSatellite: { namespace: "x", name: "y" },
+      });
+      expect(result.kind).to.equal("invalid");
+    });
+  }
+
+  it("is never anything but a Kubernetes name, whatever is sent", () => {
+    const hostile = fc.oneof(
+      fc.string(),
+      fc.constantFrom("ada", "a/b", "..", "ada.team-a.sat.example", "%2e%2e"),
+    );
+    fc.assert(
+      fc.property(hostile, hostile, hostile, (name, namespace, authority) => {
+        const result = addressOf(
+          CONNECTION,
+          [
+            ["satellite-name", name],
+            ["satellite-namespace", namespace],
+            [":authority", authority],
+          ],
+          OPTIONS,
+        );
+        return (
+          result.kind !== "found" || /^[a-z0-9.-]+$/.test(result.address.name + result.address.namespace)
+        );
+      }),
+    );
+  });
+});

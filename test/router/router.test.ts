@@ -1,0 +1,310 @@
+import { connect as connectTls } from "node:tls";
+
+import * as grpc from "@grpc/grpc-js";
+import { fromJSON } from "@grpc/proto-loader";
+import { expect } from "chai";
+import { generate } from "selfsigned";
+
+import { anonymousLoopback } from "../../src/router/access.ts";
+import { silentLogger } from "../../src/telemetry/logger.ts";
+import { KEY } from "./gate-bench.ts";
+import { awake, satellite } from "./satellites.ts";
+import { addressed, TestClient, TestVM } from "./stream/grpc-peers.ts";
+import { answerOf, field, GRPC, POST, RawClient } from "./stream/http2-peers.ts";
+import { RouterBench, until } from "./stream/router-bench.ts";
+
+/** The part of grpc/health/v1/health.proto that the router serves. */
+const HEALTH = fromJSON(
+  {
+    nested: {
+      grpc: {
+        nested: {
+          health: {
+            nested: {
+              v1: {
+                nested: {
+                  Request: { fields: { service: { type: "string", id: 1 } } },
+                  Response: { fields: { status: { type: "Status", id: 1 } } },
+                  Status: { values: { UNKNOWN: 0, SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } },
+                  Health: {
+                    methods: {
+                      Check: { requestType: "Request", responseType: "Response", comment: "" },
+                      Watch: {
+                        requestType: "Request",
+                        responseType: "Response",
+                        comment: "",
+                        responseStream: true,
+                      },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+      },
+    },
+  },
+  { enums: String, defaults: true },
+);
+
+interface HealthAnswer {
+  readonly status: string;
+}
+
+class HealthClient {
+  readonly #client: grpc.Client;
+  readonly #service = HEALTH["grpc.health.v1.Health"] as grpc.ServiceDefinition;
+
+  constructor(port: number) {
+    this.#client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
+  }
+
+  check(service = "", metadata = new grpc.Metadata()): Promise<HealthAnswer> {
+    const method = this.#service["Check"]!;
+    return new Promise((resolve, reject) => {
+      this.#client.makeUnaryRequest<object, HealthAnswer>(
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize as (bytes: Buffer) => HealthAnswer,
+        { service },
+        metadata,
+        (error, answer) => {
+          if (error === null && answer !== undefined) {
+            resolve(answer);
+          } else {
+            reject(error ?? new Error("no answer"));
+          }
+        },
+      );
+    });
+  }
+
+  watch(service = ""): { readonly statuses: string[]; cancel(): void } {
+    const method = this.#service["Watch"]!;
+    const call = this.#client.makeServerStreamRequest<object, HealthAnswer>(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize as (bytes: Buffer) => HealthAnswer,
+      { service },
+    );
+    const statuses: string[] = [];
+    call.on("data", ({ status }: HealthAnswer) => statuses.push(status));
+    call.on("error", () => {});
+    return { statuses, cancel: () => call.cancel() };
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
+
+async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+  throw new Error("it did not fail");
+}
+
+describe("router", () => {
+  const stops: (() => void | Promise<void>)[] = [];
+
+  async function start(...args: Parameters<typeof RouterBench.start>): Promise<RouterBench> {
+    const bench = await RouterBench.start(...args);
+    stops.push(() => bench.router.close());
+    return bench;
+  }
+
+  function healthClient(bench: RouterBench): HealthClient {
+    const client = new HealthClient(bench.port);
+    stops.push(() => client.close());
+    return client;
+  }
+
+  afterEach(async () => {
+    for (const stop of stops.splice(0).toReversed()) {
+      await stop();
+    }
+  });
+
+  describe("readiness", () => {
+    it("comes with the listener and the filled cache, and goes when it drains", async () => {
+      const bench = new RouterBench([]);
+      stops.push(() => bench.router.close());
+      await until(() => true);
+      expect(bench.router.ready()).to.equal(false);
+      await bench.router.listen({ host: "127.0.0.1", port: 0 });
+      expect(bench.router.ready()).to.equal(true);
+      await bench.router.drain(1000);
+      expect(bench.router.ready()).to.equal(false);
+    });
+
+    it("waits for the cache", async () => {
+      let fill = (): void => {};
+      const synced = new Promise<void>((resolve) => {
+        fill = resolve;
+      });
+      const bench = new RouterBench([], {}, { synced });
+      stops.push(() => bench.router.close());
+      await bench.router.listen({ host: "127.0.0.1", port: 0 });
+      expect(bench.router.ready()).to.equal(false);
+      fill();
+      await until(() => bench.router.ready());
+    });
+  });
+
+  describe("listener", () => {
+    it("is refused on an address that others reach, as long as there is no access control", async () => {
+      const bench = new RouterBench([]);
+      stops.push(() => bench.router.close());
+      const error = await rejection(bench.router.listen({ host: "0.0.0.0", port: 0 }));
+      expect(error).to.include({ code: "AnonymousListenerNotLoopback" });
+      expect(error).to.have.property("message").that.contains("127.0.0.1");
+    });
+
+    it("says what to do when its port is taken", async () => {
+      const bench = await start([]);
+      const second = new RouterBench([]);
+      stops.push(() => second.router.close());
+      const error = await rejection(second.router.listen({ host: "127.0.0.1", port: bench.port }));
+      expect(error).to.include({ code: "CannotListen" });
+      expect(error).to.have.property("message").that.contains("another process uses it");
+    });
+
+    it("serves TLS with ALPN and without, and takes the address from the server name", async () => {
+      const pems = await generate([{ name: "commonName", value: "router" }]);
+      const bench = await start([satellite({ spec: { wakePolicy: "Manual" } })], {
+        tls: { key: pems.private, cert: pems.cert },
+        address: { domain: "sat.example" },
+      });
+      for (const alpn of [{ ALPNProtocols: ["h2"] }, {}]) {
+        const socket = connectTls({
+          host: "127.0.0.1",
+          port: bench.port,
+          ca: pems.cert,
+          checkServerIdentity: () => undefined,
+          servername: "ada.team-a.sat.example",
+          ...alpn,
+        });
+        await new Promise((resolve) => {
+          socket.once("secureConnect", resolve);
+        });
+        const client = new RawClient(socket);
+        stops.push(() => client.close());
+        const stream = client.session.request([...POST, ...GRPC]);
+        expect(field((await answerOf(stream)).headers, "satellite-reason")).to.equal("WakePolicyManual");
+      }
+    });
+
+    it("survives clients that speak no TLS, or no HTTP/2", async () => {
+      const pems = await generate([{ name: "commonName", value: "router" }]);
+      const bench = await start([satellite({ spec: { wakePolicy: "Manual" } })]);
+      const secure = await start([], { tls: { key: pems.private, cert: pems.cert } });
+      for (const port of [bench.port, secure.port]) {
+        const response = fetch(`http://127.0.0.1:${port}/`);
+        expect(await rejection(response)).to.be.instanceOf(Error);
+      }
+      const client = new TestClient(bench.port);
+      stops.push(() => client.close());
+      expect((await client.call("unary")).code).to.equal(grpc.status.FAILED_PRECONDITION);
+    });
+  });
+
+  describe("health", () => {
+    it("answers for itself when no satellite is named, also where the listener has a default one", async () => {
+      const bench = await start([satellite()], {
+        address: { defaultSatellite: { namespace: "team-a", name: "ada" } },
+      });
+      expect((await healthClient(bench).check()).status).to.equal("SERVING");
+      expect(bench.server.calls).to.have.length(0);
+    });
+
+    it("knows no other service than the whole", async () => {
+      const bench = await start([]);
+      expect(await rejection(healthClient(bench).check("nobody"))).to.include({
+        code: grpc.status.NOT_FOUND,
+      });
+    });
+
+    it("leaves checks that name a satellite to its VM", async () => {
+      const bench = await start([satellite()]);
+      const error = await rejection(healthClient(bench).check("", addressed()));
+      expect(error).to.include({ code: grpc.status.UNAVAILABLE });
+      expect(error).to.have.property("details").that.contains(KEY);
+    });
+
+    it("tells those who watch that it drains", async () => {
+      const bench = await start([]);
+      const watch = healthClient(bench).watch();
+      await until(() => watch.statuses.length === 1);
+      const draining = bench.router.drain(60_000);
+      await until(() => watch.statuses.length === 2);
+      expect(watch.statuses).to.deep.equal(["SERVING", "NOT_SERVING"]);
+      watch.cancel();
+      await draining;
+    });
+  });
+
+  describe("shutdown", () => {
+    it("waits for its last report of open streams", async () => {
+      const vm = await TestVM.start();
+      stops.push(() => vm.stop());
+      const bench = await start([awake({ status: { endpoint: { host: "127.0.0.1", port: vm.port } } })]);
+      const client = new TestClient(bench.port);
+      stops.push(() => client.close());
+      await client.call("unary");
+      let letThrough = (): void => {};
+      bench.server.before = () =>
+        new Promise<void>((resolve) => {
+          letThrough = resolve;
+        });
+      let drained = false;
+      const draining = bench.router.drain(60_000).then(() => {
+        drained = true;
+        return drained;
+      });
+      await until(() => bench.server.statusCalls.length === 2);
+      expect(drained).to.equal(false);
+      letThrough();
+      await draining;
+      expect(bench.server.read(KEY).status.activity["router-0"]?.openStreams).to.equal(0);
+    });
+
+    it("answers requests that it still holds", async () => {
+      const bench = await start([satellite()]);
+      const client = new TestClient(bench.port);
+      stops.push(() => client.close());
+      const call = client.call("unary");
+      await bench.held(1);
+      await bench.router.drain(1);
+      await bench.router.close();
+      expect((await call).code).to.equal(grpc.status.UNAVAILABLE);
+    });
+  });
+
+  it("ends calls whose VM is off, which TCP would notice only after minutes", async () => {
+    const vm = await TestVM.start({ unary: () => {} });
+    stops.push(() => vm.stop());
+    const bench = await start([awake({ status: { endpoint: { host: "127.0.0.1", port: vm.port } } })]);
+    const client = new TestClient(bench.port);
+    stops.push(() => client.close());
+    const call = client.call("unary");
+    await until(() => vm.calls === 1);
+    bench.server.change(KEY, ({ status }) => {
+      status.power = { state: "Off", epoch: 4, accepted: true };
+    });
+    expect((await call).code).to.equal(grpc.status.UNAVAILABLE);
+  });
+
+  it("is loud about anonymous access", () => {
+    const warnings: string[] = [];
+    const logger = { ...silentLogger, warn: (message: string) => void warnings.push(message) };
+    anonymousLoopback({ logger }).checkListener("127.0.0.1");
+    expect(warnings).to.have.length(1);
+    expect(warnings[0]).to.contain("ANONYMOUS ACCESS");
+    anonymousLoopback({ logger, allowEveryAddress: true }).checkListener("0.0.0.0");
+    expect(warnings).to.have.length(2);
+  });
+});
