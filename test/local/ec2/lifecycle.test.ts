@@ -123,13 +123,16 @@ describe("life of an instance in the model", () => {
     model.stop([id], STOP);
     await clock.advance(60_000);
     model.terminate([id]);
-    await clock.advance(5_000);
+    await clock.advance(4_000);
+    expect(state(id)).to.equal("shutting-down");
+    await clock.advance(1_000);
     expect(state(id)).to.equal("terminated");
     expect(hypervisor.ids()).to.deep.equal([]);
   });
 
   it("leaves nothing when it is terminated while it boots", async () => {
     const { clock, hypervisor, model, state } = rig();
+    hypervisor.script.terminateMs = 0;
     const { id } = model.run(LAUNCH);
     await clock.advance(1_000);
     model.terminate([id]);

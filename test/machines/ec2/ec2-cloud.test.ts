@@ -92,6 +92,24 @@ describe("EC2 cloud", () => {
   });
 
   describe("launch", () => {
+    it("asks for no public address, whatever the subnet would give", async () => {
+      const bodies: string[] = [];
+      const account = createAccount();
+      const { handle } = account.endpoint;
+      const watched = createAccount({
+        clock: account.clock,
+        cloud: {
+          transport: (request) => {
+            bodies.push(request.body);
+            return handle(request);
+          },
+        },
+      });
+      const { plan } = await account.run(watched.cloud.resolve(launchRequest()));
+      await account.run(watched.cloud.launch(plan, ""));
+      expect(bodies.at(-1)).to.include("NetworkInterface.1.AssociatePublicIpAddress=false");
+    });
+
     it("finds the machine of an answer that was lost, by sending the same again", async () => {
       const account = createAccount();
       const request = launchRequest();
@@ -320,7 +338,7 @@ describe("EC2 cloud", () => {
       await account.clock.advance(10);
       await account.run(account.cloud.start(id));
       expect(await account.run(read)).to.include({ state: "stopped" });
-      expect(await account.run(account.cloud.describe(id, 900))).to.include({ state: "pending" });
+      expect(await account.run(account.cloud.describe(id, 60_000))).to.include({ state: "pending" });
     });
 
     it("returns undefined for a machine that EC2 does not know, and the others all the same", async () => {

@@ -74,6 +74,18 @@ describe("TokenBucket", () => {
     expect(atMs.at(-1)).to.equal(31_000);
   });
 
+  it("does not let a burst through right after a refusal", async () => {
+    const clock = new VirtualClock();
+    const bucket = bucketOn(clock);
+    bucket.refused();
+    const atMs: number[] = [];
+    for (let index = 0; index < 4; index++) {
+      void bucket.take("wake", () => 1).then(() => atMs.push(clock.monotonicMs()));
+    }
+    await clock.advance(10_000);
+    expect(atMs).to.deep.equal([1_000, 1_000, 1_500, 2_000]);
+  });
+
   it("never exceeds burst plus refill in any span of time", async () => {
     const asks = fc.array(fc.integer({ min: 0, max: 1_500 }), { minLength: 1, maxLength: 80 });
     await fc.assert(
