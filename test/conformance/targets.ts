@@ -10,6 +10,8 @@ import type { ScenarioServer } from "./scenario.ts";
 /** A server that the suite runs against. */
 export interface Target extends ScenarioServer {
   readonly title: string;
+  readonly url: string;
+  readonly caPem: string;
   stop(): Promise<void>;
 }
 
@@ -28,6 +30,8 @@ export async function startReal(): Promise<Target> {
   }
   return {
     title: "kube-apiserver",
+    url: server.url,
+    caPem: server.caPem,
     admin: server.admin,
     async forgetHistory() {
       await server.compact();
@@ -50,6 +54,8 @@ export async function startEmbedded(): Promise<Target> {
   const admin = new ApiClient(server.url, server.caPem, { token: TEST_TOKEN });
   return {
     title: "embedded",
+    url: server.url,
+    caPem: server.caPem,
     admin,
     forgetHistory: () => Promise.resolve(server.api.store.compact()),
     async stop() {

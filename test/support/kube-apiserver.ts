@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { stringify } from "yaml";
 import { requireTool } from "../tools/catalog.ts";
 import { ApiClient, type Credentials } from "./api-client.ts";
+import { kubeconfig } from "./kubeconfig.ts";
 import { createTestAuthority, type KeyPairPem, type TestAuthority } from "./pki.ts";
 import { freePort, startProcess, type TestProcess } from "./process.ts";
 
@@ -158,25 +159,6 @@ async function isReady(client: ApiClient): Promise<boolean> {
   } catch {
     return false; // Not listening yet.
   }
-}
-
-function kubeconfig(url: string, caPem: string, credentials: Credentials): string {
-  const base64 = (text: string): string => Buffer.from(text).toString("base64");
-  const user =
-    "token" in credentials
-      ? { token: credentials.token }
-      : {
-          "client-certificate-data": base64(credentials.cert),
-          "client-key-data": base64(credentials.key),
-        };
-  return stringify({
-    apiVersion: "v1",
-    kind: "Config",
-    clusters: [{ name: "test", cluster: { server: url, "certificate-authority-data": base64(caPem) } }],
-    users: [{ name: "test", user }],
-    contexts: [{ name: "test", context: { cluster: "test", user: "test", namespace: "default" } }],
-    "current-context": "test",
-  });
 }
 
 /** Compacts etcd up to its newest revision, by its JSON gateway. */
