@@ -146,29 +146,27 @@ export class RequestDesk {
     }
   }
 
-  /** Passes on what can be passed on, in the order of the ids (they must rise, RFC 9113 §5.1.1). */
+  /**
+   * Passes on what can be passed on, in the order of the ids (they must rise, RFC 9113 §5.1.1): one request
+   * that has to wait holds up all behind it. The first admission binds the connection, whichever it is.
+   */
   pump(): void {
     const port = this.#port;
+    let isHeldUp = false;
     for (const held of this.held.all()) {
       const { admission } = held;
-      if (admission === undefined) {
+      const route = admission === undefined ? "later" : port.route(admission.upstream);
+      if (admission === undefined || route === "later") {
+        isHeldUp = true;
+      } else if (route === "foreign") {
+        this.#refuseHeld(held, foreign(port.boundTo ?? "", admission.upstream));
+      } else if (route === "giveBack") {
+        port.giveBack();
         return;
-      }
-      switch (port.route(admission.upstream)) {
-        case "foreign":
-          this.#refuseHeld(held, foreign(port.boundTo ?? "", admission.upstream));
-          break;
-        case "giveBack":
-          port.giveBack();
-          return;
-        case "later":
-          return;
-        case "ready":
-          if (!port.canForward || port.streams.size >= port.settings.maxUpstreamStreams) {
-            return;
-          }
-          this.#forward(held, admission);
-          break;
+      } else if (isHeldUp || !port.canForward || port.streams.size >= port.settings.maxUpstreamStreams) {
+        return;
+      } else {
+        this.#forward(held, admission);
       }
     }
   }
