@@ -3,10 +3,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { tooLarge } from "./api-error.ts";
+import { ApiError, tooLarge } from "./api-error.ts";
 import type { ApiRequest, ApiResponse, LineStream } from "./api-request.ts";
 import type { ServerCertificate } from "./certificates.ts";
 import type { Handler } from "./handler.ts";
+import { PROTOBUF_MEDIA_TYPE, protobufToJson } from "./protobuf-bodies.ts";
 
 /** apiserver's limit for request bodies. */
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
@@ -100,7 +101,7 @@ async function serve(
     outgoing.end(JSON.stringify(error.toStatus()));
     return;
   }
-  const response = handle(requestOf(incoming, body));
+  const response = respond(handle, incoming, body);
   outgoing.writeHead(response.status, { ...response.headers, ...warningHeaders(response) });
   if (typeof response.body === "string" || response.body instanceof Uint8Array) {
     outgoing.end(incoming.method === "HEAD" ? undefined : response.body);
@@ -109,17 +110,45 @@ async function serve(
   }
 }
 
-function requestOf(incoming: IncomingMessage, body: string): ApiRequest {
+/** Bodies in protobuf become JSON here: the handler knows no other form of objects. */
+function respond(handle: Handler, incoming: IncomingMessage, body: Buffer): ApiResponse {
+  const isProtobuf = incoming.headers["content-type"]?.startsWith(PROTOBUF_MEDIA_TYPE) === true;
+  if (!isProtobuf || body.length === 0) {
+    return handle(requestOf(incoming, body.toString("utf8"), {}));
+  }
+  try {
+    const json = JSON.stringify(protobufToJson(body));
+    return handle(requestOf(incoming, json, { "content-type": "application/json" }));
+  } catch (error) {
+    if (error instanceof ApiError) {
+      const headers = { "content-type": "application/json" };
+      return { status: error.status, headers, body: JSON.stringify(error.toStatus()), warnings: [] };
+    }
+    throw error;
+  }
+}
+
+function requestOf(
+  incoming: IncomingMessage,
+  body: string,
+  replaced: Readonly<Record<string, string>>,
+): ApiRequest {
   const url = new URL(incoming.url ?? "/", "https://localhost");
   const headers: Record<string, string | undefined> = {};
   for (const [name, value] of Object.entries(incoming.headers)) {
     headers[name] = Array.isArray(value) ? value.join(", ") : value;
   }
-  return { method: incoming.method ?? "GET", path: url.pathname, query: url.searchParams, headers, body };
+  return {
+    method: incoming.method ?? "GET",
+    path: url.pathname,
+    query: url.searchParams,
+    headers: { ...headers, ...replaced },
+    body,
+  };
 }
 
-/** The body as text; undefined when it is too large. */
-async function readBody(incoming: IncomingMessage): Promise<string | undefined> {
+/** The body; undefined when it is too large. */
+async function readBody(incoming: IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   for await (const chunk of incoming) {
@@ -130,7 +159,7 @@ async function readBody(incoming: IncomingMessage): Promise<string | undefined> 
     }
     chunks.push(data);
   }
-  return Buffer.concat(chunks).toString("utf8");
+  return Buffer.concat(chunks);
 }
 
 function warningHeaders({ warnings }: ApiResponse): Record<string, string[]> {
