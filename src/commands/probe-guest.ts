@@ -3,8 +3,8 @@ import { connectGuest } from "../guest/client.ts";
 import type { GuestSchema } from "../guest/schema.ts";
 import type { ProbeAnswer } from "../operator/dependencies.ts";
 
-/** A VM that answers at all does so at once; a SYN that got lost while it came up is not waited for. */
-const PROBE_TIMEOUT_MS = 1000;
+/** An emulated VM that has just been resumed may need a while for its first answer. */
+const PROBE_TIMEOUT_MS = 3000;
 
 /** Statuses with which nobody has answered. */
 const NO_ANSWER: ReadonlySet<unknown> = new Set([

@@ -38,7 +38,10 @@ export async function observe(
 }
 
 function maxAgeMs(satellite: Satellite, { settings }: Dependencies): number {
-  const { power } = satellite.status;
+  const { power, endpoint } = satellite.status;
+  if (power.state === "Starting" && power.accepted && endpoint !== undefined) {
+    return settings.comingUpMaxAgeMs;
+  }
   const resting =
     satellite.metadata.deletionTimestamp === undefined &&
     power.state === (satellite.spec.desiredPower === "on" ? "Running" : "Off");

@@ -4,6 +4,8 @@ export interface OperatorSettings {
   readonly transitionPollMs: number;
   /** Between looks at the port of a VM that is coming up. */
   readonly probePollMs: number;
+  /** How old a description may be of a machine whose start was accepted: its port tells more, and costs no call. */
+  readonly comingUpMaxAgeMs: number;
   /** How old a description may be of a machine that is at rest. */
   readonly restingMaxAgeMs: number;
   /**
@@ -38,7 +40,8 @@ const DAY = 24 * HOUR;
 /** What is right for EC2 (docs/operations.md). */
 export const defaultSettings: OperatorSettings = {
   transitionPollMs: 500,
-  probePollMs: 100,
+  probePollMs: 200,
+  comingUpMaxAgeMs: 2 * SECOND,
   restingMaxAgeMs: 2 * MINUTE,
   settleMs: 10 * SECOND,
   unknownInstanceMs: 5 * MINUTE,
@@ -56,7 +59,8 @@ export const defaultSettings: OperatorSettings = {
 export const localSettings: OperatorSettings = {
   ...defaultSettings,
   transitionPollMs: 50,
-  probePollMs: 25,
+  probePollMs: 100,
+  comingUpMaxAgeMs: SECOND / 2,
   restingMaxAgeMs: 5 * SECOND,
   settleMs: 2 * SECOND,
   hibernateReadyMs: MINUTE,
