@@ -56,6 +56,9 @@ export class GateBench {
   readonly prober = new FakeProber();
   readonly registry = new Registry();
   readonly stopping: string[] = [];
+  /** Requests in the order in which they were answered, by the number that {@link request} counts up. */
+  readonly answered: number[] = [];
+  #requests = 0;
   readonly cache: ObjectCache<Satellite>;
   readonly gate: Gate;
   readonly disconnect: () => void;
@@ -99,6 +102,7 @@ export class GateBench {
   /** Sends a request for the satellite of the tests. */
   request(headers: HeaderList = [], path = "/test.Service/Call"): TestRequest {
     const abort = new AbortController();
+    const number = this.#requests++;
     let admission: Admission | undefined;
     const result = this.gate.admit(
       CONNECTION,
@@ -109,10 +113,12 @@ export class GateBench {
     if (result instanceof Promise) {
       void result.then((settled) => {
         admission = settled;
+        this.answered.push(number);
         return settled;
       });
     } else {
       admission = result;
+      this.answered.push(number);
     }
     return { admission: () => admission, wasImmediate, cancel: () => abort.abort() };
   }

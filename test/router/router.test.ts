@@ -179,18 +179,22 @@ describe("router", () => {
         tls: { key: pems.private, cert: pems.cert },
         address: { domain: "sat.example" },
       });
-      for (const alpn of [{ ALPNProtocols: ["h2"] }, {}]) {
+      for (const [alpn, agreed] of [
+        [{ ALPNProtocols: ["h2"] }, "h2"],
+        [{}, false],
+      ] as const) {
         const socket = connectTls({
           host: "127.0.0.1",
           port: bench.port,
           ca: pems.cert,
           checkServerIdentity: () => undefined,
           servername: "ada.team-a.sat.example",
-          ...alpn,
+          ...("ALPNProtocols" in alpn ? { ALPNProtocols: [...alpn.ALPNProtocols] } : {}),
         });
         await new Promise((resolve) => {
           socket.once("secureConnect", resolve);
         });
+        expect(socket.alpnProtocol).to.equal(agreed);
         const client = new RawClient(socket);
         stops.push(() => client.close());
         const stream = client.session.request([...POST, ...GRPC]);

@@ -1,4 +1,11 @@
-import { constants, sensitiveHeaders } from "node:http2";
+import {
+  constants,
+  performServerHandshake,
+  sensitiveHeaders,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from "node:http2";
+import { createServer, type AddressInfo, type Socket } from "node:net";
 
 import { expect } from "chai";
 
@@ -254,6 +261,58 @@ describe("stream engine, below gRPC", () => {
     read();
     expect(field((await answer).headers, "grpc-status")).to.equal("0");
     expect(received).to.equal(total * chunk.length);
+  });
+
+  it("connects anew for another epoch, although the address is the same", async () => {
+    const sessions = new Set<unknown>();
+    const { client, vm, bench } = await setUp((stream) => {
+      sessions.add(stream.session);
+      stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true });
+    });
+    for (const epoch of [4, 5]) {
+      bench.runs(vm.port, epoch);
+      const stream = client.open(GRPC);
+      stream.end();
+      await answerOf(stream);
+    }
+    expect(sessions.size).to.equal(2);
+  });
+
+  it("sends nothing before the VM's SETTINGS, and nothing of what was cancelled meanwhile", async () => {
+    const paths: string[] = [];
+    const sockets: Socket[] = [];
+    const server = createServer((socket) => {
+      sockets.push(socket);
+    });
+    await new Promise<void>((resolve) => {
+      server.listen(0, "127.0.0.1", resolve);
+    });
+    const { port } = server.address() as AddressInfo;
+    const bench = await RouterBench.start([awake({ status: { endpoint: { host: "127.0.0.1", port } } })]);
+    const client = new RawClient(bench.port);
+    stops.push(
+      () => void server.close(),
+      () => bench.router.close(),
+      () => client.close(),
+    );
+    const cancelled = client.open([...GRPC, "x", "cancelled"]);
+    const kept = client.open([...GRPC, "x", "kept"]);
+    await until(() => sockets.length === 1);
+    cancelled.close(constants.NGHTTP2_CANCEL);
+    await answerOf(cancelled);
+    // The router has heard of the cancel before this answer: frames of one connection keep their order.
+    const other = client.open([...GRPC], [...POST.slice(0, 4), ":path", "/other", ":authority", "vm"]);
+    await new Promise<void>((resolve) => {
+      client.session.ping(() => resolve());
+    });
+    const session = performServerHandshake(sockets[0]!);
+    session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+      paths.push(String(headers["x"] ?? headers[":path"]));
+      stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true });
+    });
+    await Promise.all([answerOf(kept), answerOf(other)]);
+    expect(paths).to.deep.equal(["kept", "/other"]);
+    expect(sockets).to.have.length(1);
   });
 
   it("gives each client connection its own connection to the VM", async () => {
