@@ -46,7 +46,7 @@ export interface KubernetesServer {
   readonly caPem: string;
   /** The server without its sockets. */
   readonly api: ApiServer;
-  /** Ends all watches, closes all connections and the state file. */
+  /** Ends all watches, closes all connections and the state file; harmless when repeated. */
   close(): Promise<void>;
 }
 
@@ -64,6 +64,7 @@ export async function startKubernetesServer(options: KubernetesServerOptions): P
   const crds = [...(options.crdPaths ?? []).map(readCrdFile), ...(options.crds ?? [])];
   const certificate = await serverCertificate(options.stateDir, host, clock.now());
   let address = "";
+  let closed: Promise<void> | undefined;
   const api = createApiServer({
     clock,
     random: options.random ?? Math.random,
@@ -89,10 +90,7 @@ export async function startKubernetesServer(options: KubernetesServerOptions): P
       port: https.port,
       caPem: certificate.caPem,
       api,
-      close: async () => {
-        await https.close();
-        api.close();
-      },
+      close: () => (closed ??= https.close().then(() => api.close())),
     };
   } catch (error) {
     api.close();

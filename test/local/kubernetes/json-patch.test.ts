@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { ApiError } from "../../../src/local/kubernetes/api-error.ts";
 import { applyJsonPatch, decodeJsonPatch } from "../../../src/local/kubernetes/json-patch.ts";
 import { equalJson, type JsonObject, type JsonValue } from "../../../src/local/kubernetes/json.ts";

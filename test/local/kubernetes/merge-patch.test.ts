@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { isObject, type JsonObject, type JsonValue } from "../../../src/local/kubernetes/json.ts";
 import { applyMergePatch } from "../../../src/local/kubernetes/merge-patch.ts";
 import { applyStrategicMergePatch } from "../../../src/local/kubernetes/strategic-merge-patch.ts";
@@ -14,7 +14,7 @@ function leaves(value: JsonValue, path: readonly string[] = []): Map<string, Jso
 
 const nested = fc.letrec<{ value: JsonValue; object: JsonObject }>((tie) => ({
   value: fc.oneof({ maxDepth: 3 }, fc.integer(), fc.array(fc.integer(), { maxLength: 2 }), tie("object")),
-  object: fc.dictionary(fc.constantFrom("a", "b", "c"), tie("value")) as fc.Arbitrary<JsonObject>,
+  object: fc.dictionary(fc.constantFrom("a", "b", "c"), tie("value")),
 })).object;
 
 describe("JSON merge patch", () => {

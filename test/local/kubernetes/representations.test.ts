@@ -28,7 +28,7 @@ describe("tables", () => {
       ["a", "a", "True", "3m20s", 0],
       ["b", "a", null, null, 0],
     ]);
-    expect(valueAt(rows[0]!, "object", "kind")).to.equal("PartialObjectMetadata");
+    expect(valueAt(rows[0], "object", "kind")).to.equal("PartialObjectMetadata");
   });
 
   it("come in watches too", () => {
@@ -47,7 +47,7 @@ describe("tables", () => {
     }
     response.body.start({ write: (line) => void lines.push(line), end: () => {} })();
     const [first] = lines.map((line) => JSON.parse(line) as JsonObject);
-    expect([first!["type"], valueAt(first!, "object", "kind")]).to.deep.equal(["ADDED", "Table"]);
+    expect([first!["type"], valueAt(first, "object", "kind")]).to.deep.equal(["ADDED", "Table"]);
   });
 });
 

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { memoryJournal } from "../../../src/local/kubernetes/journal.ts";
 import type { JsonObject } from "../../../src/local/kubernetes/json.ts";
 import { Store } from "../../../src/local/kubernetes/store.ts";

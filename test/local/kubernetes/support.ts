@@ -5,7 +5,7 @@ import {
 } from "../../../src/local/kubernetes/api-server.ts";
 import type { LineStream } from "../../../src/local/kubernetes/api-request.ts";
 import type { JsonObject, JsonValue } from "../../../src/local/kubernetes/json.ts";
-import { valueAt } from "../../../src/local/kubernetes/json.ts";
+import { asString, valueAt } from "../../../src/local/kubernetes/json.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 /** A CRD of the tests' own: nothing in the server knows the product's. */
@@ -212,14 +212,12 @@ export function resourceVersion(object: JsonObject): number {
 /** Causes of a Status as `reason field`, sorted. */
 export function causes(status: JsonObject): string[] {
   const list = valueAt(status, "details", "causes") as readonly JsonObject[] | undefined;
-  return (list ?? []).map((cause) => `${String(cause["reason"])} ${String(cause["field"])}`).sort();
+  return (list ?? []).map((cause) => `${asString(cause["reason"])} ${asString(cause["field"])}`).sort();
 }
 
 /** "TYPE name" of each line. */
 export function summary(lines: readonly WatchLine[]): string[] {
-  return lines.map(({ type, object }) =>
-    `${type} ${String(valueAt(object, "metadata", "name") ?? "")}`.trim(),
-  );
+  return lines.map(({ type, object }) => `${type} ${asString(valueAt(object, "metadata", "name"))}`.trim());
 }
 
 /** mulberry32: small, and the same on every machine. */
