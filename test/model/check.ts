@@ -45,7 +45,10 @@ function checkAll(): boolean {
   for (const rule of ruleNames) {
     const found = checkMutant(rule);
     if (found !== undefined) caught += 1;
-    const outcome = found === undefined ? "    -  NONE FOUND" : `${String(found.trace.length).padStart(5)}  ${found.violation}`;
+    const outcome =
+      found === undefined
+        ? "    -  NONE FOUND"
+        : `${String(found.trace.length).padStart(5)}  ${found.violation}`;
     print(`${rule.padEnd(30)} ${outcome}`);
   }
   print(

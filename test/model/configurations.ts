@@ -1,7 +1,7 @@
 import type { Action } from "./action.ts";
 import { leaderActions, operatorActions, operatorDecisions } from "./operator.ts";
 import { routerActions } from "./router.ts";
-import { type BudgetName, Power, type State, VALID, Vm } from "./state.ts";
+import { type BudgetName, LEASE_ENTRY, Power, type State, VALID, Vm } from "./state.ts";
 import { machineActions, personActions, timeActions } from "./world.ts";
 
 /** One bounded world to explore in full. */
@@ -22,15 +22,18 @@ interface Options {
   readonly routers?: number;
   /** Where it begins: asleep, or awake with nothing open. */
   readonly awake?: boolean;
+  /** Each router has written a lease, whose stream has ended. */
+  readonly leased?: boolean;
   /** What the person may do; by words of the action's name. */
   readonly person?: readonly string[];
   readonly budget: Partial<Record<BudgetName, number>>;
 }
 
 function configuration(options: Options): Configuration {
-  const { operators = 1, routers = 1, awake = false, person = [], budget } = options;
+  const { operators = 1, routers = 1, awake = false, leased = false, person = [], budget } = options;
   const persons = personActions.filter(({ name }) => person.some((word) => name.endsWith(word)));
-  if (persons.length !== person.length) throw new Error(`${options.name} names an unknown action of the person`);
+  if (persons.length !== person.length)
+    throw new Error(`${options.name} names an unknown action of the person`);
   const actions = [
     ...routerActions,
     ...operatorDecisions,
@@ -47,7 +50,7 @@ function configuration(options: Options): Configuration {
     routers,
     actions,
     begin(s) {
-      Object.assign(s.api, { uid: 1, epoch: 1, on: awake ? 1 : 0, accepted: 1 });
+      Object.assign(s.api, { uid: 1, epoch: awake ? 1 : 0, on: awake ? 1 : 0, accepted: 1 });
       s.api.state = awake ? Power.Running : Power.Off;
       s.machine.uid = 1;
       s.machine.vm = awake ? Vm.Running : Vm.Stopped;
@@ -57,6 +60,9 @@ function configuration(options: Options): Configuration {
       for (const { view, it } of s.routers) {
         s.copyObject(s.api, view);
         Object.assign(it, { leaseAge: VALID, admitAge: VALID, seen0: 1, seen1: 1 });
+      }
+      if (leased) {
+        for (const { it } of s.routers) it.entry = it.copy0 = LEASE_ENTRY;
       }
       const leader = s.operators[0];
       if (leader === undefined) throw new Error("a world needs an operator");
@@ -116,11 +122,18 @@ export const configurations: readonly Configuration[] = [
     budget: { requests: 2, idleOffs: 1, routerLosses: 1 },
   }),
   configuration({
-    name: "router loses answers, person",
-    about: "the same while a person changes power and policy",
+    name: "router loses answers, policy",
+    about: "the same while a person changes wakePolicy",
     awake: true,
-    person: [OFF, POLICY],
-    budget: { requests: 1, person: 2, routerLosses: 1 },
+    person: [POLICY],
+    budget: { requests: 1, person: 1, idleOffs: 1, routerLosses: 1 },
+  }),
+  configuration({
+    name: "router loses answers, drain",
+    about: "a person switches off twice, with streams open, and a patch of the router lands later",
+    awake: true,
+    person: [OFF],
+    budget: { requests: 2, person: 2, routerLosses: 1 },
   }),
   configuration({
     name: "router crashes",
@@ -133,6 +146,12 @@ export const configurations: readonly Configuration[] = [
     name: "operator crashes",
     about: "the operator crashes between any two steps; reads of EC2 are stale",
     budget: { requests: 1, idleOffs: 1, operatorCrashes: 1, staleReads: 1 },
+  }),
+  configuration({
+    name: "operator crashes, person",
+    about: "the operator crashes while a person switches on and off during the start",
+    person: [ON, OFF],
+    budget: { person: 4, operatorCrashes: 1 },
   }),
   configuration({
     name: "operator loses answers",
@@ -149,10 +168,10 @@ export const configurations: readonly Configuration[] = [
   }),
   configuration({
     name: "delete",
-    about: "deletion at any time with a request, and a late patch of the operator",
+    about: "deletion at any time with a request and open streams",
     awake: true,
     person: [OFF, DELETE],
-    budget: { requests: 1, person: 2, operatorLosses: 1 },
+    budget: { requests: 1, person: 2 },
   }),
   configuration({
     name: "delete and create",
@@ -173,6 +192,20 @@ export const configurations: readonly Configuration[] = [
     about: "the same with a request and a late wake",
     person: [DELETE, CREATE_OFF],
     budget: { requests: 1, person: 2, routerLosses: 1 },
+  }),
+  configuration({
+    name: "delete and create, start",
+    about: "the same from asleep, with a crash of the operator and a late patch of it",
+    person: [ON, DELETE, CREATE],
+    budget: { person: 3, operatorLosses: 1, operatorCrashes: 1 },
+  }),
+  configuration({
+    name: "delete and create, drain",
+    about: "the same with a live lease and a late Draining intent",
+    awake: true,
+    leased: true,
+    person: [OFF, DELETE, CREATE],
+    budget: { person: 4, operatorLosses: 1 },
   }),
   configuration({
     name: "two operators",

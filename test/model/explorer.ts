@@ -25,6 +25,9 @@ export interface Result {
 
 export const DEAD_END = "5: a held request or a wish that no step of the protocol can fulfil";
 
+/** Above this a configuration is too large to be run with the other tests. */
+const MOST_STATES = 4_000_000;
+
 /** One action by one actor. */
 interface Step {
   readonly action: Action;
@@ -80,7 +83,8 @@ class Exploration {
     let depth = 0;
     let endOfLevel = 1;
     for (let index = 0; index < this.states.size; index += 1) {
-      if (this.states.size > 3e6) throw new Error(`too many states at depth ${depth}, visited ${index}, transitions ${this.transitions}`);
+      if (this.states.size > MOST_STATES)
+        throw new Error(`${this.configuration.name}: beyond ${MOST_STATES} states`);
       if (index === endOfLevel) {
         depth += 1;
         endOfLevel = this.states.size;
@@ -168,10 +172,11 @@ class Exploration {
     const chain: number[] = [];
     for (let at = index; at > 0; at = this.parents.at(at)) chain.push(this.ways.at(at));
     let names = ["router A", "router B"];
-    return chain.reverse().map((way) => {
+    return chain.toReversed().map((way) => {
       const { action, index: actor } = this.steps[way >> 1] as Step;
       const leaders = this.configuration.operators === 1 ? ["operator"] : ["operator 1", "operator 2"];
-      const who = action.actor === "router" ? names[actor] : action.actor === "operator" ? leaders[actor] : "";
+      const who =
+        action.actor === "router" ? names[actor] : action.actor === "operator" ? leaders[actor] : "";
       if ((way & 1) === 1) names = names.toReversed();
       return who === "" ? action.name : `${who} ${action.name}`;
     });

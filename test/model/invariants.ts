@@ -17,6 +17,7 @@ export const VIOLATIONS = [
   "4: more StartInstances calls than one per epoch, plus one per crash or lost answer",
   "5: woken although wakePolicy is Manual",
   "5: started although desiredPower is off",
+  "5: stopped although desiredPower is on",
 ] as const;
 
 export const Violation = {
@@ -35,6 +36,7 @@ export const Violation = {
   StartedTwice: 12,
   WokenThoughManual: 13,
   StartedThoughOff: 14,
+  StoppedThoughOn: 15,
 } as const;
 
 /** Keeps the first violation of a step. */
@@ -55,13 +57,18 @@ export function onPowerMove(s: State, state: number, epoch: number): void {
   const from = api.state;
   const legal =
     (from === Power.Off && state === Power.Starting && next) ||
-    ((from === Power.Off || from === Power.Stopping) && state === Power.Stopping && same && api.deleting === 1) ||
+    ((from === Power.Off || from === Power.Stopping) &&
+      state === Power.Stopping &&
+      same &&
+      api.deleting === 1) ||
     (from === Power.Starting && state === Power.Running && same) ||
     (from === Power.Starting && state === Power.Stopping && same) ||
     (from === Power.Running && state === Power.Stopping && same) ||
     (from === Power.Stopping && state === Power.Off && same);
   if (!legal) violate(s, Violation.IllegalMove);
   if (state === Power.Starting && api.on === 0) violate(s, Violation.StartedThoughOff);
+  const stops = state === Power.Stopping && from !== Power.Stopping;
+  if (stops && api.on === 1 && api.deleting === 0) violate(s, Violation.StoppedThoughOn);
 }
 
 /** The idle-off patch is about to land. */

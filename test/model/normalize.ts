@@ -13,6 +13,24 @@ function forgetUntested(wire: Wire): void {
   if (wire.kind < Act.StartCall) wire.age = 0;
 }
 
+/** May an idle-off still land? */
+function mayFallAsleep(s: State): boolean {
+  if (s.budget.idleOffs > 0) return true;
+  for (const { wire, late } of s.operators) {
+    if (wire.kind === Act.IdleOff || late.kind === Act.IdleOff) return true;
+  }
+  return false;
+}
+
+/** May an operator have to do with a lease, now or later? */
+function mayBeLeased(s: State): boolean {
+  if (s.budget.requests > 0) return true;
+  for (const { it } of s.routers) {
+    if (it.entry !== 0 || it.kind !== 0 || it.lateKind !== 0 || it.held !== 0 || it.open !== 0) return true;
+  }
+  return false;
+}
+
 /**
  * Gives every field that nothing will read before it is written anew one fixed value, so that states which
  * behave alike are one state. It changes no behaviour, with or without any rule.
@@ -24,16 +42,15 @@ export function normalize(s: State): void {
     api.accepted = 0;
     history.startsLeft = 0;
   }
-  const sleeps = s.budget.idleOffs > 0 || s.operators.some(({ wire, late }) => wire.kind === Act.IdleOff || late.kind === Act.IdleOff);
-  const leased = s.routers.some(({ it }) => it.entry !== 0 || it.kind !== 0 || it.lateKind !== 0 || it.held !== 0 || it.open !== 0) || s.budget.requests > 0;
+  const sleeps = mayFallAsleep(s);
+  const leased = sleeps || mayBeLeased(s);
   if (api.on === 0 || !sleeps) history.sinceOn = VALID;
   for (const { view, it, wire, late } of s.operators) {
     if (view.state !== Power.Starting) {
       view.accepted = 0;
       it.fenced = 0;
-      it.refused = 0;
     }
-    if ((!sleeps && !leased) || view.state === Power.Off || view.state === Power.Stopping) it.idleAge = VALID;
+    if (!leased || view.state === Power.Off || view.state === Power.Stopping) it.idleAge = VALID;
     forgetUntested(wire);
     forgetUntested(late);
   }

@@ -43,7 +43,6 @@ function seeEntry(o: OperatorState, { it }: Router): void {
 function forgetCalls({ it }: OperatorState): void {
   it.started = 0;
   it.stopped = 0;
-  it.refused = 0;
   it.drainAge = 0;
 }
 
@@ -51,7 +50,11 @@ function forgetCalls({ it }: OperatorState): void {
 function refresh(s: State, o: OperatorState, rules: Rules): void {
   const { view, it } = o;
   const { api } = s;
-  const moved = view.uid !== api.uid || view.state !== api.state || view.epoch !== api.epoch || view.reason !== api.reason;
+  const moved =
+    view.uid !== api.uid ||
+    view.state !== api.state ||
+    view.epoch !== api.epoch ||
+    view.reason !== api.reason;
   if (moved) forgetCalls(o);
   if (it.spec === 0 && rules["idleOff.generationRestarts"]) it.idleAge = 0;
   if (moved && api.state === Power.Running && rules["idleOff.runningRestarts"]) it.idleAge = 0;
@@ -99,12 +102,6 @@ const isLive = (o: OperatorState, router: Router): boolean => {
   const entry = copyOf(o, router);
   return entry !== 0 && entry !== drainedEntry(o.view.epoch) && o.it.idleAge < VALID;
 };
-
-/** Has the start of this epoch come to an end, so that a stop may begin? */
-function startHasEnded(s: State, { view, it }: OperatorState, rules: Rules): boolean {
-  if (view.state === Power.Running || !rules["stop.startSettled"]) return true;
-  return view.accepted === 1 ? s.machine.read === Vm.Running : it.refused === 1;
-}
 
 const isUp = (state: number): boolean => state === Power.Running || state === Power.Starting;
 
@@ -195,14 +192,13 @@ export const operatorDecisions: readonly Action[] = [
   decision("sends the Stopping intent", (s, o, rules) => {
     const { view } = o;
     if (view.on === 1 || view.deleting === 1 || !isUp(view.state)) return false;
-    if (!startHasEnded(s, o, rules)) return false;
     if (rules["stop.noLiveLease"] && s.routers.some((router) => isLive(o, router))) return false;
     return send(s, o, Act.Stop);
   }),
-  decision("sends the Draining intent", (s, o, rules) => {
+  decision("sends the Draining intent", (s, o) => {
     const { view } = o;
     if (view.on === 1 || view.deleting === 1 || !isUp(view.state)) return false;
-    if (!startHasEnded(s, o, rules) || !s.routers.some((router) => isLive(o, router))) return false;
+    if (!s.routers.some((router) => isLive(o, router))) return false;
     return send(s, o, Act.Drain);
   }),
   decision("sends the Deleting intent", (s, o) => {
@@ -219,14 +215,12 @@ export const operatorDecisions: readonly Action[] = [
   }),
   decision("sends StartInstances", (s, o, rules) => {
     const { view, it } = o;
-    const intent = view.state === Power.Starting && view.deleting === 0;
+    const intent = view.state === Power.Starting && isWanted(o);
     const early = !rules["order.startIntent"] && view.state === Power.Off && isWanted(o);
     if (!intent && !early) return false;
     if (rules["order.startOnce"] && (view.accepted === 1 || it.started === 1)) return false;
-    if (view.on === 0 && it.refused === 1) return false;
-    if (rules["order.fence"] && it.fenced === 0) return false;
+    if (intent && rules["order.fence"] && it.fenced === 0) return false;
     if (rules["order.waitStopped"] && s.machine.read === Vm.Stopping) return false;
-    it.refused = 0;
     onStartSent(s);
     return send(s, o, Act.StartCall);
   }),
@@ -247,7 +241,7 @@ export const operatorDecisions: readonly Action[] = [
     const intent = view.state === Power.Stopping;
     const early = !rules["order.stopIntent"] && view.state === Power.Running && view.on === 0;
     if (!intent && !early) return false;
-    if (s.machine.read === Vm.Pending) return false;
+    if (s.machine.read === Vm.Pending && rules["order.waitStarted"]) return false;
     const drained = isDrained(s, o, rules);
     if (!drained && it.drainAge < DRAIN) return false;
     onStopSent(s);
@@ -275,7 +269,8 @@ export const operatorDecisions: readonly Action[] = [
   }),
   decision("removes the finalizer", (s, o) => {
     const { view } = o;
-    if (view.deleting === 0 || view.state !== Power.Stopping || s.machine.read !== Vm.Terminated) return false;
+    if (view.deleting === 0 || view.state !== Power.Stopping || s.machine.read !== Vm.Terminated)
+      return false;
     removeObject(s);
     return true;
   }),
@@ -308,6 +303,8 @@ export const operatorActions: readonly Action[] = [
       const landed = landOperatorPatch(s, wire, rules);
       const ownWriteOnly = landed && !rules["drain.freshCache"];
       s.clearWire(wire);
+      // The generation in the answer is its own doing: no reason to stay awake.
+      if (landed && kind === Act.IdleOff) it.spec = 1;
       if (landed && (kind === Act.Start || kind === Act.Fence)) it.fenced = 1;
       if (ownWriteOnly) {
         // It takes over what it wrote itself and believes the rest of its cache.
@@ -333,17 +330,16 @@ export const operatorActions: readonly Action[] = [
     },
   },
   {
-    name: "has its call refused for good",
+    name: "has its call refused",
     actor: "operator",
     kind: "chance",
     step(s, index) {
-      const { wire, it } = operatorOf(s, index);
+      const { wire } = operatorOf(s, index);
       const refusable =
         (wire.kind === Act.StartCall && s.machine.vm === Vm.Stopped) ||
         (wire.kind === Act.StopCall && s.machine.vm === Vm.Running);
       if (!refusable || s.budget.refusals === 0) return false;
       s.budget.refusals -= 1;
-      if (wire.kind === Act.StartCall) it.refused = 1;
       excuseStart(s);
       s.clearWire(wire);
       return true;

@@ -200,7 +200,8 @@ export const routerActions: readonly Action[] = [
     step(s, index, rules) {
       const router = routerOf(s, index);
       const { view, it } = router;
-      if (it.kind !== RouterPatch.None || it.entry === 0 || it.entry === drainedEntry(view.epoch)) return false;
+      if (it.kind !== RouterPatch.None || it.entry === 0 || it.entry === drainedEntry(view.epoch))
+        return false;
       if (rules["drained.noStreams"] && it.open > 0) return false;
       const sawDrain = view.state === Power.Stopping && view.reason !== Reason.None;
       const sawOff = view.state === Power.Running && view.on === 0;

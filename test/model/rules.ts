@@ -37,7 +37,6 @@ export const RULES = {
   "stop.activity": "the Stopping intent without a drain tests the activity",
   "stop.power": "the Stopping intent tests power as read",
   "stop.noLiveLease": "a stop with live leases drains",
-  "stop.startSettled": "a stop waits until the start has ended",
 
   "drain.uid": "the Draining intent tests the uid",
   "drain.off": "the Draining intent tests desiredPower off",
@@ -66,8 +65,10 @@ export const RULES = {
   "order.deleteIntent": "a Stopping intent with reason Deleting is written before TerminateInstances",
   "order.fence": "a leader sends StartInstances only under an intent that it wrote or fenced itself",
   "order.startOnce": "after StartInstances was accepted it is not sent again",
-  "order.stopAnswered": "Off needs an answer to StopInstances of this leader, whatever DescribeInstances says",
+  "order.stopAnswered":
+    "Off needs an answer to StopInstances of this leader, whatever DescribeInstances says",
   "order.waitStopped": "Off and StartInstances wait until `stopped` is read",
+  "order.waitStarted": "StopInstances waits while `pending` is read",
 
   "leader.margin": "a leader sends only while its lease outlasts the call",
   "leader.abort": "a call is given up after its timeout, inside the margin",

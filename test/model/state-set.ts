@@ -41,8 +41,7 @@ export class StateSet {
   /** Copies state number `index` into `target`. */
   read(index: number, target: Int32Array): void {
     const from = index * this.wordsPerState;
-    for (let word = 0; word < this.wordsPerState; word += 1)
-      target[word] = this.words[from + word] as number;
+    for (let word = 0; word < this.wordsPerState; word += 1) target[word] = this.words[from + word] as number;
   }
 
   private equals(index: number, state: Int32Array): boolean {

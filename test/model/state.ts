@@ -94,7 +94,18 @@ const Budget = layout(budgetFields);
 export type BudgetName = (typeof budgetFields)[number];
 
 /** A patch or call: what it tests is what its author had read when it was sent. */
-const wireNames = ["kind", "uid", "epoch", "state", "fence", "reason", "spec", "activity", "forced", "age"] as const;
+const wireNames = [
+  "kind",
+  "uid",
+  "epoch",
+  "state",
+  "fence",
+  "reason",
+  "spec",
+  "activity",
+  "forced",
+  "age",
+] as const;
 type WireName = (typeof wireNames)[number];
 
 const operatorFields = [
@@ -106,7 +117,6 @@ const operatorFields = [
   "started", // 1: EC2 accepted its StartInstances of this epoch
   "stopped", // 1: EC2 accepted its StopInstances of this epoch
   "fenced", // 1: it wrote the power that it reads itself, and knows of no patch that may still land
-  "refused", // 1: EC2 refused its last StartInstances for good
 ] as const;
 const Operator = layout(operatorFields);
 const Wire = layout(wireNames);

@@ -27,6 +27,13 @@ const creation = (name: string, on: number): Action => ({
     s.api.on = on;
     s.history.sinceOn = 0;
     s.machine.uid = 2;
+    // A new object counts its generation from 1 and has no activity, as the old one may have had.
+    for (const { wire, late } of s.operators) {
+      for (const slot of [wire, late]) {
+        slot.spec = 1;
+        slot.activity = 1;
+      }
+    }
     s.machine.vm = Vm.Stopped;
     s.machine.read = Vm.Stopped;
     return true;
@@ -148,7 +155,8 @@ export const timeActions: readonly Action[] = [
       }
       for (const { it, view, wire } of s.operators) {
         if (view.state === Power.Running && view.on === 1) it.idleAge = older(it.idleAge, VALID);
-        if (view.state === Power.Stopping && view.reason !== Reason.None) it.drainAge = older(it.drainAge, DRAIN);
+        if (view.state === Power.Stopping && view.reason !== Reason.None)
+          it.drainAge = older(it.drainAge, DRAIN);
         if (wire.kind !== 0) wire.age = older(wire.age, VALID);
         if (s.operators.length > 1) it.ownAge = older(it.ownAge, VALID);
       }
