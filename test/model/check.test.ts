@@ -1,7 +1,8 @@
 import { expect } from "chai";
 
+import { DEAD_END, explore } from "./explorer.ts";
 import { checkConfiguration, checkMutant, configurations, formatTrace, ruleNames } from "./report.ts";
-import { RULES } from "./rules.ts";
+import { RULES, rulesWithout } from "./rules.ts";
 
 describe("the power protocol", function () {
   this.timeout(120_000);
@@ -14,6 +15,14 @@ describe("the power protocol", function () {
       expect(states).to.be.greaterThan(1000);
     });
   }
+
+  it("would show a dead end: a machine that never comes up leaves a request held for ever", () => {
+    const [wake] = configurations;
+    if (wake === undefined) throw new Error("there is no configuration");
+    const actions = wake.actions.filter(({ name }) => name !== "EC2 has started the VM");
+    const { counterexample } = explore({ ...wake, actions }, rulesWithout());
+    expect(counterexample?.violation).to.equal(DEAD_END);
+  });
 
   for (const rule of ruleNames) {
     it(`breaks without ${rule}: ${RULES[rule]}`, () => {

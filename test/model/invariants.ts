@@ -85,6 +85,8 @@ export function onWake(s: State): void {
 /** The operator sends StartInstances. Only a stale read excuses sending it to a machine that is still stopping. */
 export function onStartSent(s: State): void {
   if (s.machine.vm === Vm.Stopping && s.machine.read !== Vm.Stopped) violate(s, Violation.CallInTransition);
+  // Without its intent it is no second start, but a start without intent: `onCall` says so where it takes effect.
+  if (s.api.state !== Power.Starting) return;
   if (s.history.startsLeft === 0) violate(s, Violation.StartedTwice);
   else s.history.startsLeft -= 1;
 }
