@@ -148,11 +148,13 @@ export class Gate implements Gatekeeper {
 
   #onSatelliteChange(key: string): void {
     const status = this.#settings.view.get(key)?.status;
-    if (status?.power.state === "Stopping") {
+    if (status === undefined) {
+      this.#settings.onOff?.(key, Number.MAX_SAFE_INTEGER);
+    } else if (status.power.state === "Stopping") {
       this.#settings.onStopping?.(key);
-    } else if (status?.power.state === "Off") {
+    } else if (status.power.state === "Off") {
       this.#settings.onOff?.(key, status.power.epoch);
-    } else if (status?.power.state === "Starting") {
+    } else if (status.power.state === "Starting") {
       // The news that it was off may have been missed. Running tells nothing: where a stop was refused the same VM
       // goes on under a new epoch.
       this.#settings.onOff?.(key, status.power.epoch - 1);

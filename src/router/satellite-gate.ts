@@ -3,13 +3,25 @@ import type { Clock, Timer } from "../base/clock.ts";
 import { SatelliteError } from "../base/errors.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { GrpcStatus, type Admission } from "./engine.ts";
+import type { Admission } from "./engine.ts";
 import { HoldQueue, type HeldRequest, type HoldBudget } from "./hold-queue.ts";
+import {
+  apiServerFailed,
+  CANCELLED,
+  deadlineExceeded,
+  holdExpired,
+  notAwake,
+  operatorStalled,
+  tooManyHeld,
+  vmUnreachable,
+  type Named,
+} from "./hold-refusals.ts";
 import { LeaseKeeper, type LeaseOutcome } from "./lease-keeper.ts";
 import type { RouterMetrics } from "./metrics.ts";
 import type { GateOptions } from "./options.ts";
 import type { Prober } from "./prober.ts";
-import { refusal, type Refusal } from "./refusal.ts";
+import { Reachability } from "./reachability.ts";
+import type { Refusal } from "./refusal.ts";
 import { isPermanent, type SatelliteApi } from "./satellite-api.ts";
 import type { SatelliteView } from "./satellite-view.ts";
 import { standingOf, unknownSatellite, type Standing, type Target } from "./standing.ts";
@@ -28,11 +40,6 @@ export interface GateContext {
   readonly metrics: RouterMetrics;
   readonly options: Required<GateOptions>;
   readonly budget: HoldBudget;
-}
-
-interface Probe {
-  readonly epoch: number;
-  readonly abort: AbortController;
 }
 
 /** What the gate must know of a request. */
@@ -62,12 +69,8 @@ export class SatelliteGate {
   readonly #queue: HoldQueue;
   readonly #keeper: LeaseKeeper;
   readonly #waker: Waker;
-  /** The epoch whose VM answered this router's own probe, before the operator said Running or after it broke. */
-  #answeredEpoch: number | undefined;
-  /** The epoch whose VM failed this router, although it is said to run: it must answer a probe first. */
-  #suspectEpoch: number | undefined;
+  readonly #reachability: Reachability;
   #unreachable: Timer | undefined;
-  #probe: Probe | undefined;
   #leasing = false;
   #leaseRetry: Timer | undefined;
   #leaseFailures = 0;
@@ -88,6 +91,7 @@ export class SatelliteGate {
       this.#keeper.setHeldRequests(this.#queue.size);
     });
     this.#keeper = new LeaseKeeper({ ...context, key, onIdle: () => this.#checkIdle() });
+    this.#reachability = new Reachability({ ...context, key, onAnswered: () => this.#look() });
     this.#waker = new Waker({
       ...context,
       key,
@@ -110,7 +114,7 @@ export class SatelliteGate {
       return undefined;
     }
     const satellite = this.#context.view.get(this.#key);
-    const target = satellite === undefined ? undefined : this.#openTarget(standingOf(satellite));
+    const target = satellite === undefined ? undefined : this.#reachability.openTarget(standingOf(satellite));
     if (satellite === undefined || target === undefined || !this.#keeper.permits(satellite, target.epoch)) {
       return undefined;
     }
@@ -120,7 +124,7 @@ export class SatelliteGate {
   /** Holds a request until the satellite is awake, or waiting is hopeless. Never rejects. */
   hold(request: GateRequest): Promise<Admission> {
     if (this.#queue.isFull) {
-      return Promise.resolve(this.#full());
+      return Promise.resolve(tooManyHeld(this.#named()));
     }
     if (request.signal.aborted) {
       return Promise.resolve(CANCELLED);
@@ -155,24 +159,23 @@ export class SatelliteGate {
   /** Looks again after a change of the satellite. */
   onSatelliteChange(): void {
     this.#lastChangeAtMs = this.#context.clock.monotonicMs();
+    if (this.#context.view.get(this.#key) === undefined) {
+      this.#reachability.forget();
+    }
     this.#keeper.onSatelliteChange();
     this.#look();
   }
 
   /** A connection to the VM failed: before anything else goes there, it must answer a probe. */
   onUpstreamFailed(epoch: number): void {
-    if (this.#answeredEpoch === epoch) {
-      this.#answeredEpoch = undefined;
-    }
-    this.#suspectEpoch = epoch;
+    this.#reachability.onFailed(epoch);
     this.#look();
   }
 
   /** Reports the last counts and resolves when every write has ended. */
   async finish(): Promise<void> {
-    this.#probe?.abort.abort(STOPPED);
+    this.#stopProbing();
     this.#leaseRetry?.cancel();
-    this.#unreachable?.cancel();
     await this.#waker.stop();
     await this.#keeper.finish();
   }
@@ -200,30 +203,19 @@ export class SatelliteGate {
       this.refuseAll(standing.refusal);
       return;
     }
-    const target = this.#openTarget(standing);
+    const target = this.#reachability.openTarget(standing);
     if (target !== undefined) {
       this.#letIn(satellite, target);
       return;
     }
     this.#queue.settleAll(
-      () => this.#asleep(satellite),
+      () => notAwake(this.#named()),
       ({ mayWake }) => !mayWake,
     );
     if (this.#queue.size > 0) {
       this.#wakeSinceMs ??= this.#context.clock.monotonicMs();
       this.#awaken(satellite, standing);
     }
-  }
-
-  /** Where requests may go under a lease: a VM that the operator says runs, or that answered our own probe. */
-  #openTarget(standing: Standing): Target | undefined {
-    if (standing.kind !== "awake" && standing.kind !== "starting") {
-      return undefined;
-    }
-    const { target } = standing;
-    const answered = this.#answeredEpoch === target.epoch;
-    const trusted = standing.kind === "awake" && this.#suspectEpoch !== target.epoch;
-    return answered || trusted ? target : undefined;
   }
 
   #letIn(satellite: Satellite, target: Target): void {
@@ -252,13 +244,14 @@ export class SatelliteGate {
     if (standing.kind === "awake") {
       this.#awaitReachable();
     }
-    this.#startProbing(standing.target);
+    this.#reachability.probe(standing.target);
   }
 
   #stopWaiting(): void {
     this.#stopProbing();
     this.#leaseRetry?.cancel();
     this.#leaseRetry = undefined;
+    this.#leaseFailures = 0;
     this.#wakeSinceMs = undefined;
     this.#trouble = undefined;
     this.#checkIdle();
@@ -314,7 +307,7 @@ export class SatelliteGate {
         satellite: this.#key,
         error: outcome.error,
       });
-      this.refuseAll(this.#apiRefused(outcome.error));
+      this.refuseAll(apiServerFailed(this.#named(), outcome.error));
     }
     this.#look();
   }
@@ -347,7 +340,7 @@ export class SatelliteGate {
           satellite: this.#key,
           error: outcome.error,
         });
-        this.refuseAll(this.#apiRefused(outcome.error));
+        this.refuseAll(apiServerFailed(this.#named(), outcome.error));
       }
     }
     this.#leaseFailures++;
@@ -370,40 +363,8 @@ export class SatelliteGate {
     this.#checkIdle();
   }
 
-  #startProbing(target: Target): void {
-    if (this.#probe?.epoch === target.epoch) {
-      return;
-    }
-    this.#abortProbe();
-    const probe = { epoch: target.epoch, abort: new AbortController() };
-    this.#probe = probe;
-    void this.#awaitAnswer(target, probe);
-  }
-
-  async #awaitAnswer(target: Target, probe: Probe): Promise<void> {
-    try {
-      await this.#context.prober.untilAnswers(target, probe.abort.signal);
-    } catch (error) {
-      if (!probe.abort.signal.aborted) {
-        this.#context.logger.error("the prober failed", { satellite: this.#key, error });
-      }
-      return;
-    }
-    if (this.#probe === probe) {
-      this.#probe = undefined;
-      this.#answeredEpoch = target.epoch;
-      this.#suspectEpoch = undefined;
-      this.#look();
-    }
-  }
-
-  #abortProbe(): void {
-    this.#probe?.abort.abort(STOPPED);
-    this.#probe = undefined;
-  }
-
   #stopProbing(): void {
-    this.#abortProbe();
+    this.#reachability.stopProbing();
     this.#unreachable?.cancel();
     this.#unreachable = undefined;
   }
@@ -419,12 +380,7 @@ export class SatelliteGate {
     });
     this.#unreachable = clock.setTimer(options.unreachableMs, () => {
       this.#unreachable = undefined;
-      this.refuseAll(
-        this.#unavailable(
-          "VMUnreachable",
-          `satellite ${this.#key} is said to run, but its VM has not answered for ${seconds(options.unreachableMs)}`,
-        ),
-      );
+      this.refuseAll(vmUnreachable(this.#named(), options.unreachableMs));
     });
   }
 
@@ -442,14 +398,16 @@ export class SatelliteGate {
             this.#queue.settle(held, reason);
           }
         }),
-        clock.setTimer(timeoutMs - pastMs, () => this.#queue.settle(held, this.#deadlineExceeded(timeoutMs))),
+        clock.setTimer(timeoutMs - pastMs, () =>
+          this.#queue.settle(held, deadlineExceeded(this.#named(), timeoutMs)),
+        ),
       );
       return;
     }
     timers.push(
       clock.setTimer(options.maxHoldMs, () => {
         const reason = this.#whyNothingMoves();
-        this.#queue.settle(held, reason ?? this.#heldTooLong());
+        this.#queue.settle(held, reason ?? holdExpired(this.#named(), options.maxHoldMs));
       }),
     );
   }
@@ -458,7 +416,7 @@ export class SatelliteGate {
   #whyNothingMoves(): Refusal | undefined {
     const { clock, options, view } = this.#context;
     if (this.#trouble !== undefined) {
-      return this.#apiRefused(this.#trouble);
+      return apiServerFailed(this.#named(), this.#trouble);
     }
     const satellite = view.get(this.#key);
     const stillMs = clock.monotonicMs() - this.#lastChangeAtMs;
@@ -467,75 +425,12 @@ export class SatelliteGate {
       satellite.status.power.state === "Off" &&
       stillMs >= options.stalledMs
     ) {
-      return this.#unavailable(
-        "OperatorStalled",
-        `satellite ${this.#key} is wished on, but nothing has moved for ${seconds(stillMs)}; ` +
-          "see whether the operator runs and has a leader",
-      );
+      return operatorStalled(this.#named(), stillMs);
     }
     return undefined;
   }
 
-  #deadlineExceeded(timeoutMs: number): Refusal {
-    return refusal(
-      GrpcStatus.DEADLINE_EXCEEDED,
-      `the deadline of ${seconds(timeoutMs)} passed while satellite ${this.#key} was ${this.#phase() ?? "not awake"}`,
-      "DeadlineExceeded",
-      this.#phase(),
-    );
+  #named(): Named {
+    return { key: this.#key, phase: this.#context.view.get(this.#key)?.status.phase };
   }
-
-  #heldTooLong(): Refusal {
-    return this.#unavailable(
-      "HoldExpired",
-      `satellite ${this.#key} did not wake within ${seconds(this.#context.options.maxHoldMs)}; ` +
-        `it is ${this.#phase() ?? "not awake"}`,
-    );
-  }
-
-  // --- other refusals -------------------------------------------------------------------------------------------
-
-  #full(): Refusal {
-    return refusal(
-      GrpcStatus.RESOURCE_EXHAUSTED,
-      `too many requests wait for satellite ${this.#key} or for others; try again later`,
-      "TooManyHeldRequests",
-      this.#phase(),
-    );
-  }
-
-  #asleep(satellite: Satellite): Refusal {
-    return this.#unavailable(
-      "NotAwake",
-      `satellite ${this.#key} is ${satellite.status.phase ?? "not awake"}, and this method wakes nothing`,
-    );
-  }
-
-  #apiRefused(error: Error): Refusal {
-    const reason = error instanceof SatelliteError ? error.code : "InternalError";
-    return this.#unavailable(
-      reason,
-      `satellite ${this.#key} cannot be woken: the API server said: ${error.message}`,
-    );
-  }
-
-  #unavailable(reason: string, message: string): Refusal {
-    return refusal(GrpcStatus.UNAVAILABLE, message, reason, this.#phase());
-  }
-
-  #phase(): Satellite["status"]["phase"] {
-    return this.#context.view.get(this.#key)?.status.phase;
-  }
-}
-
-const STOPPED = new SatelliteError("Stopped", "nobody waits for it any more");
-
-const CANCELLED = refusal(
-  GrpcStatus.CANCELLED,
-  "the client cancelled the request while it was held",
-  "Cancelled",
-);
-
-function seconds(durationMs: number): string {
-  return `${Math.round(durationMs / 100) / 10} s`;
 }

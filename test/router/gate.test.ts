@@ -675,6 +675,25 @@ describe("gate: a VM that does not answer", () => {
   });
 });
 
+describe("gate: another satellite of the same name", () => {
+  it("is not taken for the one before, although its epochs are the same", async () => {
+    const bench = new GateBench([satellite()]);
+    const first = bench.request();
+    await bench.clock.settle();
+    startAccepted(bench);
+    await bench.clock.settle();
+    bench.prober.running[0]?.answer();
+    await bench.clock.settle();
+    expect(forwarded(first).upstream.epoch).to.equal(4);
+    bench.server.remove(KEY);
+    bench.server.put(awake({ uid: "uid-other", status: { phase: "Waking", power: power("Starting") } }));
+    const second = bench.request();
+    await bench.clock.settle();
+    expect(second.admission()).to.equal(undefined);
+    expect(bench.prober.running.length).to.be.greaterThan(0);
+  });
+});
+
 describe("gate: two routers", () => {
   it("wake once between them, and hold a lease each", async () => {
     const one = new GateBench([satellite()]);

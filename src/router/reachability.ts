@@ -1,0 +1,91 @@
+import { SatelliteError } from "../base/errors.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Prober } from "./prober.ts";
+import type { Standing, Target } from "./standing.ts";
+
+/** Options of {@link Reachability}. */
+export interface ReachabilityOptions {
+  readonly key: string;
+  readonly prober: Prober;
+  readonly logger: Logger;
+  /** Called when a probe has been answered. */
+  readonly onAnswered: () => void;
+}
+
+/** Why a probe is given up; nobody sees it. */
+const STOPPED = new SatelliteError("Stopped", "nobody waits for the probe any more");
+
+/**
+ * Whether this router may send requests to a satellite's VM: when the operator says that it runs, unless it failed this
+ * router; or when it answered this router's own probe in the present epoch.
+ */
+export class Reachability {
+  readonly #options: ReachabilityOptions;
+  /** The epoch whose VM answered a probe. */
+  #answeredEpoch: number | undefined;
+  /** The epoch whose VM failed although it is said to run: it must answer a probe first. */
+  #suspectEpoch: number | undefined;
+  #probe: { readonly epoch: number; readonly abort: AbortController } | undefined;
+
+  constructor(options: ReachabilityOptions) {
+    this.#options = options;
+  }
+
+  /** Where requests may go now, under a lease. */
+  openTarget(standing: Standing): Target | undefined {
+    if (standing.kind !== "awake" && standing.kind !== "starting") {
+      return undefined;
+    }
+    const { target } = standing;
+    const isTrusted = standing.kind === "awake" && this.#suspectEpoch !== target.epoch;
+    return isTrusted || this.#answeredEpoch === target.epoch ? target : undefined;
+  }
+
+  /** A connection to the VM failed. */
+  onFailed(epoch: number): void {
+    if (this.#answeredEpoch === epoch) {
+      this.#answeredEpoch = undefined;
+    }
+    this.#suspectEpoch = epoch;
+  }
+
+  /** The satellite is gone; another of its name counts its epochs anew. */
+  forget(): void {
+    this.stopProbing();
+    this.#answeredEpoch = undefined;
+    this.#suspectEpoch = undefined;
+  }
+
+  /** Probes until the VM answers, unless that is being done already. */
+  probe(target: Target): void {
+    if (this.#probe?.epoch !== target.epoch) {
+      this.stopProbing();
+      void this.#awaitAnswer(target);
+    }
+  }
+
+  stopProbing(): void {
+    this.#probe?.abort.abort(STOPPED);
+    this.#probe = undefined;
+  }
+
+  async #awaitAnswer(target: Target): Promise<void> {
+    const { key, prober, logger, onAnswered } = this.#options;
+    const probe = { epoch: target.epoch, abort: new AbortController() };
+    this.#probe = probe;
+    try {
+      await prober.untilAnswers(target, probe.abort.signal);
+    } catch (error) {
+      if (!probe.abort.signal.aborted) {
+        logger.error("the prober failed", { satellite: key, error });
+      }
+      return;
+    }
+    if (this.#probe === probe) {
+      this.#probe = undefined;
+      this.#answeredEpoch = target.epoch;
+      this.#suspectEpoch = undefined;
+      onAnswered();
+    }
+  }
+}
