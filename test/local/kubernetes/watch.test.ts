@@ -27,6 +27,13 @@ describe("watch", () => {
     expect(summary(api.watch("resourceVersion=0").lines)).to.deep.equal(["ADDED a", "ADDED b"]);
   });
 
+  it("sends only what comes after a resourceVersion that is still to come", () => {
+    const { lines } = api.watch(`resourceVersion=${api.server.store.revision + 1}`);
+    api.create("a");
+    api.create("b");
+    expect(summary(lines)).to.deep.equal(["ADDED b"]);
+  });
+
   it("sends nothing of writes that change nothing", () => {
     api.create("a");
     api.mergePatch("a", {});
