@@ -1,11 +1,11 @@
 import { PowerReason } from "../satellite/power.ts";
-import { timestamp } from "../satellite/conditions.ts";
 import { FINALIZER } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
 import { launchIsUnsettled, settleLaunch } from "./decide-launch.ts";
+import { drainingMs } from "./decide-running.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { Observation } from "./observation.ts";
-import { renderStatus } from "./render-status.ts";
+import { movePower, renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 
 /** Tag on a machine that its satellite left behind (deletionPolicy Retain). */
@@ -46,6 +46,10 @@ export function decideDeletion(o: Observation, settings: OperatorSettings): Acti
   if (status.power.state !== "Stopping" || status.power.reason !== PowerReason.Deleting) {
     return writeDeletionIntent(o);
   }
+  const leftMs = drainingMs(o);
+  if (leftMs > 0 && machine.state === "running") {
+    return { kind: "Wait", afterMs: leftMs, reason: "Draining" };
+  }
   const sentAtMs = memory.terminateAtMs;
   if (
     machine.state === "shutting-down" ||
@@ -57,17 +61,10 @@ export function decideDeletion(o: Observation, settings: OperatorSettings): Acti
 }
 
 function writeDeletionIntent(o: Observation): Action {
-  const { power } = o.satellite.status;
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
-      power: {
-        state: "Stopping",
-        epoch: power.epoch,
-        accepted: false,
-        reason: PowerReason.Deleting,
-        since: timestamp(o.now),
-      },
+      power: movePower(o, "Stopping", PowerReason.Deleting),
     }),
     announce: { type: "Normal", reason: "Deleting", message: "terminating the machine" },
   };

@@ -1,10 +1,9 @@
-import { timestamp } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
 import type { Machine } from "../machines/cloud.ts";
 import type { Action } from "./action.ts";
 import { inputsOf, waitingForRetry } from "./failures.ts";
 import type { Failure, Observation } from "./observation.ts";
-import { machineStatus, renderStatus } from "./render-status.ts";
+import { machineStatus, movePower, renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 
 /**
@@ -119,17 +118,10 @@ function rebuildFrom(o: Observation, machine: Machine): Action {
 
 /** The machine is gone: power is off, and the next launch may be planned. */
 function powerOff(o: Observation): Action {
-  const { power } = o.satellite.status;
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
-      power: {
-        state: "Off",
-        epoch: power.epoch,
-        accepted: false,
-        reason: PowerReason.Drift,
-        since: timestamp(o.now),
-      },
+      power: movePower(o, "Off", PowerReason.Drift),
       endpoint: undefined,
       sleep: undefined,
     }),
@@ -147,13 +139,7 @@ export function decideGone(o: Observation, settings: OperatorSettings): Action {
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
-      power: {
-        state: "Off",
-        epoch: status.power.epoch,
-        accepted: false,
-        reason: PowerReason.Drift,
-        since: timestamp(o.now),
-      },
+      power: movePower(o, "Off", PowerReason.Drift),
       machine: undefined,
       endpoint: undefined,
       sleep: undefined,

@@ -1,10 +1,10 @@
+import { parseDurationMs } from "../base/duration.ts";
 import type { Machine } from "../machines/cloud.ts";
-import { findCondition, timestamp } from "../satellite/conditions.ts";
+import { findCondition } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
-import type { Lease } from "../satellite/resource.ts";
 import type { Action, StopReason } from "./action.ts";
 import type { Observation } from "./observation.ts";
-import { HIBERNATION_REFUSED, renderStatus, secondsSince } from "./render-status.ts";
+import { HIBERNATION_REFUSED, movePower, renderStatus, secondsSince } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 
 /** `status.power.state` is Running: watch for the wish to sleep, for idleness and for drift. */
@@ -32,17 +32,10 @@ function decideContradicted(o: Observation, machine: Machine, settings: Operator
   if (sinceMs === undefined || o.nowMs - sinceMs < settings.settleMs / 2) {
     return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "MachineStateContradicts" };
   }
-  const { power } = o.satellite.status;
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
-      power: {
-        state: "Off",
-        epoch: power.epoch,
-        accepted: false,
-        reason: PowerReason.Drift,
-        since: timestamp(o.now),
-      },
+      power: movePower(o, "Off", PowerReason.Drift),
     }),
     announce: {
       type: "Warning",
@@ -81,14 +74,7 @@ export function beginStop(o: Observation, why: StopReason = PowerReason.DesiredO
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
-      power: {
-        state: "Stopping",
-        epoch: power.epoch,
-        accepted: false,
-        reason,
-        since: timestamp(o.now),
-        sleepKind: hibernate ? "Hibernate" : "Stop",
-      },
+      power: movePower(o, "Stopping", reason, { sleepKind: hibernate ? "Hibernate" : "Stop" }),
       usage: { ...usage, runningSeconds: (usage?.runningSeconds ?? 0) + ran },
     }),
     announce: {
@@ -107,7 +93,15 @@ function mayHibernate(o: Observation): boolean {
   return o.satellite.spec.sleepMode === "Hibernate" && o.machine?.hibernationConfigured === true && !refused;
 }
 
-/** Whether every router whose lease may still be counted on has let go of this epoch. */
-export function isDrained(leases: readonly Lease[], epoch: number): boolean {
-  return leases.every((lease) => lease.drainedEpoch === epoch);
+/**
+ * Milliseconds until the call may be sent: the routers whose leases may still be counted on have until
+ * drainTimeout to let go of this epoch (docs/decisions/0017). 0 when they have.
+ */
+export function drainingMs(o: Observation): number {
+  const { power } = o.satellite.status;
+  if (o.idleness.liveLeases.every((lease) => lease.drainedEpoch === power.epoch)) {
+    return 0;
+  }
+  const untilMs = Date.parse(power.since ?? "") + parseDurationMs(o.satellite.spec.drainTimeout);
+  return Math.max(0, untilMs - o.now.getTime());
 }

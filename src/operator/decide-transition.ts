@@ -1,13 +1,18 @@
-import { parseDurationMs } from "../base/duration.ts";
 import type { Machine } from "../machines/cloud.ts";
 import { findCondition, timestamp } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
 import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { Action, Announcement } from "./action.ts";
-import { beginStop, isDrained } from "./decide-running.ts";
+import { beginStop, drainingMs } from "./decide-running.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { AcceptedCall, Observation } from "./observation.ts";
-import { HIBERNATION_REFUSED, renderStatus, secondsSince, type StatusChange } from "./render-status.ts";
+import {
+  HIBERNATION_REFUSED,
+  movePower,
+  renderStatus,
+  secondsSince,
+  type StatusChange,
+} from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 
 /** `status.power.state` is Off: start it when it is wanted; mend a machine that runs although nobody wants it. */
@@ -42,7 +47,14 @@ function beginStart(o: Observation, reason: PowerReason, accepted = false): Acti
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
-      power: { state: "Starting", epoch: power.epoch + 1, accepted, reason, since: timestamp(o.now) },
+      power: {
+        state: "Starting",
+        epoch: power.epoch + 1,
+        accepted,
+        fence: 0,
+        reason,
+        since: timestamp(o.now),
+      },
       usage: { ...usage, asleepSeconds: (usage?.asleepSeconds ?? 0) + secondsSince(o, sleep?.since) },
     }),
     announce: {
@@ -76,13 +88,11 @@ export function decideStarting(o: Observation, machine: Machine, settings: Opera
   if (!power.accepted) {
     return machine.state === "stopping"
       ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" }
-      : (waitingForRetry(o, "Start") ?? { kind: "Start", id: machine.id });
+      : sendStart(o, machine);
   }
-  if (machine.state === "stopped" && !settling(o, o.memory.start, settings)) {
-    return waitingForRetry(o, "Start") ?? { kind: "Start", id: machine.id };
-  }
-  if (machine.state === "stopping" && !settling(o, o.memory.start, settings)) {
-    return writePower(o, { ...power, state: "Off", accepted: false, reason: PowerReason.Drift });
+  const down = machine.state === "stopped" || machine.state === "stopping";
+  if (down && !settling(o, o.memory.start, settings)) {
+    return writePower(o, movePower(o, "Off", PowerReason.Drift));
   }
   if (machine.state === "running" && o.satellite.spec.desiredPower === "off") {
     return beginStop(o, power.reason === PowerReason.Refresh ? PowerReason.Refresh : PowerReason.DesiredOff);
@@ -93,6 +103,26 @@ export function decideStarting(o: Observation, machine: Machine, settings: Opera
       : acceptStart(o, machine);
   }
   return decideComingUp(o, endpoint, settings);
+}
+
+/**
+ * Sends the start that this process wrote; one that it found is fenced first, so that no late patch of the
+ * leader before can move power under it (docs/decisions/0012).
+ */
+function sendStart(o: Observation, machine: Machine): Action {
+  const { power } = o.satellite.status;
+  if (o.satellite.spec.desiredPower === "off" && power.reason !== PowerReason.Refresh) {
+    return beginStop(o);
+  }
+  if (o.memory.ownedStart !== startOf(power)) {
+    return writePower(o, { ...power, fence: power.fence + 1 });
+  }
+  return waitingForRetry(o, "Start") ?? { kind: "Start", id: machine.id };
+}
+
+/** Names one start by one leader: "epoch/fence". */
+export function startOf({ epoch, fence }: Power): string {
+  return `${epoch}/${fence}`;
 }
 
 function acceptStart(o: Observation, machine: Machine): Action {
@@ -156,6 +186,7 @@ function becomeRunning(o: Observation, bootID: string | undefined): Action {
       state: "Running",
       epoch: power.epoch,
       accepted: true,
+      fence: power.fence,
       ...(power.reason === undefined ? {} : { reason: power.reason }),
       since: timestamp(o.now),
     },
@@ -182,7 +213,14 @@ export function decideStopping(o: Observation, machine: Machine, settings: Opera
     return { kind: "Wait", afterMs: settings.resyncMs, reason: "Deleting" };
   }
   if (machine.state === "stopped") {
-    return becomeOff(o, machine);
+    return stopIsAnswered(o)
+      ? becomeOff(o, machine)
+      : (waitingForRetry(o, "Stop") ?? {
+          kind: "Stop",
+          id: machine.id,
+          hibernate: power.sleepKind === "Hibernate",
+          force: false,
+        });
   }
   if (machine.state === "pending") {
     return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "ComingUp" };
@@ -191,6 +229,14 @@ export function decideStopping(o: Observation, machine: Machine, settings: Opera
     return decideFallingAsleep(o, machine, settings);
   }
   return decideStopCall(o, machine, settings);
+}
+
+/**
+ * Whether the cloud answered a stop of this process. Only then is a reading of `stopped` believed: it may be from
+ * before the intent. Stopping a stopped machine is a success that does nothing (docs/decisions/0015).
+ */
+function stopIsAnswered({ memory, satellite }: Observation): boolean {
+  return memory.stop?.epoch === satellite.status.power.epoch;
 }
 
 function decideFallingAsleep(o: Observation, machine: Machine, settings: OperatorSettings): Action {
@@ -213,9 +259,8 @@ function decideStopCall(o: Observation, machine: Machine, settings: OperatorSett
       : writePower(o, { ...power, accepted: true });
   }
   if (power.reason === PowerReason.Draining && !power.accepted) {
-    const leftMs =
-      Date.parse(power.since ?? "") + parseDurationMs(o.satellite.spec.drainTimeout) - o.now.getTime();
-    if (leftMs > 0 && !isDrained(o.idleness.liveLeases, power.epoch)) {
+    const leftMs = drainingMs(o);
+    if (leftMs > 0) {
       return { kind: "Wait", afterMs: leftMs, reason: "Draining" };
     }
   }
@@ -244,26 +289,14 @@ function decideRefusedHibernation(
   if (!unsupported && failure.class !== "hibernation-not-ready") {
     return undefined;
   }
-  if (o.satellite.spec.desiredPower === "on") {
-    return takeStopBack(o);
-  }
+  const wantedAgain = o.satellite.spec.desiredPower === "on";
   const ageMs = o.now.getTime() - Date.parse(machine.launchedAt);
-  return unsupported || ageMs > settings.hibernateReadyMs
+  return unsupported || wantedAgain || ageMs > settings.hibernateReadyMs
     ? fallBackToStop(o, failure.message, unsupported)
     : undefined;
 }
 
-/** Refused by the cloud, and wanted again: nothing was ended, but leases of the old epoch may have drained. */
-function takeStopBack(o: Observation): Action {
-  return writePower(o, {
-    state: "Running",
-    epoch: o.satellite.status.power.epoch + 1,
-    accepted: true,
-    reason: PowerReason.StopRefused,
-    since: timestamp(o.now),
-  });
-}
-
+/** A stop is never taken back; where it is wanted again, a plain stop is the quickest way to the next epoch. */
 function fallBackToStop(o: Observation, message: string, forGood: boolean): Action {
   const { power } = o.satellite.status;
   return writePower(
@@ -287,7 +320,7 @@ function becomeOff(o: Observation, machine: Machine): Action {
   const reason = power.reason ?? PowerReason.DesiredOff;
   return writePower(
     o,
-    { state: "Off", epoch: power.epoch, accepted: false, reason, since: timestamp(o.now) },
+    movePower(o, "Off", reason),
     {
       sleep: { kind: hibernated ? "Hibernated" : "Stopped", since: timestamp(o.now), reason },
     },

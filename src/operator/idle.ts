@@ -1,5 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import { parseDurationMs } from "../base/duration.ts";
+import { PowerReason } from "../satellite/power.ts";
 import { Annotation, type Lease, type PowerState } from "../satellite/resource.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Idleness } from "./observation.ts";
@@ -16,10 +17,10 @@ interface SeenLease {
 interface Track {
   uid: string;
   restartedAtMs: number;
-  desiredPower: "on" | "off";
+  generation: number | undefined;
   state: PowerState;
-  epoch: number;
-  idleTimeout: string;
+  /** When the routers were told to let go; leases that were live then do not age while they drain. */
+  drainingSinceMs: number | undefined;
   readonly leases: Map<string, SeenLease>;
 }
 
@@ -39,16 +40,15 @@ export class IdleTracker {
   /** Takes note of the satellite as it is now. `key` is its "namespace/name". */
   observe(key: string, satellite: Satellite): void {
     const nowMs = this.#clock.monotonicMs();
-    const { spec, status, metadata } = satellite;
+    const { status, metadata } = satellite;
     let track = this.#tracks.get(key);
     if (track === undefined || track.uid !== metadata.uid) {
       track = {
         uid: metadata.uid ?? "",
         restartedAtMs: nowMs,
-        desiredPower: spec.desiredPower,
+        generation: metadata.generation,
         state: status.power.state,
-        epoch: status.power.epoch,
-        idleTimeout: spec.idleTimeout,
+        drainingSinceMs: undefined,
         leases: new Map(),
       };
       this.#tracks.set(key, track);
@@ -56,11 +56,10 @@ export class IdleTracker {
     if (restartsIdleClock(track, satellite)) {
       track.restartedAtMs = nowMs;
     }
-    track.desiredPower = spec.desiredPower;
+    track.generation = metadata.generation;
     track.state = status.power.state;
-    track.epoch = status.power.epoch;
-    track.idleTimeout = spec.idleTimeout;
     this.#observeLeases(track, status.activity, nowMs);
+    track.drainingSinceMs = isDraining(satellite) ? (track.drainingSinceMs ?? nowMs) : undefined;
   }
 
   #observeLeases(track: Track, activity: Satellite["status"]["activity"], nowMs: number): void {
@@ -97,7 +96,7 @@ export class IdleTracker {
       const untilMs = seenAtMs + lease.validSeconds * 1000;
       lastChangeMs = Math.max(lastChangeMs, seenAtMs);
       leasedUntilMs = Math.max(leasedUntilMs, untilMs);
-      if (untilMs > nowMs) {
+      if (untilMs > Math.min(nowMs, track.drainingSinceMs ?? nowMs)) {
         liveLeases.push(lease);
       }
       if (nowMs - seenAtMs > ROUTER_GONE_MS) {
@@ -111,13 +110,19 @@ export class IdleTracker {
   }
 }
 
-/** At off → on, at entry to Running, at a new epoch, and when idleTimeout changes. */
-function restartsIdleClock(before: Track, { spec, status }: Satellite): boolean {
+/** At entry to Running and whenever the spec changes, also when it changed back (docs/decisions/0010). */
+function restartsIdleClock(before: Track, { metadata, status }: Satellite): boolean {
   return (
-    (before.desiredPower === "off" && spec.desiredPower === "on") ||
-    (before.state !== "Running" && status.power.state === "Running") ||
-    before.epoch !== status.power.epoch ||
-    before.idleTimeout !== spec.idleTimeout
+    before.generation !== metadata.generation ||
+    (before.state !== "Running" && status.power.state === "Running")
+  );
+}
+
+/** Whether the routers are given time to let go of the machine. */
+function isDraining({ status: { power } }: Satellite): boolean {
+  return (
+    power.state === "Stopping" &&
+    (power.reason === PowerReason.Draining || power.reason === PowerReason.Deleting)
   );
 }
 

@@ -51,6 +51,8 @@ export interface Memory {
   /** How many type and zone combinations the last launch could choose from. */
   combinations?: number;
   start?: AcceptedCall;
+  /** The start that this process wrote or fenced itself, as "epoch/fence": only that one may it send. */
+  ownedStart?: string;
   stop?: AcceptedCall;
   terminateAtMs?: number;
   /** The machine was tagged as kept. */

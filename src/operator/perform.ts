@@ -5,11 +5,12 @@ import { NAMESPACE } from "../kube/resources.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import { set, test } from "../satellite/json-patch.ts";
 import { idleOffPatch, PowerReason, pruneActivityPatch } from "../satellite/power.ts";
-import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
+import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES, type Power } from "../satellite/resource.ts";
 import { statusPatch } from "../satellite/status-patch.ts";
 import { timestamp } from "../satellite/conditions.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
+import { startOf } from "./decide-transition.ts";
 import { RETAINED_TAG } from "./decide-deletion.ts";
 import type { Dependencies } from "./dependencies.ts";
 import {
@@ -55,7 +56,7 @@ export async function perform(
     case "RemoveFinalizer":
       return patch(o.satellite, removeFinalizer(o.satellite), {}, dependencies);
     case "WriteStatus":
-      return writeStatus(action, o, dependencies);
+      return writeStatus(action, o, memory, dependencies);
     case "DesireOff":
       return patch(o.satellite, idleOffPatch(o.satellite), {}, dependencies);
     case "PruneRouter":
@@ -149,6 +150,7 @@ function removeFinalizer({ metadata }: Satellite): JsonPatchOperation[] {
 async function writeStatus(
   action: Extract<Action, { kind: "WriteStatus" }>,
   o: Observation,
+  memory: Memory,
   dependencies: Dependencies,
 ): Promise<StepResult> {
   const operations = statusPatch(o.satellite, action.status);
@@ -157,12 +159,20 @@ async function writeStatus(
   }
   const result = await patch(o.satellite, operations, { status: true }, dependencies);
   if (result.kind === "done") {
+    noteOwnedStart(action.status.power, memory);
     measureWake(o, action, dependencies);
     if (action.announce !== undefined) {
       dependencies.announce(o.satellite, action.announce);
     }
   }
   return result;
+}
+
+/** A start whose intent this process wrote, with an answer, is its own to send. */
+function noteOwnedStart(power: Power, memory: Memory): void {
+  if (power.state === "Starting" && !power.accepted) {
+    memory.ownedStart = startOf(power);
+  }
 }
 
 function measureWake(
@@ -205,6 +215,7 @@ async function planLaunch(
       state: "Starting",
       epoch: power.state === "Starting" ? power.epoch : power.epoch + 1,
       accepted: false,
+      fence: 0,
       reason: PowerReason.Launch,
       since: timestamp(o.now),
     },
@@ -223,6 +234,7 @@ async function planLaunch(
       },
     },
     o,
+    memory,
     dependencies,
   );
 }

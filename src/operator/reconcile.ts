@@ -96,6 +96,8 @@ export class Reconciler {
     } catch (error) {
       metrics.actions.inc({ action: action.kind, outcome: "error" });
       if (WRITES.has(action.kind)) {
+        // It may still land: a start that it could meet must be fenced first (docs/decisions/0012).
+        delete remembered.memory.ownedStart;
         throw error;
       }
       this.#noteFailure(action, o, error, remembered.memory, clock.monotonicMs());

@@ -1,5 +1,5 @@
 import type { Machine } from "../machines/cloud.ts";
-import { setConditions, type ConditionChange } from "../satellite/conditions.ts";
+import { setConditions, timestamp, type ConditionChange } from "../satellite/conditions.ts";
 import { phaseOf } from "../satellite/phase.ts";
 import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { OperatorStatus } from "../satellite/status-patch.ts";
@@ -188,6 +188,17 @@ export function machineStatus(
     image: machine.image,
     launchedAt: machine.launchedAt,
   };
+}
+
+/** `status.power` after a move within the same epoch: not yet accepted by the cloud, and since now. */
+export function movePower(
+  o: Observation,
+  state: Power["state"],
+  reason: string,
+  extra: Pick<Power, "sleepKind"> = {},
+): Power {
+  const { epoch, fence } = o.satellite.status.power;
+  return { state, epoch, fence, accepted: false, reason, since: timestamp(o.now), ...extra };
 }
 
 /** Whole seconds from `since` (RFC 3339) until now; 0 when it is absent. */

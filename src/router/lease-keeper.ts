@@ -43,6 +43,11 @@ interface HeldLease {
   readonly validSeconds: number;
 }
 
+/**
+ * A process begins to count at random: a late lease of the process before, under the same name, must not bear the
+ * number of a new one (docs/decisions/0014).
+ */
+const FIRST_SEQ_BELOW = 2 ** 48;
 const RETRY = { baseMs: 200, maxMs: 10_000 };
 /** How often counts are reported while the satellite drains, in milliseconds. */
 const DRAIN_REPORT_MS = 1000;
@@ -54,7 +59,7 @@ const DRAIN_REPORT_MS = 1000;
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
   #lease: HeldLease | undefined;
-  #seq = 0;
+  #seq: number;
   /** Open streams by epoch. */
   readonly #open = new Map<number, number>();
   #openStreams = 0;
@@ -74,6 +79,7 @@ export class LeaseKeeper {
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
+    this.#seq = Math.floor(options.random() * FIRST_SEQ_BELOW);
   }
 
   get openStreams(): number {
@@ -227,9 +233,8 @@ export class LeaseKeeper {
   }
 
   #entry(satellite: Satellite, openStreams: number, drainedEpoch?: number): Lease {
-    const { router, clock } = this.#options;
-    // Also after a restart under the same name, the entry in the object is the one to go on from.
-    this.#seq = Math.max(this.#seq, satellite.status.activity[router]?.seq ?? 0) + 1;
+    const { clock } = this.#options;
+    this.#seq += 1;
     return {
       seq: this.#seq,
       validSeconds: leaseSeconds(satellite.spec.idleTimeout),

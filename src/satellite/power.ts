@@ -25,8 +25,6 @@ export const PowerReason = {
   Update: "Update",
   /** The machine changed state without us. */
   Drift: "Drift",
-  /** The cloud refused to stop the machine, and it is wanted again. */
-  StopRefused: "StopRefused",
 } as const;
 
 export type PowerReason = (typeof PowerReason)[keyof typeof PowerReason];
@@ -36,7 +34,7 @@ const LEGAL_MOVES: Readonly<Record<PowerState, readonly PowerState[]>> = {
   Off: ["Starting", "Stopping", "Updating"],
   Starting: ["Running", "Stopping", "Off"],
   Running: ["Stopping", "Off"],
-  Stopping: ["Off", "Running"],
+  Stopping: ["Off"],
   Updating: ["Starting", "Off"],
 };
 
@@ -56,24 +54,23 @@ function identity(satellite: Satellite): PatchOperation {
   return test("/metadata/uid", satellite.metadata.uid);
 }
 
-/** A router's request for power. Only a sleeping satellite that may be woken by requests takes it. */
+/**
+ * A router's request for power. It tests no desiredPower: setting "on" where it is "on" is no write
+ * (docs/decisions/0016).
+ */
 export function wakePatch(satellite: Satellite): PatchOperation[] {
-  return [
-    identity(satellite),
-    test("/spec/wakePolicy", "OnRequest"),
-    test("/spec/desiredPower", "off"),
-    set("/spec/desiredPower", "on"),
-  ];
+  return [identity(satellite), test("/spec/wakePolicy", "OnRequest"), set("/spec/desiredPower", "on")];
 }
 
-/** The operator's wish to put an idle satellite to sleep: nothing may have happened since it looked. */
+/**
+ * The operator's wish to put an idle satellite to sleep: neither the spec nor any router's entry may have changed
+ * since it looked. Labels and conditions may (docs/decisions/0010).
+ */
 export function idleOffPatch(satellite: Satellite): PatchOperation[] {
   return [
     identity(satellite),
-    test("/spec/desiredPower", "on"),
-    test("/spec/idleTimeout", satellite.spec.idleTimeout),
+    test("/metadata/generation", satellite.metadata.generation),
     test("/status/activity", satellite.status.activity),
-    test("/status/power/epoch", satellite.status.power.epoch),
     set("/spec/desiredPower", "off"),
   ];
 }
@@ -114,7 +111,8 @@ export function pruneActivityPatch(satellite: Satellite, router: string): PatchO
 }
 
 /**
- * Tests that make the API server refuse a move of `status.power` that was decided on old knowledge. Starting
+ * Tests that make the API server refuse a move of `status.power` that was decided on old knowledge: all of
+ * `/status/power` must be as read, so that a late patch of an operator that has crashed fails. Starting
  * needs the wish "on"; stopping needs the wish "off" and, unless streams are given time to drain, that no
  * router has written since.
  *
@@ -125,11 +123,7 @@ export function powerTests(satellite: Satellite, next: Power): PatchOperation[] 
   if (!isLegalMove(power.state, next.state)) {
     throw new Error(`power cannot move from ${power.state} to ${next.state}`);
   }
-  const tests = [
-    identity(satellite),
-    test("/status/power/state", power.state),
-    test("/status/power/epoch", power.epoch),
-  ];
+  const tests = [identity(satellite), test("/status/power", power)];
   const moves = power.state !== next.state;
   const reason = next.reason ?? "";
   if (moves && next.state === "Starting" && reason !== PowerReason.Refresh && reason !== PowerReason.Update) {

@@ -244,6 +244,10 @@ export interface Satellite {
        */
       accepted: boolean;
       /**
+       * Counts the leaders that took over the start of this epoch.
+       */
+      fence: number;
+      /**
        * Why, in CamelCase, e.g. Idle, DesiredOff, Draining, Deleting, Refresh.
        */
       reason?: string;

@@ -38,7 +38,7 @@ export function satellite(init: SatelliteInit = {}): Satellite {
     },
     status: {
       phase: "Asleep",
-      power: { state: "Off", epoch: 3, accepted: true },
+      power: { state: "Off", epoch: 3, accepted: true, fence: 0 },
       activity: {},
       endpoint: { host: "127.0.0.1", port: 8372 },
       ...init.status,
@@ -56,5 +56,5 @@ export function awake(init: SatelliteInit = {}): Satellite {
 }
 
 export function power(state: Power["state"], change: Partial<Power> = {}): Power {
-  return { state, epoch: 4, accepted: true, ...change };
+  return { state, epoch: 4, accepted: true, fence: 0, ...change };
 }
