@@ -84,13 +84,13 @@ export class Peer implements FrameSink {
   }
 
   type(type: number, id?: number): Promise<Frame> {
-    return this.take((frame) => frame.type === type && (id === undefined || frame.id === id));
+    return this.take((candidate) => candidate.type === type && (id === undefined || candidate.id === id));
   }
 
   /** The fields of the next whole header block of a stream. */
   async headers(id: number): Promise<Map<string, string>> {
-    const frame = await this.take((candidate) => candidate.id === id && candidate.fields !== undefined);
-    return new Map(frame.fields);
+    const last = await this.take((candidate) => candidate.id === id && candidate.fields !== undefined);
+    return new Map(last.fields);
   }
 
   /** A round trip: everything that was sent before was handled when this resolves. */
@@ -138,8 +138,8 @@ export class Peer implements FrameSink {
       this.#add({ type, flags, id, payload });
       return;
     }
-    const block = Buffer.concat(this.#blocks.splice(0));
-    this.#add({ type, flags, id, payload, fields: this.#decoder.decode(block, 0, block.length).fields });
+    const whole = Buffer.concat(this.#blocks.splice(0));
+    this.#add({ type, flags, id, payload, fields: this.#decoder.decode(whole, 0, whole.length).fields });
   }
 
   onData(flags: number, id: number, payloadBytes: number, buffer: Buffer, start: number, end: number): void {

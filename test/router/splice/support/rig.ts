@@ -55,6 +55,7 @@ export class TestGate implements Gatekeeper {
   /** An admission that counts, and whose second release fails the test. */
   forward(upstream: Upstream, more: Partial<Pick<Forward, "drop" | "heldMs">> = {}): Forward {
     this.admitted += 1;
+    this.#changed();
     let isReleased = false;
     return {
       kind: "forward",

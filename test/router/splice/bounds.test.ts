@@ -1,0 +1,373 @@
+import { once } from "node:events";
+import net from "node:net";
+import { expect } from "chai";
+import { settingsFrame } from "../../../src/router/http2/frame-writer.ts";
+import { CLIENT_PREFACE, ErrorCode, Flag, FrameType } from "../../../src/router/http2/protocol.ts";
+import type { Clock, Timer } from "../../../src/base/clock.ts";
+import type { Rate } from "../../../src/router/splice/limits.ts";
+import { connectRaw, data, frame, headers, request, u32, type Peer } from "./support/peer.ts";
+import { Rig } from "./support/rig.ts";
+
+/** Time stands still until the test lets it pass. */
+class ManualClock implements Clock {
+  #nowMs = 0;
+  readonly #timers = new Set<{ atMs: number; callback: () => void }>();
+
+  now(): Date {
+    return new Date(this.#nowMs);
+  }
+
+  monotonicMs(): number {
+    return this.#nowMs;
+  }
+
+  setTimer(delayMs: number, callback: () => void): Timer {
+    const timer = { atMs: this.#nowMs + delayMs, callback };
+    this.#timers.add(timer);
+    return { cancel: () => this.#timers.delete(timer) };
+  }
+
+  advance(ms: number): void {
+    for (let passed = 0; passed < ms; passed += 500) {
+      this.#nowMs += 500;
+      for (const timer of this.#timers) {
+        if (timer.atMs <= this.#nowMs && this.#timers.delete(timer)) {
+          timer.callback();
+        }
+      }
+    }
+  }
+}
+
+const few: Rate = { burst: 10, perSecond: 1 };
+
+describe("splice engine: bounds", () => {
+  let rig: Rig;
+  let clock: ManualClock;
+
+  beforeEach(async () => {
+    clock = new ManualClock();
+    rig = await new Rig({
+      clock,
+      limits: { settingsRate: few, pingRate: few, emptyDataRate: few, resetRate: few, droppedRate: few },
+    }).start();
+    rig.admitAll();
+  });
+  afterEach(() => rig.stop());
+
+  async function open(): Promise<Peer> {
+    return rig.track(await connectRaw(rig.port));
+  }
+
+  async function splice(): Promise<{ client: Peer; vm: Peer }> {
+    const client = await open();
+    client.send(request(1));
+    const vm = await rig.vm.ready();
+    await vm.headers(1);
+    return { client, vm };
+  }
+
+  async function expectGoAway(client: Peer, errorCode: number): Promise<void> {
+    expect((await client.type(FrameType.GOAWAY)).payload.readUInt32BE(4)).equal(errorCode);
+    await client.closed;
+  }
+
+  describe("protocol errors end the connection with the code of RFC 9113", () => {
+    const cases: readonly (readonly [name: string, code: number, frames: Uint8Array[]])[] = [
+      ["HEADERS on an even stream", ErrorCode.PROTOCOL_ERROR, [request(2)]],
+      ["HEADERS on stream 0", ErrorCode.PROTOCOL_ERROR, [request(0)]],
+      ["DATA on an idle stream", ErrorCode.PROTOCOL_ERROR, [data(7, "x")]],
+      ["DATA on stream 0", ErrorCode.PROTOCOL_ERROR, [data(0, "x")]],
+      [
+        "WINDOW_UPDATE on an idle stream",
+        ErrorCode.PROTOCOL_ERROR,
+        [frame(FrameType.WINDOW_UPDATE, 0, 7, u32(1))],
+      ],
+      ["RST_STREAM on an idle stream", ErrorCode.PROTOCOL_ERROR, [frame(FrameType.RST_STREAM, 0, 7, u32(1))]],
+      [
+        "RST_STREAM of a wrong length",
+        ErrorCode.FRAME_SIZE_ERROR,
+        [frame(FrameType.RST_STREAM, 0, 1, u32(1, 2))],
+      ],
+      ["WINDOW_UPDATE of zero", ErrorCode.PROTOCOL_ERROR, [frame(FrameType.WINDOW_UPDATE, 0, 0, u32(0))]],
+      [
+        "a connection window over 2^31-1",
+        ErrorCode.FLOW_CONTROL_ERROR,
+        [frame(FrameType.WINDOW_UPDATE, 0, 0, u32(0x7fff_ffff))],
+      ],
+      ["PING of a wrong length", ErrorCode.FRAME_SIZE_ERROR, [frame(FrameType.PING, 0, 0, Buffer.alloc(7))]],
+      ["PING on a stream", ErrorCode.PROTOCOL_ERROR, [frame(FrameType.PING, 0, 1, Buffer.alloc(8))]],
+      ["SETTINGS on a stream", ErrorCode.PROTOCOL_ERROR, [frame(FrameType.SETTINGS, 0, 1)]],
+      [
+        "SETTINGS of a wrong length",
+        ErrorCode.FRAME_SIZE_ERROR,
+        [frame(FrameType.SETTINGS, 0, 0, Buffer.alloc(5))],
+      ],
+      [
+        "an acknowledgement with content",
+        ErrorCode.FRAME_SIZE_ERROR,
+        [frame(FrameType.SETTINGS, Flag.ACK, 0, Buffer.alloc(6))],
+      ],
+      ["PUSH_PROMISE", ErrorCode.PROTOCOL_ERROR, [frame(FrameType.PUSH_PROMISE, 0, 1, u32(2))]],
+      ["CONTINUATION without HEADERS", ErrorCode.PROTOCOL_ERROR, [frame(FrameType.CONTINUATION, 0, 1)]],
+      [
+        "a PING within a header block",
+        ErrorCode.PROTOCOL_ERROR,
+        [frame(FrameType.HEADERS, 0, 1), frame(FrameType.PING, 0, 0, Buffer.alloc(8))],
+      ],
+      [
+        "CONTINUATION of another stream",
+        ErrorCode.PROTOCOL_ERROR,
+        [frame(FrameType.HEADERS, 0, 1), frame(FrameType.CONTINUATION, 0, 3)],
+      ],
+      [
+        "HEADERS with more padding than content",
+        ErrorCode.PROTOCOL_ERROR,
+        [frame(FrameType.HEADERS, Flag.PADDED | Flag.END_HEADERS, 1, Buffer.from([9, 0x82]))],
+      ],
+      [
+        "a broken header block",
+        ErrorCode.COMPRESSION_ERROR,
+        [frame(FrameType.HEADERS, Flag.END_HEADERS, 1, u32(0xffff_ffff))],
+      ],
+      ["GOAWAY that is too short", ErrorCode.FRAME_SIZE_ERROR, [frame(FrameType.GOAWAY, 0, 0, u32(0))]],
+      ["PRIORITY of a wrong length", ErrorCode.FRAME_SIZE_ERROR, [frame(FrameType.PRIORITY, 0, 1, u32(0))]],
+    ];
+    for (const [name, code, frames] of cases) {
+      it(name, async () => {
+        const client = await open();
+        client.send(...frames);
+        await expectGoAway(client, code);
+      });
+    }
+
+    it("DATA behind the end of a held request", async () => {
+      rig.gate.answer = undefined;
+      const client = await open();
+      client.send(request(1, {}, true), data(1, "x"));
+      await expectGoAway(client, ErrorCode.STREAM_CLOSED);
+    });
+  });
+
+  it("a request that depends on itself is reset alone", async () => {
+    const client = await open();
+    const encoded = request(1).subarray(9);
+    client.send(
+      frame(
+        FrameType.HEADERS,
+        Flag.END_HEADERS | Flag.PRIORITY,
+        1,
+        Buffer.concat([u32(1), Buffer.alloc(1), encoded]),
+      ),
+    );
+    expect((await client.type(FrameType.RST_STREAM, 1)).payload.readUInt32BE(0)).equal(
+      ErrorCode.PROTOCOL_ERROR,
+    );
+    await client.roundTrip();
+  });
+
+  it("a header block over 128 KiB", async () => {
+    const client = await open();
+    const part = (type: number): Buffer => frame(type, 0, 1, Buffer.alloc(16_384));
+    client.send(part(FrameType.HEADERS), ...Array.from({ length: 8 }, () => part(FrameType.CONTINUATION)));
+    await expectGoAway(client, ErrorCode.ENHANCE_YOUR_CALM);
+  });
+
+  it("more than eight CONTINUATION frames, even empty ones", async () => {
+    const client = await open();
+    const empty = frame(FrameType.CONTINUATION, 0, 1);
+    client.send(frame(FrameType.HEADERS, 0, 1), ...Array.from({ length: 9 }, () => empty));
+    await expectGoAway(client, ErrorCode.ENHANCE_YOUR_CALM);
+  });
+
+  const floods: readonly (readonly [name: string, flood: (turn: number) => Buffer])[] = [
+    ["SETTINGS", () => settingsFrame([])],
+    ["PING", () => frame(FrameType.PING, 0, 0, Buffer.alloc(8))],
+    ["empty DATA", () => data(1, "")],
+    ["PRIORITY", () => frame(FrameType.PRIORITY, 0, 9, Buffer.alloc(5))],
+    ["unknown frames", () => frame(0x42, 0, 0)],
+    [
+      "rapid resets",
+      (turn) => Buffer.concat([request(3 + 2 * turn), frame(FrameType.RST_STREAM, 0, 3 + 2 * turn, u32(8))]),
+    ],
+  ];
+  for (const [name, flood] of floods) {
+    it(`a flood of ${name} from the client`, async () => {
+      const { client } = await splice();
+      client.send(...Array.from({ length: 12 }, (_unused, turn) => flood(turn)));
+      await expectGoAway(client, ErrorCode.ENHANCE_YOUR_CALM);
+    });
+
+    if (name !== "rapid resets") {
+      it(`a flood of ${name} from the machine`, async () => {
+        const { client, vm } = await splice();
+        vm.send(...Array.from({ length: 12 }, (_unused, turn) => flood(turn)));
+        await vm.closed;
+        await client.closed;
+        expect(rig.gate.failures[0]?.error).have.property("code", "Http2.ENHANCE_YOUR_CALM");
+      });
+    }
+  }
+
+  it("a flood of resets from the machine", async () => {
+    const { client, vm } = await splice();
+    vm.send(...Array.from({ length: 12 }, () => frame(FrameType.RST_STREAM, 0, 1, u32(8))));
+    await vm.closed;
+    await client.closed;
+  });
+
+  it("a header block of the machine over the bounds", async () => {
+    const { client, vm } = await splice();
+    const part = (type: number): Buffer => frame(type, 0, 1, Buffer.alloc(16_384));
+    vm.send(part(FrameType.HEADERS), ...Array.from({ length: 8 }, () => part(FrameType.CONTINUATION)));
+    await vm.closed;
+    await client.closed;
+  });
+
+  it("lets the same number pass over a longer time", async () => {
+    const client = await open();
+    for (let turn = 0; turn < 20; turn += 1) {
+      clock.advance(1000);
+      await client.roundTrip();
+    }
+  });
+
+  it("a client that does not read the answers it asks for", async () => {
+    const deaf = await new Rig({
+      limits: { maxControlBytes: 4096, pingRate: { burst: 1e9, perSecond: 1e9 } },
+    }).start();
+    try {
+      const client = deaf.track(await connectRaw(deaf.port));
+      await client.roundTrip();
+      client.socket.pause();
+      const pings = Buffer.concat(
+        Array.from({ length: 1000 }, () => frame(FrameType.PING, 0, 0, Buffer.alloc(8))),
+      );
+      const closed = new Promise<void>((resolve) => {
+        client.socket.once("close", () => resolve());
+      });
+      const flood = (): void => {
+        while (!client.socket.destroyed && client.socket.write(pings)) {
+          // As fast as the socket takes it.
+        }
+      };
+      client.socket.on("drain", flood);
+      flood();
+      await closed;
+    } finally {
+      await deaf.stop();
+    }
+  });
+
+  it("stops reading a side while the other takes nothing, and loses nothing", async () => {
+    const { client, vm } = await splice();
+    vm.send(headers(1, { ":status": "200" }));
+    await client.headers(1);
+    client.socket.pause();
+    const chunk = data(1, Buffer.alloc(16_000, 5));
+    let sent = 0;
+    while (vm.socket.write(chunk) || sent < 2000) {
+      sent += 1;
+      if (sent > 4000) {
+        break;
+      }
+    }
+    vm.send(headers(1, { "grpc-status": "0" }, true));
+    client.socket.resume();
+    await client.headers(1);
+    const got = client.frames.filter(({ type }) => type === FrameType.DATA);
+    expect(got.length).greaterThan(2000);
+    expect(
+      got.every(({ payload }) => payload.length === 16_000 && payload[0] === 5 && payload[15_999] === 5),
+    ).equal(true);
+  });
+
+  it("connections without preface, or with a slow one", async () => {
+    const socket = net.connect(rig.port, "127.0.0.1");
+    rig.track({ socket } as Peer);
+    const closed = once(socket, "close");
+    socket.on("error", () => {});
+    socket.resume();
+    socket.write(CLIENT_PREFACE.subarray(0, 10));
+    await once(socket, "connect");
+    while (!socket.destroyed) {
+      clock.advance(1000);
+      await new Promise(setImmediate);
+    }
+    await closed;
+  });
+
+  it("header blocks that never get whole", async () => {
+    const client = await open();
+    client.send(frame(FrameType.HEADERS, 0, 1));
+    await client.type(FrameType.SETTINGS);
+    await client.type(FrameType.SETTINGS);
+    while (!client.frames.some(({ type }) => type === FrameType.GOAWAY)) {
+      clock.advance(1000);
+      await new Promise(setImmediate);
+    }
+  });
+
+  it("a machine that accepts a connection and stays silent", async () => {
+    const client = await open();
+    rig.gate.answer = undefined;
+    client.send(request(1, {}, true));
+    (await rig.gate.question(0)).settle(rig.gate.forward(rig.upstream));
+    const silent = await rig.vm.accept();
+    await silent.type(FrameType.SETTINGS);
+    clock.advance(12_000);
+    await silent.closed;
+    expect(rig.gate.failures[0]?.error).have.property("code", "UpstreamTimeout");
+    const again = await rig.gate.question(1);
+    again.settle(rig.gate.forward(rig.upstream));
+    await (await rig.vm.ready()).headers(1);
+  });
+});
+
+describe("splice engine: other protocols", () => {
+  let rig: Rig;
+
+  beforeEach(async () => {
+    rig = await new Rig().start();
+  });
+  afterEach(() => rig.stop());
+
+  async function answerTo(bytes: string): Promise<string> {
+    const socket = net.connect({ port: rig.port, host: "127.0.0.1", allowHalfOpen: false });
+    const parts: Buffer[] = [];
+    socket.on("data", (part: Buffer) => parts.push(part));
+    socket.write(bytes);
+    await once(socket, "close");
+    return Buffer.concat(parts).toString("latin1");
+  }
+
+  it("answers HTTP/1 with 426 and says what to use", async () => {
+    const answer = await answerTo("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect(answer).match(/^HTTP\/1\.1 426 Upgrade Required\r\n/);
+    expect(answer).contain("Upgrade: h2c\r\n");
+    const [head = "", body = ""] = answer.split("\r\n\r\n");
+    expect(head).contain(`Content-Length: ${body.length}`);
+  });
+
+  it("closes on anything else", async () => {
+    expect(await answerTo("\u0016\u0003\u0001 not HTTP at all")).not.contain("HTTP/1");
+    expect(await answerTo("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n")).not.contain("HTTP/1");
+  });
+
+  it("takes a preface in single bytes", async () => {
+    const socket = net.connect({ port: rig.port, host: "127.0.0.1", noDelay: true });
+    for (const byte of Buffer.concat([CLIENT_PREFACE, settingsFrame([])])) {
+      socket.write(Buffer.from([byte]));
+    }
+    const [first] = (await once(socket, "data")) as [Buffer];
+    expect(first[3]).equal(FrameType.SETTINGS);
+    socket.destroy();
+  });
+
+  it("rejects a connection whose first frame is not SETTINGS", async () => {
+    const answer = await answerTo(
+      Buffer.concat([CLIENT_PREFACE, frame(FrameType.PING, 0, 0, Buffer.alloc(8))]).toString("latin1"),
+    );
+    expect(answer).contain("SETTINGS");
+  });
+});
