@@ -27,7 +27,7 @@ export function createRouterMetrics(registry: Registry): RouterMetrics {
     }),
     wakes: new Counter({
       name: "satellites_router_wakes_total",
-      help: "Sleeping satellites that this router set desiredPower on for.",
+      help: "Wakes that this router wrote; those that another router wrote first included.",
       registers,
     }),
     wakeSeconds: new Histogram({

@@ -297,7 +297,7 @@ describe("router", () => {
     const call = client.call("unary");
     await until(() => vm.calls === 1);
     bench.server.change(KEY, ({ status }) => {
-      status.power = { state: "Off", epoch: 4, accepted: true };
+      status.power = { state: "Off", epoch: 4, accepted: true, fence: 0 };
     });
     expect((await call).code).to.equal(grpc.status.UNAVAILABLE);
   });
