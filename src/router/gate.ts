@@ -1,6 +1,5 @@
 import { SatelliteError, toError } from "../base/errors.ts";
 import { keyString } from "../kube/objects.ts";
-import { PowerReason } from "../satellite/power.ts";
 import type { Access, AccessDecision } from "./access.ts";
 import { addressHelp, addressOf, type AddressOptions, type SatelliteAddress } from "./address.ts";
 import {
@@ -13,6 +12,7 @@ import {
 } from "./engine.ts";
 import { parseGrpcTimeoutMs } from "./grpc-timeout.ts";
 import { firstValue } from "./header-list.ts";
+import { epochToDrain } from "./lease-keeper.ts";
 import { refusal, type Refusal } from "./refusal.ts";
 import { SatelliteGate, type GateContext, type GateRequest } from "./satellite-gate.ts";
 import { unknownSatellite } from "./standing.ts";
@@ -147,22 +147,20 @@ export class Gate implements Gatekeeper {
   }
 
   #onSatelliteChange(key: string): void {
-    const status = this.#settings.view.get(key)?.status;
+    const satellite = this.#settings.view.get(key);
+    const status = satellite?.status;
     if (status === undefined) {
       this.#settings.onOff?.(key, Number.MAX_SAFE_INTEGER);
     } else if (status.power.state === "Stopping") {
       this.#settings.onStopping?.(key);
     } else if (status.power.state === "Off") {
       this.#settings.onOff?.(key, status.power.epoch);
-    } else if (status.power.state === "Starting") {
-      // The news that it was off may have been missed. Running tells nothing: where a stop was refused the same VM
-      // goes on under a new epoch.
+    } else {
+      // The news that it was off may have been missed: an epoch begins only after the one before has ended.
       this.#settings.onOff?.(key, status.power.epoch - 1);
     }
     const mustAcknowledge =
-      status?.power.state === "Stopping" &&
-      status.power.reason === PowerReason.Draining &&
-      status.activity[this.#settings.router] !== undefined;
+      satellite !== undefined && epochToDrain(satellite, this.#settings.router) !== undefined;
     // Also an entry that this router wrote before a restart has to be acknowledged.
     const gate = mustAcknowledge ? this.#gateOf(key) : this.#gates.get(key);
     gate?.onSatelliteChange();

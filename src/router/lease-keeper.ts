@@ -10,6 +10,7 @@ import { admitMs, leaseSeconds, quietMs, renewMs } from "./lease-terms.ts";
 import type { RouterMetrics } from "./metrics.ts";
 import { isStale, type SatelliteApi } from "./satellite-api.ts";
 import type { SatelliteView } from "./satellite-view.ts";
+import type { WriteQueue } from "./write-queue.ts";
 
 /** How taking a lease ended. */
 export type LeaseOutcome =
@@ -30,6 +31,8 @@ export interface LeaseKeeperOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: RouterMetrics;
+  /** Shared with whoever else writes to this satellite. */
+  readonly writes: WriteQueue;
   /** Called when the keeper has nothing more to do, so that it may be forgotten. */
   readonly onIdle: () => void;
 }
@@ -73,9 +76,6 @@ export class LeaseKeeper {
   #report: Timer | undefined;
   #lapse: Timer | undefined;
   #taking: Promise<LeaseOutcome> | undefined;
-  /** The last write begun; the next one waits for it. */
-  #writes: Promise<unknown> = Promise.resolve();
-  #pendingWrites = 0;
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
@@ -91,7 +91,7 @@ export class LeaseKeeper {
     return (
       this.#openStreams === 0 &&
       this.#heldRequests === 0 &&
-      this.#pendingWrites === 0 &&
+      this.#options.writes.pending === 0 &&
       this.#report === undefined &&
       (this.#closing || this.#lapse === undefined)
     );
@@ -168,18 +168,11 @@ export class LeaseKeeper {
     if (this.#hasNews) {
       await this.#inOrder(() => this.#writeReport());
     }
-    await this.#writes;
+    await this.#options.writes.settled();
   }
 
-  /** Runs writes one after the other. */
   #inOrder<T>(write: () => Promise<T>): Promise<T> {
-    this.#pendingWrites++;
-    const result = this.#writes.then(write).finally(() => {
-      this.#pendingWrites--;
-      this.#checkIdle();
-    });
-    this.#writes = result.catch(() => undefined);
-    return result;
+    return this.#options.writes.run(write).finally(() => this.#checkIdle());
   }
 
   async #writeLease(): Promise<LeaseOutcome> {
@@ -277,13 +270,11 @@ export class LeaseKeeper {
     if (satellite === undefined || !isLeasable(satellite)) {
       return false;
     }
-    // Streams of an older epoch count too: where a stop was refused, the same VM goes on under a new epoch.
-    return (
-      this.#openStreams > 0 || (this.#heldRequests > 0 && this.#lease?.epoch === satellite.status.power.epoch)
-    );
+    const { epoch } = satellite.status.power;
+    return this.#open.has(epoch) || (this.#heldRequests > 0 && this.#lease?.epoch === epoch);
   }
 
-  /** A lease ends with its epoch: where that goes on after all (a stop was refused), a new one must be written. */
+  /** A lease ends with its epoch; the answer to its patch does not overrule news that came before it. */
   #dropEndedLease(): void {
     const satellite = this.#options.view.get(this.#options.key);
     const lease = this.#lease;
@@ -298,16 +289,9 @@ export class LeaseKeeper {
     }
   }
 
-  /** The epoch whose end the operator waits to have acknowledged by this router. */
   #drainingEpoch(): number | undefined {
-    const status = this.#options.view.get(this.#options.key)?.status;
-    const entry = status?.activity[this.#options.router];
-    return status?.power.state === "Stopping" &&
-      status.power.reason === PowerReason.Draining &&
-      entry !== undefined &&
-      entry.drainedEpoch !== status.power.epoch
-      ? status.power.epoch
-      : undefined;
+    const satellite = this.#options.view.get(this.#options.key);
+    return satellite === undefined ? undefined : epochToDrain(satellite, this.#options.router);
   }
 
   /**
@@ -388,6 +372,18 @@ export class LeaseKeeper {
       this.#options.onIdle();
     }
   }
+}
+
+/**
+ * The epoch whose end the operator waits to have acknowledged by this router; `undefined` when it does not wait, or this
+ * router has acknowledged it, or has no entry.
+ */
+export function epochToDrain({ status }: Satellite, router: string): number | undefined {
+  const { state, reason, epoch } = status.power;
+  const entry = status.activity[router];
+  const isAwaited =
+    state === "Stopping" && (reason === PowerReason.Draining || reason === PowerReason.Deleting);
+  return isAwaited && entry !== undefined && entry.drainedEpoch !== epoch ? epoch : undefined;
 }
 
 function isAwakeOrStarting(satellite: Satellite): boolean {

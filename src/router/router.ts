@@ -110,6 +110,9 @@ export function createRouter(dependencies: RouterDependencies): Router {
   return new RunningRouter({ access, gate, engine, health, state, logger });
 }
 
+/** How long answers may take to go out when everything ends, in milliseconds. */
+const FLUSH_MS = 250;
+
 /** What readiness depends on. */
 interface RouterState {
   listening: boolean;
@@ -168,6 +171,8 @@ class RunningRouter implements Router {
     state.draining = true;
     health.update();
     gate.close();
+    // What was just refused must still reach its client.
+    await engine.drain(FLUSH_MS);
     await engine.close();
     await gate.finish();
   }

@@ -26,6 +26,7 @@ import { isPermanent, type SatelliteApi } from "./satellite-api.ts";
 import type { SatelliteView } from "./satellite-view.ts";
 import { standingOf, unknownSatellite, type Standing, type Target } from "./standing.ts";
 import { Waker, type WakeOutcome } from "./wake.ts";
+import { WriteQueue } from "./write-queue.ts";
 
 /** What the gates of all satellites share. */
 export interface GateContext {
@@ -90,11 +91,13 @@ export class SatelliteGate {
       context.metrics.heldRequests.inc(change);
       this.#keeper.setHeldRequests(this.#queue.size);
     });
-    this.#keeper = new LeaseKeeper({ ...context, key, onIdle: () => this.#checkIdle() });
+    const writes = new WriteQueue();
+    this.#keeper = new LeaseKeeper({ ...context, key, writes, onIdle: () => this.#checkIdle() });
     this.#reachability = new Reachability({ ...context, key, onAnswered: () => this.#look() });
     this.#waker = new Waker({
       ...context,
       key,
+      writes,
       isWanted: () => this.#queue.size > 0,
       onSettled: (outcome) => this.#onWakeSettled(outcome),
       onTrouble: (error) => {

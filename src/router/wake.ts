@@ -5,12 +5,13 @@ import type { Logger } from "../telemetry/logger.ts";
 import { isPermanent, isStale, type SatelliteApi } from "./satellite-api.ts";
 import type { SatelliteView } from "./satellite-view.ts";
 import { standingOf } from "./standing.ts";
+import type { WriteQueue } from "./write-queue.ts";
 
 /** How a wake ended. */
 export type WakeOutcome =
-  /** This router set desiredPower on. */
+  /** desiredPower is on; whether another router was first does not matter. */
   | { readonly kind: "woken" }
-  /** It needs no wake any more: somebody else's came first, or none is allowed. */
+  /** It needs no wake any more, or none is allowed. */
   | { readonly kind: "unneeded" }
   /** The API server will not have it, or did not answer for long. */
   | { readonly kind: "failed"; readonly error: Error };
@@ -19,6 +20,8 @@ export type WakeOutcome =
 export interface WakerOptions {
   readonly key: string;
   readonly view: SatelliteView;
+  /** Shared with whoever else writes to this satellite. */
+  readonly writes: WriteQueue;
   readonly api: SatelliteApi;
   readonly clock: Clock;
   readonly random: Random;
@@ -73,7 +76,7 @@ export class Waker {
     const { clock, random, isWanted } = this.#options;
     const startMs = clock.monotonicMs();
     for (let attempt = 0; ; attempt++) {
-      const outcome = await this.#attempt();
+      const outcome = await this.#options.writes.run(() => this.#attempt());
       if (outcome.kind !== "failed" || isPermanent(outcome.error)) {
         return outcome;
       }
@@ -107,7 +110,7 @@ export class Waker {
     }
     try {
       view.observe(await api.wake(key, satellite));
-      logger.info("woke the satellite", { satellite: key });
+      logger.info("asked for the satellite to be woken", { satellite: key });
       return { kind: "woken" };
     } catch (thrown) {
       const error = toError(thrown);

@@ -31,7 +31,7 @@ export type Interceptor = (call: ApiCall) => void | Promise<void>;
 
 /**
  * Satellites in memory behind the KubeClient port, with the semantics that the power protocol stands on: JSON patches are
- * all or nothing, a failed test is HTTP 422, every change raises the resource version and writes that change nothing do
+ * all or nothing, a failed test is HTTP 422, a change of the spec raises the generation, every change raises the resource version and writes that change nothing do
  * not, the status subresource changes only the status. Watches are the caches that a test connects.
  */
 export class FakeApiServer implements KubeClient {
@@ -150,6 +150,9 @@ export class FakeApiServer implements KubeClient {
     const before = this.#objects.get(key);
     if (before !== undefined && sameJson(before, satellite)) {
       return before;
+    }
+    if (before === undefined || !sameJson(before.spec, satellite.spec)) {
+      satellite.metadata.generation = (before?.metadata.generation ?? 0) + 1;
     }
     satellite.metadata.resourceVersion = String(++this.#version);
     this.#objects.set(key, satellite);

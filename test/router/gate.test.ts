@@ -570,6 +570,44 @@ describe("gate: draining", () => {
     expect(bench.entry()?.seq).to.be.greaterThan(before?.seq ?? 0);
   });
 
+  it("acknowledges a deletion too", async () => {
+    const bench = new GateBench([awake()]);
+    const request = bench.request();
+    await bench.clock.settle();
+    bench.server.change(KEY, ({ metadata, status }) => {
+      metadata.deletionTimestamp = "2026-01-01T00:00:00Z";
+      status.power = power("Stopping", { reason: "Deleting" });
+    });
+    await bench.clock.advance(1000);
+    expect(bench.entry()).to.not.have.property("drainedEpoch");
+    forwarded(request).release();
+    await bench.clock.advance(0);
+    expect(bench.entry()).to.include({ openStreams: 0, drainedEpoch: 4 });
+  });
+
+  it("has one write under way at a time: a wake waits for the acknowledgement", async () => {
+    const bench = new GateBench([awake()]);
+    const first = bench.request();
+    await bench.clock.settle();
+    forwarded(first).release();
+    let letThrough = (): void => {};
+    bench.server.before = () =>
+      new Promise<void>((resolve) => {
+        letThrough = resolve;
+      });
+    bench.server.change(KEY, (object) => {
+      object.spec.desiredPower = "off";
+      object.status.power = power("Stopping", { reason: "Draining" });
+    });
+    await bench.clock.advance(0);
+    bench.request();
+    await bench.clock.settle();
+    expect(bench.server.wakeCalls).to.have.length(0);
+    letThrough();
+    await bench.clock.settle();
+    expect(bench.server.wakeCalls).to.have.length(1);
+  });
+
   it("reports its count while streams are open, and acknowledges when the last one ends", async () => {
     const bench = new GateBench([awake()]);
     const requests = [bench.request(), bench.request()];
@@ -720,7 +758,7 @@ describe("gate: two routers", () => {
     for (const request of requests) {
       expect(forwarded(request).upstream.epoch).to.equal(4);
     }
-    expect(one.server.read(KEY).spec.desiredPower).to.equal("on");
+    expect(one.server.read(KEY).metadata.generation, "one change of the wish").to.equal(2);
     expect(Object.keys(one.server.read(KEY).status.activity).toSorted()).to.deep.equal([ROUTER, "router-1"]);
   });
 });
