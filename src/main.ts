@@ -18,7 +18,7 @@ const environment = process.env;
 const CACHE_DIR = join(environment["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "satellites");
 
 /** A subcommand with the options that all long-running ones share. */
-function service(name: string, description: string): Command {
+function service(name: string, description: string, logFormat: "json" | "text" = "json"): Command {
   return new Command(name)
     .description(description)
     .addOption(
@@ -26,7 +26,9 @@ function service(name: string, description: string): Command {
         .choices(["debug", "info", "warn", "error"])
         .default("info"),
     )
-    .addOption(new Option("--log-format <format>", "how to log").choices(["json", "text"]).default("json"));
+    .addOption(
+      new Option("--log-format <format>", "how to log").choices(["json", "text"]).default(logFormat),
+    );
 }
 
 /** Runs a command to its end; errors end the process with what to do about them. */
@@ -98,11 +100,17 @@ program.addCommand(
 );
 
 program.addCommand(
-  service("local", "runs everything on this machine, with real VMs")
+  service("local", "runs everything on this machine, with real VMs", "text")
     .option("--state-dir <dir>", "where everything is kept", ".satellites/local")
     .option("--cache-dir <dir>", "where kernel and guest image are kept", CACHE_DIR)
     .option("--router-port <n>", "where clients connect on 127.0.0.1; 0 takes a free port", "0")
     .option("--no-install", "do not install missing Debian packages")
+    .addOption(
+      new Option("--hypervisor <kind>", "what VMs run on; virtual ones are for tests")
+        .choices(["qemu", "virtual"])
+        .default("qemu")
+        .hideHelp(),
+    )
     .action((options: LocalCommandOptions & CommonOptions) =>
       running({ ...options, stateDir: resolve(options.stateDir) }, runLocal),
     ),
@@ -134,9 +142,9 @@ program.addCommand(
 );
 
 program.addCommand(
-  service("local-ec2", "the EC2 endpoint over QEMU VMs")
+  service("local-ec2", "the EC2 endpoint over VMs of this machine")
     .requiredOption("--state-dir <dir>", "instances, disks and memory images")
-    .requiredOption("--setup <file>", "tools and guest image, as JSON")
+    .requiredOption("--setup <file>", "hypervisor and network, as JSON")
     .option("--port <n>", "0 takes a free one", "0")
     .action((options: LocalEc2Options & CommonOptions) => running(options, runLocalEc2)),
   { hidden: true },

@@ -2,22 +2,31 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createEc2Endpoint } from "../local/ec2/endpoint.ts";
 import { listenOnLoopback } from "../local/ec2/http-server.ts";
+import type { Hypervisor } from "../local/ec2/hypervisor.ts";
 import { fileStore } from "../local/ec2/instance-store.ts";
 import { Ec2Model } from "../local/ec2/model.ts";
+import { defaultNetwork } from "../local/ec2/network.ts";
 import { QemuHypervisor } from "../local/qemu/hypervisor.ts";
 import type { GuestImage } from "../local/qemu/image.ts";
 import type { ToolPaths } from "../local/qemu/prerequisites.ts";
 import type { ProcessContext } from "./process-context.ts";
+import { VirtualVms } from "./virtual-vms.ts";
 
 /** Region that the endpoint plays. */
 export const LOCAL_REGION = "local-1";
 /** ID of the guest image in that region. */
 export const LOCAL_IMAGE = "ami-0077000000000000a";
 
+/** What the VMs run on; {@link VirtualVms} need nothing of the machine. */
+export type HypervisorSetup =
+  | { readonly kind: "qemu"; readonly tools: ToolPaths; readonly image: GuestImage }
+  | { readonly kind: "virtual"; readonly delayMs: number };
+
 /** What `satellites local` has prepared for the endpoint; written to a file. */
 export interface LocalEc2Setup {
-  readonly tools: ToolPaths;
-  readonly image: GuestImage;
+  readonly hypervisor: HypervisorSetup;
+  /** Loopback addresses of the VMs: one block for each zone, e.g. `127.80.2.0/24`. */
+  readonly subnets: readonly [string, string];
 }
 
 /** Options of `satellites local-ec2`. */
@@ -31,20 +40,14 @@ export interface LocalEc2Options {
 /** Guests are this small whatever their type promises, so that a laptop holds a few. */
 const GUEST_SIZE = { vcpus: 1, memoryMiB: 384 };
 
-/** Runs the EC2 endpoint over QEMU VMs until it is stopped. The VMs go on running. */
+/** Runs the EC2 endpoint over its VMs until it is stopped. VMs under QEMU go on running. */
 export async function runLocalEc2(options: LocalEc2Options, context: ProcessContext): Promise<void> {
   const { clock, random, logger, stop } = context;
-  const { tools, image } = JSON.parse(await readFile(options.setup, "utf8")) as LocalEc2Setup;
-  const hypervisor = await QemuHypervisor.open({
-    stateDirectory: join(options.stateDir, "vms"),
-    images: [{ id: LOCAL_IMAGE, name: "satellites-guest", files: image }],
-    tools,
-    nodePath: process.execPath,
-    clock,
-    logger,
-  });
+  const setup = JSON.parse(await readFile(options.setup, "utf8")) as LocalEc2Setup;
+  const hypervisor = await openHypervisor(setup.hypervisor, join(options.stateDir, "vms"), context);
   const model = new Ec2Model({
     region: LOCAL_REGION,
+    network: defaultNetwork(LOCAL_REGION, setup.subnets),
     clock,
     random,
     logger,
@@ -66,5 +69,25 @@ export async function runLocalEc2(options: LocalEc2Options, context: ProcessCont
     stop.addEventListener("abort", resolve, { once: true });
   });
   await server.close();
-  hypervisor.close();
+  await hypervisor.close();
+}
+
+function openHypervisor(
+  setup: HypervisorSetup,
+  directory: string,
+  { clock, logger }: ProcessContext,
+): Promise<Hypervisor & { close(): void | Promise<void> }> {
+  switch (setup.kind) {
+    case "qemu":
+      return QemuHypervisor.open({
+        stateDirectory: directory,
+        images: [{ id: LOCAL_IMAGE, name: "satellites-guest", files: setup.image }],
+        tools: setup.tools,
+        nodePath: process.execPath,
+        clock,
+        logger,
+      });
+    case "virtual":
+      return VirtualVms.open({ directory, image: LOCAL_IMAGE, delayMs: setup.delayMs, clock });
+  }
 }

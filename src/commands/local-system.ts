@@ -1,8 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { SatelliteError } from "../base/errors.ts";
@@ -19,8 +17,11 @@ import { SATELLITE_CLASSES } from "../satellite/resource.ts";
 import type { SatelliteClass } from "../satellite/types.ts";
 import { createMetricsRegistry } from "../telemetry/metrics.ts";
 import { connectKubernetes } from "./connect-kubernetes.ts";
-import type { LocalEc2Setup } from "./local-ec2.ts";
+import type { HypervisorSetup, LocalEc2Setup } from "./local-ec2.ts";
+import { choosePlaces, type LocalPlaces, type Ports } from "./local-places.ts";
+import { onLoopback, PROGRAM_NAMES, programArguments, type ProgramName } from "./local-programs.ts";
 import type { ProcessContext } from "./process-context.ts";
+import { lockStateDir, type StateLock } from "./state-lock.ts";
 import { Program } from "./supervisor.ts";
 
 /** Options of a {@link LocalSystem}. */
@@ -33,19 +34,10 @@ export interface LocalSystemOptions {
   readonly routerPort: number;
   /** Whether missing Debian packages may be installed (as root). */
   readonly mayInstall: boolean;
+  /** Virtual VMs instead of QEMU's, each change of state taking so many milliseconds; see `VirtualVms`. */
+  readonly virtualVms?: { readonly delayMs: number };
   /** Told one line for each step that may take longer than a second. */
   readonly progress: (line: string) => void;
-}
-
-/** Names of the programs, in the order in which they start. */
-export type ProgramName = "kubernetes" | "ec2" | "operator" | "router";
-
-interface Ports {
-  readonly kubernetes: number;
-  readonly ec2: number;
-  readonly router: number;
-  readonly operatorHealth: number;
-  readonly routerHealth: number;
 }
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -59,33 +51,41 @@ const LOCAL_CLASS = join(ROOT, "examples/local/class.yaml");
 export class LocalSystem {
   readonly #options: LocalSystemOptions;
   readonly #context: ProcessContext;
-  readonly #ports: Ports;
+  readonly #lock: StateLock;
+  readonly #places: LocalPlaces;
   readonly #programs = new Map<ProgramName, Program>();
 
-  private constructor(options: LocalSystemOptions, context: ProcessContext, ports: Ports) {
+  private constructor(
+    options: LocalSystemOptions,
+    context: ProcessContext,
+    held: { readonly lock: StateLock; readonly places: LocalPlaces },
+  ) {
     this.#options = options;
     this.#context = context;
-    this.#ports = ports;
+    this.#lock = held.lock;
+    this.#places = held.places;
   }
 
   /**
    * Prepares and starts everything; resolves when all programs are ready.
    *
-   * @throws SatelliteError `PrerequisitesMissing`, `PortInUse`, `ProgramFailed` and others that say what to do
+   * @throws SatelliteError `StateDirInUse`, `PrerequisitesMissing`, `PortInUse`, `ProgramFailed` and others that
+   *   say what to do; nothing is left running then
    */
   static async start(options: LocalSystemOptions, context: ProcessContext): Promise<LocalSystem> {
     await mkdir(join(options.stateDir, "logs"), { recursive: true, mode: 0o700 });
-    const ports = await choosePorts(options);
-    const system = new LocalSystem(options, context, ports);
-    await system.#prepareVms();
-    await system.#prepareUsers();
-    for (const name of ["kubernetes", "ec2", "operator", "router"] as const) {
-      await system.#startProgram(name);
-      if (name === "kubernetes") {
-        await system.#applyClass();
-      }
+    const lock = lockStateDir(options.stateDir);
+    let system: LocalSystem | undefined;
+    try {
+      const places = await choosePlaces({ ...options, clock: context.clock, random: context.random });
+      system = new LocalSystem(options, context, { lock, places });
+      await system.#startAll();
+      return system;
+    } catch (error) {
+      await system?.stop();
+      lock.release();
+      throw error;
     }
-    return system;
   }
 
   /** For kubectl. */
@@ -95,16 +95,16 @@ export class LocalSystem {
 
   /** "host:port" where clients connect. */
   get routerAddress(): string {
-    return `127.0.0.1:${this.#ports.router}`;
+    return onLoopback(this.#ports.router);
   }
 
   get ec2Url(): string {
-    return `http://127.0.0.1:${this.#ports.ec2}`;
+    return `http://${onLoopback(this.#ports.ec2)}`;
   }
 
   /** URLs of the metrics of operator and router. */
   get metricsUrls(): Readonly<Record<"operator" | "router", string>> {
-    const url = (port: number): string => `http://127.0.0.1:${port}/metrics`;
+    const url = (port: number): string => `http://${onLoopback(port)}/metrics`;
     return { operator: url(this.#ports.operatorHealth), router: url(this.#ports.routerHealth) };
   }
 
@@ -122,9 +122,26 @@ export class LocalSystem {
     for (const program of [...this.#programs.values()].toReversed()) {
       await program.stop();
     }
+    this.#lock.release();
   }
 
-  async #prepareVms(): Promise<void> {
+  async #startAll(): Promise<void> {
+    const setup: LocalEc2Setup = { hypervisor: await this.#prepareVms(), subnets: this.#places.subnets };
+    await writeFile(this.#file("ec2-setup.json"), JSON.stringify(setup));
+    await this.#prepareUsers();
+    for (const name of PROGRAM_NAMES) {
+      await this.#startProgram(name);
+      if (name === "kubernetes") {
+        await this.#applyClass();
+      }
+    }
+  }
+
+  async #prepareVms(): Promise<HypervisorSetup> {
+    const { virtualVms } = this.#options;
+    if (virtualVms !== undefined) {
+      return { kind: "virtual", delayMs: virtualVms.delayMs };
+    }
     const { environment } = this.#context;
     const tools = await ensurePrerequisites({
       path: environment["PATH"] ?? "",
@@ -138,8 +155,7 @@ export class LocalSystem {
       nodePath: process.execPath,
       progress: this.#options.progress,
     });
-    const setup: LocalEc2Setup = { tools, image };
-    await writeFile(this.#file("ec2-setup.json"), JSON.stringify(setup));
+    return { kind: "qemu", tools, image };
   }
 
   async #prepareUsers(): Promise<void> {
@@ -161,7 +177,7 @@ export class LocalSystem {
     const stateDir = this.#file("kubernetes");
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
     const { caPem } = await serverCertificate(stateDir, "127.0.0.1", this.#context.clock.now());
-    const url = `https://127.0.0.1:${this.#ports.kubernetes}`;
+    const url = `https://${onLoopback(this.#ports.kubernetes)}`;
     for (const [index, name] of ["kubeconfig", "operator.kubeconfig", "router.kubeconfig"].entries()) {
       const user = users[index];
       if (user === undefined) {
@@ -200,7 +216,7 @@ export class LocalSystem {
     const program = new Program(
       {
         name,
-        args: this.#arguments(name),
+        args: programArguments(name, { ports: this.#ports, file: (path) => this.#file(path), root: ROOT }),
         environment: this.#environment(name),
         logFile: this.#file(`logs/${name}.log`),
         ready: () => this.#isReady(name),
@@ -210,12 +226,11 @@ export class LocalSystem {
       (ended, why) => this.#options.progress(`${ended} ended (${why}); it is started again`),
     );
     this.#programs.set(name, program);
-    try {
-      await program.start();
-    } catch (error) {
-      await this.stop();
-      throw error;
-    }
+    await program.start();
+  }
+
+  get #ports(): Ports {
+    return this.#places.ports;
   }
 
   #environment(name: ProgramName): Record<string, string | undefined> {
@@ -223,49 +238,6 @@ export class LocalSystem {
     return name === "operator"
       ? { ...environment, AWS_ACCESS_KEY_ID: "local", AWS_SECRET_ACCESS_KEY: "local" }
       : environment;
-  }
-
-  #arguments(name: ProgramName): string[] {
-    const ports = this.#ports;
-    switch (name) {
-      case "kubernetes":
-        return [
-          "local-kubernetes",
-          ...["--state-dir", this.#file("kubernetes")],
-          ...["--port", String(ports.kubernetes)],
-          ...["--crds", join(ROOT, "crds")],
-          ...["--users", this.#file("users.json")],
-        ];
-      case "ec2":
-        return [
-          "local-ec2",
-          ...["--state-dir", this.#file("ec2")],
-          ...["--port", String(ports.ec2)],
-          ...["--setup", this.#file("ec2-setup.json")],
-        ];
-      case "operator":
-        return [
-          "operator",
-          ...["--kubeconfig", this.#file("operator.kubeconfig")],
-          ...["--namespace", "default"],
-          ...["--identity", "local"],
-          ...["--health-address", `127.0.0.1:${ports.operatorHealth}`],
-          ...["--ec2-endpoint", this.ec2Url],
-          ...["--timing", "local"],
-          ...["--list-period-seconds", "5"],
-        ];
-      case "router":
-        return [
-          "router",
-          ...["--kubeconfig", this.#file("router.kubeconfig")],
-          ...["--listen", this.routerAddress],
-          ...["--health-address", `127.0.0.1:${ports.routerHealth}`],
-          ...["--router-id", "router-0"],
-          ...["--domain", "satellites.local"],
-          ...["--default-namespace", "default"],
-          ...["--grace-seconds", "5"],
-        ];
-    }
   }
 
   async #isReady(name: ProgramName): Promise<boolean> {
@@ -276,55 +248,13 @@ export class LocalSystem {
       case "ec2":
         return (await fetch(`${this.ec2Url}/_control/images`)).ok;
       case "operator":
-        return (await fetch(`http://127.0.0.1:${this.#ports.operatorHealth}/readyz`)).ok;
+        return (await fetch(`http://${onLoopback(this.#ports.operatorHealth)}/readyz`)).ok;
       case "router":
-        return (await fetch(`http://127.0.0.1:${this.#ports.routerHealth}/readyz`)).ok;
+        return (await fetch(`http://${onLoopback(this.#ports.routerHealth)}/readyz`)).ok;
     }
   }
 
   #file(name: string): string {
     return join(this.#options.stateDir, name);
   }
-}
-
-/** The ports of the last run, so that clients and kubeconfigs stay valid; free ones at first. */
-async function choosePorts({ stateDir, routerPort }: LocalSystemOptions): Promise<Ports> {
-  const file = join(stateDir, "ports.json");
-  const known = existsSync(file) ? (JSON.parse(await readFile(file, "utf8")) as Partial<Ports>) : {};
-  const names = ["kubernetes", "ec2", "router", "operatorHealth", "routerHealth"] as const;
-  const wanted = { ...known, ...(routerPort === 0 ? {} : { router: routerPort }) };
-  const held = await Promise.all(names.map((name) => takePort(name, wanted[name] ?? 0, stateDir)));
-  await Promise.all(held.map(({ release }) => release()));
-  const ports = Object.fromEntries(names.map((name, index) => [name, held[index]?.port])) as unknown as Ports;
-  await writeFile(file, JSON.stringify(ports));
-  return ports;
-}
-
-async function takePort(
-  name: string,
-  port: number,
-  stateDir: string,
-): Promise<{ readonly port: number; release(): Promise<void> }> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause) => {
-      reject(
-        new SatelliteError(
-          "PortInUse",
-          `port ${port} for ${name} is in use on 127.0.0.1: stop what listens there (perhaps another ` +
-            `"satellites local"), choose another with --router-port, or remove ${join(stateDir, "ports.json")} ` +
-            "to have all ports chosen anew",
-          { cause },
-        ),
-      );
-    });
-    server.listen(port, "127.0.0.1", resolve);
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    release: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-      }),
-  };
 }

@@ -7,7 +7,11 @@ export interface LocalCommandOptions {
   readonly cacheDir: string;
   readonly routerPort: string;
   readonly install: boolean;
+  readonly hypervisor: "qemu" | "virtual";
 }
+
+/** Milliseconds that each change of state of a virtual VM takes. */
+const VIRTUAL_DELAY_MS = 300;
 
 /** Runs the product on this machine until it is stopped, and says how to try it. */
 export async function runLocal(options: LocalCommandOptions, context: ProcessContext): Promise<void> {
@@ -17,6 +21,7 @@ export async function runLocal(options: LocalCommandOptions, context: ProcessCon
       cacheDir: options.cacheDir,
       routerPort: Number(options.routerPort),
       mayInstall: options.install,
+      ...(options.hypervisor === "virtual" ? { virtualVms: { delayMs: VIRTUAL_DELAY_MS } } : {}),
       progress: (line) => console.error(line),
     },
     context,

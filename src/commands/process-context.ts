@@ -9,7 +9,7 @@ export interface ProcessContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  /** Aborts at SIGTERM or SIGINT; the command then stops in order. */
+  /** Aborts at SIGTERM or SIGINT, and when the supervisor is gone; the command then stops in order. */
   readonly stop: AbortSignal;
 }
 
@@ -19,17 +19,23 @@ export interface CommonOptions {
   readonly logFormat: LoggerOptions["format"];
 }
 
-/** The context of this process. `stop` aborts at the first SIGTERM or SIGINT. */
+/**
+ * The context of this process. `stop` aborts at the first SIGTERM or SIGINT. A program of `satellites local` also
+ * has a channel to it, which closes when that process ends, in order or not.
+ */
 export function createProcessContext(
   environment: ProcessContext["environment"],
   options: CommonOptions,
 ): ProcessContext {
   const stopping = new AbortController();
-  const stop = (name: NodeJS.Signals): void => {
+  const stop = (name: string): void => {
     stopping.abort(new SatelliteError("Stopped", `stopped by ${name}`));
   };
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
+  process.once("disconnect", () => stop("the end of its supervisor"));
+  // Listening alone would keep a process alive that has nothing left to do.
+  process.channel?.unref();
   return {
     environment,
     clock: systemClock,

@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { createWriteStream, type WriteStream } from "node:fs";
+import { createWriteStream, readFileSync, type WriteStream } from "node:fs";
 import { backoffMs } from "../base/backoff.ts";
-import type { Clock, Timer } from "../base/clock.ts";
-import { SatelliteError } from "../base/errors.ts";
+import { sleep, type Clock, type Timer } from "../base/clock.ts";
+import { SatelliteError, toError } from "../base/errors.ts";
 
-/** A program that a {@link Supervisor} keeps running. */
+/** A program that is kept running. */
 export interface ProgramOptions {
   readonly name: string;
   /** Arguments of the `satellites` command. */
@@ -19,8 +19,8 @@ export interface ProgramOptions {
 const RESTART = { baseMs: 200, maxMs: 10_000 };
 const READY_POLL_MS = 50;
 const READY_TIMEOUT_MS = 60_000;
-/** A program that ran for so long before it ended starts over with the shortest pause. */
-const STEADY_MS = 30_000;
+/** A program that ran for so long before it ended did not end of its start; the pause is short again. */
+const STEADY_MS = 5000;
 const STOP_TIMEOUT_MS = 35_000;
 
 /** Keeps one program running: starts it again, with a growing pause, whenever it ends. */
@@ -66,26 +66,38 @@ export class Program {
   async start(): Promise<void> {
     this.#log = createWriteStream(this.#options.logFile, { flags: "a" });
     this.#spawn();
-    await this.ready();
-  }
-
-  /** Waits until the program is ready, after a restart too. */
-  async ready(): Promise<void> {
-    const untilMs = this.#clock.monotonicMs() + READY_TIMEOUT_MS;
-    while (!(await this.#options.ready().catch(() => false))) {
-      if (this.#failures > 0 && this.#child === undefined) {
-        throw new SatelliteError("ProgramFailed", `${this.name} ended at once; see ${this.#options.logFile}`);
-      }
-      if (this.#clock.monotonicMs() > untilMs) {
+    await this.#untilReady(() => {
+      if (this.#failures > 0) {
         throw new SatelliteError(
-          "ProgramNotReady",
-          `${this.name} did not get ready; see ${this.#options.logFile}`,
+          "ProgramFailed",
+          `${this.name} ended at once: ${this.#lastWords()}; see ${this.#options.logFile}`,
         );
       }
-      await new Promise<void>((resolve) => {
-        this.#clock.setTimer(READY_POLL_MS, resolve);
-      });
+    });
+  }
+
+  /**
+   * Waits until the program is ready, after a restart too.
+   *
+   * @throws SatelliteError `ProgramNotReady` when it takes too long
+   */
+  ready(): Promise<void> {
+    return this.#untilReady(() => {});
+  }
+
+  /**
+   * Ends the program as a crash would, and waits until it is gone. It is then started again.
+   *
+   * @throws SatelliteError `NotRunning` when there is nothing to end
+   */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) {
+      throw new SatelliteError("NotRunning", `${this.name} does not run at the moment`);
     }
+    const ended = exitOf(child);
+    child.kill("SIGKILL");
+    await ended;
   }
 
   /** Ends the program in order; by force when it takes too long. */
@@ -94,9 +106,7 @@ export class Program {
     this.#restartTimer?.cancel();
     const child = this.#child;
     if (child !== undefined) {
-      const ended = new Promise((resolve) => {
-        child.once("exit", resolve);
-      });
+      const ended = exitOf(child);
       child.kill("SIGTERM");
       const force = this.#clock.setTimer(STOP_TIMEOUT_MS, () => child.kill("SIGKILL"));
       await ended;
@@ -105,17 +115,51 @@ export class Program {
     this.#log?.end();
   }
 
+  async #untilReady(check: () => void): Promise<void> {
+    const untilMs = this.#clock.monotonicMs() + READY_TIMEOUT_MS;
+    while (!(await this.#options.ready().catch(() => false))) {
+      check();
+      if (this.#clock.monotonicMs() > untilMs) {
+        throw new SatelliteError(
+          "ProgramNotReady",
+          `${this.name} did not get ready within ${READY_TIMEOUT_MS / 1000} s; see ${this.#options.logFile}`,
+        );
+      }
+      await sleep(this.#clock, READY_POLL_MS);
+    }
+  }
+
+  /** What the program said last, which is why it ended. */
+  #lastWords(): string {
+    const line = readFileSync(this.#options.logFile, "utf8").trimEnd().split("\n").at(-1) ?? "";
+    try {
+      const { message } = JSON.parse(line) as { readonly message?: string };
+      return message ?? line;
+    } catch {
+      return line;
+    }
+  }
+
   #spawn(): void {
     const startedMs = this.#clock.monotonicMs();
+    // Detached, so that Ctrl-C in a terminal reaches this process alone, which then ends its programs in
+    // order. The channel lets them know when this process is gone without having done so.
     const child = spawn(process.execPath, [this.#entry, ...this.#options.args], {
       env: { ...this.#options.environment },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      detached: true,
     });
     this.#child = child;
     if (this.#log !== undefined) {
-      child.stdout.pipe(this.#log, { end: false });
-      child.stderr.pipe(this.#log, { end: false });
+      child.stdout?.pipe(this.#log, { end: false });
+      child.stderr?.pipe(this.#log, { end: false });
     }
+    child.once("error", (error) => {
+      if (child.pid === undefined) {
+        this.#child = undefined;
+        this.#restart(toError(error).message, startedMs);
+      }
+    });
     child.once("exit", (code, signal) => {
       this.#child = undefined;
       if (!this.#stopping) {
@@ -130,4 +174,10 @@ export class Program {
     const delayMs = backoffMs(this.#failures - 1, RESTART, () => 0);
     this.#restartTimer = this.#clock.setTimer(delayMs, () => this.#spawn());
   }
+}
+
+function exitOf(child: ChildProcess): Promise<unknown> {
+  return new Promise((resolve) => {
+    child.once("exit", resolve);
+  });
 }

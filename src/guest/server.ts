@@ -13,6 +13,8 @@ export interface GuestServerOptions extends Omit<ExecutionOptions, "onRunning"> 
   readonly schema: GuestSchema;
   /** Address to listen on, "host:port"; port 0 picks one. */
   readonly address: string;
+  /** Identity of this boot; by default the kernel's own. */
+  readonly bootID?: string;
   /** Milliseconds between HTTP/2 pings to a silent client; a dead one must not keep its command running. */
   readonly keepaliveMs?: number;
 }
@@ -35,7 +37,7 @@ const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
  * @throws SatelliteError `ListenFailed` when the address is taken or wrong
  */
 export async function startGuestServer(options: GuestServerOptions): Promise<GuestServer> {
-  const bootId = readFileSync(BOOT_ID_FILE, "utf8").trim();
+  const bootId = options.bootID ?? readFileSync(BOOT_ID_FILE, "utf8").trim();
   const processStartTimeMs = options.clock.now().getTime();
   let calls = 0;
   let runningCommands = 0;

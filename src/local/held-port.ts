@@ -1,0 +1,30 @@
+import { createServer, type AddressInfo } from "node:net";
+
+/** A port of 127.0.0.1 that nobody else can take. */
+export interface HeldPort {
+  readonly port: number;
+  /** Gives it free for whom it was held. */
+  release(): Promise<void>;
+}
+
+/**
+ * Listens on a port of 127.0.0.1 so that nobody else does.
+ *
+ * @param port 0 for any free one
+ * @throws Error of node:net, with the code `EADDRINUSE` when somebody has it
+ */
+export function holdPort(port: number): Promise<HeldPort> {
+  const server = createServer();
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", () =>
+      resolve({
+        port: (server.address() as AddressInfo).port,
+        release: () =>
+          new Promise((released) => {
+            server.close(() => released());
+          }),
+      }),
+    );
+  });
+}
