@@ -91,7 +91,7 @@ export async function wakeUp(
   const guest = demo.connect();
   const { seconds, result } = await timed(demo, () => guest.describe());
   const sameBootID = result.bootId === before.bootId;
-  const memoryKept = Number(result.calls) > Number(before.calls);
+  const memoryKept = result.calls > before.calls;
   demo.progress(`a request woke it: answered after ${seconds.toFixed(2)} s`);
   must(sameBootID, "the boot ID changed over hibernation");
   must(memoryKept, `the guest's call counter did not go on: ${before.calls} before, ${result.calls} after`);
@@ -104,19 +104,16 @@ export async function concurrentRequests(
 ): Promise<{ requests: number; startInstancesCalls: number }> {
   const before = (await demo.calls("StartInstances")).length;
   const clients = Array.from({ length: CONCURRENT_CLIENTS }, () => demo.connect());
-  const { seconds, result } = await timed(demo, () =>
-    Promise.all(
-      Array.from({ length: CONCURRENT_REQUESTS }, (_, index) =>
-        clients[index % CONCURRENT_CLIENTS]?.describe(),
-      ),
-    ),
+  const perClient = CONCURRENT_REQUESTS / CONCURRENT_CLIENTS;
+  const requests = clients.flatMap((client) =>
+    Array.from({ length: perClient }, () => () => client.describe()),
   );
-  const answers = result.filter((answer) => answer !== undefined).length;
+  const { seconds, result } = await timed(demo, () => Promise.all(requests.map((request) => request())));
+  const answers = result.length;
   const startInstancesCalls = (await demo.calls("StartInstances")).length - before;
   demo.progress(
     `${answers} concurrent requests answered after ${seconds.toFixed(2)} s, by ${startInstancesCalls} StartInstances`,
   );
-  must(answers === CONCURRENT_REQUESTS, `only ${answers} of ${CONCURRENT_REQUESTS} requests were answered`);
   must(startInstancesCalls === 1, `${startInstancesCalls} StartInstances calls instead of 1`);
   return { requests: answers, startInstancesCalls };
 }

@@ -1,0 +1,147 @@
+/**
+ * Runs the layers of tests (docs/testing.md): all of them, or those named on the command line. It prints what each
+ * layer came to and a last line "N passed, N failed, N skipped".
+ */
+import { spawn } from "node:child_process";
+import { globSync } from "node:fs";
+
+interface Outcome {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  /** Why something was skipped. */
+  readonly note?: string;
+}
+
+interface Layer {
+  readonly name: string;
+  readonly run: () => Promise<Outcome>;
+}
+
+const IN_CI = process.env["CI"] === "true";
+/** Exit status of test/tools/build.ts where there is no usable Go. */
+const NO_GO = 2;
+/** Folders of test/ that are layers of their own. */
+const SLOW_FOLDERS = ["conformance", "e2e", "hostile", "integration", "model", "simulation"];
+
+function execute(command: string, args: readonly string[]): Promise<{ status: number; output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    const take = (chunk: Buffer): void => {
+      output += chunk.toString();
+      process.stdout.write(chunk);
+    };
+    child.stdout.on("data", take);
+    child.stderr.on("data", take);
+    child.once("error", (error) => {
+      console.error(error.message);
+      resolve({ status: 127, output });
+    });
+    child.once("close", (code) => resolve({ status: code ?? 1, output }));
+  });
+}
+
+/** A program that passes or fails as a whole. */
+function program(command: string, ...args: string[]): () => Promise<Outcome> {
+  return async () => {
+    const { status } = await execute(command, args);
+    return status === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 };
+  };
+}
+
+async function mocha(files: readonly string[], ...options: string[]): Promise<Outcome> {
+  if (files.length === 0) {
+    console.error("no test files were found");
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+  const { status, output } = await execute("mocha", [...options, ...files]);
+  const count = (word: string): number =>
+    Number(new RegExp(`^\\s+(\\d+) ${word}`, "m").exec(output)?.[1] ?? 0);
+  const failed = count("failing");
+  return {
+    passed: count("passing"),
+    failed: status === 0 ? failed : Math.max(1, failed),
+    skipped: count("pending"),
+  };
+}
+
+const inFolder = (folder: string): string[] => globSync(`test/${folder}/**/*.test.ts`).toSorted();
+
+const unitFiles = globSync("test/**/*.test.ts")
+  .filter((file) => !SLOW_FOLDERS.some((folder) => file.startsWith(`test/${folder}/`)))
+  .toSorted();
+
+/** The build of the tools, begun at once so that it runs beside the layers that need none. */
+let toolsBuild: Promise<number> | undefined;
+function tools(): Promise<number> {
+  toolsBuild ??= execute("nice", ["node", "test/tools/build.ts"]).then(({ status }) => status);
+  return toolsBuild;
+}
+
+/** A layer that needs kube-apiserver; skipped where it cannot be built, but not in continuous integration. */
+function needingTools(run: () => Promise<Outcome>): () => Promise<Outcome> {
+  return async () => {
+    const status = await tools();
+    if (status === NO_GO && !IN_CI) {
+      return {
+        passed: 0,
+        failed: 0,
+        skipped: 1,
+        note: "needs Go or KUBEBUILDER_ASSETS to have kube-apiserver",
+      };
+    }
+    return status === 0 ? run() : { passed: 0, failed: 1, skipped: 0, note: "the tools could not be built" };
+  };
+}
+
+const LAYERS: readonly Layer[] = [
+  { name: "types", run: program("tsc") },
+  { name: "lint", run: program("oxlint", "--type-aware", "--deny-warnings") },
+  { name: "format", run: program("oxfmt", "--check") },
+  { name: "generated", run: program("node", "build/generate-types.ts", "--check") },
+  { name: "unit", run: () => mocha(unitFiles) },
+  { name: "model", run: program("node", "test/model/check.ts") },
+  { name: "simulation", run: () => mocha(inFolder("simulation"), "--timeout", "300000") },
+  { name: "e2e", run: () => mocha(inFolder("e2e"), "--timeout", "300000", "--reporter", "spec", "--exit") },
+  {
+    name: "integration",
+    run: needingTools(() =>
+      mocha(inFolder("integration"), "--timeout", "120000", "--reporter", "spec", "--exit"),
+    ),
+  },
+  { name: "conformance", run: needingTools(program("node", "test/conformance/run.ts")) },
+];
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !LAYERS.some((layer) => layer.name === name));
+if (unknown.length > 0) {
+  console.error(
+    `no such layer: ${unknown.join(", ")}; there are ${LAYERS.map(({ name }) => name).join(", ")}`,
+  );
+  process.exit(2);
+}
+const layers = LAYERS.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+if (layers.some(({ name }) => ["integration", "conformance", "e2e"].includes(name))) {
+  void tools();
+}
+
+const results: { name: string; outcome: Outcome; seconds: number }[] = [];
+for (const { name, run } of layers) {
+  console.log(`\n=== ${name}`);
+  const startedMs = performance.now();
+  const outcome = await run();
+  results.push({ name, outcome, seconds: (performance.now() - startedMs) / 1000 });
+}
+
+console.log("\nlayer         passed  failed  skipped  seconds");
+for (const { name, outcome, seconds } of results) {
+  const columns = [outcome.passed, outcome.failed, outcome.skipped].map((count) => String(count).padStart(6));
+  console.log(
+    `${name.padEnd(14)}${columns.join("  ")}   ${seconds.toFixed(1).padStart(7)}  ${outcome.note ?? ""}`,
+  );
+}
+const total = (key: "passed" | "failed" | "skipped"): number =>
+  results.reduce((sum, { outcome }) => sum + outcome[key], 0);
+console.log(`\n${total("passed")} passed, ${total("failed")} failed, ${total("skipped")} skipped`);
+process.exit(total("failed") === 0 ? 0 : 1);
