@@ -88,7 +88,7 @@ export class ClientHalf implements ClientEvents {
       this.#target = held;
       this.#splice.useWindow(payloadBytes);
       const part = buffer.subarray(start, end);
-      this.#desk.held.data(held, flags, payloadBytes, part, !this.#splice.isSpliced);
+      this.#desk.held.data(held, flags, payloadBytes, part);
       return;
     }
     if (this.#passesClosed(streamId)) {
@@ -203,7 +203,6 @@ export class ClientHalf implements ClientEvents {
     const splice = this.#splice;
     splice.lastClientId = streamId;
     if (streamId > splice.goAwayLimit) {
-      splice.streams.markUnforwarded(streamId);
       this.#port.countDropped();
       return;
     }

@@ -1,7 +1,7 @@
 import { SatelliteError } from "../../base/errors.ts";
 import { Http2ConnectionError } from "../http2/errors.ts";
 import type { DecodedBlock } from "../http2/hpack-decoder.ts";
-import { DEFAULT_WINDOW_BYTES, ErrorCode, Flag, MAX_31_BIT } from "../http2/protocol.ts";
+import { ErrorCode, Flag, MAX_31_BIT } from "../http2/protocol.ts";
 import type { RequestBlock } from "./request-block.ts";
 import type { Forward } from "./stream-table.ts";
 
@@ -79,18 +79,14 @@ export class HeldRequests {
   /**
    * Keeps the first part of a DATA frame. It is copied: a receive buffer is much larger than most frames.
    *
-   * @param isEnforced whether the client must keep to the windows that every connection starts with
-   * @throws Http2ConnectionError for DATA behind END_STREAM (RFC 9113 §5.1) or over the window (§6.9.1)
+   * @throws Http2ConnectionError STREAM_CLOSED for DATA behind END_STREAM (RFC 9113 §5.1)
    */
-  data(held: HeldRequest, flags: number, payloadBytes: number, part: Uint8Array, isEnforced: boolean): void {
+  data(held: HeldRequest, flags: number, payloadBytes: number, part: Uint8Array): void {
     if (held.clientEnded) {
       throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, "DATA behind the end of a request");
     }
     held.windowBytes += payloadBytes;
     this.#bytes += payloadBytes;
-    if (isEnforced && held.windowBytes > DEFAULT_WINDOW_BYTES) {
-      throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window");
-    }
     held.body.push(Buffer.from(part));
     held.clientEnded = (flags & Flag.END_STREAM) !== 0;
   }

@@ -75,7 +75,8 @@ export class Splice {
   }
 
   /**
-   * Counts DATA against the connection window as long as the router answers for the VM.
+   * Counts DATA against the connection window as long as the router answers for the VM. No stream can use
+   * more than the connection, and both windows start alike, so streams need no account of their own.
    *
    * @throws Http2ConnectionError FLOW_CONTROL_ERROR (RFC 9113 §6.9.1)
    */

@@ -259,27 +259,60 @@ describe("splice engine: bounds", () => {
     }
   });
 
-  it("stops reading a side while the other takes nothing, and loses nothing", async () => {
+  it("stops reading the machine while the client takes nothing, and loses nothing", async () => {
     const { client, vm } = await splice();
+    const other = await open();
     vm.send(headers(1, { ":status": "200" }));
     await client.headers(1);
     client.socket.pause();
     const chunk = data(1, Buffer.alloc(16_000, 5));
-    let sent = 0;
-    while (vm.socket.write(chunk) || sent < 2000) {
-      sent += 1;
-      if (sent > 4000) {
-        break;
+    const count = 4000;
+    for (let sent = 0; sent < count; sent += 1) {
+      vm.socket.write(chunk);
+    }
+    const taken = (): number => vm.socket.bytesWritten - vm.socket.writableLength;
+    let before = -1;
+    while (taken() !== before) {
+      before = taken();
+      for (let turn = 0; turn < 5; turn += 1) {
+        await other.roundTrip();
+        clock.advance(1000);
       }
     }
+    expect(vm.socket.writableLength, "what the router would not take").greaterThan(0);
     vm.send(headers(1, { "grpc-status": "0" }, true));
     client.socket.resume();
     await client.headers(1);
     const got = client.frames.filter(({ type }) => type === FrameType.DATA);
-    expect(got.length).greaterThan(2000);
+    expect(got).lengthOf(count);
     expect(
       got.every(({ payload }) => payload.length === 16_000 && payload[0] === 5 && payload[15_999] === 5),
     ).equal(true);
+  });
+
+  it("stops reading a client whose waiting requests are large, until they are passed on", async () => {
+    const small = await new Rig({ limits: { maxWaitingBytes: 1000 } }).start();
+    try {
+      small.admitAll();
+      const client = small.track(await connectRaw(small.port));
+      client.send(request(1));
+      const vm = await small.vm.ready();
+      await vm.headers(1);
+      small.gate.answer = undefined;
+      client.send(request(3), data(3, Buffer.alloc(2000)));
+      const question = await small.gate.question(0);
+      vm.send(frame(FrameType.PING, 0, 0, Buffer.alloc(8)));
+      await client.type(FrameType.PING);
+      client.send(data(1, "behind"));
+      vm.send(frame(FrameType.PING, 0, 0, Buffer.alloc(8)));
+      await client.type(FrameType.PING);
+      expect(vm.frames.some(({ type }) => type === FrameType.DATA)).equal(false);
+      question.settle(small.gate.forward(small.upstream));
+      expect((await vm.type(FrameType.DATA, 3)).payload).lengthOf(2000);
+      expect((await vm.type(FrameType.DATA, 1)).payload.toString()).equal("behind");
+    } finally {
+      await small.stop();
+    }
   });
 
   it("connections without preface, or with a slow one", async () => {

@@ -117,7 +117,7 @@ describe("splice engine: while requests are held", () => {
     expect((await client.headers(41)).get("grpc-status")).equal("0");
   });
 
-  it("enforces the window of a stream", async () => {
+  it("enforces the window of a stream, which no connection window exceeds", async () => {
     client.send(request(1));
     for (let sent = 0; sent < 65_535; sent += 13_107) {
       client.send(data(1, Buffer.alloc(13_107)));

@@ -112,10 +112,10 @@ describe("splice engine: spliced", () => {
       const { client, vm } = await splice();
       await client.take(isAck);
       await client.take(isSettings);
-      vm.send(settingsAckFrame());
       client.send(settingsFrame([[Setting.INITIAL_WINDOW_SIZE, 70_000]]));
       await vm.take(isSettings);
       await vm.take(isSettings);
+      vm.send(settingsAckFrame());
       client.send(settingsAckFrame());
       await vm.take(isAck);
       vm.send(frame(FrameType.PING, 0, 0, Buffer.alloc(8)));
@@ -237,6 +237,27 @@ describe("splice engine: spliced", () => {
     expect((await vm.headers(5)).get("x")).equal("passed");
     expect((await vm.headers(7)).get("x")).equal("passed");
     expect((await client.headers(3)).get("grpc-status")).equal("7");
+  });
+
+  it("decodes the same bytes anew when the table they refer to has changed", async () => {
+    const { client, vm } = await splice();
+    const block = (id: number, rest: number[]): Buffer =>
+      frame(
+        FrameType.HEADERS,
+        Flag.END_HEADERS | Flag.END_STREAM,
+        id,
+        Buffer.concat([request(1).subarray(9), Buffer.from(rest)]),
+      );
+    const insert = (value: string): number[] => [0x40, 1, 0x78, 1, value.charCodeAt(0)];
+    client.send(
+      block(3, insert("1")),
+      block(5, [0xbe]),
+      block(7, insert("2")),
+      block(9, [0xbe]),
+      block(11, [0xbe]),
+    );
+    const seen = await Promise.all([3, 5, 7, 9, 11].map((id) => vm.headers(id)));
+    expect(seen.map((fields) => fields.get("x"))).deep.equal(["1", "1", "2", "2", "2"]);
   });
 
   it("asks the gate for every request, also for one whose bytes it has seen before", async () => {
