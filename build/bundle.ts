@@ -1,15 +1,18 @@
 /**
  * Bundles the `satellites` command for production into dist/ (`npm run build`): satellites.mjs with its chunks
  * and source maps, the bill of materials of what went in, and the licences of other people's code in it.
+ * `node build/bundle.ts DIRECTORY` writes them there instead; what was in it is removed.
  */
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { build, type Metafile } from "esbuild";
 import { PROTO_FILES } from "../src/guest/proto-files.ts";
 import { billOfMaterials, bundledPackages, licenceTexts } from "./bill-of-materials.ts";
 
 const ROOT = join(import.meta.dirname, "..");
-const DIST = join(ROOT, "dist");
+const TARGET = resolve(process.argv[2] ?? join(ROOT, "dist"));
+
+const COMMAND = "satellites.mjs";
 
 /** Commands that need the source tree (src/commands/source-tree.ts) stay out. */
 const SOURCE_TREE_ALONE = ["local", "demo", "local-kubernetes", "local-ec2"].map(
@@ -25,12 +28,14 @@ async function protoFiles(): Promise<Record<string, string>> {
   return Object.fromEntries((await Promise.all(texts)).map((text, index) => [PROTO_FILES[index], text]));
 }
 
-/** Bundles; returns what went in. */
-async function bundle(): Promise<Metafile> {
-  const { metafile } = await build({
+/** Bundles; returns the files by their path in dist/, and what went in. */
+async function bundle(): Promise<{ files: Map<string, Uint8Array>; metafile: Metafile }> {
+  const { outputFiles, metafile } = await build({
     absWorkingDir: ROOT,
     entryPoints: { satellites: "src/main.ts" },
+    // Wherever the files go in the end: source maps name the sources from here.
     outdir: "dist",
+    write: false,
     outExtension: { ".js": ".mjs" },
     chunkNames: "chunks/[name]-[hash]",
     bundle: true,
@@ -52,17 +57,32 @@ async function bundle(): Promise<Metafile> {
     metafile: true,
     logLevel: "warning",
   });
-  return metafile;
+  const dist = join(ROOT, "dist");
+  return {
+    files: new Map(outputFiles.map(({ path, contents }) => [relative(dist, path), contents])),
+    metafile,
+  };
 }
 
-await rm(DIST, { recursive: true, force: true });
-await mkdir(DIST, { recursive: true });
-const metafile = await bundle();
+async function writeFiles(files: ReadonlyMap<string, Uint8Array | string>): Promise<void> {
+  await rm(TARGET, { recursive: true, force: true });
+  for (const [name, content] of files) {
+    const path = join(TARGET, name);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, content, { mode: name === COMMAND ? 0o755 : 0o644 });
+  }
+}
+
+const { files, metafile } = await bundle();
 const packages = await bundledPackages(ROOT, Object.keys(metafile.inputs));
-await writeFile(join(DIST, "sbom.cdx.json"), await billOfMaterials(ROOT, packages));
-await writeFile(join(DIST, "THIRD-PARTY-LICENSES.txt"), await licenceTexts(ROOT, packages));
-const files = Object.entries(metafile.outputs).filter(([path]) => path.endsWith(".mjs"));
-const bytes = files.reduce((sum, [, output]) => sum + output.bytes, 0);
-console.log(
-  `dist/satellites.mjs with chunks: ${(bytes / 2 ** 20).toFixed(1)} MiB of code from ${packages.length} packages`,
+await writeFiles(
+  new Map<string, Uint8Array | string>([
+    ...files,
+    ["sbom.cdx.json", await billOfMaterials(ROOT, packages)],
+    ["THIRD-PARTY-LICENSES.txt", await licenceTexts(ROOT, packages)],
+  ]),
 );
+const code = [...files].filter(([name]) => name.endsWith(".mjs"));
+const bytes = code.reduce((sum, [, content]) => sum + content.byteLength, 0);
+const size = `${(bytes / 2 ** 20).toFixed(1)} MiB in ${code.length} files`;
+console.log(`${join(TARGET, COMMAND)}: ${size}, with code of ${packages.length} packages`);

@@ -4,14 +4,15 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { SatelliteError, toError } from "./base/errors.ts";
-import { runDemo, type DemoCommandOptions } from "./commands/demo.ts";
-import { runLocalEc2, type LocalEc2Options } from "./commands/local-ec2.ts";
-import { runLocalKubernetes, type LocalKubernetesOptions } from "./commands/local-kubernetes.ts";
-import { runLocal, type LocalCommandOptions } from "./commands/local.ts";
-import { runOperator, type OperatorCommandOptions } from "./commands/operator.ts";
+import type { DemoCommandOptions } from "./commands/demo.ts";
+import type { LocalEc2Options } from "./commands/local-ec2.ts";
+import type { LocalKubernetesOptions } from "./commands/local-kubernetes.ts";
+import type { LocalCommandOptions } from "./commands/local.ts";
+import type { OperatorCommandOptions } from "./commands/operator.ts";
 import { createProcessContext, type CommonOptions, type ProcessContext } from "./commands/process-context.ts";
-import { runRouter, type RouterCommandOptions } from "./commands/router.ts";
-import { runInSatellite, type RunCommandOptions } from "./commands/run.ts";
+import type { RouterCommandOptions } from "./commands/router.ts";
+import type { RunCommandOptions } from "./commands/run.ts";
+import { fromSourceTree } from "./commands/source-tree.ts";
 import { serializeError } from "./telemetry/logger.ts";
 
 const environment = process.env;
@@ -31,13 +32,18 @@ function service(name: string, description: string, logFormat: "json" | "text" =
     );
 }
 
-/** Runs a command to its end; errors end the process with what to do about them. */
-async function running<O extends CommonOptions>(
-  options: O,
-  run: (options: O, context: ProcessContext) => Promise<void>,
-): Promise<void> {
+/** What a command does until it is stopped. */
+type Run<O> = (options: O, context: ProcessContext) => Promise<void>;
+
+/**
+ * Runs a command to its end; errors end the process with what to do about them.
+ *
+ * @param load imports the command's module: only when it is used, so that no command pays for the others
+ */
+async function running<O extends CommonOptions>(options: O, load: () => Promise<Run<O>>): Promise<void> {
   const context = createProcessContext(environment, options);
   try {
+    const run = await load();
     await run(options, context);
   } catch (error) {
     fail(error, options);
@@ -81,7 +87,9 @@ program.addCommand(
         .choices(["ec2", "local"])
         .default("ec2"),
     )
-    .action((options: OperatorCommandOptions & CommonOptions) => running(options, runOperator)),
+    .action((options: OperatorCommandOptions & CommonOptions) =>
+      running(options, async () => (await import("./commands/operator.ts")).runOperator),
+    ),
 );
 
 program.addCommand(
@@ -96,7 +104,9 @@ program.addCommand(
     .option("--default-satellite <namespace/name>", "satellite of requests that name none")
     .option("--grace-seconds <n>", "how long open streams may run on after SIGTERM", "3600")
     .option("--insecure-anonymous", "listen on any address without access control")
-    .action((options: RouterCommandOptions & CommonOptions) => running(options, runRouter)),
+    .action((options: RouterCommandOptions & CommonOptions) =>
+      running(options, async () => (await import("./commands/router.ts")).runRouter),
+    ),
 );
 
 program.addCommand(
@@ -112,7 +122,9 @@ program.addCommand(
         .hideHelp(),
     )
     .action((options: LocalCommandOptions & CommonOptions) =>
-      running({ ...options, stateDir: resolve(options.stateDir) }, runLocal),
+      running({ ...options, stateDir: resolve(options.stateDir) }, () =>
+        fromSourceTree("local", async () => (await import("./commands/local.ts")).runLocal),
+      ),
     ),
 );
 
@@ -124,9 +136,8 @@ program.addCommand(
     .option("--report <file>", "where the figures are written", ".satellites/demo-report.json")
     .option("--no-install", "do not install missing Debian packages")
     .action((options: DemoCommandOptions & CommonOptions) =>
-      running(
-        { ...options, stateDir: resolve(options.stateDir), logLevel: "warn", logFormat: "text" },
-        runDemo,
+      running({ ...options, stateDir: resolve(options.stateDir), logLevel: "warn", logFormat: "text" }, () =>
+        fromSourceTree("demo", async () => (await import("./commands/demo.ts")).runDemo),
       ),
     ),
 );
@@ -137,7 +148,14 @@ program.addCommand(
     .requiredOption("--users <file>", "users and their tokens, as JSON")
     .requiredOption("--crds <dir>", "CustomResourceDefinitions to serve")
     .option("--port <n>", "0 takes a free one", "0")
-    .action((options: LocalKubernetesOptions & CommonOptions) => running(options, runLocalKubernetes)),
+    .action((options: LocalKubernetesOptions & CommonOptions) =>
+      running(options, () =>
+        fromSourceTree(
+          "local-kubernetes",
+          async () => (await import("./commands/local-kubernetes.ts")).runLocalKubernetes,
+        ),
+      ),
+    ),
   { hidden: true },
 );
 
@@ -146,7 +164,11 @@ program.addCommand(
     .requiredOption("--state-dir <dir>", "instances, disks and memory images")
     .requiredOption("--setup <file>", "hypervisor and network, as JSON")
     .option("--port <n>", "0 takes a free one", "0")
-    .action((options: LocalEc2Options & CommonOptions) => running(options, runLocalEc2)),
+    .action((options: LocalEc2Options & CommonOptions) =>
+      running(options, () =>
+        fromSourceTree("local-ec2", async () => (await import("./commands/local-ec2.ts")).runLocalEc2),
+      ),
+    ),
   { hidden: true },
 );
 
@@ -160,6 +182,7 @@ program
   .action(async (name: string, command: string[], options: RunCommandOptions) => {
     const context = createProcessContext(environment, { logLevel: "error", logFormat: "text" });
     try {
+      const { runInSatellite } = await import("./commands/run.ts");
       process.exitCode = await runInSatellite(name, command, options, context.stop);
     } catch (error) {
       fail(error);

@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
+
+import { PROTO_FILES, readProtoFile } from "./proto-files.ts";
 
 /** Request of `satellites.exec.v1.Execution/Run`; execution.proto says what each field means. */
 export interface RunRequest {
@@ -58,13 +57,13 @@ const CONVERSION: protobuf.IConversionOptions = {
  * @grpc/proto-loader also builds reflection descriptors, which nothing here reads. What that saves at start
  * is not settled (first pass 2.9 s against 1.8 s under TCG, second pass 2.8 s against 2.6 s, on a busy host).
  *
- * @param directory where they lie; by default beside this module, which also holds for the bundle, because
- *   the image builder puts them beside it
+ * @param directory where they lie; by default beside this module, which also holds for the guest's own bundle,
+ *   because the image builder puts them beside it (the product's bundle carries them inside)
  */
 export function loadGuestSchema(directory: string = import.meta.dirname): GuestSchema {
   const root = new protobuf.Root();
-  for (const name of ["execution.proto", "agent.proto", "health.proto"]) {
-    protobuf.parse(readFileSync(join(directory, name), "utf8"), root);
+  for (const name of PROTO_FILES) {
+    protobuf.parse(readProtoFile(name, directory), root);
   }
   return {
     execution: serviceDefinition(root, "satellites.exec.v1.Execution"),
