@@ -16,13 +16,15 @@ export interface Prober {
 /** Options of {@link createProber}. */
 export interface ProberOptions {
   readonly clock: Clock;
-  /** Milliseconds between attempts. Default 40. */
+  /** Milliseconds between attempts that are refused at once. Default 40. */
   readonly intervalMs?: number;
+  /** Milliseconds until another attempt is begun beside one that hangs. Default five times {@link intervalMs}. */
+  readonly hangingIntervalMs?: number;
   /** Milliseconds between attempts after {@link patienceMs}. Default 250. */
   readonly slowIntervalMs?: number;
   /** Milliseconds for which attempts come quickly: a resume takes a second, a cold start a minute. Default 10,000. */
   readonly patienceMs?: number;
-  /** Milliseconds that one attempt may take. Default 500. */
+  /** Milliseconds that one attempt may take. Default 1500. */
   readonly attemptTimeoutMs?: number;
 }
 
@@ -37,15 +39,17 @@ const SETTINGS_FRAME = 4;
 /**
  * Probes a VM's port by HTTP/2: a connection that is accepted proves nothing (a listening backlog is not a ready server),
  * the server's SETTINGS frame does. The SYN to a resuming VM may be lost and would be sent again only after a second, so
- * attempts start at short intervals, overlap, and the first success wins.
+ * attempts overlap and the first success wins; but each of them costs the VM work at its busiest moment, so one that is
+ * not refused is given time.
  */
 export function createProber(options: ProberOptions): Prober {
   const {
     clock,
     intervalMs = 40,
+    hangingIntervalMs = 5 * intervalMs,
     slowIntervalMs = 250,
     patienceMs = 10_000,
-    attemptTimeoutMs = 500,
+    attemptTimeoutMs = 1500,
   } = options;
   return {
     untilAnswers(target, signal) {
@@ -62,6 +66,7 @@ export function createProber(options: ProberOptions): Prober {
           settle();
         };
         const onAbort = (): void => finish(() => reject(signal.reason));
+        let lastStartMs = -Infinity;
         const start = (): void => {
           const attempt = startAttempt(target, clock, attemptTimeoutMs, (answered) => {
             attempts.delete(attempt);
@@ -70,15 +75,21 @@ export function createProber(options: ProberOptions): Prober {
             }
           });
           attempts.add(attempt);
-          const quick = clock.monotonicMs() - startMs < patienceMs;
-          next = clock.setTimer(quick ? intervalMs : slowIntervalMs, start);
+          lastStartMs = clock.monotonicMs();
+        };
+        const tick = (): void => {
+          const nowMs = clock.monotonicMs();
+          if (attempts.size === 0 || nowMs - lastStartMs >= hangingIntervalMs) {
+            start();
+          }
+          next = clock.setTimer(nowMs - startMs < patienceMs ? intervalMs : slowIntervalMs, tick);
         };
         if (signal.aborted) {
           reject(signal.reason);
           return;
         }
         signal.addEventListener("abort", onAbort, { once: true });
-        start();
+        tick();
       });
     },
   };
