@@ -194,6 +194,7 @@ export class ClientHalf implements ClientEvents {
 
   onGoAway(errorCode: number): void {
     // Its last stream id speaks of streams that a server opens: there are none.
+    this.#splice.isGoodbyeSaid = true;
     if (this.#splice.isSpliced) {
       this.#splice.toUpstream.add(goAwayFrame(0, errorCode));
     }

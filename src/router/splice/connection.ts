@@ -355,8 +355,8 @@ export class Connection {
       this.#redial(link.upstream, error ?? endedError(link.upstream));
       return;
     }
-    const { streams, upstreamGoesAway } = this.#splice;
-    if (streams.active > 0 || error !== undefined || !upstreamGoesAway) {
+    const { streams, isGoodbyeSaid } = this.#splice;
+    if (streams.active > 0 || error !== undefined || !isGoodbyeSaid) {
       this.#context.gatekeeper.upstreamFailed(link.upstream, error ?? endedError(link.upstream));
     }
     if (link.atBoundary) {

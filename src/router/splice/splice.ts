@@ -20,8 +20,8 @@ export class Splice {
   isSpliced = false;
   /** Highest stream id that the client has opened. */
   lastClientId = 0;
-  /** The VM has said that it goes away. */
-  upstreamGoesAway = false;
+  /** Client or VM has said by GOAWAY that it goes away: the VM's end is then no failure. */
+  isGoodbyeSaid = false;
   /** No further requests are taken; the connection ends when its streams have run out. */
   isClosing = false;
   #goAwayLimit = MAX_31_BIT;

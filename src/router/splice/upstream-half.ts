@@ -108,7 +108,7 @@ export class UpstreamHalf implements UpstreamEvents {
   }
 
   onGoAway(lastStreamId: number, errorCode: number, debug: string): void {
-    this.#splice.upstreamGoesAway = true;
+    this.#splice.isGoodbyeSaid = true;
     this.#splice.goAway(lastStreamId, errorCode, debug);
     this.#port.onGoAway(lastStreamId);
   }

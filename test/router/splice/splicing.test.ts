@@ -409,6 +409,17 @@ describe("splice engine: spliced", () => {
     await rig.gate.until(() => rig.gate.released === 3);
   });
 
+  it("does not take the machine's end for a failure when the client has said goodbye", async () => {
+    const { client, vm } = await splice();
+    vm.send(trailersOnly(1));
+    await client.headers(1);
+    client.send(goAwayFrame(0, ErrorCode.NO_ERROR));
+    expect((await vm.type(FrameType.GOAWAY)).payload.readUInt32BE(4)).equal(ErrorCode.NO_ERROR);
+    vm.socket.end();
+    await client.closed;
+    expect(rig.gate.failures).lengthOf(0);
+  });
+
   it("ends an idle connection with GOAWAY when the machine ends its own", async () => {
     const { client, vm } = await splice();
     vm.send(trailersOnly(1));
