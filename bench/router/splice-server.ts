@@ -4,10 +4,10 @@ import { silentLogger } from "../../src/telemetry/logger.ts";
 import { readFileSync } from "node:fs";
 
 /**
- * The splice engine alone in a process: `splice-server.ts UPSTREAM_PORT [KEY CERT]`. Prints its port. The
+ * The splice engine alone in a process: `splice-server.ts UPSTREAM_PORT PORT [KEY CERT]`. The
  * gatekeeper admits everything that has a path, drops one credential header, and counts releases.
  */
-const [upstreamPort = "", keyFile, certFile] = process.argv.slice(2);
+const [upstreamPort = "", port = "", keyFile, certFile] = process.argv.slice(2);
 const upstream: Upstream = {
   satellite: "bench/bench",
   epoch: 1,
@@ -16,6 +16,8 @@ const upstream: Upstream = {
 };
 const drop: ReadonlySet<string> = new Set(["authorization"]);
 let open = 0;
+let failures = 0;
+let lastFailure = "";
 
 const gatekeeper: Gatekeeper = {
   admit(_connection, headers): Admission {
@@ -26,7 +28,8 @@ const gatekeeper: Gatekeeper = {
     return { kind: "forward", upstream, drop, heldMs: 0, release: () => (open -= 1) };
   },
   upstreamFailed(_upstream, error) {
-    process.stderr.write(`${error.message}\n`);
+    failures += 1;
+    lastFailure = error.message;
   },
 };
 
@@ -35,9 +38,16 @@ const tls: TlsMaterial | undefined =
     ? undefined
     : { key: readFileSync(keyFile), cert: readFileSync(certFile) };
 const engine = new SpliceEngine({ gatekeeper, logger: silentLogger, ...(tls === undefined ? {} : { tls }) });
-const { port } = await engine.listen({ host: "127.0.0.1", port: 0 });
-process.stdout.write(`${port}\n`);
-process.on("SIGTERM", () => {
-  process.stderr.write(`open streams: ${open}\n`);
-  void engine.close().then(() => process.exit(0));
-});
+await engine.listen({ host: "127.0.0.1", port: Number(port) });
+process.once("SIGTERM", () => void stop());
+
+async function stop(): Promise<void> {
+  await engine.close();
+  if (open !== 0) {
+    process.stderr.write(`${open} admissions were not released\n`);
+    process.exitCode = 1;
+  }
+  if (failures > 0) {
+    process.stderr.write(`${failures} upstream failures, the last: ${lastFailure}\n`);
+  }
+}

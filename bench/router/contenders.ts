@@ -1,0 +1,193 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import path from "node:path";
+import process from "node:process";
+
+/** Ports and files that every contender works with. */
+export interface Site {
+  readonly directory: string;
+  readonly upstreamPort: number;
+  readonly keyFile: string;
+  readonly certFile: string;
+}
+
+/** A proxy under test: how to start it in front of the site's server. */
+export interface Contender {
+  readonly name: string;
+  /** The program that must be installed. */
+  readonly program: string;
+  /** Command line for a listener on `port`. */
+  command(site: Site, port: number, isTls: boolean): readonly string[];
+}
+
+const SPLICE_SERVER = path.join(import.meta.dirname, "splice-server.ts");
+
+/** Our engine and its peers, one process (and where they have threads, one thread) each. */
+export const CONTENDERS: readonly Contender[] = [
+  {
+    name: "splice",
+    program: process.execPath,
+    command: (site, port, isTls) => [
+      process.execPath,
+      SPLICE_SERVER,
+      String(site.upstreamPort),
+      String(port),
+      ...(isTls ? [site.keyFile, site.certFile] : []),
+    ],
+  },
+  {
+    name: "nghttpx",
+    program: "nghttpx",
+    command: (site, port, isTls) => [
+      "nghttpx",
+      "--single-process",
+      "--workers=1",
+      "--log-level=FATAL",
+      "--accesslog-file=/dev/null",
+      "--errorlog-file=/dev/null",
+      "--conf=/dev/null",
+      `--frontend=127.0.0.1,${port}${isTls ? "" : ";no-tls"}`,
+      `--backend=127.0.0.1,${site.upstreamPort};;proto=h2`,
+      ...(isTls ? [site.keyFile, site.certFile] : []),
+    ],
+  },
+  {
+    name: "haproxy",
+    program: "haproxy",
+    command(site, port, isTls) {
+      const pemFile = path.join(site.directory, "haproxy.pem");
+      writeFileSync(
+        pemFile,
+        `${readFileSync(site.certFile, "utf8")}\n${readFileSync(site.keyFile, "utf8")}\n`,
+      );
+      const listener = isTls ? `ssl crt ${pemFile} alpn h2` : "proto h2";
+      const file = path.join(site.directory, `haproxy-${port}.cfg`);
+      writeFileSync(
+        file,
+        `global
+  nbthread 1
+defaults
+  mode http
+  timeout client 60s
+  timeout server 60s
+  timeout connect 5s
+  http-reuse always
+frontend clients
+  bind 127.0.0.1:${port} ${listener}
+  default_backend servers
+backend servers
+  server one 127.0.0.1:${site.upstreamPort} proto h2
+`,
+      );
+      return ["haproxy", "-q", "-db", "-f", file];
+    },
+  },
+  {
+    name: "nginx",
+    program: "nginx",
+    command(site, port, isTls) {
+      const file = path.join(site.directory, `nginx-${port}.conf`);
+      writeFileSync(
+        file,
+        `worker_processes 1;
+daemon off;
+master_process off;
+error_log /dev/null;
+pid ${site.directory}/nginx-${port}.pid;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  client_body_temp_path ${site.directory}/nginx-body;
+  upstream servers { server 127.0.0.1:${site.upstreamPort}; keepalive 128; keepalive_requests 100000000; }
+  server {
+    listen 127.0.0.1:${port} http2${isTls ? " ssl" : ""};
+    ${isTls ? `ssl_certificate ${site.certFile}; ssl_certificate_key ${site.keyFile};` : ""}
+    keepalive_requests 100000000;
+    location / { grpc_pass grpc://servers; }
+  }
+}
+`,
+      );
+      return ["nginx", "-p", site.directory, "-c", file];
+    },
+  },
+];
+
+/** A process that was started, and how much processor time it used. */
+export class Running {
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  /** Starts a command and waits until something listens on `port`. */
+  static async start(command: readonly string[], port: number): Promise<Running> {
+    const [program = "", ...args] = command;
+    const child = spawn(program, args, {
+      stdio: ["ignore", "ignore", command[0] === process.execPath ? "inherit" : "ignore"],
+    });
+    const running = new Running(child);
+    for (let attempt = 0; attempt < 200; attempt += 1) {
+      if (child.exitCode !== null) {
+        throw new Error(`${program} ended with ${child.exitCode}; its command was: ${command.join(" ")}`);
+      }
+      if (await isListening(port)) {
+        return running;
+      }
+      await new Promise((resolve) => {
+        setTimeout(resolve, 50);
+      });
+    }
+    await running.stop();
+    throw new Error(`${program} did not listen on port ${port} within 10 s`);
+  }
+
+  /** Processor time of the process and its children so far, in microseconds (proc(5): ticks of 10 ms). */
+  cpuMicros(): number {
+    let ticks = 0;
+    const queue = [this.#child.pid ?? 0];
+    for (let pid = queue.shift(); pid !== undefined; pid = queue.shift()) {
+      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      ticks += Number(fields[11]) + Number(fields[12]);
+      for (const task of readdirSync(`/proc/${pid}/task`)) {
+        const children = readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").trim();
+        queue.push(...children.split(" ").filter(Boolean).map(Number));
+      }
+    }
+    return ticks * 10_000;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode === null) {
+      const ended = once(this.#child, "exit");
+      this.#child.kill("SIGTERM");
+      await ended;
+    }
+  }
+}
+
+async function isListening(port: number): Promise<boolean> {
+  const socket = net.connect(port, "127.0.0.1");
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** A port that nobody uses now. */
+export async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
