@@ -43,7 +43,13 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
     context,
   );
   const identity = options.identity ?? `${hostname()}_${process.pid}`;
-  const clouds = new CloudPool(await clusterUID(client), options, context, registry);
+  const clouds = new CloudPool({
+    cluster: await clusterUID(client),
+    endpoint: options.ec2Endpoint,
+    context,
+    registry,
+    changeBudgetMs: () => operator.changeBudgetMs(),
+  });
   const leaseMs = Number(options.leaseSeconds) * 1000;
   const operator = new Operator({
     client,
@@ -95,40 +101,42 @@ async function clusterUID(client: KubeClient): Promise<string> {
   return metadata.uid;
 }
 
+interface CloudPoolOptions {
+  /** The cluster's identity in tags. */
+  readonly cluster: string;
+  /** Instead of AWS's own. */
+  readonly endpoint: string | undefined;
+  readonly context: ProcessContext;
+  readonly registry: ReturnType<typeof createMetricsRegistry>;
+  /** Milliseconds that a change may take if it is sent now; 0 where this process does not lead. */
+  readonly changeBudgetMs: () => number;
+}
+
 /** One connection to EC2 for each region and role. */
 class CloudPool {
-  readonly #cluster: string;
-  readonly #options: OperatorCommandOptions;
-  readonly #context: ProcessContext;
-  readonly #registry: ReturnType<typeof createMetricsRegistry>;
+  readonly #options: CloudPoolOptions;
   readonly #clouds = new Map<string, MachineCloud>();
 
-  constructor(
-    cluster: string,
-    options: OperatorCommandOptions,
-    context: ProcessContext,
-    registry: ReturnType<typeof createMetricsRegistry>,
-  ) {
-    this.#cluster = cluster;
+  constructor(options: CloudPoolOptions) {
     this.#options = options;
-    this.#context = context;
-    this.#registry = registry;
   }
 
   of({ spec: { ec2 } }: SatelliteClass): MachineCloud {
     const place = `${ec2.region} ${ec2.roleARN ?? ""}`;
     let cloud = this.#clouds.get(place);
     if (cloud === undefined) {
-      const { clock, random, logger } = this.#context;
+      const { cluster, endpoint, registry, changeBudgetMs } = this.#options;
+      const { clock, random, logger } = this.#options.context;
       cloud = createEc2Cloud({
         region: ec2.region,
         ...(ec2.roleARN === undefined ? {} : { roleARN: ec2.roleARN }),
-        ...(this.#options.ec2Endpoint === undefined ? {} : { endpoint: this.#options.ec2Endpoint }),
-        cluster: this.#cluster,
+        ...(endpoint === undefined ? {} : { endpoint }),
+        cluster,
         clock,
         random,
         logger,
-        registry: this.#registry,
+        registry,
+        changeBudgetMs,
       });
       this.#clouds.set(place, cloud);
     }

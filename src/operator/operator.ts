@@ -56,6 +56,8 @@ export interface OperatorOptions {
 
 /** How long the last events may take to be sent when the process stops, in milliseconds. */
 const EVENTS_CLOSE_MS = 2000;
+/** Share of the lease by which the clocks of two machines may differ in speed. */
+const CLOCK_RESERVE = 0.1;
 /** How often a follower's caches must have shown life to count as ready, in milliseconds. */
 const STALE_CACHE_MS = 300_000;
 
@@ -119,6 +121,22 @@ export class Operator {
   /** Whether this process leads now. */
   isLeader(): boolean {
     return this.#elector.isLeader();
+  }
+
+  /**
+   * Whether a side effect may be sent now: this process leads, and will for as long as the call may take. The cloud
+   * asks again right before each call, since it may have waited for its turn.
+   */
+  mayAct(): boolean {
+    return this.#elector.isLeader() && this.#elector.marginMs() >= this.#options.leaderMarginMs;
+  }
+
+  /**
+   * Milliseconds that a change of a machine may take if it is sent now: what is left of the lease, less a reserve
+   * for clocks that do not run alike. 0 means that it must not be sent ({@link mayAct}).
+   */
+  changeBudgetMs(): number {
+    return this.mayAct() ? this.#elector.marginMs() * (1 - CLOCK_RESERVE) : 0;
   }
 
   /**
@@ -220,7 +238,7 @@ export class Operator {
   }
 
   #assertLeading(): void {
-    if (!this.#elector.isLeader() || this.#elector.marginMs() < this.#options.leaderMarginMs) {
+    if (!this.mayAct()) {
       throw new SatelliteError(
         "NotLeader",
         "this operator's lease is not certain to last as long as the call; another operator may lead soon",

@@ -16,10 +16,11 @@ export interface Ec2CallsOptions {
   /** Replaces some of {@link DEFAULT_LIMITS}. */
   readonly limits?: Partial<Record<LimitedAction, ActionLimit>>;
   /**
-   * Asked right before each change is sent, however long it waited for its turn; false stops it. A leader
-   * that lost its lease answers false.
+   * Milliseconds that a change may take from now on, asked right before each one is sent, however long it waited
+   * for its turn. A leader answers what is left of its lease: 0 stops the call, and a call under way is given up
+   * when that time is over. Without it only the call's own timeout counts.
    */
-  readonly mayMutate?: () => boolean;
+  readonly changeBudgetMs?: () => number;
 }
 
 /** One call. */
@@ -119,12 +120,13 @@ export class Ec2Calls {
   }
 
   async #attempt<T>(call: Call<T>): Promise<T> {
-    const { clock, metrics, mayMutate } = this.#options;
-    if (call.kind === "change" && mayMutate?.() === false) {
+    const { clock, metrics, changeBudgetMs } = this.#options;
+    const budgetMs = call.kind === "change" ? (changeBudgetMs?.() ?? Infinity) : Infinity;
+    if (budgetMs <= 0) {
       throw leadershipLost(call.action);
     }
     const timeout = new AbortController();
-    const timer = clock.setTimer(call.timeoutMs, () => timeout.abort());
+    const timer = clock.setTimer(Math.min(call.timeoutMs, budgetMs), () => timeout.abort());
     const startedMs = clock.monotonicMs();
     let outcome = "ok";
     try {

@@ -40,8 +40,8 @@ export interface Ec2CloudOptions extends AwsClientOptions {
   readonly limits?: Partial<Record<LimitedAction, ActionLimit>>;
   /** When batches are sent; default 100 ms idle, 1 s at most, 500 items. */
   readonly window?: BatchWindow;
-  /** Asked right before each change is sent; false stops it. Default: always allowed. */
-  readonly mayMutate?: () => boolean;
+  /** Milliseconds that a change may take, asked right before each one is sent; 0 stops it. Default: no limit. */
+  readonly changeBudgetMs?: () => number;
 }
 
 /** `MachineCloud`, and what only EC2 can do. */

@@ -254,11 +254,20 @@ describe("EC2 cloud", () => {
 
     it("is not sent by a process that is not the leader any more", async () => {
       let leads = true;
-      const account = createAccount({ cloud: { mayMutate: () => leads } });
+      const account = createAccount({ cloud: { changeBudgetMs: () => (leads ? 10_000 : 0) } });
       const [id = ""] = await sleepers(account, 1);
       leads = false;
       expect(await failure(account, account.cloud.start(id))).to.include({ code: "LeadershipLost" });
       expect(calls(account, "StartInstances")).to.equal(0);
+    });
+
+    it("is given up when the leader's lease ends before the call's own time", async () => {
+      const account = createAccount({ cloud: { changeBudgetMs: () => 4_000 } });
+      const [id = ""] = await sleepers(account, 1);
+      account.endpoint.faults.add({ action: "StartInstances", kind: "delay", delayMs: 60_000 });
+      const beganMs = account.clock.monotonicMs();
+      expect(await failure(account, account.cloud.start(id))).to.include({ outcomeUnknown: true });
+      expect(account.clock.monotonicMs() - beganMs).to.equal(4_000);
     });
 
     it("gives up waiting for an answer after ten seconds, not knowing the outcome", async () => {
