@@ -18,7 +18,7 @@ export interface ProberOptions {
   readonly clock: Clock;
   /** Milliseconds between attempts that are refused at once. Default 40. */
   readonly intervalMs?: number;
-  /** Milliseconds until another attempt is begun beside one that hangs. Default five times {@link intervalMs}. */
+  /** Milliseconds until another attempt is begun beside one that hangs. Default four times {@link intervalMs}. */
   readonly hangingIntervalMs?: number;
   /** Milliseconds between attempts after {@link patienceMs}. Default 250. */
   readonly slowIntervalMs?: number;
@@ -46,7 +46,7 @@ export function createProber(options: ProberOptions): Prober {
   const {
     clock,
     intervalMs = 40,
-    hangingIntervalMs = 5 * intervalMs,
+    hangingIntervalMs = 4 * intervalMs,
     slowIntervalMs = 250,
     patienceMs = 10_000,
     attemptTimeoutMs = 1500,

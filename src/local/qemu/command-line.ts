@@ -86,15 +86,23 @@ function disk(name: string, options: string): string[] {
 /**
  * The guest sits in 169.254.0.0/16, because QEMU forwards only addresses of the guest's own network and the
  * metadata service must appear at 169.254.169.254, where EC2 has it.
+ *
+ * A VM that is to be resumed forwards no port yet: QEMU would take connections while it loads the memory, and
+ * drop them silently with the state of the network that it loads. They are refused until `Vm.forwardPorts`.
  */
-function networkOption({ address, ports, metadataCommand }: VmSpec): string {
-  const forwards = ports.map((port) => `hostfwd=tcp:${address}:${port}-:${port}`);
+function networkOption({ address, ports, metadataCommand, incoming }: VmSpec): string {
+  const forwards = incoming ? [] : ports.map((port) => `hostfwd=${forwardRule(address, port)}`);
   const command = escapeOption(metadataCommand.map(shellQuote).join(" "));
   return [
     "user,id=net,net=169.254.0.0/16,restrict=on",
     ...forwards,
     `guestfwd=tcp:169.254.169.254:80-cmd:${command}`,
   ].join(",");
+}
+
+/** QEMU's rule that forwards a port of an address of this machine to the same port of the guest. */
+export function forwardRule(address: string, port: number): string {
+  return `tcp:${address}:${port}-:${port}`;
 }
 
 /** Ports that are forwarded unless the caller says otherwise. */

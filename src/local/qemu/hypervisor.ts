@@ -256,6 +256,12 @@ export class QemuHypervisor implements Hypervisor {
       await vm.end();
       return false;
     }
+    try {
+      await vm.forwardPorts(spec.privateAddress, this.#options.ports ?? DEFAULT_PORTS);
+    } catch (thrown) {
+      await vm.end();
+      throw thrown;
+    }
     await this.#store.discardMemory(spec.id);
     await vm.continueWithTime();
     this.#watch(spec.id, vm);

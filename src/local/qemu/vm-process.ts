@@ -16,14 +16,25 @@ export function startQemu(program: string, args: readonly string[], address: str
         resolve();
         return;
       }
-      const port = /Could not set up host forwarding rule 'tcp:[^:]+:(\d+)/.exec(stderr)?.[1];
-      const message =
-        port === undefined
-          ? `QEMU did not start: ${stderr.trim() || error.message}`
-          : `port ${port} at ${address} is in use; find who listens with "ss -ltnp" and end it, then try again`;
-      reject(new SatelliteError(port === undefined ? "QemuFailed" : "PortInUse", message, { cause: error }));
+      reject(
+        forwardingError(stderr, address) ??
+          new SatelliteError("QemuFailed", `QEMU did not start: ${stderr.trim() || error.message}`, {
+            cause: error,
+          }),
+      );
     });
   });
+}
+
+/** The error to show when QEMU says that it could not forward a port; undefined when it says something else. */
+export function forwardingError(said: string, address: string): SatelliteError | undefined {
+  const port = /could not set up host forwarding rule 'tcp:[^:]+:(\d+)/i.exec(said)?.[1];
+  return port === undefined
+    ? undefined
+    : new SatelliteError(
+        "PortInUse",
+        `port ${port} at ${address} is in use; find who listens with "ss -ltnp" and end it, then try again`,
+      );
 }
 
 /**

@@ -1,11 +1,12 @@
 import { type Clock, sleep } from "../../base/clock.ts";
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import { forwardRule } from "./command-line.ts";
 import { type SentRequest, sendToAgent, setTimeRequest } from "./guest-agent.ts";
 import type { InstanceFiles } from "./instance-store.ts";
 import { enableMigrationEvents } from "./memory-image.ts";
 import { QmpClient } from "./qmp.ts";
-import { killProcess, runningPid } from "./vm-process.ts";
+import { forwardingError, killProcess, runningPid } from "./vm-process.ts";
 
 /** What a {@link Vm} needs from its surroundings. */
 export interface VmSurroundings {
@@ -66,6 +67,26 @@ export class Vm {
   async status(): Promise<string> {
     const { status } = (await this.qmp.execute("query-status")) as { readonly status: string };
     return status;
+  }
+
+  /**
+   * Forwards ports of an address of this machine to the guest.
+   *
+   * @throws SatelliteError `PortInUse` when one is taken, `QemuFailed` with QEMU's own words else
+   */
+  async forwardPorts(address: string, ports: readonly number[]): Promise<void> {
+    for (const port of ports) {
+      // There is no QMP command for it; the monitor's prints nothing when it worked.
+      const said = await this.qmp.execute("human-monitor-command", {
+        "command-line": `hostfwd_add net ${forwardRule(address, port)}`,
+      });
+      if (typeof said === "string" && said.trim() !== "") {
+        throw (
+          forwardingError(said, address) ??
+          new SatelliteError("QemuFailed", `QEMU did not forward port ${port}: ${said.trim()}`)
+        );
+      }
+    }
   }
 
   /**

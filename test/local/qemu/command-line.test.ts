@@ -35,6 +35,10 @@ describe("QEMU's command line", () => {
   it("waits for a memory image only when told to", () => {
     expect(qemuArguments(spec())).not.to.include("-incoming");
     expect(qemuArguments(spec({ incoming: true }))).to.include.members(["-S", "-incoming", "defer"]);
+    expect(
+      qemuArguments(spec({ incoming: true })).join(" "),
+      "ports come when the memory is loaded",
+    ).not.to.include("hostfwd");
   });
 
   it("uses the host's CPU under KVM alone", () => {
