@@ -1,0 +1,227 @@
+{{- define "satellites.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* At most 50 characters, so that the suffixes below keep names within 63. */}}
+{{- define "satellites.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "satellites.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Names of cluster-scoped objects hold the namespace: two releases of one name in two namespaces may exist. */}}
+{{- define "satellites.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "satellites.fullname" .) -}}
+{{- end -}}
+
+{{- define "satellites.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "satellites.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "satellites.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "satellites.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: satellites
+{{- end -}}
+
+{{- define "satellites.serviceAccountName" -}}
+{{- default (include "satellites.fullname" .) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "satellites.routerServiceAccountName" -}}
+{{- if eq .Values.router.mode "sidecar" -}}
+{{- include "satellites.serviceAccountName" . -}}
+{{- else -}}
+{{- default (printf "%s-router" (include "satellites.fullname" .)) .Values.router.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Component whose pods hold the router. */}}
+{{- define "satellites.routerComponent" -}}
+{{- ternary "operator" "router" (eq .Values.router.mode "sidecar") -}}
+{{- end -}}
+
+{{/* "true" where the router listens beyond its pod. */}}
+{{- define "satellites.routerExposed" -}}
+{{- if ne .Values.router.access.mode "loopback" -}}true{{- end -}}
+{{- end -}}
+
+{{- define "satellites.image" -}}
+{{- $repository := required "image.repository is required: the registry and repository that the image was pushed to, as in --set image.repository=REGISTRY/satellites (docs/container-image.md says how to build it)" .Values.image.repository -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" $repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Names and UID are what the "restricted" Pod Security Standard asks for; nothing is written to disk. */}}
+{{- define "satellites.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "satellites.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- define "satellites.podName" -}}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+{{- end -}}
+
+{{/* Probes of a program; takes the port's name. The start may wait for the API server. */}}
+{{- define "satellites.probes" -}}
+startupProbe:
+  httpGet: {path: /healthz, port: {{ . }}}
+  periodSeconds: 2
+  failureThreshold: 60
+livenessProbe:
+  httpGet: {path: /healthz, port: {{ . }}}
+  periodSeconds: 20
+  timeoutSeconds: 5
+  failureThreshold: 3
+readinessProbe:
+  httpGet: {path: /readyz, port: {{ . }}}
+  periodSeconds: 5
+  timeoutSeconds: 5
+  failureThreshold: 2
+{{- end -}}
+
+{{- define "satellites.operatorContainer" -}}
+name: operator
+image: {{ include "satellites.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+args:
+  - operator
+  - --namespace={{ .Release.Namespace }}
+  - --identity=$(POD_NAME)
+  - --health-address={{ .Values.listenHost }}:{{ .Values.operator.healthPort }}
+  - --concurrency={{ .Values.operator.concurrency }}
+  - --list-period-seconds={{ .Values.operator.listPeriodSeconds }}
+  - --lease-seconds={{ .Values.operator.leaseSeconds }}
+  {{- with .Values.operator.ec2Endpoint }}
+  - --ec2-endpoint={{ . }}
+  {{- end }}
+  - --log-level={{ .Values.log.level }}
+  - --log-format={{ .Values.log.format }}
+env:
+  {{- include "satellites.podName" . | nindent 2 }}
+  {{- with .Values.operator.env }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .Values.operator.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+ports:
+  - {name: operator, containerPort: {{ .Values.operator.healthPort }}}
+{{ include "satellites.probes" "operator" }}
+securityContext:
+  {{- include "satellites.containerSecurityContext" . | nindent 2 }}
+resources:
+  {{- toYaml .Values.operator.resources | nindent 2 }}
+{{- end -}}
+
+{{- define "satellites.routerContainer" -}}
+{{- $router := .Values.router -}}
+{{- $exposed := include "satellites.routerExposed" . -}}
+name: router
+image: {{ include "satellites.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+args:
+  - router
+  - --listen={{ ternary .Values.listenHost "127.0.0.1" (eq $exposed "true") }}:{{ $router.port }}
+  - --health-address={{ .Values.listenHost }}:{{ $router.healthPort }}
+  # The admission policy holds a router to the lease that bears its pod's name.
+  - --router-id=$(POD_NAME)
+  - --grace-seconds={{ $router.graceSeconds }}
+  {{- if eq $router.access.mode "insecureAnonymous" }}
+  - --insecure-anonymous
+  {{- end }}
+  {{- with $router.watchNamespace }}
+  - --watch-namespace={{ . }}
+  {{- end }}
+  {{- with $router.domain }}
+  - --domain={{ . }}
+  {{- end }}
+  {{- with $router.defaultNamespace }}
+  - --default-namespace={{ . }}
+  {{- end }}
+  {{- with $router.defaultSatellite }}
+  - --default-satellite={{ . }}
+  {{- end }}
+  - --log-level={{ .Values.log.level }}
+  - --log-format={{ .Values.log.format }}
+env:
+  {{- include "satellites.podName" . | nindent 2 }}
+  {{- with $router.env }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+ports:
+  - {name: grpc, containerPort: {{ $router.port }}}
+  - {name: router, containerPort: {{ $router.healthPort }}}
+{{ include "satellites.probes" "router" }}
+{{- if $exposed }}
+lifecycle:
+  preStop:
+    sleep: {seconds: {{ $router.preStopSeconds }}}
+{{- end }}
+securityContext:
+  {{- include "satellites.containerSecurityContext" . | nindent 2 }}
+resources:
+  {{- toYaml $router.resources | nindent 2 }}
+{{- end -}}
+
+{{/* What both Deployments' pods share; takes (dict "context" $ "component" name "account" name "hasRouter" bool). */}}
+{{- define "satellites.podSpec" -}}
+{{- $ := .context -}}
+serviceAccountName: {{ .account }}
+automountServiceAccountToken: true
+enableServiceLinks: false
+terminationGracePeriodSeconds: {{ ternary (add $.Values.router.graceSeconds $.Values.router.preStopSeconds 30) 30 .hasRouter }}
+{{- with $.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- include "satellites.podSecurityContext" $ | nindent 2 }}
+topologySpreadConstraints:
+  {{- $labels := dict "matchLabels" (merge (dict "app.kubernetes.io/component" .component) (include "satellites.selectorLabels" $ | fromYaml)) }}
+  {{- $spread := default (list
+        (dict "maxSkew" 1 "topologyKey" "topology.kubernetes.io/zone" "whenUnsatisfiable" "ScheduleAnyway")
+        (dict "maxSkew" 1 "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "ScheduleAnyway")
+      ) $.Values.topologySpreadConstraints }}
+  {{- range $spread }}
+  - {{ toYaml (merge (dict "labelSelector" $labels "matchLabelKeys" (list "pod-template-hash")) .) | nindent 4 | trim }}
+  {{- end }}
+{{- with $.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $.Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
