@@ -1,10 +1,6 @@
 import { keyString } from "../kube/objects.ts";
 import type { Machine } from "../machines/cloud.ts";
-import { RETAINED_TAG } from "./decide-deletion.ts";
-
-/** Tags that say whose a machine is (docs/ec2.md). */
-const NAMESPACE_TAG = "satellites.dev/namespace";
-const NAME_TAG = "satellites.dev/name";
+import { Tag } from "../machines/tags.ts";
 
 /** What changed between two complete lists of machines. */
 export interface MachineChanges {
@@ -58,13 +54,13 @@ export function isAlive(machine: Machine): boolean {
   return (
     machine.state !== "terminated" &&
     machine.state !== "shutting-down" &&
-    machine.tags[RETAINED_TAG] !== "true"
+    machine.tags[Tag.retained] !== "true"
   );
 }
 
 /** "namespace/name" of the satellite that the machine is tagged with. */
 export function ownerKey(machine: Machine): string | undefined {
-  const namespace = machine.tags[NAMESPACE_TAG];
-  const name = machine.tags[NAME_TAG];
+  const namespace = machine.tags[Tag.namespace];
+  const name = machine.tags[Tag.name];
   return namespace === undefined || name === undefined ? undefined : keyString({ namespace, name });
 }

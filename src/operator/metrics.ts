@@ -3,7 +3,7 @@ import type { Phase } from "../satellite/resource.ts";
 
 const WAKE_SECONDS = [0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300];
 
-/** The operator's own instruments (docs/metrics.md). */
+/** The operator's own instruments (docs/operations.md). */
 export interface OperatorMetrics {
   readonly byPhase: Gauge<"phase">;
   readonly actions: Counter<"action" | "outcome">;
