@@ -1,3 +1,5 @@
+import type { MachineOwner } from "./tags.ts";
+
 /** State of a machine, as EC2 names them (EC2 user guide, "Instance lifecycle"). */
 export type MachineState = "pending" | "running" | "stopping" | "stopped" | "shutting-down" | "terminated";
 
@@ -18,13 +20,6 @@ export interface Machine {
   /** ClientToken that it was launched with. */
   readonly clientToken?: string;
   readonly tags: Readonly<Record<string, string>>;
-}
-
-/** Who a machine belongs to; written as tags at launch. */
-export interface MachineOwner {
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
 }
 
 /** What is wanted of a new machine, before anything is chosen. */

@@ -1,3 +1,4 @@
+import { Tag } from "../machines/tags.ts";
 import { PowerReason } from "../satellite/power.ts";
 import { FINALIZER } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
@@ -7,9 +8,6 @@ import { waitingForRetry } from "./failures.ts";
 import type { Observation } from "./observation.ts";
 import { movePower, renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
-
-/** Tag on a machine that its satellite left behind (deletionPolicy Retain). */
-export const RETAINED_TAG = "satellites.dev/retained";
 
 /**
  * Takes the machine down, or lets go of it, before the finalizer goes. A launch whose outcome is unknown is
@@ -39,7 +37,7 @@ export function decideDeletion(o: Observation, settings: OperatorSettings): Acti
     return { kind: "RemoveFinalizer" };
   }
   if (satellite.spec.deletionPolicy === "Retain") {
-    return memory.retained === true || machine.tags[RETAINED_TAG] === "true"
+    return memory.retained === true || machine.tags[Tag.retained] === "true"
       ? { kind: "RemoveFinalizer" }
       : (waitingForRetry(o, "Retain") ?? { kind: "Retain", id: machine.id });
   }

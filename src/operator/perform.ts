@@ -3,6 +3,7 @@ import { isConflict, isInvalid, isNotFound } from "../kube/errors.ts";
 import { objectKey } from "../kube/objects.ts";
 import { NAMESPACE } from "../kube/resources.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
+import { Tag } from "../machines/tags.ts";
 import { set, test } from "../satellite/json-patch.ts";
 import { idleOffPatch, PowerReason, pruneActivityPatch } from "../satellite/power.ts";
 import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES, type Power } from "../satellite/resource.ts";
@@ -11,7 +12,6 @@ import { timestamp } from "../satellite/conditions.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
 import { startOf } from "./decide-transition.ts";
-import { RETAINED_TAG } from "./decide-deletion.ts";
 import type { Dependencies } from "./dependencies.ts";
 import {
   checkNamespaceAllowed,
@@ -87,7 +87,7 @@ export async function perform(
       memory.terminateAtMs = dependencies.clock.monotonicMs();
       return DONE;
     case "Retain":
-      await cloudFor(o, dependencies).tag(action.id, { [RETAINED_TAG]: "true" });
+      await cloudFor(o, dependencies).tag(action.id, { [Tag.retained]: "true" });
       memory.retained = true;
       return DONE;
     case "Probe":

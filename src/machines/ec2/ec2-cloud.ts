@@ -25,7 +25,8 @@ import { toMachine } from "./machine.ts";
 import { createEc2Metrics, type Ec2Metrics } from "./metrics.ts";
 import { resolveLaunch, type PlanContext } from "./launch-plan.ts";
 import { toRunInstances } from "./run-instances.ts";
-import { CLUSTER_TAG, toTagList } from "./tags.ts";
+import { Tag } from "../tags.ts";
+import { toTagList } from "./tags.ts";
 import type { ActionLimit, Priority } from "./token-bucket.ts";
 
 /** What the EC2 cloud is made of. */
@@ -199,7 +200,7 @@ class BatchingEc2Cloud implements Ec2Cloud {
     let NextToken: string | undefined;
     do {
       const page = await this.#describePage(
-        [{ Name: `tag:${CLUSTER_TAG}`, Values: [this.#options.cluster] }],
+        [{ Name: `tag:${Tag.cluster}`, Values: [this.#options.cluster] }],
         NextToken,
       );
       machines.push(...page.instances.map(toMachine));

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { LaunchPlan, LaunchRequest, ResolvedLaunch } from "../cloud.ts";
 import type { Catalogue, ImageFacts, SubnetFacts, TypeFacts } from "./catalogue.ts";
 import { invalidClass, readClassSpec, type ClassSpec } from "./class-spec.ts";
-import { ownerTags } from "./tags.ts";
+import { ownerTags } from "../tags.ts";
 
 /** Before base64 (EC2 user guide, "Work with instance user data"). */
 const MAX_USER_DATA_BYTES = 16_384;

@@ -1,0 +1,46 @@
+/**
+ * Tags by which the product knows its machines (docs/ec2.md). A machine is ours when it bears the cluster tag
+ * with our cluster's identity; nothing else makes it so.
+ */
+export const Tag = {
+  /** UID of the cluster's kube-system namespace: whose it is. */
+  cluster: "satellites.dev/cluster",
+  namespace: "satellites.dev/namespace",
+  name: "satellites.dev/name",
+  /** UID of the Satellite. */
+  uid: "satellites.dev/uid",
+  /** "true" on a machine that its satellite left behind (deletionPolicy Retain). */
+  retained: "satellites.dev/retained",
+  /** RFC 3339 time at which it was found to belong to no satellite; empty when it was taken up again. */
+  orphanedAt: "satellites.dev/orphaned-at",
+  /** "<cluster>/<namespace>/<name>" of the satellite that may take the machine over; set by its owner. */
+  adoptableBy: "satellites.dev/adoptable-by",
+} as const;
+
+/** Who a machine belongs to; written as tags at launch. */
+export interface MachineOwner {
+  readonly namespace: string;
+  readonly name: string;
+  /** UID of the Satellite. */
+  readonly uid: string;
+}
+
+/**
+ * Tags that say whose a machine is; on the instance and its volumes from the moment they exist.
+ *
+ * @param cluster UID of the cluster's kube-system namespace
+ */
+export function ownerTags(cluster: string, owner: MachineOwner): Record<string, string> {
+  return {
+    [Tag.cluster]: cluster,
+    [Tag.namespace]: owner.namespace,
+    [Tag.name]: owner.name,
+    [Tag.uid]: owner.uid,
+    Name: `${owner.namespace}/${owner.name}`,
+  };
+}
+
+/** Value of {@link Tag.adoptableBy} that lets a satellite take a machine over. */
+export function adoptableBy(cluster: string, owner: Pick<MachineOwner, "namespace" | "name">): string {
+  return `${cluster}/${owner.namespace}/${owner.name}`;
+}
