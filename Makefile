@@ -18,7 +18,7 @@ $(STAMP): package.json package-lock.json
 
 .PHONY: demo
 demo: $(STAMP) ## The main job, end to end: real VMs on this machine, a report at the end
-	node src/main.ts demo --kubectl "$$(node test/tools/build.ts --if-absent kubectl)"
+	node src/main.ts demo
 
 .PHONY: local
 local: $(STAMP) ## The same system left running, with the commands to try

@@ -132,7 +132,7 @@ program.addCommand(
   service("demo", "tells the whole story on this machine and measures it")
     .option("--state-dir <dir>", "where everything is kept; emptied first", ".satellites/demo")
     .option("--cache-dir <dir>", "where kernel and guest image are kept", CACHE_DIR)
-    .option("--kubectl <file>", "the kubectl program", "kubectl")
+    .option("--kubectl <file>", "the kubectl program; looked up in PATH when absent")
     .option("--report <file>", "where the figures are written", ".satellites/demo-report.json")
     .option("--no-install", "do not install missing Debian packages")
     .action((options: DemoCommandOptions & CommonOptions) =>

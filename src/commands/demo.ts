@@ -14,7 +14,15 @@ import {
   warmCalls,
 } from "./demo-steps.ts";
 import { LocalSystem } from "./local-system.ts";
+import { ensurePrerequisites, type Prerequisite } from "../local/qemu/prerequisites.ts";
 import type { ProcessContext } from "./process-context.ts";
+
+const KUBECTL: Prerequisite = {
+  program: "kubectl",
+  debianPackage: "kubernetes-client",
+  purpose: "apply, look at and delete satellites as a user does",
+};
+const APT: Prerequisite = { program: "apt-get", debianPackage: "apt", purpose: "install what is missing" };
 
 /** Options of `satellites demo`. */
 export interface DemoCommandOptions {
@@ -22,8 +30,8 @@ export interface DemoCommandOptions {
   readonly cacheDir: string;
   /** File that the figures are written to. */
   readonly report: string;
-  /** The kubectl program. */
-  readonly kubectl: string;
+  /** The kubectl program; looked up in PATH, and installed where it may be, when absent. */
+  readonly kubectl?: string;
   readonly install: boolean;
 }
 
@@ -41,6 +49,7 @@ export async function runDemo(options: DemoCommandOptions, context: ProcessConte
     console.log(`${seconds} s  ${line}`);
   };
   await rm(options.stateDir, { recursive: true, force: true });
+  const kubectl = options.kubectl ?? (await findKubectl(options, progress, context));
   progress("starting API server, EC2 endpoint, operator and router");
   const system = await LocalSystem.start(
     {
@@ -52,7 +61,7 @@ export async function runDemo(options: DemoCommandOptions, context: ProcessConte
     },
     context,
   );
-  const demo = await createDemoContext(system, options.kubectl, progress, context);
+  const demo = await createDemoContext(system, kubectl, progress, context);
   let report: DemoReport;
   try {
     report = await tell(demo);
@@ -71,6 +80,22 @@ export async function runDemo(options: DemoCommandOptions, context: ProcessConte
   await writeFile(options.report, `${JSON.stringify(report, undefined, 2)}\n`);
   console.log(reportTable(report));
   console.log(`report: ${options.report}`);
+}
+
+/** kubectl; Debian's is old but serves. */
+async function findKubectl(
+  { install }: DemoCommandOptions,
+  progress: (line: string) => void,
+  { environment }: ProcessContext,
+): Promise<string> {
+  const { kubectl = "kubectl" } = await ensurePrerequisites({
+    path: environment["PATH"] ?? "",
+    mayInstall: install,
+    isRoot: process.getuid?.() === 0,
+    progress,
+    prerequisites: [APT, KUBECTL],
+  });
+  return kubectl;
 }
 
 async function tell(demo: DemoContext): Promise<DemoReport> {
