@@ -19,8 +19,8 @@ export interface AccessRequest {
 export type AccessDecision =
   | {
       readonly kind: "allow";
-      /** Name of the caller, for logs and limits. */
-      readonly identity: string;
+      /** Name of the caller, for limits; absent where nobody is asked for a name and limits would hit all alike. */
+      readonly identity?: string;
       /** Request headers that must not reach the VM, in lower case: it runs code that nobody trusts. */
       readonly drop: ReadonlySet<string>;
     }
@@ -28,8 +28,11 @@ export type AccessDecision =
 
 /** Decides who may use a satellite. Asked before anything is woken. */
 export interface Access {
-  /** @throws SatelliteError when this kind of access may not be served on that address */
-  checkListener(host: string): void;
+  /**
+   * @param isTls whether the listener serves TLS
+   * @throws SatelliteError when this kind of access may not be served on that address
+   */
+  checkListener(host: string, isTls?: boolean): void;
   /** Decides at once where it can, so that the fast path costs no turn of the event loop. */
   check(request: AccessRequest): AccessDecision | Promise<AccessDecision>;
 }
@@ -67,7 +70,7 @@ export interface AnonymousAccessOptions {
  * says explicitly that something else guards the port.
  */
 export function anonymousLoopback({ logger, allowEveryAddress = false }: AnonymousAccessOptions): Access {
-  const allowed: AccessDecision = { kind: "allow", identity: "anonymous", drop: CREDENTIAL_HEADERS };
+  const allowed: AccessDecision = { kind: "allow", drop: CREDENTIAL_HEADERS };
   return {
     checkListener(host) {
       if (!isLoopback(host) && !allowEveryAddress) {

@@ -31,7 +31,14 @@ export interface ConnectionInfo {
   /** TLS server name, when there was one. */
   readonly serverName?: string;
   /** Subject of a verified client certificate. */
-  readonly clientCertificate?: { readonly commonName: string; readonly organizations: readonly string[] };
+  readonly clientCertificate?: {
+    readonly commonName: string;
+    readonly organizations: readonly string[];
+    /** When it ends, in milliseconds since 1970: a connection may outlive it. */
+    readonly notAfterMs?: number;
+  };
+  /** Why a client certificate that was shown is not taken for an identity, in OpenSSL's words. */
+  readonly certificateProblem?: string;
 }
 
 /** Where admitted streams go. A new epoch means a new stretch of being awake: connections do not carry over. */

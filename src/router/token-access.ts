@@ -1,0 +1,347 @@
+import { hash, randomBytes } from "node:crypto";
+
+import type { Clock } from "../base/clock.ts";
+import { SatelliteError } from "../base/errors.ts";
+import type { KubeClient } from "../kube/client.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import {
+  CREDENTIAL_HEADERS,
+  isLoopback,
+  type Access,
+  type AccessDecision,
+  type AccessRequest,
+} from "./access.ts";
+import { AccessReviews, type PermissionVerdict, type Subject, type TokenVerdict } from "./access-reviews.ts";
+import type { SatelliteAddress } from "./address.ts";
+import { GrpcStatus, type ConnectionInfo, type HeaderList } from "./engine.ts";
+import { ExpiringCache, type CacheEntry, type Loaded } from "./expiring-cache.ts";
+import { refusal, type Refusal } from "./refusal.ts";
+import { credentialOf } from "./request-credential.ts";
+import { tokenEndMs } from "./token-end.ts";
+
+/** Options of {@link createTokenAccess}. */
+export interface TokenAccessOptions {
+  /** Creates TokenReviews and SubjectAccessReviews; best a client of its own. */
+  readonly client: Pick<KubeClient, "create">;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Audiences of which a token must have one. Default: satellites.dev. */
+  readonly audiences?: readonly string[];
+  /** How long a good answer is believed, in milliseconds: so long a revoked right may go on. Default 30,000. */
+  readonly allowedTtlMs?: number;
+  /** How long a refusal is believed, in milliseconds: so long a new right may take. Default 5,000. */
+  readonly deniedTtlMs?: number;
+  /** Most answers kept, good and bad, about tokens and about rights each. Default 10,000. */
+  readonly maxEntries?: number;
+  /** Milliseconds after which a review counts as failed. Default 5,000. */
+  readonly timeoutMs?: number;
+  /** Most reviews under way; half of them for one client address, or one caller. Default 1,024. */
+  readonly maxPending?: number;
+  /** Let credentials travel in the clear on addresses that others reach, since something else protects the way. */
+  readonly allowCleartext?: boolean;
+  /** Called once per review with what came of it. */
+  readonly onReview?: (review: "token" | "access", result: string) => void;
+}
+
+/** Audience of tokens for routers. */
+export const DEFAULT_AUDIENCE = "satellites.dev";
+
+const DEFAULTS = {
+  audiences: [DEFAULT_AUDIENCE],
+  allowedTtlMs: 30_000,
+  deniedTtlMs: 5_000,
+  maxEntries: 10_000,
+  timeoutMs: 5_000,
+  maxPending: 1_024,
+} as const;
+
+/** How long a failed review is not made again: requests of a second fail together. */
+const FAILED_TTL_MS = 1_000;
+/** Group of all whose credential was verified; SubjectAccessReview does not add it by itself. */
+const AUTHENTICATED_GROUP = "system:authenticated";
+
+/**
+ * Access by Kubernetes: a bearer token that TokenReview accepts for our audience, or a client certificate (common name:
+ * user, organizations: groups); then a SubjectAccessReview of `create` on satellites/connect. Answers are kept for a
+ * short time. Whatever cannot be found out is refused.
+ */
+export function createTokenAccess(options: TokenAccessOptions): Access {
+  return new TokenAccess(options);
+}
+
+/** A verified caller. */
+interface Caller {
+  readonly subject: Subject;
+  /** Stands for the whole subject in cache keys. */
+  readonly key: string;
+  /** When the credential itself ends, on the monotonic clock. */
+  readonly endsAtMs: number;
+}
+
+type Identification =
+  | { readonly kind: "caller"; readonly caller: Caller }
+  | { readonly kind: "refused"; readonly refusal: Refusal };
+
+/** A decision that may be given again to the same header list. */
+interface Remembered {
+  readonly connection: ConnectionInfo;
+  readonly namespace: string;
+  readonly name: string;
+  readonly decision: AccessDecision;
+  /** On the monotonic clock. */
+  readonly untilMs: number;
+}
+
+type Settings = TokenAccessOptions & Required<Omit<TokenAccessOptions, "allowCleartext" | "onReview">>;
+
+class TokenAccess implements Access {
+  readonly #settings: Settings;
+  readonly #reviews: AccessReviews;
+  readonly #tokens: ExpiringCache<Identification>;
+  readonly #permissions: ExpiringCache<PermissionVerdict>;
+  readonly #certificates = new WeakMap<ConnectionInfo, Caller>();
+  /** An engine that gets the same request again hands over the same list, so its token need not be hashed again. */
+  readonly #remembered = new WeakMap<HeaderList, Remembered>();
+  /** Makes the keys of the cache useless outside this process. */
+  readonly #salt = randomBytes(32).toString("base64");
+
+  constructor(options: TokenAccessOptions) {
+    this.#settings = { ...DEFAULTS, ...options };
+    const { client, clock, logger, audiences, timeoutMs, maxEntries, maxPending, onReview } = this.#settings;
+    this.#reviews = new AccessReviews({
+      client,
+      clock,
+      logger,
+      audiences,
+      timeoutMs,
+      ...(onReview === undefined ? {} : { onReview }),
+    });
+    const bounds = { clock, maxEntries, maxPending, maxPendingPerSource: Math.ceil(maxPending / 2) };
+    this.#tokens = new ExpiringCache(bounds);
+    this.#permissions = new ExpiringCache(bounds);
+  }
+
+  checkListener(host: string, isTls = false): void {
+    if (isTls || isLoopback(host)) {
+      return;
+    }
+    if (this.#settings.allowCleartext !== true) {
+      throw new SatelliteError(
+        "CleartextCredentials",
+        `refusing to listen on ${host} without TLS: tokens would travel in the clear. Set --tls-cert and --tls-key, ` +
+          "or, where something else protects the way to this port (a service mesh, a TLS terminator), " +
+          "--insecure-cleartext",
+      );
+    }
+    this.#settings.logger.warn(
+      "tokens travel in the clear to this listener: something else must protect them",
+      {
+        host,
+      },
+    );
+  }
+
+  check(request: AccessRequest): AccessDecision | Promise<AccessDecision> {
+    const nowMs = this.#settings.clock.monotonicMs();
+    const before = this.#remembered.get(request.headers);
+    if (before !== undefined && nowMs < before.untilMs && isSame(before, request)) {
+      return before.decision;
+    }
+    const identified = this.#identify(request);
+    return identified instanceof Promise
+      ? identified.then((entry) => this.#authorize(request, entry))
+      : this.#authorize(request, identified);
+  }
+
+  #identify({
+    connection,
+    headers,
+  }: AccessRequest): CacheEntry<Identification> | Promise<CacheEntry<Identification>> {
+    const credential = credentialOf(connection, headers);
+    switch (credential.kind) {
+      case "none":
+        return lasting(refused(this.#noCredential()));
+      case "malformed":
+        return lasting(refused(unauthenticated("MalformedCredential", credential.message)));
+      case "certificate":
+        return this.#certificateCaller(connection, credential.certificate);
+      case "token": {
+        const { token } = credential;
+        const key = this.#digest(token);
+        return (
+          this.#tokens.find(key, connection.remoteAddress, () => this.#loadToken(token)) ??
+          lasting(refused(TOO_MANY_CHECKS))
+        );
+      }
+    }
+  }
+
+  async #loadToken(token: string): Promise<Loaded<Identification>> {
+    const { allowedTtlMs, deniedTtlMs, clock, audiences } = this.#settings;
+    const verdict: TokenVerdict = await this.#reviews.reviewToken(token);
+    switch (verdict.kind) {
+      case "failed":
+        return { value: refused(checkFailed()), ttlMs: FAILED_TTL_MS, kind: "failure" };
+      case "rejected":
+        return { value: refused(invalidToken(audiences)), ttlMs: deniedTtlMs, kind: "negative" };
+      case "known": {
+        const { subject } = verdict;
+        const leftMs = tokenEndMs(token) - clock.now().getTime();
+        const endsAtMs = clock.monotonicMs() + leftMs;
+        const caller = { subject, key: this.#digest(JSON.stringify(subject)), endsAtMs };
+        return { value: { kind: "caller", caller }, ttlMs: Math.min(allowedTtlMs, leftMs), kind: "positive" };
+      }
+    }
+  }
+
+  #certificateCaller(
+    connection: ConnectionInfo,
+    certificate: NonNullable<ConnectionInfo["clientCertificate"]>,
+  ): CacheEntry<Identification> {
+    const { clock } = this.#settings;
+    let caller = this.#certificates.get(connection);
+    if (caller === undefined) {
+      const subject = {
+        username: certificate.commonName,
+        groups: [...new Set([...certificate.organizations, AUTHENTICATED_GROUP])],
+      };
+      const leftMs = (certificate.notAfterMs ?? Infinity) - clock.now().getTime();
+      caller = {
+        subject,
+        key: this.#digest(JSON.stringify(subject)),
+        endsAtMs: clock.monotonicMs() + leftMs,
+      };
+      this.#certificates.set(connection, caller);
+    }
+    return clock.monotonicMs() < caller.endsAtMs
+      ? lasting({ kind: "caller", caller })
+      : lasting(
+          refused(unauthenticated("CertificateExpired", "the client certificate has expired; connect anew")),
+        );
+  }
+
+  #authorize(
+    request: AccessRequest,
+    identified: CacheEntry<Identification>,
+  ): AccessDecision | Promise<AccessDecision> {
+    const { value } = identified;
+    if (value.kind === "refused") {
+      return value.refusal;
+    }
+    const { caller } = value;
+    const { satellite } = request;
+    const key = `${caller.key} ${satellite.namespace}/${satellite.name}`;
+    const permission = this.#permissions.find(key, caller.key, () => this.#loadPermission(caller, satellite));
+    if (permission === undefined) {
+      return TOO_MANY_CHECKS;
+    }
+    return permission instanceof Promise
+      ? permission.then((entry) => this.#decide(request, caller, identified, entry))
+      : this.#decide(request, caller, identified, permission);
+  }
+
+  async #loadPermission(
+    { subject }: Caller,
+    satellite: SatelliteAddress,
+  ): Promise<Loaded<PermissionVerdict>> {
+    const { allowedTtlMs, deniedTtlMs } = this.#settings;
+    const verdict = await this.#reviews.reviewPermission(subject, satellite);
+    switch (verdict.kind) {
+      case "failed":
+        return { value: verdict, ttlMs: FAILED_TTL_MS, kind: "failure" };
+      case "denied":
+        return { value: verdict, ttlMs: deniedTtlMs, kind: "negative" };
+      case "allowed":
+        return { value: verdict, ttlMs: allowedTtlMs, kind: "positive" };
+    }
+  }
+
+  #decide(
+    { connection, headers, satellite }: AccessRequest,
+    caller: Caller,
+    identified: CacheEntry<Identification>,
+    permission: CacheEntry<PermissionVerdict>,
+  ): AccessDecision {
+    switch (permission.value.kind) {
+      case "failed":
+        return checkFailed();
+      case "denied":
+        return notPermitted(caller.subject.username, satellite);
+      case "allowed": {
+        const { namespace, name } = satellite;
+        const decision: AccessDecision = {
+          kind: "allow",
+          identity: caller.subject.username,
+          drop: CREDENTIAL_HEADERS,
+        };
+        // Only until one of the two wants renewing: the caches see to that when they are asked.
+        const untilMs = Math.min(identified.refreshAtMs, permission.refreshAtMs, caller.endsAtMs);
+        this.#remembered.set(headers, { connection, namespace, name, decision, untilMs });
+        return decision;
+      }
+    }
+  }
+
+  #noCredential(): Refusal {
+    const [audience] = this.#settings.audiences;
+    return unauthenticated(
+      "NoCredential",
+      "the request has no credential: send a Kubernetes token as the metadata authorization: Bearer <token> " +
+        `(kubectl create token <service account> --audience ${audience ?? DEFAULT_AUDIENCE}), ` +
+        "or show a client certificate",
+    );
+  }
+
+  #digest(text: string): string {
+    return hash("sha256", this.#salt + text, "base64");
+  }
+}
+
+const TOO_MANY_CHECKS = refusal(
+  GrpcStatus.RESOURCE_EXHAUSTED,
+  "too many access checks are under way; try again with growing pauses",
+  "TooManyAccessChecks",
+);
+
+/** The same answer whether the satellite exists or not: who may not use it does not learn of it. */
+function notPermitted(username: string, { namespace, name }: SatelliteAddress): Refusal {
+  return refusal(
+    GrpcStatus.PERMISSION_DENIED,
+    `user ${JSON.stringify(username)} may not connect to satellite ${namespace}/${name}; it takes the verb create on ` +
+      "satellites/connect in the API group satellites.dev (kubectl auth can-i create satellites/connect)",
+    "NotPermitted",
+  );
+}
+
+function invalidToken(audiences: readonly string[]): Refusal {
+  return unauthenticated(
+    "InvalidCredential",
+    `the token is not valid, or not for the audience ${audiences.join(" or ")}, or has expired; get a new one`,
+  );
+}
+
+function checkFailed(): Refusal {
+  return refusal(
+    GrpcStatus.UNAVAILABLE,
+    "it cannot be found out who you are and what you may do: the router's API server does not answer; try again",
+    "AccessCheckFailed",
+  );
+}
+
+function unauthenticated(reason: string, message: string): Refusal {
+  return refusal(GrpcStatus.UNAUTHENTICATED, message, reason);
+}
+
+function refused(answer: Refusal): Identification {
+  return { kind: "refused", refusal: answer };
+}
+
+/** An identification that no cache has to renew. */
+function lasting(value: Identification): CacheEntry<Identification> {
+  return { value, expiresAtMs: Infinity, refreshAtMs: Infinity };
+}
+
+function isSame({ connection, namespace, name }: Remembered, request: AccessRequest): boolean {
+  const { satellite } = request;
+  return connection === request.connection && namespace === satellite.namespace && name === satellite.name;
+}
