@@ -183,7 +183,7 @@ function serveObjects(context: ApiContext, request: ApiRequest, path: ObjectPath
   if (subresource !== "" && (subresource !== "status" || !resource.hasStatus)) {
     throw resource.isCustom ? notFound(groupResource(resource), name) : new UnknownPathError();
   }
-  const verb = verbOf(request, path);
+  const verb = verbOf(request, path, resource);
   if (verb === undefined || !resource.verbs.includes(verb) || !fitsSubresource(verb, subresource)) {
     throw refusal(resource, request.method, path);
   }
@@ -221,18 +221,19 @@ function fitsSubresource(verb: Verb, subresource: string): boolean {
   return subresource === "" || verb === "get" || verb === "update" || verb === "patch";
 }
 
-function verbOf({ method, query }: ApiRequest, { name }: ObjectPath): Verb | undefined {
-  const isCollection = name === "";
+function verbOf({ method, query }: ApiRequest, path: ObjectPath, { isCustom }: Resource): Verb | undefined {
+  const isCollection = path.name === "";
   switch (method) {
     case "GET": {
       const watch = query.get("watch");
-      if (watch !== null && watch !== "false" && watch !== "0") {
+      if (path.isWatch || (watch !== null && watch !== "false" && watch !== "0")) {
         return "watch";
       }
       return isCollection ? "list" : "get";
     }
     case "POST":
-      return isCollection ? "create" : undefined;
+      // Custom resources have one handler for all paths, which does not look at the name here.
+      return isCollection || isCustom ? "create" : undefined;
     case "PUT":
       return isCollection ? undefined : "update";
     case "PATCH":

@@ -118,11 +118,14 @@ interface Place {
   readonly key: string;
 }
 
-/** RFC 6901. The root itself has no container; it is dealt with above. */
+/**
+ * RFC 6901, but what stands before the first slash does not count: apiserver's library takes `spec/size` for `/size`.
+ * The root itself has no container; it is dealt with above.
+ */
 function locate(document: JsonObject, pointer: string | undefined): Place {
   const parts = (pointer ?? "").split("/").map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
   const key = parts.at(-1);
-  if (parts.length < 2 || parts[0] !== "" || key === undefined) {
+  if (parts.length < 2 || key === undefined) {
     throw patchNotApplicable();
   }
   let container: JsonObject | JsonValue[] = document;

@@ -3,7 +3,10 @@ import { OBJECT_META_SCHEMA } from "./object-meta.ts";
 import { apiVersionOf, type Resource } from "./resource.ts";
 
 /** Name of ObjectMeta among the definitions. */
-export const OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+const OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
+/** Name of ListMeta among the definitions. */
+const LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 
 /** The API description's title and version. */
 export const OPENAPI_INFO = { title: "Kubernetes", version: "v1.34.0" };
@@ -26,7 +29,11 @@ export interface PathModel {
 }
 
 /** The definition's name in reverse domain order: `dev.satellites.v1alpha1.Satellite`. */
-export function definitionName({ group, version, kind }: Resource): string {
+export function definitionName({
+  group,
+  version,
+  kind,
+}: Pick<Resource, "group" | "version" | "kind">): string {
   if (group === "") {
     return `io.k8s.api.core.${version}.${kind}`;
   }
@@ -35,16 +42,33 @@ export function definitionName({ group, version, kind }: Resource): string {
   return `${prefix}.${version}.${kind}`;
 }
 
-function gvkOf({ group, version, kind }: Resource): JsonObject {
+function gvkOf({ group, version, kind }: Pick<Resource, "group" | "version" | "kind">): JsonObject {
   return { group, version, kind };
 }
 
-/**
- * The definition of a resource.
- *
- * @param reference makes a reference to another definition
- */
-export function definitionOf(resource: Resource, reference: (name: string) => JsonObject): JsonObject {
+/** Makes a reference to another definition, as the version of OpenAPI writes it. */
+export type Reference = (name: string) => JsonObject;
+
+/** The definitions of resources, of their lists and of what these refer to, by name. */
+export function definitionsOf(
+  resources: readonly Resource[],
+  reference: Reference,
+): Record<string, JsonObject> {
+  const definitions = resources.flatMap((resource) => [
+    [definitionName(resource), definitionOf(resource, reference)] as const,
+    [
+      definitionName({ ...resource, kind: resource.listKind }),
+      listDefinitionOf(resource, reference),
+    ] as const,
+  ]);
+  return {
+    ...Object.fromEntries(definitions),
+    [OBJECT_META]: objectMetaDefinition(),
+    [LIST_META]: listMetaDefinition(),
+  };
+}
+
+function definitionOf(resource: Resource, reference: Reference): JsonObject {
   const schema = withoutServerOnly(cloneJson(resource.schema as unknown as JsonObject));
   return {
     ...schema,
@@ -70,8 +94,46 @@ export function definitionOf(resource: Resource, reference: (name: string) => Js
   };
 }
 
-/** The definition of ObjectMeta. */
-export function objectMetaDefinition(): JsonObject {
+function listDefinitionOf(resource: Resource, reference: Reference): JsonObject {
+  return {
+    description: `${resource.listKind} is a list of ${resource.kind}`,
+    type: "object",
+    required: ["items"],
+    properties: {
+      apiVersion: { type: "string", description: "Version of the schema of this list." },
+      items: {
+        type: "array",
+        description: `List of ${resource.plural}.`,
+        items: reference(definitionName(resource)),
+      },
+      kind: { type: "string", description: "REST resource that this list represents." },
+      metadata: { ...reference(LIST_META), description: "Standard list metadata." },
+    },
+    [GVK_EXTENSION]: [gvkOf({ ...resource, kind: resource.listKind })],
+  };
+}
+
+function listMetaDefinition(): JsonObject {
+  return {
+    description: "ListMeta describes metadata that lists have.",
+    type: "object",
+    properties: {
+      continue: {
+        type: "string",
+        description: "Token for the next page of the list; empty on the last one.",
+      },
+      remainingItemCount: {
+        type: "integer",
+        format: "int64",
+        description: "How many items come after this page, where the server knows.",
+      },
+      resourceVersion: { type: "string", description: "Version of the state that the list shows." },
+      selfLink: { type: "string", description: "Deprecated: no longer set." },
+    },
+  };
+}
+
+function objectMetaDefinition(): JsonObject {
   const schema = withoutServerOnly(cloneJson(OBJECT_META_SCHEMA as unknown as JsonObject));
   return {
     description:

@@ -1,21 +1,10 @@
 import type { JsonObject } from "./json.ts";
-import {
-  definitionName,
-  definitionOf,
-  OBJECT_META,
-  objectMetaDefinition,
-  OPENAPI_INFO,
-  pathsOf,
-} from "./openapi-model.ts";
+import { definitionsOf, OPENAPI_INFO, pathsOf } from "./openapi-model.ts";
 import type { Resource } from "./resource.ts";
 
 /** The definitions of /openapi/v2, by name. */
 export function definitionsV2(resources: readonly Resource[]): Record<string, JsonObject> {
-  const reference = (name: string): JsonObject => ({ $ref: `#/definitions/${name}` });
-  const definitions = resources.map(
-    (resource) => [definitionName(resource), definitionOf(resource, reference)] as const,
-  );
-  return { ...Object.fromEntries(definitions), [OBJECT_META]: objectMetaDefinition() };
+  return definitionsOf(resources, (name) => ({ $ref: `#/definitions/${name}` }));
 }
 
 /** The body of /openapi/v2 as JSON. */

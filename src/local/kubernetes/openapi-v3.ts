@@ -1,14 +1,6 @@
 import { createHash } from "node:crypto";
 import type { JsonObject } from "./json.ts";
-import {
-  definitionName,
-  definitionOf,
-  OBJECT_META,
-  objectMetaDefinition,
-  OPENAPI_INFO,
-  pathsOf,
-  type OperationModel,
-} from "./openapi-model.ts";
+import { definitionsOf, OPENAPI_INFO, pathsOf, type OperationModel } from "./openapi-model.ts";
 import { apiVersionOf, type Resource } from "./resource.ts";
 
 /** The body of /openapi/v3: where the description of each group version is. */
@@ -38,9 +30,6 @@ export function openApiV3(resources: readonly Resource[], key: string): JsonObje
     allOf: [{ $ref: `#/components/schemas/${name}` }],
     default: {},
   });
-  const schemas = found.map(
-    (resource) => [definitionName(resource), definitionOf(resource, reference)] as const,
-  );
   const paths = found.flatMap(pathsOf).map(({ path, operations }) => {
     const byMethod = operations.map((operation) => [operation.method, operationOf(operation)] as const);
     return [path, Object.fromEntries(byMethod)] as const;
@@ -49,7 +38,7 @@ export function openApiV3(resources: readonly Resource[], key: string): JsonObje
     openapi: "3.0.0",
     info: OPENAPI_INFO,
     paths: Object.fromEntries(paths),
-    components: { schemas: { ...Object.fromEntries(schemas), [OBJECT_META]: objectMetaDefinition() } },
+    components: { schemas: definitionsOf(found, reference) },
   };
 }
 

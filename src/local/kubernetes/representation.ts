@@ -90,8 +90,19 @@ export function renderList(
         items: items.map(partialMetadata),
       };
     case "object":
-      return { apiVersion: apiVersionOf(resource), items: [...items], kind: resource.listKind, metadata };
+      return {
+        apiVersion: apiVersionOf(resource),
+        items: resource.isCustom ? [...items] : items.map(withoutType),
+        kind: resource.listKind,
+        // Go writes a list of custom resources from a map, in which an empty token stays.
+        metadata: resource.isCustom ? { continue: "", ...metadata } : metadata,
+      };
   }
+}
+
+/** In lists of built-in kinds the items are Go structs whose type the list's own kind tells. */
+function withoutType({ apiVersion: _version, kind: _kind, ...item }: JsonObject): JsonObject {
+  return item;
 }
 
 function partialMetadata(object: JsonObject): JsonObject {

@@ -8,12 +8,15 @@ export interface ObjectPath {
   readonly plural: string;
   readonly name: string;
   readonly subresource: string;
+  /** Whether it has the old form for watches, with `watch` after the version. */
+  readonly isWatch: boolean;
 }
 
 const NAMESPACE_SUBRESOURCES = new Set(["status", "finalize"]);
 
 /**
- * Takes a path apart: `/apis/GROUP/VERSION/namespaces/NAMESPACE/PLURAL/NAME/SUBRESOURCE` and its shorter forms.
+ * Takes a path apart: `/apis/GROUP/VERSION/namespaces/NAMESPACE/PLURAL/NAME/SUBRESOURCE` and its shorter forms,
+ * and the deprecated `/apis/GROUP/VERSION/watch/…`, which old clients still ask for.
  *
  * @returns undefined when it does not lead to objects
  */
@@ -27,6 +30,10 @@ export function parseObjectPath(path: string): ObjectPath | undefined {
   }
   const group = root === "api" ? "" : (parts.shift() ?? "");
   const version = parts.shift() ?? "";
+  const isWatch = parts[0] === "watch" && parts.length > 1;
+  if (isWatch) {
+    parts.shift();
+  }
   const isNamespaced =
     parts[0] === "namespaces" && parts.length > 2 && !NAMESPACE_SUBRESOURCES.has(parts[2] ?? "");
   const namespace = isNamespaced ? (parts[1] ?? "") : "";
@@ -34,7 +41,7 @@ export function parseObjectPath(path: string): ObjectPath | undefined {
   if (plural === undefined || rest.length > 0) {
     return undefined;
   }
-  return { group, version, namespace, plural, name, subresource };
+  return { group, version, namespace, plural, name, subresource, isWatch };
 }
 
 /** A part that is not valid percent-encoding stays as it is; it then names nothing. */

@@ -127,16 +127,15 @@ export class Store {
   /**
    * Removes an object.
    *
-   * @param last its last state, which watchers see; default: the object as it is
    * @returns that last state with the resourceVersion of the deletion; undefined when there is no such object
    */
-  remove(collection: string, key: string, last?: JsonObject): JsonObject | undefined {
+  remove(collection: string, key: string): JsonObject | undefined {
     const current = this.get(collection, key);
     if (current === undefined) {
       return undefined;
     }
     const revision = this.#revision + 1;
-    const object = withRevision(last ?? current.object, revision);
+    const object = withRevision(current.object, revision);
     this.#commit({ revision, type: "DELETED", collection, key, object, previous: current.object });
     return object;
   }

@@ -66,6 +66,7 @@ class Watch {
   readonly #sink: LineSink;
   readonly #timers: Timer[] = [];
   #unsubscribe: () => void = () => {};
+  #startRevision = 0;
   #isOver = false;
 
   constructor(context: ApiContext, call: ResourceRequest, options: WatchOptions, sink: LineSink) {
@@ -84,6 +85,7 @@ class Watch {
       this.#end();
       return () => {};
     }
+    this.#startRevision = from ?? store.revision;
     if (hasInitialEvents) {
       this.#sendInitialEvents();
     } else {
@@ -117,12 +119,12 @@ class Watch {
       const index = this.#timers.length;
       this.#timers[index] = clock.setTimer(bookmarkIntervalMs, () => {
         this.#timers.splice(index);
-        this.#sendBookmark();
+        this.#sendProgress();
         repeat();
       });
     };
     if (timeoutMs > LAST_BOOKMARK_LEAD_MS) {
-      this.#timers.push(clock.setTimer(timeoutMs - LAST_BOOKMARK_LEAD_MS, () => this.#sendBookmark()));
+      this.#timers.push(clock.setTimer(timeoutMs - LAST_BOOKMARK_LEAD_MS, () => this.#sendProgress()));
     }
     repeat();
   }
@@ -155,6 +157,13 @@ class Watch {
     return { ...previous, metadata: { ...metadata, resourceVersion: String(change.revision) } };
   }
 
+  /** A bookmark tells how far the watch has come; none is due while that is where it began. */
+  #sendProgress(): void {
+    if (this.#context.store.revision > this.#startRevision) {
+      this.#sendBookmark();
+    }
+  }
+
   #sendBookmark(annotations?: JsonObject): void {
     const { resource } = this.#call;
     this.#write("BOOKMARK", {
@@ -162,7 +171,6 @@ class Watch {
       apiVersion: apiVersionOf(resource),
       metadata: {
         resourceVersion: String(this.#context.store.revision),
-        creationTimestamp: null,
         ...(annotations === undefined ? {} : { annotations }),
       },
     });

@@ -173,15 +173,21 @@ export function update(
   }
   const key = record.key;
   if (isDeleting(next) && finalizersOf(next).length === 0 && resource.collection !== NAMESPACES) {
-    const last = context.store.remove(resource.collection, key, stored);
+    // Watchers see the object as it lay in the store, with its finalizers; the writer gets what it wrote, with the
+    // version that it replaced.
+    context.store.remove(resource.collection, key);
     finishNamespace(context, call.namespace);
-    return resource.fromStorage(last ?? stored);
+    return withVersion(readForm(resource, stored), record.revision);
   }
   const result = resource.fromStorage(context.store.update(resource.collection, key, stored).object);
   if (resource.collection === NAMESPACES) {
     finishNamespace(context, key);
   }
   return result;
+}
+
+function withVersion(object: JsonObject, revision: number): JsonObject {
+  return { ...object, metadata: { ...metadataOf(object), resourceVersion: String(revision) } };
 }
 
 function checkResourceVersion(resource: Resource, object: JsonObject, old: JsonObject): void {
