@@ -37,6 +37,9 @@ export interface KubeClientOptions {
   readonly maxConnections?: number;
 }
 
+/** What a client sends its requests through; `Transport` over the network, a simulation's own in one process. */
+export type KubeTransport = Pick<Transport, "call" | "open" | "close" | "unreachable">;
+
 /** A KubeClient that holds connections. */
 export interface ConnectedKubeClient extends KubeClient {
   /** Ends all connections; calls and watches under way fail. */
@@ -81,19 +84,16 @@ function retryDelayMs(
   return error.reason === "Unreachable" ? backoff : undefined;
 }
 
-class HttpKubeClient implements ConnectedKubeClient {
-  readonly #options: KubeClientOptions;
-  readonly #transport: Transport;
+/** How a client behaves, whatever it sends its requests through. */
+export type KubeClientBehaviour = Pick<KubeClientOptions, "clock" | "random" | "logger" | "fieldManager">;
 
-  constructor(options: KubeClientOptions) {
+class HttpKubeClient implements ConnectedKubeClient {
+  readonly #options: KubeClientBehaviour;
+  readonly #transport: KubeTransport;
+
+  constructor(options: KubeClientBehaviour, transport: KubeTransport) {
     this.#options = options;
-    this.#transport = new Transport({
-      config: options.config,
-      clock: options.clock,
-      metrics: options.metrics,
-      userAgent: options.userAgent,
-      maxConnections: options.maxConnections ?? DEFAULT_CONNECTIONS,
-    });
+    this.#transport = transport;
   }
 
   async get<T extends KubeObject>(type: ResourceType, key: ObjectKey, options?: CallOptions): Promise<T> {
@@ -320,5 +320,22 @@ class HttpKubeClient implements ConnectedKubeClient {
  * @throws SatelliteError `KubeConfigInvalid` when the configuration names no usable server
  */
 export function createKubeClient(options: KubeClientOptions): ConnectedKubeClient {
-  return new HttpKubeClient(options);
+  return createKubeClientOver(
+    new Transport({
+      config: options.config,
+      clock: options.clock,
+      metrics: options.metrics,
+      userAgent: options.userAgent,
+      maxConnections: options.maxConnections ?? DEFAULT_CONNECTIONS,
+    }),
+    options,
+  );
+}
+
+/** The same client over another transport than the network. */
+export function createKubeClientOver(
+  transport: KubeTransport,
+  behaviour: KubeClientBehaviour,
+): ConnectedKubeClient {
+  return new HttpKubeClient(behaviour, transport);
 }

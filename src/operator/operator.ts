@@ -17,6 +17,7 @@ import type { ProbeAnswer } from "./dependencies.ts";
 import { IdleTracker } from "./idle.ts";
 import { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
+import { OrphanCollector, type MachineListing } from "./orphan-collector.ts";
 import { Reconciler } from "./reconcile.ts";
 import { SATELLITE_INDEXES } from "./satellite-indexes.ts";
 import type { OperatorSettings } from "./settings.ts";
@@ -31,6 +32,8 @@ export interface OperatorOptions {
   /** Creates the operator's instruments, given the phase of every known satellite. */
   readonly metrics: (phases: () => Iterable<Phase>) => OperatorMetrics;
   readonly settings: OperatorSettings;
+  /** The cluster's identity in tags: UID of its kube-system namespace. */
+  readonly cluster: string;
   /** Satellites worked on at the same time; each may wait for a shared call to the cloud. */
   readonly concurrency: number;
   /** Between complete lists of the cluster's machines, in milliseconds. */
@@ -76,7 +79,7 @@ export class Operator {
   readonly #metrics: OperatorMetrics;
   #queue: WorkQueue | undefined;
   /** The listing under way; callers share it. */
-  #listing: Promise<void> | undefined;
+  #listing: Promise<MachineListing> | undefined;
 
   constructor(options: OperatorOptions) {
     this.#options = options;
@@ -205,14 +208,30 @@ export class Operator {
       logger,
       metrics: kubeMetrics,
     });
+    const collector = this.#orphanCollector();
     while (!signal.aborted) {
-      await this.#listMachines().catch((error: unknown) => {
-        logger.warn("The machines could not be listed; drift is noticed later", { error });
+      await this.#survey(collector).catch((error: unknown) => {
+        logger.warn("The machines could not be surveyed; drift and orphans are noticed later", { error });
       });
       await sleep(clock, listPeriodMs, signal).catch(() => undefined);
     }
     await workers;
     this.#queue = undefined;
+  }
+
+  /** Looks at all machines: for drift, and for those that nobody uses. */
+  async #survey(collector: OrphanCollector): Promise<void> {
+    const listing = await this.#listMachines();
+    await collector.collect(listing, this.#satellites.cache.list());
+  }
+
+  #orphanCollector(): OrphanCollector {
+    return new OrphanCollector({
+      ...this.#options,
+      metrics: this.#metrics,
+      assertLeading: () => this.#assertLeading(),
+      announce: (satellite, announcement) => this.#events.record(satellite, announcement),
+    });
   }
 
   #reconciler(): Reconciler {
@@ -223,7 +242,9 @@ export class Operator {
       classes: this.#classes.cache,
       cloudOf,
       directory: this.#directory,
-      listMachines: () => this.#listMachines(),
+      listMachines: async () => {
+        await this.#listMachines();
+      },
       idle: this.#idle,
       probe,
       userDataFor,
@@ -247,21 +268,25 @@ export class Operator {
   }
 
   /** Takes a complete list of every place that a class names, and looks again at what changed there. */
-  #listMachines(): Promise<void> {
+  #listMachines(): Promise<MachineListing> {
     this.#listing ??= this.#listAll().finally(() => {
       this.#listing = undefined;
     });
     return this.#listing;
   }
 
-  async #listAll(): Promise<void> {
+  async #listAll(): Promise<MachineListing> {
     const clouds = new Set(
       this.#classes.cache.list().map((satelliteClass) => this.#options.cloudOf(satelliteClass)),
     );
-    const lists = await Promise.all([...clouds].map((cloud) => cloud.list()));
-    const { ids } = this.#directory.replace(lists.flat());
+    const lists = await Promise.all(
+      [...clouds].map(async (cloud) => (await cloud.list()).map((machine) => [machine, cloud] as const)),
+    );
+    const listing = new Map(lists.flat());
+    const { ids } = this.#directory.replace([...listing.keys()]);
     for (const id of ids) {
       this.#enqueueBy("machine", id);
     }
+    return listing;
   }
 }

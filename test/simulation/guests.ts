@@ -1,0 +1,84 @@
+import type { Clock } from "../../src/base/clock.ts";
+import type { InstanceSpec } from "../../src/local/ec2/hypervisor.ts";
+import { VirtualHypervisor, type VirtualHypervisorScript } from "../../src/local/ec2/virtual-hypervisor.ts";
+
+/** When a guest's port answers, in milliseconds after its VM runs. */
+export interface GuestScript {
+  bootMs: number;
+  resumeMs: number;
+}
+
+/** VMs with guests in them: a port that answers a while after the boot, and a boot ID. */
+export class Guests extends VirtualHypervisor {
+  readonly guest: GuestScript;
+  readonly #clock: Clock;
+  readonly #answering = new Set<string>();
+  /** Called when a guest's port begins to answer, and when its VM is gone. */
+  onChange: (id: string, isUp: boolean) => void = () => {};
+
+  constructor(clock: Clock, script: Partial<VirtualHypervisorScript>, guest: GuestScript) {
+    super(clock, script);
+    this.#clock = clock;
+    this.guest = guest;
+  }
+
+  override async launch(spec: InstanceSpec): Promise<void> {
+    await super.launch(spec);
+    this.#comesUp(spec.id, this.guest.bootMs);
+  }
+
+  override async start(spec: InstanceSpec): Promise<{ readonly resumed: boolean }> {
+    const result = await super.start(spec);
+    this.#comesUp(spec.id, result.resumed ? this.guest.resumeMs : this.guest.bootMs);
+    return result;
+  }
+
+  override async stop(id: string, options: { readonly force: boolean }): Promise<void> {
+    await super.stop(id, options);
+    this.#goesDown(id);
+  }
+
+  override async hibernate(id: string): Promise<{ readonly hibernated: boolean }> {
+    const result = await super.hibernate(id);
+    this.#goesDown(id);
+    return result;
+  }
+
+  override async terminate(id: string): Promise<void> {
+    // The network of an instance that is being terminated is gone at once.
+    this.#goesDown(id);
+    await super.terminate(id);
+  }
+
+  /** The instance at an address, while its VM runs. */
+  at(host: string): string | undefined {
+    return this.ids().find((id) => {
+      const vm = this.vm(id);
+      return vm?.state === "running" && vm.spec.privateAddress === host;
+    });
+  }
+
+  /** Whether the guest's port answers. */
+  answers(id: string): boolean {
+    return this.#answering.has(id);
+  }
+
+  bootID(id: string): string {
+    return `boot-${this.vm(id)?.boot ?? 0}`;
+  }
+
+  #comesUp(id: string, afterMs: number): void {
+    const boot = this.vm(id);
+    this.#clock.setTimer(afterMs, () => {
+      if (this.vm(id) === boot && boot?.state === "running") {
+        this.#answering.add(id);
+        this.onChange(id, true);
+      }
+    });
+  }
+
+  #goesDown(id: string): void {
+    this.#answering.delete(id);
+    this.onChange(id, false);
+  }
+}

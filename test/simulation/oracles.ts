@@ -1,0 +1,374 @@
+import type { Ec2Model } from "../../src/local/ec2/model.ts";
+import type { InstanceState } from "../../src/local/ec2/instance.ts";
+import { parseDurationMs } from "../../src/base/duration.ts";
+import type { Power, PowerState } from "../../src/satellite/resource.ts";
+import type { Satellite } from "../../src/satellite/types.ts";
+import type { CloudCall } from "./cloud-wire.ts";
+import type { SimClock } from "./sim-clock.ts";
+import type { SimProcess } from "./sim-process.ts";
+import type { OpenStream } from "./sim-router.ts";
+
+/** What the oracles look at. */
+export interface OracleContext {
+  readonly clock: SimClock;
+  readonly model: Ec2Model;
+  readonly satellite: (key: string) => Satellite | undefined;
+  /** Whether readers may be shown old news of instances, so that calls in good faith can be wrong. */
+  readonly isStale: boolean;
+  /** Whether requests may land after their sender has given up, or somebody else changes machines. */
+  readonly isForeign: boolean;
+}
+
+/** What the oracles remember of a satellite. */
+interface Story {
+  uid: string;
+  power: Power;
+  generation: number | undefined;
+  activity: string;
+  desiredPower: "on" | "off";
+  /** Who last set desiredPower off: a process, or a person. */
+  offBy: string;
+  /** When an entry of activity, the spec or the entry to Running last restarted the idle clock. */
+  busyAtMs: number;
+  /** When each router last wrote its entry. */
+  readonly leasedAtMs: Map<string, number>;
+}
+
+/** The moves of docs/power-protocol.md, "States"; true where the epoch goes up. */
+const MOVES: Readonly<Record<PowerState, Readonly<Partial<Record<PowerState, boolean>>>>> = {
+  Off: { Starting: true, Stopping: false },
+  Starting: { Starting: false, Running: false, Stopping: false, Off: false },
+  Running: { Stopping: false, Off: false },
+  Stopping: { Off: false },
+  Updating: { Starting: true, Off: false },
+};
+
+const IN_TRANSITION: ReadonlySet<InstanceState> = new Set(["pending", "stopping", "shutting-down"]);
+/** Times in the status have whole seconds, and news travels. */
+const SLACK_MS = 1100;
+const UID_TAG = "satellites.dev/uid";
+
+/**
+ * The invariants of docs/power-protocol.md, checked at every write to the API server, at every call that reaches
+ * EC2 and at every stream that is opened. They judge by the truth, which no process sees.
+ */
+export class Oracles {
+  readonly violations: string[] = [];
+  readonly #context: OracleContext;
+  readonly #stories = new Map<string, Story>();
+  /** State of each instance as a process last read it. */
+  readonly #reads = new WeakMap<SimProcess, Map<string, InstanceState | undefined>>();
+  readonly #before = new Map<string, InstanceState>();
+  /** Starts that took effect, by instance and epoch. */
+  readonly #starts = new Map<string, number>();
+  readonly #streams = new Set<OpenStream>();
+
+  constructor(context: OracleContext) {
+    this.#context = context;
+  }
+
+  violate(what: string): void {
+    this.violations.push(`${Math.round(this.#context.clock.elapsedMs)} ms: ${what}`);
+  }
+
+  /** A satellite was written, by a process or (undefined) by a person. */
+  onWrite(key: string, before: Satellite | undefined, after: Satellite, author: string): void {
+    const story = this.#storyOf(key, after);
+    if (before?.metadata.uid === after.metadata.uid && before !== undefined) {
+      this.#checkPower(key, story, before, after);
+    }
+    this.#noteWish(key, story, after, author);
+    this.#noteActivity(story, after);
+    story.power = after.status.power;
+  }
+
+  onGone(key: string): void {
+    this.#stories.delete(key);
+  }
+
+  /** A call has reached EC2 and is about to be carried out. */
+  onCall(call: CloudCall): void {
+    for (const id of call.ids) {
+      const state = this.#stateOf(id);
+      if (state === undefined) {
+        continue;
+      }
+      this.#before.set(id, state);
+      if (call.action === "StartInstances" || (call.action === "StopInstances" && !call.force)) {
+        this.#checkTransition(call, id, state);
+      }
+    }
+  }
+
+  /** EC2 has carried a call out. */
+  onAnswer(call: CloudCall, status: number): void {
+    if (call.action === "DescribeInstances") {
+      this.#noteRead(call);
+      return;
+    }
+    for (const id of call.ids) {
+      const before = this.#before.get(id);
+      const now = this.#stateOf(id);
+      if (before !== now && now !== undefined) {
+        this.#checkEffect(call, id, now);
+      }
+    }
+    if (call.action === "RunInstances" && status === 200) {
+      this.#checkLaunches();
+    }
+    if (call.isChange) {
+      const reads = this.#readsOf(call.process);
+      for (const id of call.ids) {
+        reads.delete(id);
+      }
+    }
+  }
+
+  onOpened(stream: OpenStream): void {
+    this.#streams.add(stream);
+    const { instance, upstream } = stream;
+    const satellite = this.#context.satellite(upstream.satellite);
+    const { tags, state } = this.#context.model.instances.truth(instance);
+    if (satellite !== undefined && tags[UID_TAG] !== satellite.metadata.uid) {
+      this.violate(`1: a stream to ${upstream.satellite} was opened to ${instance}, which is another's`);
+    }
+    const stopping = satellite?.status.power.state === "Stopping" && this.#drainHasEnded(satellite);
+    if (state !== "running" && !stopping && !this.#context.isForeign && !this.#context.isStale) {
+      this.violate(
+        `3: a stream was admitted to ${instance} in epoch ${upstream.epoch} while it was ${state}`,
+      );
+    }
+  }
+
+  onClosed(stream: OpenStream): void {
+    this.#streams.delete(stream);
+  }
+
+  get openStreams(): number {
+    return this.#streams.size;
+  }
+
+  /** Live instances by the UID that they are tagged with. */
+  liveByOwner(): Map<string, string[]> {
+    const owned = new Map<string, string[]>();
+    for (const { id, state, tags } of this.#context.model.instances.truths()) {
+      if (state !== "terminated" && state !== "shutting-down") {
+        const uid = tags[UID_TAG] ?? "";
+        owned.set(uid, [...(owned.get(uid) ?? []), id]);
+      }
+    }
+    return owned;
+  }
+
+  #storyOf(key: string, satellite: Satellite): Story {
+    let story = this.#stories.get(key);
+    if (story === undefined || story.uid !== satellite.metadata.uid) {
+      story = {
+        uid: satellite.metadata.uid ?? "",
+        power: satellite.status.power,
+        generation: undefined,
+        activity: "",
+        desiredPower: satellite.spec.desiredPower,
+        offBy: "person",
+        busyAtMs: this.#context.clock.elapsedMs,
+        leasedAtMs: new Map(),
+      };
+      this.#stories.set(key, story);
+    }
+    return story;
+  }
+
+  #noteWish(key: string, story: Story, { spec, metadata }: Satellite, author: string): void {
+    const nowMs = this.#context.clock.elapsedMs;
+    if (story.desiredPower === "on" && spec.desiredPower === "off") {
+      story.offBy = author;
+      const idleMs = parseDurationMs(spec.idleTimeout);
+      if (author.startsWith("operator") && (idleMs === 0 || nowMs - story.busyAtMs < idleMs - SLACK_MS)) {
+        this.violate(
+          `3: ${author} put ${key} to sleep after ${nowMs - story.busyAtMs} ms of idleness, not ${spec.idleTimeout}`,
+        );
+      }
+    }
+    if (story.desiredPower === "off" && spec.desiredPower === "on" && author.startsWith("operator")) {
+      this.violate(`${author} set desiredPower on`);
+    }
+    story.desiredPower = spec.desiredPower;
+    if (story.generation !== metadata.generation) {
+      story.generation = metadata.generation;
+      story.busyAtMs = nowMs;
+    }
+  }
+
+  #noteActivity(story: Story, { status }: Satellite): void {
+    const nowMs = this.#context.clock.elapsedMs;
+    const activity = JSON.stringify(status.activity);
+    if (story.activity !== activity) {
+      const before =
+        story.activity === "" ? {} : (JSON.parse(story.activity) as Satellite["status"]["activity"]);
+      for (const [router, lease] of Object.entries(status.activity)) {
+        if (before[router]?.seq !== lease.seq) {
+          story.leasedAtMs.set(router, nowMs);
+          story.busyAtMs = nowMs;
+        }
+      }
+      story.activity = activity;
+    }
+    if (story.power.state !== "Running" && status.power.state === "Running") {
+      story.busyAtMs = nowMs;
+    }
+  }
+
+  #checkPower(key: string, story: Story, before: Satellite, after: Satellite): void {
+    const from = before.status.power;
+    const to = after.status.power;
+    if (JSON.stringify(from) === JSON.stringify(to)) {
+      return;
+    }
+    const rises = MOVES[from.state][to.state];
+    const isMove = from.state !== to.state;
+    if (isMove && (rises === undefined || to.epoch !== from.epoch + (rises ? 1 : 0))) {
+      this.violate(
+        `2: power of ${key} moved from ${from.state}/${from.epoch} to ${to.state}/${to.epoch}, which is no move of the protocol`,
+      );
+    }
+    if (!isMove && to.epoch !== from.epoch) {
+      this.violate(`2: the epoch of ${key} changed within ${to.state}`);
+    }
+    const deleting = after.metadata.deletionTimestamp !== undefined;
+    const forced = deleting || to.reason === "Refresh" || to.reason === "Update";
+    if (isMove && to.state === "Starting" && after.spec.desiredPower === "off" && !forced) {
+      this.violate(`5: ${key} was started although desiredPower is off`);
+    }
+    if (isMove && to.state === "Stopping" && after.spec.desiredPower === "on" && !forced) {
+      this.violate(`5: ${key} was stopped although desiredPower is on`);
+    }
+    this.#checkTruth(key, to, isMove, after);
+    story.power = from;
+  }
+
+  /** Running, Off and accepted must be true of the machine. */
+  #checkTruth(key: string, power: Power, isMove: boolean, { status }: Satellite): void {
+    const { isStale, isForeign } = this.#context;
+    const state = status.machine === undefined ? undefined : this.#stateOf(status.machine.id);
+    if (!isMove || isStale || isForeign || state === undefined) {
+      return;
+    }
+    if (power.state === "Running" && state !== "running") {
+      this.violate(`2: power of ${key} says Running, but its machine is ${state}`);
+    }
+    if (power.state === "Off" && (state === "running" || state === "pending")) {
+      this.violate(`2: power of ${key} says Off, but its machine is ${state}`);
+    }
+  }
+
+  /** A start or stop was sent to a machine that is on its way: the sender must not have known. */
+  #checkTransition(call: CloudCall, id: string, state: InstanceState): void {
+    const { isStale, isForeign } = this.#context;
+    const reads = this.#readsOf(call.process);
+    const known = reads.has(id) ? reads.get(id) : state;
+    if (
+      IN_TRANSITION.has(state) &&
+      known !== undefined &&
+      IN_TRANSITION.has(known) &&
+      !isForeign &&
+      !isStale
+    ) {
+      this.violate(`2: ${call.process.name} sent ${call.action} to ${id} while it was ${state}`);
+    }
+  }
+
+  #checkEffect(call: CloudCall, id: string, now: InstanceState): void {
+    const owner = this.#ownerOf(id);
+    const power = owner?.status.power;
+    const { isForeign } = this.#context;
+    const intent = { StartInstances: "Starting", StopInstances: "Stopping", TerminateInstances: "Stopping" }[
+      call.action
+    ];
+    if (intent !== undefined && power?.state !== intent && !isForeign) {
+      this.violate(
+        `2: ${call.action} of ${id} took effect without its written intent; power was ${power?.state ?? "gone"}`,
+      );
+    }
+    if (call.action === "TerminateInstances" && power?.reason !== "Deleting" && !isForeign) {
+      this.violate(`2: ${id} was terminated although its satellite is not being deleted`);
+    }
+    if (call.action === "StartInstances" && power !== undefined) {
+      const start = `${id} in epoch ${power.epoch}`;
+      const count = (this.#starts.get(start) ?? 0) + 1;
+      this.#starts.set(start, count);
+      if (count > 1 && !isForeign) {
+        this.violate(`4: ${start} was started ${count} times`);
+      }
+    }
+    if (now === "stopping" || now === "shutting-down") {
+      this.#checkStreams(call, id, owner);
+    }
+  }
+
+  /** Invariant 3: no stop under a stream whose lease is renewed, unless a person asked and the drain has ended. */
+  #checkStreams(call: CloudCall, id: string, owner: Satellite | undefined): void {
+    if (owner === undefined || this.#context.isForeign) {
+      return;
+    }
+    const key = `${owner.metadata.namespace ?? ""}/${owner.metadata.name}`;
+    const story = this.#stories.get(key);
+    const { power, activity } = owner.status;
+    const byPerson = story?.offBy === "person" || power.reason === "Deleting";
+    if (byPerson && this.#drainHasEnded(owner)) {
+      return;
+    }
+    for (const { instance, attempt } of this.#streams) {
+      const router = attempt.router.name;
+      const sinceMs = this.#context.clock.elapsedMs - (story?.leasedAtMs.get(router) ?? -Infinity);
+      const isKept = sinceMs < (activity[router]?.validSeconds ?? 0) * 1000;
+      if (instance === id && isKept && attempt.router.isRunning) {
+        this.violate(
+          `3: ${call.action} of ${id} for ${power.reason ?? "no reason"} under a stream of ${router}, which renewed its lease ${sinceMs} ms before`,
+        );
+      }
+    }
+  }
+
+  #drainHasEnded({ spec, status: { power } }: Satellite): boolean {
+    const sinceMs = this.#context.clock.now().getTime() - Date.parse(power.since ?? "");
+    return sinceMs >= parseDurationMs(spec.drainTimeout) - SLACK_MS;
+  }
+
+  #checkLaunches(): void {
+    for (const [uid, ids] of this.liveByOwner()) {
+      if (ids.length > 1 && !this.#context.isForeign) {
+        this.violate(`1: ${uid} has ${ids.length} live instances: ${ids.join(", ")}`);
+      }
+    }
+  }
+
+  #noteRead({ process, ids }: CloudCall): void {
+    const reads = this.#readsOf(process);
+    const visible = this.#context.model.instances.visible();
+    for (const { id, state } of ids.length === 0 ? visible : visible.filter(({ id }) => ids.includes(id))) {
+      reads.set(id, state);
+    }
+  }
+
+  #readsOf(process: SimProcess): Map<string, InstanceState | undefined> {
+    let reads = this.#reads.get(process);
+    if (reads === undefined) {
+      reads = new Map();
+      this.#reads.set(process, reads);
+    }
+    return reads;
+  }
+
+  #stateOf(id: string): InstanceState | undefined {
+    const { instances } = this.#context.model;
+    return instances.has(id) ? instances.truth(id).state : undefined;
+  }
+
+  /** The satellite that an instance is tagged with, if it still exists under that UID. */
+  #ownerOf(id: string): Satellite | undefined {
+    const { tags } = this.#context.model.instances.truth(id);
+    const key = `${tags["satellites.dev/namespace"] ?? ""}/${tags["satellites.dev/name"] ?? ""}`;
+    const satellite = this.#context.satellite(key);
+    return satellite?.metadata.uid === tags[UID_TAG] ? satellite : undefined;
+  }
+}

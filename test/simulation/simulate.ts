@@ -1,0 +1,125 @@
+import type { Satellite } from "../../src/satellite/types.ts";
+import type { Plan } from "./plan.ts";
+import type { Trace } from "./trace.ts";
+import { workloadNamed } from "./workloads.ts";
+import { World } from "./world.ts";
+
+/** What a story came to. */
+export interface Outcome {
+  readonly violations: readonly string[];
+  readonly trace: Trace;
+  /** Faults that really happened. */
+  readonly befallen: number;
+  readonly restarts: number;
+  /** How each satellite ended, and what is left at EC2. */
+  readonly end: string;
+  /** Calls that reached EC2, by action. */
+  readonly calls: ReadonlyMap<string, number>;
+  /** Requests that clients made: how each ended. */
+  readonly virtualMs: number;
+}
+
+/** Longest story. */
+const MAX_STORY_MS = 3 * 3_600_000;
+/** How long everything is given to come to rest; what is terminal is looked at again after half an hour. */
+const REST_PATIENCE_MS = 40 * 60_000;
+/** How long it must stay at rest. */
+const REST_MS = 8000;
+
+/** Tells the story of a plan and judges it. */
+export async function simulate(plan: Plan, options: { readonly logs?: boolean } = {}): Promise<Outcome> {
+  const workload = workloadNamed(plan.workload);
+  const world = new World(plan, { routers: workload.routers, ...options });
+  const isEndless = plan.faults.some((fault) => fault.on === "cloud" && fault.times === undefined);
+  await world.tell(async () => {
+    await workload.tell(world);
+    const rests = await world.until(() => isAtRest(world), isEndless ? 0 : REST_PATIENCE_MS);
+    await world.sleep(REST_MS);
+    if (!isEndless && !(rests && isAtRest(world))) {
+      world.oracles.violate(`it did not come to rest: ${whyRestless(world)}`);
+    }
+  }, MAX_STORY_MS);
+  judgeEnd(world, isEndless);
+  return {
+    violations: world.oracles.violations,
+    trace: world.trace,
+    befallen: world.book.befallen,
+    restarts: world.restarts,
+    end: endOf(world),
+    calls: callsOf(world),
+    virtualMs: world.clock.elapsedMs,
+  };
+}
+
+function isAtRest(world: World): boolean {
+  return (
+    world.isComplete &&
+    world.openAttempts.length === 0 &&
+    world.satellites().every((satellite) => rests(satellite))
+  );
+}
+
+function rests({ metadata, spec, status }: Satellite): boolean {
+  return (
+    metadata.deletionTimestamp === undefined &&
+    status.power.state === (spec.desiredPower === "on" ? "Running" : "Off")
+  );
+}
+
+function whyRestless(world: World): string {
+  const restless = world.satellites().filter((satellite) => !rests(satellite));
+  const reasons = restless.map(
+    ({ metadata, spec, status }) =>
+      `${metadata.name} is wished ${spec.desiredPower}${metadata.deletionTimestamp === undefined ? "" : ", deleted"}, ` +
+      `power is ${JSON.stringify(status.power)}, phase ${status.phase ?? "none"}, ` +
+      `Ready ${status.conditions?.find(({ type }) => type === "Ready")?.reason ?? "unknown"}`,
+  );
+  const held = world.openAttempts.map(({ id, router }) => `request ${id} is held at ${router.name}`);
+  return [...reasons, ...held, ...(world.isComplete ? [] : ["a process is down"])].join("; ");
+}
+
+/** What must hold when all is said and done. */
+function judgeEnd(world: World, isEndless: boolean): void {
+  const { oracles } = world;
+  const known = new Map(world.satellites().map((satellite) => [satellite.metadata.uid ?? "", satellite]));
+  for (const [uid, ids] of oracles.liveByOwner()) {
+    const satellite = known.get(uid);
+    if (satellite === undefined && !isEndless) {
+      oracles.violate(`6: ${ids.join(", ")} are left of ${uid}, which is deleted`);
+    }
+    if (ids.length > 1) {
+      oracles.violate(`1: ${uid} has ${ids.length} machines at the end: ${ids.join(", ")}`);
+    }
+  }
+  for (const { status, spec, metadata } of world.satellites()) {
+    const id = status.machine?.id;
+    const state =
+      id === undefined ? undefined : world.model.instances.has(id) && world.model.instances.truth(id).state;
+    const wanted = spec.desiredPower === "on" ? "running" : "stopped";
+    if (!isEndless && id !== undefined && state !== wanted) {
+      oracles.violate(`2: ${metadata.name} is wished ${spec.desiredPower}, but its machine is ${state}`);
+    }
+  }
+}
+
+/** The end in a form that can be compared: no names, times or numbers that another order of events would change. */
+function endOf(world: World): string {
+  return world
+    .satellites()
+    .map(({ metadata, spec, status }) => {
+      const conditions = (status.conditions ?? [])
+        .map(({ type, status: value, reason }) => `${type}=${value}/${reason}`)
+        .sort()
+        .join(" ");
+      return `${metadata.name}: ${spec.desiredPower} ${status.power.state} ${status.phase} ${status.sleep?.kind ?? "-"} ${conditions}`;
+    })
+    .join("\n");
+}
+
+function callsOf(world: World): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { action } of world.endpoint.log.calls()) {
+    counts.set(action, (counts.get(action) ?? 0) + 1);
+  }
+  return counts;
+}

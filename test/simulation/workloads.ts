@@ -1,0 +1,181 @@
+import type { World } from "./world.ts";
+
+/** A story without faults: what people, clients and the guest do. */
+export interface Workload {
+  readonly name: string;
+  readonly routers: number;
+  /** Plans are derived from it even where few are wanted. */
+  readonly isSmall: boolean;
+  readonly tell: (world: World) => Promise<void>;
+}
+
+const KEY = "default/ada";
+const PATH = "namespaces/default/satellites/ada";
+
+/** A step waits for its outcome no longer than this: then the story goes on, and the end is judged. */
+const PATIENCE_MS = 15 * 60_000;
+
+const isRunning = (world: World) => (): boolean => world.satellite(KEY)?.status.power.state === "Running";
+const isAsleep = (world: World) => (): boolean => {
+  const satellite = world.satellite(KEY);
+  return satellite?.spec.desiredPower === "off" && satellite.status.power.state === "Off";
+};
+const isGone = (world: World) => (): boolean => world.satellite(KEY) === undefined;
+
+/** Created, used, idle until it sleeps, woken by a request, idle again. */
+const useAndWake: Workload = {
+  name: "use-and-wake",
+  routers: 1,
+  isSmall: true,
+  async tell(world) {
+    world.createClass("default");
+    world.createSatellite("ada", { idleTimeout: "20s" });
+    await world.until(isRunning(world), PATIENCE_MS);
+    const first = world.call(KEY, { router: 0, streamMs: 3000 });
+    await world.until(() => first.isDone, PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+    const second = world.call(KEY, { router: 0, streamMs: 25_000 });
+    await world.until(() => second.isDone, PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+  },
+};
+
+/** Many requests at three routers for one that sleeps. */
+const burst: Workload = {
+  name: "burst",
+  routers: 3,
+  isSmall: false,
+  async tell(world) {
+    world.createClass("default");
+    world.createSatellite("ada", { idleTimeout: "20s" });
+    await world.until(isAsleep(world), PATIENCE_MS);
+    const calls = Array.from({ length: 9 }, (_, index) =>
+      world.call(KEY, { router: index % 3, streamMs: 500 + 900 * index }),
+    );
+    await world.until(() => calls.every(({ isDone }) => isDone), PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+  },
+};
+
+/** Set off by hand while streams are open, at two routers; a request comes while it drains. */
+const drain: Workload = {
+  name: "drain",
+  routers: 2,
+  isSmall: false,
+  async tell(world) {
+    world.createClass("default");
+    world.createSatellite("ada", { idleTimeout: "30s", drainTimeout: "12s" });
+    await world.until(isRunning(world), PATIENCE_MS);
+    const short = world.call(KEY, { router: 0, streamMs: 6000 });
+    const long = world.call(KEY, { router: 1, streamMs: 14_000 });
+    await world.sleep(2000);
+    world.kubectl("PATCH", PATH, { spec: { desiredPower: "off" } });
+    await world.sleep(3000);
+    const late = world.call(KEY, { router: 0, streamMs: 1000 });
+    await world.until(() => short.isDone && long.isDone && late.isDone, PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+  },
+};
+
+/** Kept off by hand: wakePolicy Manual, and a request that is refused. */
+const manual: Workload = {
+  name: "manual",
+  routers: 1,
+  isSmall: true,
+  async tell(world) {
+    world.createClass("default");
+    world.createSatellite("ada", { idleTimeout: "0s", wakePolicy: "Manual", sleepMode: "Stop" });
+    await world.until(isRunning(world), PATIENCE_MS);
+    const call = world.call(KEY, { router: 0, streamMs: 2000 });
+    await world.until(() => call.isDone, PATIENCE_MS);
+    world.kubectl("PATCH", PATH, { spec: { desiredPower: "off" } });
+    await world.until(isAsleep(world), PATIENCE_MS);
+    world.kubectl("PATCH", PATH, { spec: { desiredPower: "on" } });
+    await world.until(isRunning(world), PATIENCE_MS);
+  },
+};
+
+/** When a satellite is deleted, by name of the phase. */
+const DELETE_WHEN: Readonly<Record<string, (world: World) => Promise<unknown>>> = {
+  pending: (world) => world.sleep(3),
+  launching: (world) =>
+    world.until(() => world.satellite(KEY)?.status.power.state === "Starting", PATIENCE_MS),
+  running: async (world) => {
+    await world.until(isRunning(world), PATIENCE_MS);
+    world.call(KEY, { router: 0, streamMs: 4000 });
+    await world.sleep(1000);
+  },
+  stopping: (world) =>
+    world.until(() => world.satellite(KEY)?.status.power.state === "Stopping", PATIENCE_MS),
+  asleep: (world) => world.until(isAsleep(world), PATIENCE_MS),
+  waking: async (world) => {
+    await world.until(isAsleep(world), PATIENCE_MS);
+    world.call(KEY, { router: 0, streamMs: 1000 });
+    await world.until(() => world.satellite(KEY)?.status.power.state === "Starting", PATIENCE_MS);
+  },
+};
+
+function deleted(phase: string, when: (world: World) => Promise<unknown>): Workload {
+  return {
+    name: `delete-${phase}`,
+    routers: 1,
+    isSmall: phase === "launching",
+    async tell(world) {
+      world.createClass("default");
+      world.createSatellite("ada", { idleTimeout: "5s", drainTimeout: "5s" });
+      await when(world);
+      world.kubectl("DELETE", PATH);
+      await world.until(isGone(world), PATIENCE_MS);
+    },
+  };
+}
+
+/** Several satellites at once: created, woken together, deleted together but one. */
+const several: Workload = {
+  name: "several",
+  routers: 2,
+  isSmall: false,
+  async tell(world) {
+    world.createClass("default");
+    const names = ["ada", "bob", "cyd", "dan"];
+    for (const name of names) {
+      world.createSatellite(name, { idleTimeout: "15s" });
+    }
+    const all = (isSo: (name: string) => boolean) => (): boolean => names.every(isSo);
+    const asleep = all((name) => {
+      const satellite = world.satellite(`default/${name}`);
+      return satellite?.spec.desiredPower === "off" && satellite.status.power.state === "Off";
+    });
+    await world.until(asleep, PATIENCE_MS);
+    const calls = names.map((name, index) =>
+      world.call(`default/${name}`, { router: index % 2, streamMs: 3000 }),
+    );
+    await world.until(() => calls.every(({ isDone }) => isDone), PATIENCE_MS);
+    for (const name of names.slice(1)) {
+      world.kubectl("DELETE", `namespaces/default/satellites/${name}`);
+    }
+    await world.until(isAsleep(world), PATIENCE_MS);
+    await world.until(() => world.satellites().length === 1, PATIENCE_MS);
+  },
+};
+
+/** All workloads, the basic one first. */
+export const WORKLOADS: readonly Workload[] = [
+  useAndWake,
+  burst,
+  drain,
+  manual,
+  ...Object.entries(DELETE_WHEN).map(([phase, when]) => deleted(phase, when)),
+  several,
+];
+
+/** @throws Error when there is none of that name */
+export function workloadNamed(name: string): Workload {
+  const workload = WORKLOADS.find((candidate) => candidate.name === name);
+  if (workload === undefined) {
+    throw new Error(
+      `there is no workload "${name}"; there are: ${WORKLOADS.map((each) => each.name).join(", ")}`,
+    );
+  }
+  return workload;
+}

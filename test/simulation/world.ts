@@ -1,0 +1,574 @@
+import { join } from "node:path";
+import { sleep } from "../../src/base/clock.ts";
+import { createKubeClientOver } from "../../src/kube/http-client.ts";
+import type { ApiResponse } from "../../src/local/kubernetes/api-request.ts";
+import { createApiServer, type ApiServer } from "../../src/local/kubernetes/api-server.ts";
+import { readCrdFile } from "../../src/local/kubernetes/crd.ts";
+import { createEc2Endpoint, type Ec2Endpoint } from "../../src/local/ec2/endpoint.ts";
+import { Ec2Model } from "../../src/local/ec2/model.ts";
+import { defaultSettings, type OperatorSettings } from "../../src/operator/settings.ts";
+import type { Satellite } from "../../src/satellite/types.ts";
+import { silentLogger, type LogFields, type Logger } from "../../src/telemetry/logger.ts";
+import { ApiWire, toApiRequest, TOKEN } from "./api-wire.ts";
+import { cloudWire } from "./cloud-wire.ts";
+import { Courier } from "./courier.ts";
+import { FaultBook } from "./fault-book.ts";
+import { Guests } from "./guests.ts";
+import { Oracles } from "./oracles.ts";
+import type { EffectFault, Plan, TimedFault } from "./plan.ts";
+import { seededRandom } from "./random.ts";
+import { SimClock } from "./sim-clock.ts";
+import { REGION, runOperator } from "./sim-operator.ts";
+import { SimProcess } from "./sim-process.ts";
+import { SimRouter, type Attempt, type Ending } from "./sim-router.ts";
+import { Trace } from "./trace.ts";
+
+const CRD_FOLDER = join(import.meta.dirname, "..", "..", "crds");
+const CRDS = ["satelliteclasses", "satellites"].map((name) =>
+  readCrdFile(join(CRD_FOLDER, `${name}.satellites.dev.yaml`)),
+);
+const SATELLITES = "satellites.dev/satellites";
+const API = "/apis/satellites.dev/v1alpha1";
+
+/** How long a process takes to come back after it ended. */
+const RESTART_MS = 1000;
+/** How long a rewound view lags behind. */
+const REWIND_LAG_MS = 8000;
+/** Between a client's attempts. */
+const RETRY_MS = 1000;
+/** How long a client tries. */
+const CLIENT_PATIENCE_MS = 45 * 60_000;
+
+/** Times short enough that stories are, and long enough that every order of events can happen. */
+const SETTINGS: OperatorSettings = { ...defaultSettings, probePollMs: 250, transitionPollMs: 600 };
+const VM_SCRIPT = {
+  launchMs: 3000,
+  startMs: 2500,
+  resumeMs: 1500,
+  stopMs: 2500,
+  hibernateMs: 3500,
+  terminateMs: 2000,
+};
+const GUEST_SCRIPT = { bootMs: 1500, resumeMs: 300 };
+
+/** What a world is made of, beside its plan. */
+export interface WorldOptions {
+  readonly routers: number;
+  /** Writes what the processes log into the trace. */
+  readonly logs?: boolean;
+}
+
+/** A call by a client, over all its attempts. */
+export interface ClientCall {
+  readonly endings: Ending[];
+  isDone: boolean;
+}
+
+/**
+ * Everything in one process, under one clock and one seed: the embedded API server, the EC2 endpoint with guests
+ * in virtual VMs, operators, routers and their clients. What happens is decided by the plan alone, so the same
+ * plan is the same story, event by event.
+ */
+export class World {
+  readonly clock = new SimClock();
+  readonly trace = new Trace();
+  readonly book: FaultBook;
+  readonly api: ApiServer;
+  readonly model: Ec2Model;
+  readonly endpoint: Ec2Endpoint;
+  readonly guests: Guests;
+  readonly oracles: Oracles;
+  readonly #plan: Plan;
+  readonly #random: () => number;
+  readonly #courier: Courier;
+  readonly #logger: Logger;
+  readonly #routers = new Map<string, SimRouter>();
+  readonly #processes = new Map<string, SimProcess>();
+  readonly #incarnations = new Map<string, number>();
+  readonly #attempts = new Set<Attempt>();
+  #nextAttempt = 0;
+  #author: SimProcess | undefined;
+  #starting = 0;
+  #failure: unknown;
+  /** Work that a guest says is running, by the scripts of workloads. */
+  runningWork: (instance: string) => number = () => 0;
+
+  constructor(plan: Plan, options: WorldOptions) {
+    this.#plan = plan;
+    this.#random = seededRandom(plan.seed);
+    this.book = new FaultBook(plan);
+    this.#logger = options.logs === true ? this.#tracingLogger("log") : silentLogger;
+    const { clock } = this;
+    const base = { clock, random: this.#random, logger: this.#logger };
+    this.api = createApiServer({
+      ...base,
+      crds: CRDS,
+      users: [{ name: "simulated", groups: ["system:masters"], token: TOKEN }],
+    });
+    this.guests = new Guests(clock, this.#vmScript(), this.#guestScript());
+    this.model = new Ec2Model({
+      ...base,
+      region: REGION,
+      hypervisor: this.guests,
+      visibilityDelayMs: this.#visibility(),
+      hibernationReadyAfterMs: this.book.guest("not-ready")[0]?.forMs ?? 0,
+    });
+    this.endpoint = createEc2Endpoint({ ...base, model: this.model });
+    this.oracles = new Oracles({
+      clock,
+      model: this.model,
+      satellite: (key) => this.satellite(key),
+      isStale: plan.faults.some(({ on }) => on === "visibility"),
+      isForeign: plan.faults.some(isForeign),
+    });
+    this.#courier = new Courier({
+      ...base,
+      book: this.book,
+      trace: this.trace,
+      crash: (process, fault) => this.#crash(process, fault),
+    });
+    this.#watch();
+    for (let index = 0; index < (plan.operators ?? 1); index++) {
+      this.#boot(`operator-${index}`);
+    }
+    for (let index = 0; index < options.routers; index++) {
+      this.#boot(`router-${index}`);
+    }
+    this.book.all("time").forEach((fault) => this.#schedule(fault));
+  }
+
+  // --- what workloads do -----------------------------------------------------------------------------------------
+
+  /** Lets the story go on while `script` runs. */
+  async tell(script: () => Promise<void>, untilMs: number): Promise<void> {
+    const progress = { done: false };
+    script().then(
+      () => (progress.done = true),
+      (error: unknown) => {
+        this.#failure = error;
+        progress.done = true;
+      },
+    );
+    await this.clock.run(untilMs, () => progress.done);
+    if (this.clock.isLooping) {
+      this.oracles.violate("something loops without letting time pass");
+    }
+    if (this.#failure !== undefined) {
+      throw this.#failure;
+    }
+  }
+
+  sleep(durationMs: number): Promise<void> {
+    return sleep(this.clock, durationMs);
+  }
+
+  /** Waits until `isSo`, looking twice a second. Resolves with whether it came to be in time. */
+  async until(isSo: () => boolean, timeoutMs: number): Promise<boolean> {
+    const endMs = this.clock.elapsedMs + timeoutMs;
+    while (!isSo()) {
+      if (this.clock.elapsedMs >= endMs) {
+        return false;
+      }
+      await this.sleep(500);
+    }
+    return true;
+  }
+
+  /** The satellite as the API server has it. */
+  satellite(key: string): Satellite | undefined {
+    return this.api.store.get(SATELLITES, key)?.object as Satellite | undefined;
+  }
+
+  satellites(): Satellite[] {
+    return this.api.store.list(SATELLITES) as unknown as Satellite[];
+  }
+
+  /** What a person does with kubectl. Throws nothing: a refusal is an answer. */
+  kubectl(method: "POST" | "PATCH" | "DELETE", path: string, body?: unknown): ApiResponse {
+    const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+    const response = this.api.handle(
+      toApiRequest({
+        method,
+        path: `${API}/${path}`,
+        ...(body === undefined ? {} : { body: JSON.stringify(body), contentType: type }),
+      }),
+    );
+    this.trace.note(
+      this.clock.elapsedMs,
+      "person",
+      "kubectl",
+      `${method} ${path} ${JSON.stringify(body ?? {})} ${response.status}`,
+    );
+    return response;
+  }
+
+  createClass(name: string, spec: Readonly<Record<string, unknown>> = {}): void {
+    this.#expectCreated(
+      this.kubectl("POST", "satelliteclasses", {
+        apiVersion: "satellites.dev/v1alpha1",
+        kind: "SatelliteClass",
+        metadata: { name },
+        spec: {
+          ec2: {
+            region: REGION,
+            image: { nameFilter: "satellites/demo/*" },
+            subnets: { tags: { "satellites.dev/network": "local" } },
+            securityGroups: { tags: { "satellites.dev/network": "local" } },
+            rootVolume: { sizeGiB: 10, type: "gp3" },
+          },
+          sizes: { small: { types: ["m7i.large", "m7a.large"] } },
+          defaultSize: "small",
+          guest: { kind: "image" },
+          ...spec,
+        },
+      }),
+    );
+  }
+
+  createSatellite(name: string, spec: Readonly<Record<string, unknown>>): void {
+    this.#expectCreated(
+      this.kubectl("POST", "namespaces/default/satellites", {
+        apiVersion: "satellites.dev/v1alpha1",
+        kind: "Satellite",
+        metadata: { name },
+        spec,
+      }),
+    );
+  }
+
+  /** A client's call: at one router after the other, until it was served or `isWorthwhile` says no. */
+  call(
+    key: string,
+    options: { readonly router: number; readonly streamMs: number; readonly timeoutMs?: number },
+  ): ClientCall {
+    const call: ClientCall = { endings: [], isDone: false };
+    void this.#callUntilServed(key, options, call);
+    return call;
+  }
+
+  // --- what the end is judged by -----------------------------------------------------------------------------------
+
+  /** Requests that routers have not answered. */
+  get openAttempts(): readonly Attempt[] {
+    return [...this.#attempts];
+  }
+
+  /** How often processes were started beyond the first time. */
+  get restarts(): number {
+    return [...this.#incarnations.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Whether every process is up, and nothing is being started. */
+  get isComplete(): boolean {
+    return this.#starting === 0 && [...this.#processes.values()].every((process) => process.isRunning);
+  }
+
+  // --- processes ---------------------------------------------------------------------------------------------------
+
+  #boot(name: string, fault?: EffectFault): void {
+    const incarnation = this.#incarnations.has(name) ? (this.#incarnations.get(name) ?? 0) + 1 : 0;
+    this.#incarnations.set(name, incarnation);
+    const process = new SimProcess(name, incarnation, this.clock);
+    this.#processes.set(name, process);
+    this.trace.note(this.clock.elapsedMs, "process", name, `starts, incarnation ${incarnation}`);
+    const logger = this.#logger === silentLogger ? silentLogger : this.#tracingLogger(name);
+    const wire = new ApiWire({
+      api: this.api,
+      courier: this.#courier,
+      process,
+      clock: this.clock,
+      random: this.#random,
+      book: this.book,
+      trace: this.trace,
+      onRequest: (author) => {
+        this.#author = author;
+      },
+      ...(fault?.rewind === undefined
+        ? {}
+        : {
+            rewind: {
+              revision: Math.max(1, this.api.store.revision - fault.rewind),
+              untilMs: this.clock.elapsedMs + REWIND_LAG_MS,
+            },
+          }),
+    });
+    const client = createKubeClientOver(wire, {
+      clock: process.clock,
+      random: this.#random,
+      logger,
+      fieldManager: name.startsWith("operator") ? "satellites-operator" : "satellites-router",
+    });
+    const common = { process, client, guests: this.guests, random: this.#random, logger };
+    if (name.startsWith("router")) {
+      this.#routers.set(
+        name,
+        new SimRouter({
+          ...common,
+          onOpened: (stream) => this.oracles.onOpened(stream),
+          onClosed: (stream) => this.oracles.onClosed(stream),
+        }),
+      );
+      return;
+    }
+    runOperator({
+      ...common,
+      identity: fault?.sameIdentity === true ? name : `${name}-${incarnation}`,
+      settings: SETTINGS,
+      transport: cloudWire({
+        endpoint: this.endpoint,
+        courier: this.#courier,
+        process,
+        book: this.book,
+        onCall: (call) => this.oracles.onCall(call),
+        onAnswer: (call, status) => this.oracles.onAnswer(call, status),
+      }),
+      runningWork: (instance) => this.runningWork(instance),
+      onExit: (how) => {
+        this.trace.note(this.clock.elapsedMs, "process", name, `exits: ${how}`);
+        this.#kill(process);
+        this.#bootLater(name);
+      },
+    });
+  }
+
+  #crash(process: SimProcess, fault?: EffectFault): void {
+    if (process.isDead) {
+      return;
+    }
+    this.trace.note(this.clock.elapsedMs, "process", process.name, "is killed");
+    this.#kill(process);
+    this.#bootLater(process.name, fault);
+  }
+
+  #kill(process: SimProcess): void {
+    process.kill();
+    for (const attempt of this.#attempts) {
+      if (attempt.router === process) {
+        attempt.end({ kind: "lost" });
+      }
+    }
+  }
+
+  #bootLater(name: string, fault?: EffectFault): void {
+    this.#starting++;
+    this.clock.setTimer(RESTART_MS, () => {
+      this.#starting--;
+      this.#boot(name, fault);
+    });
+  }
+
+  // --- clients -------------------------------------------------------------------------------------------------------
+
+  async #callUntilServed(
+    key: string,
+    options: { readonly router: number; readonly streamMs: number; readonly timeoutMs?: number },
+    call: ClientCall,
+  ): Promise<void> {
+    const endMs = this.clock.elapsedMs + CLIENT_PATIENCE_MS;
+    for (let count = 0; this.clock.elapsedMs < endMs; count++) {
+      const ending = await this.#attempt(key, options, count);
+      call.endings.push(ending);
+      if (ending.kind === "served" || (ending.kind === "refused" && isFinal(ending.status))) {
+        break;
+      }
+      await this.sleep(RETRY_MS * Math.min(30, count + 1));
+    }
+    call.isDone = true;
+  }
+
+  #attempt(
+    key: string,
+    {
+      router,
+      streamMs,
+      timeoutMs,
+    }: { readonly router: number; readonly streamMs: number; readonly timeoutMs?: number },
+    count: number,
+  ): Promise<Ending> {
+    const names = [...this.#routers.keys()];
+    const target = this.#routers.get(names[(router + count) % names.length] ?? "");
+    if (target === undefined || target.process.isDead) {
+      return Promise.resolve({ kind: "lost" });
+    }
+    return new Promise((resolve) => {
+      const id = this.#nextAttempt++;
+      const attempt: Attempt = {
+        id,
+        router: target.process,
+        key,
+        startedMs: this.clock.elapsedMs,
+        timeoutMs,
+        streamMs,
+        end: (ending) => {
+          if (this.#attempts.delete(attempt)) {
+            const words =
+              ending.kind === "refused" ? `refused ${ending.status} ${ending.reason}` : ending.kind;
+            this.trace.note(this.clock.elapsedMs, "request", target.process.name, `${id} ${words}`);
+            if (ending.kind === "refused" && ending.reason === "") {
+              this.oracles.violate(`5: request ${id} was refused without a reason`);
+            }
+            resolve(ending);
+          }
+        },
+      };
+      this.#attempts.add(attempt);
+      this.trace.note(this.clock.elapsedMs, "request", target.process.name, `${id} for ${key}`);
+      target.take(attempt);
+    });
+  }
+
+  // --- faults of the world -------------------------------------------------------------------------------------------
+
+  #vmScript(): ConstructorParameters<typeof Guests>[1] {
+    const nth = (what: "cold" | "hangs" | "boot-fails"): (() => boolean) => {
+      let count = 0;
+      const indexes = new Set(this.book.guest(what).map(({ index }) => index ?? 0));
+      return () => {
+        const befalls = indexes.has(count++);
+        if (befalls) {
+          this.book.note();
+        }
+        return befalls;
+      };
+    };
+    const bootFails = nth("boot-fails");
+    return {
+      ...VM_SCRIPT,
+      hibernationFails: nth("cold"),
+      stopHangs: nth("hangs"),
+      bootFails: () => (bootFails() ? new Error("the host failed") : undefined),
+    };
+  }
+
+  #guestScript(): typeof GUEST_SCRIPT {
+    const slowMs = this.book.guest("slow")[0]?.forMs;
+    return slowMs === undefined ? { ...GUEST_SCRIPT } : { bootMs: slowMs, resumeMs: slowMs };
+  }
+
+  #visibility(): () => number {
+    const delays = new Map(this.book.all("visibility").map(({ change, forMs }) => [change, forMs]));
+    let change = 0;
+    return () => delays.get(change++) ?? 0;
+  }
+
+  #schedule(fault: TimedFault): void {
+    this.clock.setTimer(fault.atMs, () => {
+      this.book.note();
+      this.#bringAbout(fault.what);
+    });
+  }
+
+  #bringAbout(what: TimedFault["what"]): void {
+    if ("patch" in what) {
+      this.kubectl("PATCH", "namespaces/default/satellites/ada", what.patch);
+    } else if ("crash" in what) {
+      const process = this.#processes.get(what.crash);
+      if (process !== undefined) {
+        this.#crash(process);
+      }
+    } else if ("pause" in what) {
+      const process = this.#processes.get(what.pause);
+      process?.pause();
+      this.clock.setTimer(what.forMs, () => process?.resume());
+    } else if ("request" in what) {
+      this.call(what.request, { router: 0, streamMs: 500 });
+    } else if ("capacity" in what) {
+      for (const zone of ["a", "b"]) {
+        for (const type of ["m7i.large", "m7a.large"]) {
+          this.model.capacity.setPool(`${REGION}${zone}`, type, what.capacity ?? undefined);
+        }
+      }
+    } else {
+      this.#changeOutside(what.outside);
+    }
+  }
+
+  /** Somebody changes the machine at EC2, where its state allows it. */
+  #changeOutside(what: "stop" | "start" | "terminate"): void {
+    const id = this.satellite("default/ada")?.status.machine?.id;
+    const state =
+      id === undefined || !this.model.instances.has(id) ? undefined : this.model.instances.truth(id).state;
+    this.trace.note(this.clock.elapsedMs, "guest", "outside", `${what} ${id ?? ""} ${state ?? ""}`);
+    if (id === undefined) {
+      return;
+    }
+    if (what === "stop" && state === "running") {
+      this.model.stop([id], { hibernate: false, force: false });
+    } else if (what === "start" && state === "stopped") {
+      this.model.start([id]);
+    } else if (what === "terminate" && state !== "terminated" && state !== "shutting-down") {
+      this.model.terminate([id]);
+    }
+  }
+
+  // --- what is watched -----------------------------------------------------------------------------------------------
+
+  #watch(): void {
+    this.guests.onChange = (id, isUp) => {
+      this.trace.note(this.clock.elapsedMs, "guest", id, isUp ? "answers" : "is gone");
+      for (const router of this.#routers.values()) {
+        router.onGuestChange(id, isUp);
+      }
+    };
+    this.api.store.onChange(({ collection, key, type, object, previous }) => {
+      if (collection !== SATELLITES) {
+        return;
+      }
+      if (type === "DELETED") {
+        this.oracles.onGone(key);
+        return;
+      }
+      this.oracles.onWrite(
+        key,
+        previous as Satellite | undefined,
+        object as unknown as Satellite,
+        this.#author?.name ?? "person",
+      );
+    });
+  }
+
+  #expectCreated({ status, body }: ApiResponse): void {
+    if (status !== 201) {
+      throw new Error(`the workload's object was refused: ${typeof body === "string" ? body : status}`);
+    }
+  }
+
+  #tracingLogger(process: string): Logger {
+    const write =
+      (level: string) =>
+      (message: string, fields: LogFields = {}): void => {
+        const rest = JSON.stringify(fields, (_name, value: unknown) =>
+          value instanceof Error ? value.message : value,
+        );
+        this.trace.note(this.clock.elapsedMs, "process", process, `${level} ${message} ${rest}`);
+      };
+    const logger: Logger = {
+      debug: write("debug"),
+      info: write("info"),
+      warn: write("warn"),
+      error: write("error"),
+      child: () => logger,
+    };
+    return logger;
+  }
+}
+
+/** Statuses after which a client does not try again. */
+function isFinal(status: number): boolean {
+  return status !== 14 && status !== 4 && status !== 8 && status !== 9;
+}
+
+/** Faults after which a call may land whose time is over, or by which others change machines. */
+function isForeign(fault: Plan["faults"][number]): boolean {
+  switch (fault.on) {
+    case "effect":
+      return fault.what === "late" || fault.what === "pause";
+    case "time":
+      return typeof fault.what === "object" && ("outside" in fault.what || "pause" in fault.what);
+    case "notification":
+    case "cloud":
+    case "visibility":
+    case "guest":
+      return false;
+  }
+}
