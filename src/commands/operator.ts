@@ -43,8 +43,9 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
     context,
   );
   const identity = options.identity ?? `${hostname()}_${process.pid}`;
+  const cluster = await clusterUID(client);
   const clouds = new CloudPool({
-    cluster: await clusterUID(client),
+    cluster,
     endpoint: options.ec2Endpoint,
     context,
     registry,
@@ -59,6 +60,7 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
     kubeMetrics,
     metrics: (phases) => createOperatorMetrics(registry, phases),
     settings: options.timing === "local" ? localSettings : defaultSettings,
+    cluster,
     concurrency: Number(options.concurrency),
     listPeriodMs: Number(options.listPeriodSeconds) * 1000,
     leaderElection: {

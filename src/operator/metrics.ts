@@ -11,6 +11,8 @@ export interface OperatorMetrics {
   readonly wakeSeconds: Histogram<"kind">;
   readonly failures: Counter<"reason">;
   readonly staleWrites: Counter;
+  readonly orphans: Gauge;
+  readonly orphanSteps: Counter<"step">;
 }
 
 /**
@@ -56,6 +58,17 @@ export function createOperatorMetrics(registry: Registry, phases: () => Iterable
       name: "satellites_operator_failures_total",
       help: "Failed steps by reason.",
       labelNames: ["reason"],
+      registers,
+    }),
+    orphans: new Gauge({
+      name: "satellites_orphaned_machines",
+      help: "Machines of this cluster that no satellite uses, as of the last list.",
+      registers,
+    }),
+    orphanSteps: new Counter({
+      name: "satellites_orphan_steps_total",
+      help: "What was done to machines that no satellite uses, by step.",
+      labelNames: ["step"],
       registers,
     }),
     staleWrites: new Counter({

@@ -1,5 +1,7 @@
+import type { OrphanSettings } from "./orphans.ts";
+
 /** Times that the operator goes by, in milliseconds. */
-export interface OperatorSettings {
+export interface OperatorSettings extends OrphanSettings {
   /** Between looks at a machine whose start or stop is under way. */
   readonly transitionPollMs: number;
   /** Between looks at the port of a VM that is coming up. */
@@ -53,6 +55,10 @@ export const defaultSettings: OperatorSettings = {
   guestPollMs: 30 * SECOND,
   resyncMs: 10 * MINUTE,
   refreshHibernatedMs: 59 * DAY,
+  orphanGraceMs: 10 * MINUTE,
+  duplicateGraceMs: MINUTE,
+  orphanKeptMs: DAY,
+  orphanShare: 0.1,
 };
 
 /** What is right for the one-machine default, whose machines change state within a second. */

@@ -1,0 +1,148 @@
+import type { Clock } from "../base/clock.ts";
+import type { KubeClient } from "../kube/client.ts";
+import type { Machine, MachineCloud } from "../machines/cloud.ts";
+import { Tag } from "../machines/tags.ts";
+import { timestamp } from "../satellite/conditions.ts";
+import { SATELLITES } from "../satellite/resource.ts";
+import type { Satellite } from "../satellite/types.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Announcement } from "./action.ts";
+import type { OperatorMetrics } from "./metrics.ts";
+import {
+  judgeOrphans,
+  NO_MEMORY,
+  type OrphanMemory,
+  type OrphanSettings,
+  type OrphanStep,
+} from "./orphans.ts";
+
+/** A complete list of the cluster's machines, each with the cloud that it lives in. */
+export type MachineListing = ReadonlyMap<Machine, MachineCloud>;
+
+/** What an {@link OrphanCollector} takes. */
+export interface OrphanCollectorOptions {
+  readonly client: KubeClient;
+  /** UID of the cluster's kube-system namespace. */
+  readonly cluster: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: OperatorMetrics;
+  readonly settings: OrphanSettings;
+  /** Throws when this process may not act (any more). */
+  readonly assertLeading: () => void;
+  readonly announce: (satellite: Satellite, announcement: Announcement) => void;
+}
+
+/** Satellites that are read per page. */
+const PAGE_SIZE = 500;
+
+/**
+ * Stops and then terminates machines of this cluster that belong to no satellite (orphans.ts). It is called with
+ * every complete list of machines; what it suspects by the cache it proves by a live list of satellites.
+ */
+export class OrphanCollector {
+  readonly #options: OrphanCollectorOptions;
+  #memory: OrphanMemory = NO_MEMORY;
+
+  constructor(options: OrphanCollectorOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Judges one complete list.
+   *
+   * @param listing read now
+   * @param cached the satellites as the cache has them; they only spare the live list where all is well
+   * @throws what the API server or the cloud refused; the next list goes on where this one ended
+   */
+  async collect(listing: MachineListing, cached: readonly Satellite[]): Promise<void> {
+    const { metrics } = this.#options;
+    const suspected = this.#judge(listing, cached);
+    if (suspected.steps.length === 0) {
+      this.#memory = suspected.memory;
+      metrics.orphans.set(suspected.memory.suspicions.size);
+      return;
+    }
+    const verdict = this.#judge(listing, await this.#liveSatellites());
+    this.#memory = verdict.memory;
+    metrics.orphans.set(verdict.memory.suspicions.size);
+    for (const step of verdict.steps) {
+      await this.#carryOut(step, listing);
+    }
+  }
+
+  #judge(listing: MachineListing, satellites: readonly Satellite[]): ReturnType<typeof judgeOrphans> {
+    const { cluster, clock, settings } = this.#options;
+    const facts = {
+      cluster,
+      machines: [...listing.keys()],
+      satellites,
+      now: clock.now(),
+      nowMs: clock.monotonicMs(),
+    };
+    return judgeOrphans(facts, this.#memory, settings);
+  }
+
+  async #liveSatellites(): Promise<Satellite[]> {
+    const satellites: Satellite[] = [];
+    let next: string | undefined;
+    do {
+      const page = await this.#options.client.list<Satellite>(SATELLITES, {
+        limit: PAGE_SIZE,
+        ...(next === undefined ? {} : { continue: next }),
+      });
+      satellites.push(...page.items);
+      next = page.continue;
+    } while (next !== undefined);
+    return satellites;
+  }
+
+  async #carryOut(step: OrphanStep, listing: MachineListing): Promise<void> {
+    const { assertLeading, clock, metrics, logger } = this.#options;
+    const { machine } = step;
+    const cloud = listing.get(machine);
+    if (cloud === undefined) {
+      return;
+    }
+    assertLeading();
+    switch (step.kind) {
+      case "Mark":
+        await cloud.tag(machine.id, { [Tag.orphanedAt]: timestamp(clock.now()) });
+        break;
+      case "Unmark":
+        await cloud.tag(machine.id, { [Tag.orphanedAt]: "" });
+        break;
+      case "Stop":
+        await cloud.stop(machine.id, { hibernate: false, force: false });
+        break;
+      case "Terminate":
+        await cloud.terminate(machine.id);
+        this.#announceDuplicate(step);
+        break;
+    }
+    metrics.orphanSteps.inc({ step: step.kind });
+    logger.warn(STEP_MESSAGES[step.kind], {
+      machine: machine.id,
+      namespace: machine.tags[Tag.namespace],
+      name: machine.tags[Tag.name],
+      uid: machine.tags[Tag.uid],
+    });
+  }
+
+  #announceDuplicate({ machine, satellite }: Extract<OrphanStep, { kind: "Terminate" }>): void {
+    if (satellite !== undefined) {
+      this.#options.announce(satellite, {
+        type: "Warning",
+        reason: "DuplicateTerminated",
+        message: `terminated ${machine.id}: a launch that landed late made it beside ${satellite.status.machine?.id ?? "this satellite's machine"}`,
+      });
+    }
+  }
+}
+
+const STEP_MESSAGES: Readonly<Record<OrphanStep["kind"], string>> = {
+  Mark: "Found a machine of this cluster that belongs to no satellite; it is stopped now and terminated after a day",
+  Stop: "Stopped a machine that belongs to no satellite",
+  Terminate: "Terminated a machine that nobody uses",
+  Unmark: "A machine that seemed to belong to nobody is used again",
+};
