@@ -1,27 +1,24 @@
 import type { Socket } from "node:net";
-import { backoffMs } from "../../base/backoff.ts";
-import type { Timer } from "../../base/clock.ts";
 import { SatelliteError, toError } from "../../base/errors.ts";
-import { GrpcStatus, type ConnectionInfo, type Upstream } from "../engine.ts";
+import type { ConnectionInfo } from "../engine.ts";
 import { Http2ConnectionError } from "../http2/errors.ts";
 import { FrameReader } from "../http2/frame-reader.ts";
 import { pingFrame, settingsFrame, windowUpdateFrame } from "../http2/frame-writer.ts";
 import { CLIENT_PREFACE, DEFAULT_MAX_FRAME_BYTES, ErrorCode, MAX_31_BIT } from "../http2/protocol.ts";
-import type { Refusal } from "./answers.ts";
 import { ClientFrames } from "./client-frames.ts";
 import { ClientHalf } from "./client-half.ts";
+import { Connector, unavailable } from "./connector.ts";
 import type { SpliceContext } from "./context.ts";
 import { judgePreface, upgradeRequired } from "./preface.ts";
-import { RequestDesk, type Route } from "./request-desk.ts";
+import { RequestDesk } from "./request-desk.ts";
 import { Splice } from "./splice.ts";
 import { UpstreamHalf } from "./upstream-half.ts";
-import { endedError, UpstreamLink } from "./upstream-link.ts";
+import { endedError, type UpstreamLink } from "./upstream-link.ts";
 
 /** What the PING between the two GOAWAYs of a drain carries: its answer is for the router. */
 const DRAIN_PING: Buffer = Buffer.from("satldrn\0", "latin1");
 /** A client that does not answer the PING of a drain is told the last stream id without. */
 const DRAIN_PING_MS = 1000;
-const MAX_REDIAL_DELAY_MS = 1000;
 
 /**
  * One client connection. It is answered at once, holds requests until they are admitted, then is spliced to
@@ -37,13 +34,9 @@ export class Connection {
   readonly #clientFrames: ClientFrames;
   readonly #clientHalf: ClientHalf;
   readonly #clientReader: FrameReader;
-  readonly #upstreamHalf: UpstreamHalf;
+  readonly #connector: Connector;
   readonly #acceptedAtMs: number;
   #preface: Buffer | undefined = Buffer.alloc(0);
-  /** The VM that this connection belongs to, from the first admission on. */
-  #bound: Upstream | undefined;
-  #connectAttempts = 0;
-  #redialTimer: Timer | undefined;
   #wakeScheduled = false;
   #isFinished = false;
   #isDisposed = false;
@@ -76,13 +69,7 @@ export class Connection {
       maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
       maxWholeFrameBytes: context.limits.maxFrameBytes,
     });
-    this.#upstreamHalf = new UpstreamHalf(this.#splice, {
-      onReady: () => this.#onReady(),
-      onMaxFrameBytes: (maxFrameBytes) => {
-        this.#clientReader.maxFrameBytes = maxFrameBytes;
-      },
-      onGoAway: (lastStreamId) => this.#onUpstreamGoAway(lastStreamId),
-    });
+    this.#connector = this.#newConnector();
     socket.on("data", (chunk: Buffer) => this.#onClientData(chunk));
     socket.on("drain", () => this.#onClientDrain());
     socket.on("end", () => this.#onClientEnd());
@@ -94,7 +81,7 @@ export class Connection {
   goAwayIdle(satellite: string): void {
     const { isSpliced, lastClientId, streams } = this.#splice;
     const isIdle = isSpliced && streams.active === 0 && this.#desk.held.size === 0;
-    if (this.#bound?.satellite === satellite && isIdle && !this.#isFinished) {
+    if (this.#connector.bound?.satellite === satellite && isIdle && !this.#isFinished) {
       this.#splice.goAway(lastClientId, ErrorCode.NO_ERROR);
       this.#finish();
     }
@@ -240,10 +227,32 @@ export class Connection {
     this.#wake();
   }
 
+  #newConnector(): Connector {
+    const frames = new UpstreamHalf(this.#splice, {
+      onReady: () => this.#onReady(),
+      onMaxFrameBytes: (maxFrameBytes) => {
+        this.#clientReader.maxFrameBytes = maxFrameBytes;
+      },
+      onGoAway: (lastStreamId) => this.#onUpstreamGoAway(lastStreamId),
+    });
+    const events = {
+      onUpstreamTurn: (): void => this.#turn(),
+      onUpstreamDrain: (): void => this.#turn(),
+      onUpstreamLost: (link: UpstreamLink, error: Error | undefined): void =>
+        this.#onUpstreamLost(link, error),
+    };
+    return new Connector(this.#splice, this.#context, {
+      desk: this.#desk,
+      frames,
+      events,
+      wake: () => this.#wake(),
+    });
+  }
+
   #deskPort(): ConstructorParameters<typeof RequestDesk>[0] {
     const splice = this.#splice;
     const { clock, gatekeeper, limits, logger } = this.#context;
-    const bound = (): string | undefined => this.#bound?.satellite;
+    const bound = (): string | undefined => this.#connector.bound?.satellite;
     const canForward = (): boolean =>
       splice.isSpliced && (this.#clientReader.atBoundary || !this.#clientHalf.isPassingData);
     return {
@@ -261,7 +270,7 @@ export class Connection {
       get canForward() {
         return canForward();
       },
-      route: (upstream) => this.#route(upstream),
+      route: (upstream) => this.#connector.route(upstream),
       answer: (streamId, refusal, clientSends) => splice.answer(streamId, refusal, clientSends),
       resetStream: (streamId, errorCode) => splice.resetStream(streamId, errorCode),
       refund: (sizeBytes) => splice.refund(sizeBytes),
@@ -271,54 +280,6 @@ export class Connection {
       },
       wake: () => this.#wake(),
     };
-  }
-
-  #route(upstream: Upstream): Route {
-    const bound = this.#bound;
-    if (bound !== undefined && bound.satellite !== upstream.satellite) {
-      return "foreign";
-    }
-    if (this.#splice.isSpliced) {
-      return isSame(bound, upstream) ? "ready" : "giveBack";
-    }
-    if (this.#redialTimer === undefined && !isSame(this.#splice.link?.upstream, upstream)) {
-      this.#dial(upstream);
-    }
-    return "later";
-  }
-
-  #dial(upstream: Upstream): void {
-    const { dial, limits, clock } = this.#context;
-    this.#abandonLink();
-    this.#bound = upstream;
-    const half = this.#upstreamHalf;
-    const link = new UpstreamLink(
-      upstream,
-      dial,
-      half,
-      {
-        onUpstreamTurn: () => this.#turn(),
-        onUpstreamDrain: () => this.#onUpstreamDrain(),
-        onUpstreamLost: (lost, error) => this.#onUpstreamLost(lost, error),
-      },
-      limits,
-      clock,
-    );
-    this.#splice.link = link;
-    link.socket.write(
-      Buffer.concat([
-        CLIENT_PREFACE,
-        ...this.#splice.settings.takeRecorded().map((list) => settingsFrame(list)),
-      ]),
-    );
-  }
-
-  /** Gives up a connection on which nothing was sent but the preface. */
-  #abandonLink(): void {
-    this.#splice.link?.abandon();
-    this.#splice.link = undefined;
-    this.#splice.settings.forgetUpstream();
-    this.#bound = undefined;
   }
 
   /** The VM has sent SETTINGS: it hears what the client said so far, then the requests. */
@@ -351,8 +312,7 @@ export class Connection {
     }
     this.#context.logger.debug("upstream connection ended", { satellite: link.upstream.satellite, error });
     if (!this.#splice.isSpliced) {
-      this.#abandonLink();
-      this.#redial(link.upstream, error ?? endedError(link.upstream));
+      this.#connector.onFailed(link.upstream, error ?? endedError(link.upstream));
       return;
     }
     const { streams, isGoodbyeSaid } = this.#splice;
@@ -367,7 +327,7 @@ export class Connection {
   }
 
   #answerUnavailable(): void {
-    const satellite = this.#bound?.satellite ?? "the satellite";
+    const satellite = this.#connector.bound?.satellite ?? "the satellite";
     for (const stream of this.#splice.streams.all()) {
       if (!stream.upstreamEnded) {
         const { id, clientEnded, responseStarted } = stream;
@@ -381,30 +341,6 @@ export class Connection {
     }
   }
 
-  /** Nothing of a request was sent, so it is safe to ask the gate again and to connect once more. */
-  #redial(upstream: Upstream, error: Error): void {
-    const { clock, gatekeeper, limits } = this.#context;
-    gatekeeper.upstreamFailed(upstream, error);
-    this.#connectAttempts += 1;
-    if (this.#connectAttempts >= limits.maxConnectAttempts) {
-      this.#connectAttempts = 0;
-      this.#desk.refuseAll(unavailable(`${upstream.satellite} could not be reached: ${error.message}`));
-      this.#wake();
-      return;
-    }
-    this.#desk.suspend();
-    const delayMs = backoffMs(
-      this.#connectAttempts - 1,
-      { baseMs: limits.redialBaseMs, maxMs: MAX_REDIAL_DELAY_MS, jitter: 0 },
-      () => 0,
-    );
-    this.#redialTimer = clock.setTimer(delayMs, () => {
-      this.#redialTimer = undefined;
-      this.#desk.askSuspended();
-      this.#wake();
-    });
-  }
-
   /** Runs {@link #turn} once after all that settles now. */
   #wake(): void {
     if (!this.#wakeScheduled) {
@@ -416,16 +352,26 @@ export class Connection {
     }
   }
 
-  /** The end of a turn: pass on what can be passed on, and write once to each side. */
+  /** The end of a turn. A fault in here is one connection's and must not become everybody's. */
   #turn(): void {
     if (this.#isFinished) {
       return;
     }
+    try {
+      this.#endTurn();
+    } catch (error) {
+      this.#context.logger.error("connection failed", { id: this.info.id, error: toError(error) });
+      this.destroy();
+    }
+  }
+
+  /** Passes on what can be passed on, and writes once to each side. */
+  #endTurn(): void {
     const splice = this.#splice;
     if (this.#desk.held.size > 0) {
       this.#desk.pump();
     } else if (!splice.isSpliced && splice.link !== undefined) {
-      this.#abandonLink();
+      this.#connector.abandon();
     }
     splice.sendRefund();
     this.#flush();
@@ -475,10 +421,6 @@ export class Connection {
     this.#turn();
   }
 
-  #onUpstreamDrain(): void {
-    this.#turn();
-  }
-
   /** Sends what is gathered, ends both sides, and lets the client read to the end. */
   #finish(): void {
     if (this.#isFinished) {
@@ -508,26 +450,11 @@ export class Connection {
     }
     this.#isDisposed = true;
     this.#isFinished = true;
-    this.#redialTimer?.cancel();
+    this.#connector.stop();
     this.#clientReader.stop();
     this.#desk.dropAll();
     this.#releaseAll();
     this.#splice.link?.abandon();
     this.#onClosed(this);
   }
-}
-
-function isSame(left: Upstream | undefined, right: Upstream): boolean {
-  return (
-    left === right ||
-    (left !== undefined &&
-      left.satellite === right.satellite &&
-      left.epoch === right.epoch &&
-      left.host === right.host &&
-      left.port === right.port)
-  );
-}
-
-function unavailable(message: string): Refusal {
-  return { status: GrpcStatus.UNAVAILABLE, message, metadata: [["satellite-reason", "Unreachable"]] };
 }

@@ -1,0 +1,124 @@
+import { backoffMs } from "../../base/backoff.ts";
+import type { Timer } from "../../base/clock.ts";
+import { GrpcStatus, type Upstream } from "../engine.ts";
+import { settingsFrame } from "../http2/frame-writer.ts";
+import { CLIENT_PREFACE } from "../http2/protocol.ts";
+import type { Refusal } from "./answers.ts";
+import type { SpliceContext } from "./context.ts";
+import type { RequestDesk, Route } from "./request-desk.ts";
+import type { Splice } from "./splice.ts";
+import type { UpstreamEvents } from "./upstream-frames.ts";
+import { UpstreamLink, type LinkEvents } from "./upstream-link.ts";
+
+const MAX_REDIAL_DELAY_MS = 1000;
+
+/** What the connector needs besides the splice. */
+export interface ConnectorPort {
+  readonly desk: RequestDesk;
+  readonly frames: UpstreamEvents;
+  readonly events: LinkEvents;
+  wake(): void;
+}
+
+/**
+ * Brings one client connection to its VM. Until the VM's SETTINGS are there nothing of a request was sent, so
+ * it is safe to ask the gate again and to connect once more.
+ */
+export class Connector {
+  readonly #splice: Splice;
+  readonly #context: SpliceContext;
+  readonly #port: ConnectorPort;
+  #bound: Upstream | undefined;
+  #attempts = 0;
+  #redialTimer: Timer | undefined;
+
+  constructor(splice: Splice, context: SpliceContext, port: ConnectorPort) {
+    this.#splice = splice;
+    this.#context = context;
+    this.#port = port;
+  }
+
+  /** The VM that the connection belongs to, from the first admission on. */
+  get bound(): Upstream | undefined {
+    return this.#bound;
+  }
+
+  /** Says where a request goes, and connects if nobody did yet. */
+  route(upstream: Upstream): Route {
+    const bound = this.#bound;
+    if (bound !== undefined && bound.satellite !== upstream.satellite) {
+      return "foreign";
+    }
+    if (this.#splice.isSpliced) {
+      return isSame(bound, upstream) ? "ready" : "giveBack";
+    }
+    if (this.#redialTimer === undefined && !isSame(this.#splice.link?.upstream, upstream)) {
+      this.#dial(upstream);
+    }
+    return "later";
+  }
+
+  /** Gives up a connection on which nothing was sent but the preface. */
+  abandon(): void {
+    this.#splice.link?.abandon();
+    this.#splice.link = undefined;
+    this.#splice.settings.forgetUpstream();
+    this.#bound = undefined;
+  }
+
+  /** The VM could not be connected to, or broke off before its SETTINGS. */
+  onFailed(upstream: Upstream, error: Error): void {
+    const { clock, gatekeeper, limits } = this.#context;
+    this.abandon();
+    gatekeeper.upstreamFailed(upstream, error);
+    this.#attempts += 1;
+    if (this.#attempts >= limits.maxConnectAttempts) {
+      this.#attempts = 0;
+      this.#port.desk.refuseAll(unavailable(`${upstream.satellite} could not be reached: ${error.message}`));
+      this.#port.wake();
+      return;
+    }
+    this.#port.desk.suspend();
+    const delayMs = backoffMs(
+      this.#attempts - 1,
+      { baseMs: limits.redialBaseMs, maxMs: MAX_REDIAL_DELAY_MS, jitter: 0 },
+      () => 0,
+    );
+    this.#redialTimer = clock.setTimer(delayMs, () => {
+      this.#redialTimer = undefined;
+      this.#port.desk.askSuspended();
+      this.#port.wake();
+    });
+  }
+
+  /** Connects no more. */
+  stop(): void {
+    this.#redialTimer?.cancel();
+  }
+
+  #dial(upstream: Upstream): void {
+    const { dial, limits, clock } = this.#context;
+    this.abandon();
+    this.#bound = upstream;
+    const link = new UpstreamLink(upstream, dial, this.#port.frames, this.#port.events, limits, clock);
+    this.#splice.link = link;
+    const settings = this.#splice.settings.takeRecorded().map((entries) => settingsFrame(entries));
+    link.socket.write(Buffer.concat([CLIENT_PREFACE, ...settings]));
+  }
+}
+
+function isSame(left: Upstream | undefined, right: Upstream): boolean {
+  return (
+    left === right ||
+    (left !== undefined &&
+      left.satellite === right.satellite &&
+      left.epoch === right.epoch &&
+      left.host === right.host &&
+      left.port === right.port)
+  );
+}
+
+/** The answer to a request whose VM is out of reach. */
+export function unavailable(message: string): Refusal {
+  return { status: GrpcStatus.UNAVAILABLE, message, metadata: [["satellite-reason", "Unreachable"]] };
+}
