@@ -12,6 +12,7 @@ import {
 } from "./engine.ts";
 import { parseGrpcTimeoutMs } from "./grpc-timeout.ts";
 import { firstValue } from "./header-list.ts";
+import { DEFAULT_IDENTITY_LIMITS, IdentityLimits } from "./identity-limits.ts";
 import { epochToDrain } from "./lease-keeper.ts";
 import { refusal, type Refusal } from "./refusal.ts";
 import { SatelliteGate, type GateContext, type GateRequest } from "./satellite-gate.ts";
@@ -31,10 +32,17 @@ export interface GateSettings extends GateContext {
 export class Gate implements Gatekeeper {
   readonly #settings: GateSettings;
   readonly #gates = new Map<string, SatelliteGate>();
+  readonly #identities: IdentityLimits;
   readonly #unsubscribe: () => void;
 
   constructor(settings: GateSettings) {
     this.#settings = settings;
+    const { identities, maxHeld } = settings.options;
+    this.#identities = new IdentityLimits(
+      { ...DEFAULT_IDENTITY_LIMITS, ...identities },
+      maxHeld,
+      settings.clock,
+    );
     this.#unsubscribe = settings.view.subscribe((key) => this.#onSatelliteChange(key));
   }
 
@@ -90,11 +98,33 @@ export class Gate implements Gatekeeper {
     }
     const key = keyString(address);
     const request = { ...arrival, ...this.#requestOf(headers, decision.drop) };
+    const { identity } = decision;
     if (this.#settings.view.get(key) === undefined) {
-      return this.#lookUp(key, request);
+      return this.#lookUp(key, request, identity);
     }
     const gate = this.#gateOf(key);
-    return gate.admitNow(request) ?? gate.hold(request);
+    return gate.admitNow(request) ?? this.#hold(gate, request, identity);
+  }
+
+  /** Holds a request for as long as its sender's share allows. */
+  #hold(
+    gate: SatelliteGate,
+    request: GateRequest,
+    identity: string | undefined,
+  ): Refusal | Promise<Admission> {
+    if (identity === undefined) {
+      return gate.hold(request);
+    }
+    const wakes = request.mayWake && gate.needsWake;
+    return this.#identities.enter(identity, wakes) ?? this.#holdCounted(gate, request, identity);
+  }
+
+  async #holdCounted(gate: SatelliteGate, request: GateRequest, identity: string): Promise<Admission> {
+    try {
+      return await gate.hold(request);
+    } finally {
+      this.#identities.leave(identity);
+    }
   }
 
   #requestOf(
@@ -114,10 +144,12 @@ export class Gate implements Gatekeeper {
   }
 
   /** A satellite that the cache does not have may be newer than the cache. */
-  async #lookUp(key: string, request: GateRequest): Promise<Admission> {
+  async #lookUp(key: string, request: GateRequest, identity: string | undefined): Promise<Admission> {
     try {
       const satellite = await this.#settings.view.lookUp(key);
-      return satellite === undefined ? unknownSatellite(key) : await this.#gateOf(key).hold(request);
+      return satellite === undefined
+        ? unknownSatellite(key)
+        : await this.#hold(this.#gateOf(key), request, identity);
     } catch (thrown) {
       return this.#unreachable(key, toError(thrown));
     }

@@ -1,3 +1,5 @@
+import { DEFAULT_IDENTITY_LIMITS, type IdentityLimitOptions } from "./identity-limits.ts";
+
 /** How a router holds and wakes. */
 export interface GateOptions {
   /** Most requests held for one satellite. Default 1,000. */
@@ -19,6 +21,8 @@ export interface GateOptions {
   readonly stalledMs?: number;
   /** Milliseconds for which requests wait for a satellite that is said to run but does not answer. Default 30,000. */
   readonly unreachableMs?: number;
+  /** What one caller may ask for; callers without a name, as under anonymous access, are not limited. */
+  readonly identities?: IdentityLimitOptions;
 }
 
 /** {@link GateOptions} with its defaults. */
@@ -33,4 +37,5 @@ export const DEFAULT_GATE_OPTIONS: Required<GateOptions> = {
   ],
   stalledMs: 60_000,
   unreachableMs: 30_000,
+  identities: DEFAULT_IDENTITY_LIMITS,
 };

@@ -111,6 +111,12 @@ export class SatelliteGate {
     return this.#queue.size === 0 && !this.#waker.isRunning && !this.#leasing && this.#keeper.isIdle;
   }
 
+  /** Whether a request that is held now would wake the satellite: it sleeps, and no wake is under way. */
+  get needsWake(): boolean {
+    const satellite = this.#context.view.get(this.#key);
+    return satellite !== undefined && standingOf(satellite).kind === "asleep" && !this.#waker.isRunning;
+  }
+
   /** The answer for a request when it needs no waiting. */
   admitNow(request: GateRequest): Admission | undefined {
     if (this.#queue.size > 0) {
