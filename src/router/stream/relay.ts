@@ -44,6 +44,8 @@ class Relay {
   #status: string | undefined;
   /** Whether the VM's answer came to its end. */
   #answered = false;
+  /** Whether the client has been sent all of its answer, the status included. */
+  #answerSent = false;
   #ended = false;
 
   constructor(options: RelayOptions) {
@@ -110,8 +112,10 @@ class Relay {
     // `sendDate` keeps node from adding a date of its own.
     const options = { endStream: isWhole, waitForTrailers: !isWhole, sendDate: false };
     client.respond(withSensitive([...raw], headers), options);
-    if (!isWhole) {
-      upstream.pipe(client);
+    if (isWhole) {
+      this.#answerSent = true;
+    } else {
+      upstream.pipe(client, { end: false });
     }
   }
 
@@ -127,31 +131,50 @@ class Relay {
       this.#status = String(status);
     }
     client.sendTrailers(withSensitive(toTrailers(this.#trailers ?? []), this.#trailersReceived));
+    this.#answerSent = true;
+    this.#stopRequest();
   }
 
   #onUpstreamEnd(): void {
+    const { client, upstream } = this.#options;
+    if (upstream.rstCode !== constants.NGHTTP2_NO_ERROR) {
+      // The VM did not end its answer: node ends a stream that is cancelled, or whose connection is gone, as well.
+      return;
+    }
     this.#answered = true;
+    if (isOpen(client)) {
+      client.end();
+    }
     this.#end(false);
   }
 
   #onUpstreamClose(): void {
     const { client, upstream, session } = this.#options;
     const connectionLost = !this.#answered && (session.destroyed || upstream.session?.destroyed === true);
-    if (!this.#answered) {
-      if (connectionLost) {
-        this.#answerFor(this.#lostConnection());
-      } else if (!client.closed) {
-        // The VM reset the stream: gRPC clients read the code, and try REFUSED_STREAM again by themselves.
-        client.close(
-          upstream.rstCode === constants.NGHTTP2_NO_ERROR
-            ? constants.NGHTTP2_INTERNAL_ERROR
-            : upstream.rstCode,
-        );
-      }
-    } else if (!client.closed && client.readable) {
-      stopRequest(client);
+    if (connectionLost) {
+      this.#answerFor(this.#lostConnection());
     }
+    if (!this.#answered && !connectionLost && !client.closed) {
+      // The VM reset the stream: gRPC clients read the code, and try REFUSED_STREAM again by themselves.
+      client.close(
+        upstream.rstCode === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_INTERNAL_ERROR : upstream.rstCode,
+      );
+    }
+    this.#stopRequest();
     this.#end(connectionLost);
+  }
+
+  /** Tells the client that the rest of its request is not wanted, once the answer is out and the VM is done. */
+  #stopRequest(): void {
+    const { client, upstream } = this.#options;
+    if (this.#answerSent && upstream.closed && client.readable) {
+      // A reset in the same turn overtakes the trailers: the client would never see its status.
+      setImmediate(() => {
+        if (!client.closed) {
+          client.close(constants.NGHTTP2_NO_ERROR);
+        }
+      });
+    }
   }
 
   /** Ends the exchange with a status of the router's: alone, or as trailers where the answer has begun. */
@@ -163,6 +186,7 @@ class Relay {
     }
     if (!client.headersSent) {
       answerStatus(client, answer);
+      this.#answerSent = true;
     } else if (isGrpc && client.writable) {
       this.#trailers = statusFields(answer.status, answer.message, answer.metadata);
       client.end();
@@ -215,20 +239,6 @@ export class RequestTrailers {
     if (isOpen(upstream)) {
       upstream.sendTrailers(withSensitive(toTrailers(this.#fields), this.#received));
     }
-  }
-}
-
-/** Tells the client that the rest of its request is not wanted, after the answer is out. */
-function stopRequest(client: ServerHttp2Stream): void {
-  const stop = (): void => {
-    if (!client.closed) {
-      client.close(constants.NGHTTP2_NO_ERROR);
-    }
-  };
-  if (client.writableFinished) {
-    stop();
-  } else {
-    client.once("finish", stop);
   }
 }
 

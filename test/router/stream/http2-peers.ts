@@ -7,7 +7,13 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from "node:http2";
-import type { AddressInfo, Socket } from "node:net";
+import {
+  connect as connectSocket,
+  createServer as createNetServer,
+  type AddressInfo,
+  type Server as NetServer,
+  type Socket,
+} from "node:net";
 
 /** What a VM does with a request. */
 export type RawHandler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
@@ -51,6 +57,44 @@ export class RawVM {
     this.#server.close();
     for (const session of this.#sessions) {
       session.destroy();
+    }
+  }
+}
+
+/** A wire to a VM that can be cut: the VM then says no more, not even goodbye, as after kill -9. */
+export class Wire {
+  readonly #server: NetServer;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(toPort: number) {
+    this.#server = createNetServer((near) => {
+      const far = connectSocket(toPort, "127.0.0.1");
+      for (const socket of [near, far]) {
+        this.#sockets.add(socket);
+        socket.on("error", () => {});
+      }
+      near.pipe(far);
+      far.pipe(near);
+    });
+  }
+
+  static async start(toPort: number): Promise<Wire> {
+    const wire = new Wire(toPort);
+    await new Promise<void>((resolve) => {
+      wire.#server.listen(0, "127.0.0.1", resolve);
+    });
+    return wire;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Ends all connections and takes no more. */
+  cut(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) {
+      socket.destroy();
     }
   }
 }

@@ -10,7 +10,7 @@ import { createServer, type AddressInfo, type Socket } from "node:net";
 import { expect } from "chai";
 
 import { awake } from "../satellites.ts";
-import { answerOf, field, GRPC, POST, RawClient, RawVM } from "./http2-peers.ts";
+import { answerOf, field, GRPC, POST, RawClient, RawVM, Wire } from "./http2-peers.ts";
 import { RouterBench, until } from "./router-bench.ts";
 
 describe("stream engine, below gRPC", () => {
@@ -18,18 +18,20 @@ describe("stream engine, below gRPC", () => {
 
   async function setUp(
     handle: Parameters<typeof RawVM.start>[0],
-  ): Promise<{ vm: RawVM; client: RawClient; bench: RouterBench }> {
+  ): Promise<{ vm: RawVM; wire: Wire; client: RawClient; bench: RouterBench }> {
     const vm = await RawVM.start(handle);
+    const wire = await Wire.start(vm.port);
     const bench = await RouterBench.start([
-      awake({ status: { endpoint: { host: "127.0.0.1", port: vm.port } } }),
+      awake({ status: { endpoint: { host: "127.0.0.1", port: wire.port } } }),
     ]);
     const client = new RawClient(bench.port);
     stops.push(
       () => vm.stop(),
+      () => wire.cut(),
       () => bench.router.close(),
       () => client.close(),
     );
-    return { vm, client, bench };
+    return { vm, wire, client, bench };
   }
 
   afterEach(async () => {
@@ -213,6 +215,22 @@ describe("stream engine, below gRPC", () => {
     });
   });
 
+  it("answers UNAVAILABLE when the VM is killed in the midst of its answer", async () => {
+    const { client, wire } = await setUp((stream) => {
+      stream.respond({ ":status": 200, "content-type": "application/grpc" });
+      stream.write("data");
+    });
+    const stream = client.open(GRPC);
+    const answer = answerOf(stream);
+    await new Promise((resolve) => {
+      stream.once("data", resolve);
+    });
+    wire.cut();
+    const { trailers } = await answer;
+    expect(field(trailers, "grpc-status")).to.equal("14");
+    expect(field(trailers, "satellite-reason")).to.equal("ConnectionLost");
+  });
+
   it("lets the VM end a call before the request is complete", async () => {
     const { client } = await setUp((stream) => {
       stream.respond({ ":status": 200, "grpc-status": "9" }, { endStream: true });
@@ -222,6 +240,21 @@ describe("stream engine, below gRPC", () => {
     const answer = await answerOf(stream);
     expect(field(answer.headers, "grpc-status")).to.equal("9");
     expect(answer.rstCode).to.equal(constants.NGHTTP2_NO_ERROR);
+  });
+
+  it("passes the status on when the VM ends a stream before the request is complete", async () => {
+    const { client } = await setUp((stream) => {
+      stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+      stream.once("wantTrailers", () => {
+        stream.sendTrailers({ "grpc-status": "9" });
+        setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
+      });
+      stream.end("data");
+    });
+    const { body, trailers, rstCode } = await answerOf(client.open(GRPC));
+    expect(body.toString()).to.equal("data");
+    expect(field(trailers, "grpc-status")).to.equal("9");
+    expect(rstCode).to.equal(constants.NGHTTP2_NO_ERROR);
   });
 
   it("stops reading from a client whose VM does not read, and goes on when it does", async () => {
