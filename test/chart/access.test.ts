@@ -1,0 +1,104 @@
+import { expect } from "chai";
+import { CHART, findManifest, helm, type Manifest, renderChart } from "../support/helm.ts";
+import { container, EXPOSED, flags, podTemplate } from "./pods.ts";
+
+describe("who reaches the chart's router", function () {
+  this.timeout(60_000);
+  let sidecar: Manifest[];
+  let exposed: Manifest[];
+
+  before(async () => {
+    sidecar = await renderChart();
+    exposed = await renderChart(EXPOSED);
+  });
+
+  describe("without access control", () => {
+    it("keeps the router on loopback, and makes no Service for it", () => {
+      const router = flags(container(podTemplate(sidecar, "sat-satellites"), "router"));
+      expect(router["listen"]).to.equal("127.0.0.1:8372");
+      expect(router).to.not.have.property("insecure-anonymous");
+      const services = sidecar.filter(({ kind }) => kind === "Service").map(({ metadata }) => metadata.name);
+      expect(services).to.deep.equal(["sat-satellites-metrics"]);
+    });
+
+    it("stays on loopback in deployment mode too", async () => {
+      const manifests = await renderChart({ router: { mode: "deployment" } });
+      const router = flags(container(podTemplate(manifests, "sat-satellites-router"), "router"));
+      expect(router["listen"]).to.equal("127.0.0.1:8372");
+    });
+
+    it("listens on every address when told so, with a Service that says HTTP/2 without TLS", () => {
+      const router = flags(container(podTemplate(exposed, "sat-satellites-router"), "router"));
+      expect(router).to.include({ listen: "0.0.0.0:8372", "insecure-anonymous": "" });
+      const { spec } = findManifest(exposed, "Service", "sat-satellites-router");
+      expect(spec).to.deep.include({
+        ports: [{ name: "grpc", port: 8372, targetPort: "grpc", appProtocol: "kubernetes.io/h2c" }],
+      });
+    });
+
+    it("warns in the notes, and tells how to reach a router on loopback", async () => {
+      const notes = async (...settings: string[]): Promise<string> => {
+        const args = ["install", "sat", CHART, "--dry-run=client", "--namespace", "sat-system"];
+        const set = ["image.repository=example/satellites", ...settings].join(",");
+        const { stdout, code, stderr } = await helm([...args, "--set", set]);
+        expect(code, stderr).to.equal(0);
+        return stdout.slice(stdout.indexOf("NOTES:"));
+      };
+      expect(await notes()).to.include("port-forward deployment/sat-satellites 8372");
+      expect(await notes("router.mode=deployment")).to.include(
+        "port-forward deployment/sat-satellites-router 8372",
+      );
+      expect(await notes("router.access.mode=insecureAnonymous")).to.include("WARNING");
+    });
+  });
+
+  describe("by network policy", () => {
+    const policy = (manifests: readonly Manifest[]): { ingress: unknown[]; policyTypes: string[] } =>
+      findManifest(manifests, "NetworkPolicy", "sat-satellites")["spec"] as {
+        ingress: unknown[];
+        policyTypes: string[];
+      };
+
+    it("lets nobody but scrapers in while the router is on loopback", () => {
+      expect(policy(sidecar)).to.deep.include({
+        policyTypes: ["Ingress"],
+        ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ port: "operator" }, { port: "router" }] }],
+      });
+    });
+
+    it("lets the named clients in where it is exposed, and limits egress when told", async () => {
+      const clients = [{ podSelector: { matchLabels: { app: "builder" } } }];
+      const egress = [{ ports: [{ port: 443 }] }];
+      const { ingress, policyTypes } = policy(
+        await renderChart({ ...EXPOSED, networkPolicy: { clients, egress } }),
+      );
+      expect(ingress[1]).to.deep.equal({ from: clients, ports: [{ port: "grpc" }] });
+      expect(policyTypes).to.deep.equal(["Ingress", "Egress"]);
+    });
+
+    it("selects by labels that the pods bear, everywhere", () => {
+      for (const manifests of [sidecar, exposed]) {
+        const templates = manifests
+          .filter(({ kind }) => kind === "Deployment")
+          .map(({ metadata }) => podTemplate(manifests, metadata.name));
+        const selectors = manifests.flatMap(({ kind, metadata, spec }) => {
+          const { selector, podSelector } = (spec ?? {}) as {
+            selector?: { matchLabels?: object };
+            podSelector?: { matchLabels?: object };
+          };
+          const labels = kind === "Service" ? { matchLabels: selector } : (selector ?? podSelector);
+          return labels?.matchLabels === undefined
+            ? []
+            : [{ of: `${kind}/${metadata.name}`, labels: labels.matchLabels }];
+        });
+        expect(selectors.length).to.be.greaterThan(3);
+        for (const { of, labels } of selectors) {
+          const selected = templates.filter(({ metadata }) =>
+            Object.entries(labels).every(([key, value]) => metadata.labels[key] === value),
+          );
+          expect(selected, of).to.not.have.length(0);
+        }
+      }
+    });
+  });
+});
