@@ -1,0 +1,197 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import type { Machine } from "../../src/machines/cloud.ts";
+import { ownerTags, Tag } from "../../src/machines/tags.ts";
+import { judgeOrphans, NO_MEMORY, type OrphanMemory, type OrphanStep } from "../../src/operator/orphans.ts";
+import { defaultSettings } from "../../src/operator/settings.ts";
+import type { Satellite } from "../../src/satellite/types.ts";
+import { CLUSTER, machine, satellite } from "./fixtures.ts";
+
+const MINUTE = 60_000;
+const START = Date.parse("2026-01-01T00:00:00Z");
+
+/** Judges the same lists at each of `minutes`, and says what is to be done at the last. */
+function judgeAt(
+  minutes: readonly number[],
+  lists: (minute: number) => { machines: readonly Machine[]; satellites: readonly Satellite[] },
+): readonly OrphanStep[] {
+  let memory: OrphanMemory = NO_MEMORY;
+  let steps: readonly OrphanStep[] = [];
+  for (const minute of minutes) {
+    const facts = {
+      ...lists(minute),
+      cluster: CLUSTER,
+      nowMs: minute * MINUTE,
+      now: new Date(START + minute * MINUTE),
+    };
+    ({ steps, memory } = judgeOrphans(facts, memory, defaultSettings));
+  }
+  return steps;
+}
+
+const always =
+  (machines: readonly Machine[], satellites: readonly Satellite[]) =>
+  (): { machines: readonly Machine[]; satellites: readonly Satellite[] } => ({ machines, satellites });
+
+const kinds = (steps: readonly OrphanStep[]): string[] =>
+  steps.map(({ kind, machine: { id } }) => `${kind} ${id}`);
+
+const other = satellite({ name: "other", status: { machine: { id: "i-other" } } });
+
+/** A machine whose satellite is gone. */
+const orphan = (id: string, init: Partial<Machine> = {}): Machine =>
+  machine({
+    id,
+    ...init,
+    tags: {
+      ...ownerTags(CLUSTER, { namespace: "team-a", name: `gone-${id}`, uid: `uid-gone-${id}` }),
+      ...init.tags,
+    },
+  });
+
+describe("orphans", () => {
+  it("are tagged first, once two lists ten minutes apart have shown them", () => {
+    const lists = always([orphan("i-1")], [other]);
+    expect(kinds(judgeAt([0], lists))).to.deep.equal([]);
+    expect(kinds(judgeAt([0, 9], lists))).to.deep.equal([]);
+    expect(kinds(judgeAt([0, 10], lists))).to.deep.equal(["Mark i-1"]);
+  });
+
+  it("are not touched after one list alone, however late it is", () => {
+    expect(kinds(judgeAt([10_000], always([orphan("i-1")], [other])))).to.deep.equal([]);
+  });
+
+  it("begin anew when a list in between did not show them so", () => {
+    const lists = (minute: number): ReturnType<ReturnType<typeof always>> => ({
+      machines: [orphan("i-1")],
+      satellites: minute === 5 ? [other, satellite({ uid: "uid-gone-i-1" })] : [other],
+    });
+    expect(kinds(judgeAt([0, 5, 10], lists))).to.deep.equal([]);
+    expect(kinds(judgeAt([0, 5, 10, 20], lists))).to.deep.equal(["Mark i-1"]);
+  });
+
+  it("are stopped next, and terminated after 24 hours", () => {
+    const tagged = { [Tag.orphanedAt]: "2026-01-01T00:10:00Z" };
+    const running = always([orphan("i-1", { tags: tagged })], [other]);
+    expect(kinds(judgeAt([10, 20], running))).to.deep.equal(["Stop i-1"]);
+    const stopped = always([orphan("i-1", { tags: tagged, state: "stopped" })], [other]);
+    expect(kinds(judgeAt([10, 24 * 60 + 9], stopped))).to.deep.equal([]);
+    expect(kinds(judgeAt([10, 24 * 60 + 10], stopped))).to.deep.equal(["Terminate i-1"]);
+  });
+
+  it("are left alone while they change state", () => {
+    const tagged = { [Tag.orphanedAt]: "2025-01-01T00:00:00Z" };
+    for (const state of ["pending", "stopping", "shutting-down", "terminated"] as const) {
+      expect(
+        kinds(judgeAt([0, 10], always([orphan("i-1", { tags: tagged, state })], [other]))),
+      ).to.deep.equal([]);
+    }
+  });
+
+  it("are never judged by an empty list of satellites", () => {
+    expect(kinds(judgeAt([0, 10, 20], always([orphan("i-1")], [])))).to.deep.equal([]);
+  });
+
+  it("begin anew after an empty list of machines or satellites", () => {
+    const lists = (minute: number): ReturnType<ReturnType<typeof always>> => ({
+      machines: minute === 5 ? [] : [orphan("i-1")],
+      satellites: [other],
+    });
+    expect(kinds(judgeAt([0, 5, 10], lists))).to.deep.equal([]);
+  });
+
+  it("are only machines with this cluster's tag", () => {
+    const foreign = orphan("i-1", { tags: { [Tag.cluster]: "cluster-b" } });
+    expect(kinds(judgeAt([0, 10], always([foreign, orphan("i-2")], [other])))).to.deep.equal(["Mark i-2"]);
+  });
+
+  it("are only machines with a satellite's UID", () => {
+    const nameless = machine({ id: "i-1", tags: { [Tag.cluster]: CLUSTER } });
+    expect(kinds(judgeAt([0, 10], always([nameless], [other])))).to.deep.equal([]);
+  });
+
+  it("are not machines that their satellite left behind on purpose", () => {
+    const retained = orphan("i-1", { tags: { [Tag.retained]: "true" } });
+    expect(kinds(judgeAt([0, 10], always([retained, orphan("i-2")], [other])))).to.deep.equal(["Mark i-2"]);
+  });
+
+  it("are not machines that a satellite uses under another UID, as after a restore from a backup", () => {
+    const restored = satellite({ uid: "uid-new", status: { machine: { id: "i-1" } } });
+    expect(kinds(judgeAt([0, 10], always([machine()], [restored])))).to.deep.equal([]);
+  });
+
+  it("are not machines that a restored satellite is about to take up again by name", () => {
+    expect(kinds(judgeAt([0, 10], always([machine()], [satellite({ uid: "uid-new" })])))).to.deep.equal([]);
+  });
+
+  it("are untagged when they belong to somebody again", () => {
+    const machines = [machine({ tags: { ...machine().tags, [Tag.orphanedAt]: "2026-01-01T00:00:00Z" } })];
+    const satellites = [satellite({ status: { machine: { id: "i-1" } } })];
+    expect(kinds(judgeAt([0], always(machines, satellites)))).to.deep.equal(["Unmark i-1"]);
+  });
+
+  it("are touched one at a time in a small cluster, and within ten minutes a tenth at most in a large one", () => {
+    const few = Array.from({ length: 9 }, (_, index) => orphan(`i-${index}`));
+    expect(judgeAt([0, 10], always(few, [other]))).to.have.length(1);
+    const many = Array.from({ length: 50 }, (_, index) => orphan(`i-${index}`));
+    expect(judgeAt([0, 10], always(many, [other]))).to.have.length(5);
+    expect(kinds(judgeAt([0, 10, 11], always(many, [other])))).to.deep.equal(
+      kinds(judgeAt([0, 10], always(many, [other]))),
+    );
+  });
+
+  it("never include a machine in use, whatever the lists", () => {
+    const count = fc.integer({ min: 0, max: 12 });
+    fc.assert(
+      fc.property(
+        count,
+        count,
+        fc.array(fc.integer({ min: 0, max: 60 }), { maxLength: 6 }),
+        (used, lost, at) => {
+          const satellites = Array.from({ length: used }, (_, index) =>
+            satellite({ name: `s${index}`, status: { machine: { id: `i-used-${index}` } } }),
+          );
+          const machines = [
+            ...satellites.map(({ metadata: { name, uid = "" } }, index) =>
+              machine({
+                id: `i-used-${index}`,
+                tags: ownerTags(CLUSTER, { namespace: "team-a", name, uid }),
+              }),
+            ),
+            ...Array.from({ length: lost }, (_, index) => orphan(`i-lost-${index}`)),
+          ];
+          const steps = judgeAt(
+            at.toSorted((a, b) => a - b),
+            always(machines, satellites),
+          );
+          expect(steps.filter(({ machine: { id } }) => id.startsWith("i-used"))).to.deep.equal([]);
+          expect(steps.length).to.be.at.most(Math.max(1, Math.floor(machines.length / 10)));
+        },
+      ),
+    );
+  });
+});
+
+describe("a duplicate", () => {
+  const user = satellite({ status: { machine: { id: "i-1" } } });
+
+  it("is terminated once two lists a minute apart have shown it", () => {
+    const lists = always([machine(), machine({ id: "i-2" })], [user]);
+    expect(kinds(judgeAt([0], lists))).to.deep.equal([]);
+    expect(kinds(judgeAt([0, 1], lists))).to.deep.equal(["Terminate i-2"]);
+  });
+
+  it("is nothing to judge while the satellite has no machine: it may be the one", () => {
+    expect(
+      kinds(judgeAt([0, 1, 20], always([machine(), machine({ id: "i-2" })], [satellite()]))),
+    ).to.deep.equal([]);
+  });
+
+  it("is judged anew when the satellite has changed its machine meanwhile", () => {
+    const lists = (minute: number): ReturnType<ReturnType<typeof always>> => ({
+      machines: [machine(), machine({ id: "i-2" }), machine({ id: "i-3" })],
+      satellites: [satellite({ status: { machine: { id: minute === 0 ? "i-3" : "i-1" } } })],
+    });
+    expect(kinds(judgeAt([0, 1], lists))).to.deep.equal([]);
+  });
+});
