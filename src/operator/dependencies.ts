@@ -23,7 +23,11 @@ export interface ProbeAnswer {
 export interface Dependencies {
   readonly client: KubeClient;
   /** The satellites as last seen, own writes included. */
-  readonly satellites: { get(key: string): Satellite | undefined; upsert(satellite: Satellite): unknown };
+  readonly satellites: {
+    get(key: string): Satellite | undefined;
+    list(): Satellite[];
+    upsert(satellite: Satellite): unknown;
+  };
   readonly classes: { get(name: string): SatelliteClass | undefined };
   /** The account and region that a class's machines live in. */
   readonly cloudOf: (satelliteClass: SatelliteClass) => MachineCloud;

@@ -98,3 +98,10 @@ export function machine(init: Partial<Machine> = {}): Machine {
     ...init,
   };
 }
+
+/** Does something now; what it throws rejects the promise. */
+export function promised<T>(work: () => T): Promise<T> {
+  return new Promise((resolve) => {
+    resolve(work());
+  });
+}

@@ -1,0 +1,66 @@
+import { expect } from "chai";
+import { satellite } from "./fixtures.ts";
+import { World } from "./world.ts";
+
+const MINUTE = 60_000;
+const DAY = 24 * 3_600_000;
+
+describe("a satellite's life", () => {
+  it("is launched once, sleeps by hibernation and wakes with its memory", async () => {
+    const world = new World();
+    await world.run(MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+    world.setPower("off");
+    await world.run(MINUTE);
+    expect(world.satellite().status).to.nested.include({ phase: "Asleep", "sleep.kind": "Hibernated" });
+    world.setPower("on");
+    await world.run(MINUTE);
+    expect(world.satellite().status).to.nested.include({ phase: "Running", "usage.wakes": 1 });
+    expect(world.events.map(({ reason }) => reason)).not.to.include("MemoryLost");
+    expect(world.cloud.count("launch")).to.equal(1);
+    expect(world.cloud.count("start")).to.equal(1);
+    expect(world.cloud.count("stop")).to.equal(1);
+    expect(world.thrown).to.deep.equal([]);
+  });
+
+  it("is stopped where its machine was launched without hibernation, and the condition says so", async () => {
+    const world = new World({ satellites: [satellite({ spec: { sleepMode: "Stop" } })] });
+    await world.run(MINUTE);
+    world.edit(({ spec }) => {
+      spec.sleepMode = "Hibernate";
+      spec.desiredPower = "off";
+    });
+    await world.run(MINUTE);
+    expect(world.satellite().status.sleep?.kind).to.equal("Stopped");
+    expect(world.condition("Hibernatable")).to.include({ status: "False", reason: "NotSupported" });
+  });
+
+  it("ends with its machine terminated", async () => {
+    const world = new World();
+    await world.run(MINUTE);
+    world.edit(({ metadata }) => {
+      metadata.deletionTimestamp = "2026-01-01T00:01:00Z";
+    });
+    await world.run(MINUTE);
+    expect(world.exists()).to.equal(false);
+    expect([...world.cloud.machines.values()].map(({ state }) => state)).to.deep.equal(["terminated"]);
+  });
+
+  it("is refreshed by day 59 of hibernation, and sleeps again without being wished awake", async () => {
+    const world = new World();
+    await world.run(MINUTE);
+    world.setPower("off");
+    await world.run(58 * DAY);
+    expect(world.cloud.count("start")).to.equal(0);
+    await world.run(2 * DAY);
+    expect(world.cloud.count("start")).to.equal(1);
+    expect(world.satellite()).to.nested.include({
+      "spec.desiredPower": "off",
+      "status.power.state": "Off",
+      "status.sleep.kind": "Hibernated",
+      "status.sleep.reason": "Refresh",
+    });
+    await world.run(58 * DAY);
+    expect(world.cloud.count("start")).to.equal(1);
+  });
+});

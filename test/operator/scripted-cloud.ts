@@ -1,0 +1,224 @@
+import type { Clock } from "../../src/base/clock.ts";
+import type {
+  LaunchPlan,
+  LaunchRequest,
+  Machine,
+  MachineCloud,
+  ResolvedLaunch,
+} from "../../src/machines/cloud.ts";
+import { CloudError } from "../../src/machines/errors.ts";
+import { ruleFor } from "../../src/machines/ec2/error-table.ts";
+import { Tag } from "../../src/machines/tags.ts";
+import { CLUSTER, promised } from "./fixtures.ts";
+
+/** Methods of the port that can be told to fail. */
+export type CloudCall = keyof MachineCloud;
+
+/** A failure on demand. */
+export interface ScriptedFault {
+  readonly call: CloudCall;
+  readonly error: CloudError;
+  /** How many calls fail; Infinity: all of them. */
+  times: number;
+  /** Whether the call takes effect all the same, and only its answer is lost. */
+  readonly takesEffect?: boolean;
+  /** Only calls about these machines, as they are then. */
+  readonly only?: (machine: Machine | undefined) => boolean;
+}
+
+const STOPPING_MS = 2000;
+const PENDING_MS = 1000;
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/**
+ * Machines that change state by the clock, behind the operator's port, with failures on demand. It refuses what
+ * EC2 refuses: a start while stopping, hibernation that was not asked for at launch, another type while running.
+ */
+export class ScriptedCloud implements MachineCloud {
+  readonly machines = new Map<string, Mutable<Machine>>();
+  readonly faults: ScriptedFault[] = [];
+  /** Every call, in order, as "call id". */
+  readonly calls: string[] = [];
+  /** Instance types that exist where machines are launched. */
+  combinations = ["m7i.xlarge eu-west-1a", "m7a.xlarge eu-west-1a"];
+  hibernated = new Set<string>();
+  bootIDs = new Map<string, string>();
+  readonly #clock: Clock;
+  #count = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** How often a call was made. */
+  count(call: CloudCall): number {
+    return this.calls.filter((made) => made.split(" ")[0] === call).length;
+  }
+
+  /** Makes the next `times` calls fail as EC2 would with that code. */
+  fail(call: CloudCall, code: string, times: number, more: Partial<ScriptedFault> = {}): void {
+    this.faults.push({ call, error: ec2Error(code, call), times, ...more });
+  }
+
+  resolve(request: LaunchRequest): Promise<ResolvedLaunch> {
+    return this.#answer("resolve", undefined, () => {
+      const index = request.combination % this.combinations.length;
+      const [type = "", zone = ""] = (this.combinations[index] ?? "").split(" ");
+      const plan: LaunchPlan = {
+        attempt: request.attempt,
+        token: `${request.owner.uid}/${request.attempt}/${zone}/${type}`,
+        type,
+        zone,
+        image: "ami-1",
+        subnet: "subnet-1",
+        securityGroups: ["sg-1"],
+        hibernate: request.hibernate,
+        rootVolume: { sizeGiB: 40, type: "gp3" },
+        userDataHash: "hash",
+        tags: {
+          [Tag.cluster]: CLUSTER,
+          [Tag.namespace]: request.owner.namespace,
+          [Tag.name]: request.owner.name,
+          [Tag.uid]: request.owner.uid,
+        },
+      };
+      return { plan, combinations: this.combinations.length };
+    });
+  }
+
+  launch(plan: LaunchPlan): Promise<Machine> {
+    return this.#answer("launch", undefined, () => {
+      const known = [...this.machines.values()].find(({ clientToken }) => clientToken === plan.token);
+      return structuredClone(known ?? this.#create(plan));
+    });
+  }
+
+  start(id: string): Promise<void> {
+    return this.#answer("start", id, () => {
+      const machine = this.#existing(id);
+      if (machine.state === "stopped") {
+        if (!this.hibernated.delete(id)) {
+          this.bootIDs.set(id, `boot-${++this.#count}`);
+        }
+        this.#transition(machine, "pending", PENDING_MS, "running");
+      } else if (machine.state !== "running" && machine.state !== "pending") {
+        throw ec2Error("IncorrectInstanceState", "start");
+      }
+    });
+  }
+
+  stop(id: string, options: { readonly hibernate: boolean; readonly force: boolean }): Promise<void> {
+    return this.#answer("stop", id, () => {
+      const machine = this.#existing(id);
+      if (machine.state === "stopped" || machine.state === "stopping") {
+        return;
+      }
+      if (machine.state !== "running") {
+        throw ec2Error("IncorrectInstanceState", "stop");
+      }
+      if (options.hibernate && !machine.hibernationConfigured) {
+        throw ec2Error("UnsupportedHibernationConfiguration", "stop");
+      }
+      if (options.hibernate) {
+        this.hibernated.add(id);
+      }
+      this.#transition(machine, "stopping", STOPPING_MS, "stopped");
+    });
+  }
+
+  terminate(id: string): Promise<void> {
+    return this.#answer("terminate", id, () => {
+      this.#transition(this.#existing(id), "shutting-down", STOPPING_MS, "terminated");
+    });
+  }
+
+  tag(id: string, tags: Readonly<Record<string, string>>): Promise<void> {
+    return this.#answer("tag", id, () => {
+      const machine = this.#existing(id);
+      machine.tags = { ...machine.tags, ...tags };
+    });
+  }
+
+  describe(id: string): Promise<Machine | undefined> {
+    return this.#answer("describe", id, () => structuredClone(this.machines.get(id)));
+  }
+
+  list(): Promise<Machine[]> {
+    return this.#answer("list", undefined, () =>
+      structuredClone([...this.machines.values()]).filter(({ tags }) => tags[Tag.cluster] === CLUSTER),
+    );
+  }
+
+  #create(plan: LaunchPlan): Machine {
+    const number = ++this.#count;
+    const machine: Mutable<Machine> = {
+      id: `i-${number}`,
+      state: "pending",
+      type: plan.type,
+      zone: plan.zone,
+      image: plan.image,
+      address: `10.0.0.${number}`,
+      launchedAt: this.#clock.now().toISOString(),
+      hibernationConfigured: plan.hibernate,
+      clientToken: plan.token,
+      tags: { ...plan.tags },
+    };
+    this.machines.set(machine.id, machine);
+    this.bootIDs.set(machine.id, `boot-${number}`);
+    this.#transition(machine, "pending", PENDING_MS, "running");
+    return machine;
+  }
+
+  #transition(
+    machine: Mutable<Machine>,
+    by: Machine["state"],
+    durationMs: number,
+    to: Machine["state"],
+  ): void {
+    machine.state = by;
+    this.#clock.setTimer(durationMs, () => {
+      if (machine.state === by) {
+        machine.state = to;
+      }
+    });
+  }
+
+  #existing(id: string): Mutable<Machine> {
+    const machine = this.machines.get(id);
+    if (machine === undefined) {
+      throw ec2Error("InvalidInstanceID.NotFound", "describe");
+    }
+    return machine;
+  }
+
+  #answer<T>(call: CloudCall, id: string | undefined, effect: () => T): Promise<T> {
+    this.calls.push(id === undefined ? call : `${call} ${id}`);
+    const machine = id === undefined ? undefined : this.machines.get(id);
+    const fault = this.faults.find(
+      (candidate) => candidate.call === call && candidate.times > 0 && (candidate.only?.(machine) ?? true),
+    );
+    return promised(() => {
+      if (fault === undefined) {
+        return effect();
+      }
+      fault.times -= 1;
+      if (fault.takesEffect === true) {
+        effect();
+      }
+      throw fault.error;
+    });
+  }
+}
+
+/** The error that the EC2 cloud makes of a code; "code: message" gives EC2's message too. */
+export function ec2Error(code: string, call: string): CloudError {
+  const [name = "", message = ""] = code.split(": ");
+  const rule = ruleFor(name, message, 400);
+  return new CloudError({
+    code: name,
+    class: rule.class,
+    reason: rule.reason,
+    message: `${call}: ${rule.advice}`,
+  });
+}

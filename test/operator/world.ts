@@ -1,0 +1,170 @@
+import { Registry } from "prom-client";
+import { keyString } from "../../src/kube/objects.ts";
+import type { Announcement } from "../../src/operator/action.ts";
+import type { Dependencies } from "../../src/operator/dependencies.ts";
+import { IdleTracker } from "../../src/operator/idle.ts";
+import { MachineDirectory } from "../../src/operator/machine-directory.ts";
+import { createOperatorMetrics } from "../../src/operator/metrics.ts";
+import { Reconciler } from "../../src/operator/reconcile.ts";
+import { defaultSettings, type OperatorSettings } from "../../src/operator/settings.ts";
+import { findCondition, type ConditionType } from "../../src/satellite/conditions.ts";
+import { SATELLITE_CLASSES, SATELLITES, type Condition } from "../../src/satellite/resource.ts";
+import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
+import { silentLogger } from "../../src/telemetry/logger.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
+import { satellite as makeSatellite, satelliteClass as makeClass } from "./fixtures.ts";
+import { ObjectStore } from "./object-store.ts";
+import { ScriptedCloud } from "./scripted-cloud.ts";
+
+/** More steps than this without time passing are a busy loop. */
+const MAX_STEPS_AT_ONCE = 100;
+/** What the work queue does with a reconcile that threw, roughly. */
+const ERROR_PAUSE_MS = 1000;
+
+/** What a world begins with. */
+export interface WorldOptions {
+  readonly satellites?: readonly Satellite[];
+  readonly satelliteClass?: SatelliteClass;
+  readonly settings?: Partial<OperatorSettings>;
+}
+
+/**
+ * The reconciler with a store, a scripted cloud and guests, all in virtual time: what the operator does, without
+ * its processes. One satellite's steps follow each other as the work queue would have them.
+ */
+export class World {
+  readonly clock = new VirtualClock();
+  readonly store = new ObjectStore();
+  readonly cloud = new ScriptedCloud(this.clock);
+  readonly events: (Announcement & { readonly satellite: string })[] = [];
+  readonly dependencies: Dependencies;
+  /** What the guest of each machine (by address) answers; a machine that runs answers by default. */
+  answers: (address: string) => boolean = () => true;
+  runningWork = 0;
+  /** Reconciles that threw: their failure was shown nowhere. */
+  readonly thrown: unknown[] = [];
+  #reconciler: Reconciler;
+  readonly #due = new Map<string, number>();
+
+  constructor(options: WorldOptions = {}) {
+    this.store.put(SATELLITE_CLASSES, options.satelliteClass ?? makeClass());
+    for (const satellite of options.satellites ?? [makeSatellite()]) {
+      this.add(satellite);
+    }
+    const directory = new MachineDirectory();
+    this.dependencies = {
+      client: this.store,
+      satellites: {
+        get: (key) => this.#find(key),
+        list: () =>
+          [...this.#due.keys()].map((key) => this.#find(key)).filter((found) => found !== undefined),
+        upsert: () => {},
+      },
+      classes: { get: (name) => this.store.find<SatelliteClass>(SATELLITE_CLASSES, { name }) },
+      cloudOf: () => this.cloud,
+      directory,
+      listMachines: async () => {
+        directory.replace(await this.cloud.list());
+      },
+      idle: new IdleTracker(this.clock),
+      probe: (host) => Promise.resolve(this.#probe(host)),
+      userDataFor: () => Promise.resolve("#cloud-config\n"),
+      assertLeading: () => {},
+      announce: (satellite, announcement) =>
+        this.events.push({ ...announcement, satellite: satellite.metadata.name }),
+      metrics: createOperatorMetrics(new Registry(), () => []),
+      clock: this.clock,
+      random: () => 0.5,
+      logger: silentLogger,
+      settings: { ...defaultSettings, ...options.settings },
+    };
+    this.#reconciler = new Reconciler(this.dependencies);
+  }
+
+  add(satellite: Satellite): void {
+    this.store.put(SATELLITES, satellite);
+    this.#due.set(
+      keyString({ namespace: satellite.metadata.namespace ?? "", name: satellite.metadata.name }),
+      0,
+    );
+  }
+
+  /** Another process takes over: everything that was only remembered is gone. */
+  restart(): void {
+    this.#reconciler = new Reconciler(this.dependencies);
+  }
+
+  /** Lets time pass, each satellite being worked on when it is due. */
+  async run(durationMs: number): Promise<void> {
+    const untilMs = this.clock.monotonicMs() + durationMs;
+    for (const key of this.#due.keys()) {
+      this.#due.set(key, this.clock.monotonicMs());
+    }
+    for (;;) {
+      const next = [...this.#due].reduce<[string, number] | undefined>(
+        (first, entry) => (first === undefined || entry[1] < first[1] ? entry : first),
+        undefined,
+      );
+      if (next === undefined || next[1] > untilMs) {
+        await this.clock.advance(untilMs - this.clock.monotonicMs());
+        return;
+      }
+      if (next[1] > this.clock.monotonicMs()) {
+        await this.clock.advance(next[1] - this.clock.monotonicMs());
+      }
+      await this.#work(next[0]);
+    }
+  }
+
+  satellite(name = "ada"): Satellite {
+    return this.store.edit<Satellite>(SATELLITES, { namespace: "team-a", name }, () => {});
+  }
+
+  exists(name = "ada"): boolean {
+    return this.store.find(SATELLITES, { namespace: "team-a", name }) !== undefined;
+  }
+
+  edit(change: (satellite: Satellite) => void, name = "ada"): void {
+    this.store.edit<Satellite>(SATELLITES, { namespace: "team-a", name }, change);
+  }
+
+  setPower(desiredPower: "on" | "off", name = "ada"): void {
+    this.edit(({ spec }) => {
+      spec.desiredPower = desiredPower;
+    }, name);
+  }
+
+  condition(type: ConditionType, name = "ada"): Condition | undefined {
+    return findCondition(this.satellite(name).status.conditions, type);
+  }
+
+  #find(key: string): Satellite | undefined {
+    const [namespace = "", name = ""] = key.split("/");
+    return this.store.find<Satellite>(SATELLITES, { namespace, name });
+  }
+
+  async #work(key: string): Promise<void> {
+    const nowMs = this.clock.monotonicMs();
+    for (let step = 0; step < MAX_STEPS_AT_ONCE; step++) {
+      try {
+        const result = await this.#reconciler.reconcile(key);
+        if (result?.requeueAfterMs !== 0) {
+          this.#due.set(key, nowMs + (result?.requeueAfterMs ?? Infinity));
+          return;
+        }
+      } catch (error) {
+        this.thrown.push(error);
+        this.#due.set(key, nowMs + ERROR_PAUSE_MS);
+        return;
+      }
+    }
+    throw new Error(`${key} was worked on ${MAX_STEPS_AT_ONCE} times without time passing`);
+  }
+
+  #probe(host: string): { ready: boolean; bootID?: string; runningWork: number } {
+    const found = [...this.cloud.machines.values()].find(({ address }) => address === host);
+    const ready = found?.state === "running" && this.answers(host);
+    const bootID = this.cloud.bootIDs.get(found?.id ?? "");
+    return { ready, runningWork: this.runningWork, ...(ready && bootID !== undefined ? { bootID } : {}) };
+  }
+}
