@@ -15,8 +15,15 @@ export interface Outcome {
   readonly end: string;
   /** Calls that reached EC2, by action. */
   readonly calls: ReadonlyMap<string, number>;
-  /** Requests that clients made: how each ended. */
+  /** How long the story was, in milliseconds of its own clock. */
   readonly virtualMs: number;
+  /** How often the state of an instance changed. */
+  readonly instanceChanges: number;
+  /** Writes of Satellites by operators. */
+  readonly operatorWrites: number;
+  readonly wasAtRest: boolean;
+  /** Whether each satellite that is not as wished says why in its Ready condition. */
+  readonly isExplained: boolean;
 }
 
 /** Longest story. */
@@ -48,6 +55,13 @@ export async function simulate(plan: Plan, options: { readonly logs?: boolean } 
     end: endOf(world),
     calls: callsOf(world),
     virtualMs: world.clock.elapsedMs,
+    instanceChanges: world.instanceChanges,
+    operatorWrites: world.trace.entries.filter(
+      ({ kind, process, text }) =>
+        kind === "effect" && process.startsWith("operator") && text.startsWith("PATCH"),
+    ).length,
+    wasAtRest: isAtRest(world),
+    isExplained: world.satellites().every((satellite) => rests(satellite) || explainsItself(satellite)),
   };
 }
 
@@ -63,6 +77,15 @@ function rests({ metadata, spec, status }: Satellite): boolean {
   return (
     metadata.deletionTimestamp === undefined &&
     status.power.state === (spec.desiredPower === "on" ? "Running" : "Off")
+  );
+}
+
+/** Ready names an error; only reasons of states are none. */
+function explainsItself({ status }: Satellite): boolean {
+  const ready = status.conditions?.find(({ type }) => type === "Ready");
+  return (
+    ready?.status === "False" &&
+    !["Off", "Starting", "Running", "Stopping", "Updating"].includes(ready.reason)
   );
 }
 

@@ -87,6 +87,7 @@ export class World {
   readonly #incarnations = new Map<string, number>();
   readonly #attempts = new Set<Attempt>();
   #nextAttempt = 0;
+  #instanceChanges = 0;
   #author: SimProcess | undefined;
   #starting = 0;
   #failure: unknown;
@@ -256,6 +257,11 @@ export class World {
   /** How often processes were started beyond the first time. */
   get restarts(): number {
     return [...this.#incarnations.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  /** How often an instance changed. */
+  get instanceChanges(): number {
+    return this.#instanceChanges;
   }
 
   /** Whether every process is up, and nothing is being started. */
@@ -448,7 +454,10 @@ export class World {
   #visibility(): () => number {
     const delays = new Map(this.book.all("visibility").map(({ change, forMs }) => [change, forMs]));
     let change = 0;
-    return () => delays.get(change++) ?? 0;
+    return () => {
+      this.#instanceChanges++;
+      return delays.get(change++) ?? 0;
+    };
   }
 
   #schedule(fault: TimedFault): void {
@@ -562,7 +571,7 @@ function isFinal(status: number): boolean {
 function isForeign(fault: Plan["faults"][number]): boolean {
   switch (fault.on) {
     case "effect":
-      return fault.what === "late" || fault.what === "pause";
+      return fault.process.startsWith("operator") && (fault.what === "late" || fault.what === "pause");
     case "time":
       return typeof fault.what === "object" && ("outside" in fault.what || "pause" in fault.what);
     case "notification":

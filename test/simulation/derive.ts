@@ -1,0 +1,242 @@
+import type { CloudFault, EffectFault, Fault, GuestFault, NotificationFault, Plan } from "./plan.ts";
+import type { Outcome } from "./simulate.ts";
+
+/** Kinds of plans (docs/testing.md, "Simulation and fault plans"). */
+export const PLAN_KINDS = [
+  "crash around a side effect",
+  "request or answer lost, or late",
+  "stale view before a destructive action",
+  "notification lost, repeated or late",
+  "two leaders, paused or cut off",
+  "EC2 refuses or fails",
+  "stale or missing descriptions",
+  "hibernation, guests and capacity",
+  "changes by people and others",
+] as const;
+
+export type PlanKind = (typeof PLAN_KINDS)[number];
+
+/** A plan and where it comes from. */
+export interface DerivedPlan {
+  readonly kind: PlanKind;
+  readonly plan: Plan;
+}
+
+/** What the operator does that cannot be undone, or takes something away. */
+const DESTRUCTIVE =
+  /^(?:StopInstances|TerminateInstances)|"state":"Stopping"|desiredPower="off"|\/metadata\/finalizers\/0/;
+
+const LATE_MS = 12_000;
+const AWAY_MS = 45_000;
+
+/** All plans that follow from one undisturbed story. */
+export function derivePlans(workload: string, seed: number, reference: Outcome): DerivedPlan[] {
+  const plans: DerivedPlan[] = [];
+  const add = (kind: PlanKind, faults: readonly Fault[], operators = 1): void => {
+    plans.push({ kind, plan: { workload, seed, ...(operators === 1 ? {} : { operators }), faults } });
+  };
+  for (const { process, index, text } of numbered(reference, "effect")) {
+    const effect = (what: EffectFault["what"], more: Partial<EffectFault> = {}): Fault => ({
+      on: "effect",
+      process,
+      index,
+      what,
+      ...more,
+    });
+    for (const what of ["crash-before", "crash-during", "crash-after"] as const) {
+      add("crash around a side effect", [effect(what)]);
+    }
+    add("request or answer lost, or late", [effect("lose-request")]);
+    add("request or answer lost, or late", [effect("lose-answer")]);
+    add("request or answer lost, or late", [effect("late", { forMs: LATE_MS })]);
+    if (process.startsWith("operator")) {
+      add("crash around a side effect", [effect("crash-during", { sameIdentity: true })]);
+      add("two leaders, paused or cut off", [effect("crash-before")], 2);
+      add("two leaders, paused or cut off", [effect("crash-during")], 2);
+      add("two leaders, paused or cut off", [effect("pause", { forMs: AWAY_MS })], 2);
+      add("two leaders, paused or cut off", [effect("cut-off", { forMs: AWAY_MS })], 2);
+      if (DESTRUCTIVE.test(text)) {
+        for (const rewind of [1, 3, 6, 10]) {
+          add("stale view before a destructive action", [effect("crash-before", { rewind })]);
+          add("stale view before a destructive action", [effect("crash-during", { rewind })]);
+        }
+        for (const notification of notificationsBefore(reference, process, index).slice(-3)) {
+          const held: NotificationFault = {
+            on: "notification",
+            process,
+            index: notification,
+            what: "delay",
+            forMs: LATE_MS,
+          };
+          add("stale view before a destructive action", [held]);
+          add("stale view before a destructive action", [held, effect("crash-during")]);
+        }
+      }
+    } else {
+      add("two leaders, paused or cut off", [effect("pause", { forMs: AWAY_MS })]);
+      add("two leaders, paused or cut off", [effect("cut-off", { forMs: AWAY_MS })]);
+    }
+  }
+  for (const { process, index } of numbered(reference, "notification")) {
+    for (const what of ["drop", "duplicate", "delay", "swap", "expire", "cut"] as const) {
+      const more = what === "delay" ? { forMs: 15_000 } : {};
+      add("notification lost, repeated or late", [{ on: "notification", process, index, what, ...more }]);
+    }
+  }
+  for (let change = 0; change < reference.instanceChanges; change++) {
+    for (const forMs of [1500, 4000, 8000]) {
+      add("stale or missing descriptions", [{ on: "visibility", change, forMs }]);
+    }
+  }
+  return plans;
+}
+
+function numbered(
+  { trace }: Outcome,
+  kind: "effect" | "notification",
+): { readonly process: string; readonly index: number; readonly text: string }[] {
+  return trace.entries.flatMap((entry) =>
+    entry.kind === kind && entry.index !== undefined
+      ? [{ process: entry.process, index: entry.index, text: entry.text }]
+      : [],
+  );
+}
+
+/** Numbers of the notifications that a process had got when it did its `index`th effect. */
+function notificationsBefore({ trace }: Outcome, process: string, index: number): number[] {
+  const numbers: number[] = [];
+  for (const entry of trace.entries) {
+    if (entry.process === process && entry.kind === "effect" && entry.index === index) {
+      break;
+    }
+    if (entry.process === process && entry.kind === "notification" && entry.index !== undefined) {
+      numbers.push(entry.index);
+    }
+  }
+  return numbers;
+}
+
+/** How a call can go wrong; one code at least of each class of error. */
+const CLOUD_ERRORS: readonly Omit<CloudFault, "on" | "action" | "from" | "times">[] = [
+  { what: "refuse", code: "InsufficientInstanceCapacity", status: 500 },
+  { what: "refuse", code: "Unsupported" },
+  { what: "refuse", code: "RequestLimitExceeded", status: 503 },
+  { what: "refuse", code: "IncorrectInstanceState" },
+  { what: "refuse", code: "InvalidInstanceID.NotFound" },
+  { what: "refuse", code: "VcpuLimitExceeded" },
+  { what: "refuse", code: "InvalidParameterValue" },
+  { what: "refuse", code: "InvalidAMIID.NotFound" },
+  { what: "refuse", code: "UnauthorizedOperation", status: 403 },
+  { what: "refuse", code: "OperationNotPermitted" },
+  { what: "refuse", code: "IdempotentParameterMismatch" },
+  { what: "refuse", code: "IdempotentInstanceTerminated" },
+  { what: "refuse", code: "UnsupportedHibernationConfiguration" },
+  {
+    what: "refuse",
+    code: "UnsupportedOperation",
+    message: "The instance is not ready to hibernate yet. Please retry in a few minutes.",
+  },
+  { what: "refuse", code: "InternalError", status: 500 },
+  { what: "forget", code: "InternalError", status: 500 },
+  { what: "forget" },
+  { what: "drop" },
+];
+
+const ACTIONS = [
+  "RunInstances",
+  "StartInstances",
+  "StopInstances",
+  "TerminateInstances",
+  "DescribeInstances",
+  "DescribeImages",
+] as const;
+
+/** Every action × error × once, thrice and for ever. */
+export function cloudPlans(seed: number): DerivedPlan[] {
+  const plans: DerivedPlan[] = [];
+  for (const action of ACTIONS) {
+    const workload = action === "TerminateInstances" ? "delete-asleep" : "use-and-wake";
+    for (const error of CLOUD_ERRORS) {
+      for (const times of [1, 3, undefined]) {
+        const fault: CloudFault = {
+          on: "cloud",
+          action,
+          from: 0,
+          ...(times === undefined ? {} : { times }),
+          ...error,
+        };
+        plans.push({ kind: "EC2 refuses or fails", plan: { workload, seed, faults: [fault] } });
+      }
+    }
+  }
+  return plans;
+}
+
+/** Guests, hosts and capacity that fail, and people and others who interfere. */
+export function scriptedPlans(seed: number): DerivedPlan[] {
+  const plans: DerivedPlan[] = [];
+  const add = (kind: PlanKind, workload: string, faults: readonly Fault[]): void => {
+    plans.push({ kind, plan: { workload, seed, faults } });
+  };
+  const guest = (what: GuestFault["what"], more: Partial<GuestFault> = {}): Fault => ({
+    on: "guest",
+    what,
+    ...more,
+  });
+  for (const workload of ["use-and-wake", "burst", "drain", "delete-asleep"]) {
+    const hibernation = "hibernation, guests and capacity";
+    for (const forMs of [30_000, 70_000, 400_000]) {
+      add(hibernation, workload, [guest("not-ready", { forMs })]);
+      add(hibernation, workload, [guest("slow", { forMs })]);
+    }
+    for (const index of [0, 1]) {
+      add(hibernation, workload, [guest("cold", { index })]);
+      add(hibernation, workload, [guest("hangs", { index })]);
+      add(hibernation, workload, [guest("boot-fails", { index })]);
+      add(hibernation, workload, [guest("boot-fails", { index }), guest("boot-fails", { index: index + 1 })]);
+    }
+    for (const atMs of [0, 10_000, 27_000, 31_000, 33_000]) {
+      add(hibernation, workload, [
+        { on: "time", atMs, what: { capacity: 0 } },
+        { on: "time", atMs: atMs + 100_000, what: { capacity: null } },
+      ]);
+    }
+    for (const atMs of everySecond(24_000, 36_000)) {
+      add(hibernation, workload, [{ on: "time", atMs, what: { request: "default/ada" } }]);
+    }
+  }
+  for (const workload of ["use-and-wake", "manual", "drain"]) {
+    const people = "changes by people and others";
+    for (const atMs of [1000, 4500, 6000, 10_000, 15_000, 20_000, 28_700, 30_000, 33_020, 34_000, 40_000]) {
+      for (const [there, back] of SPEC_CHANGES) {
+        for (const backMs of [300, 5000]) {
+          add(people, workload, [
+            { on: "time", atMs, what: { patch: { spec: there } } },
+            { on: "time", atMs: atMs + backMs, what: { patch: { spec: back } } },
+          ]);
+        }
+      }
+      for (const outside of ["stop", "start", "terminate"] as const) {
+        add(people, workload, [{ on: "time", atMs, what: { outside } }]);
+      }
+    }
+  }
+  return plans;
+}
+
+/** Changes of the spec, and back; the last ones are refused by the API server. */
+const SPEC_CHANGES: readonly (readonly [Record<string, unknown>, Record<string, unknown>])[] = [
+  [{ desiredPower: "off" }, { desiredPower: "on" }],
+  [{ desiredPower: "on" }, { desiredPower: "off" }],
+  [{ idleTimeout: "0s" }, { idleTimeout: "10s" }],
+  [{ idleTimeout: "5s" }, { idleTimeout: "20s" }],
+  [{ wakePolicy: "Manual" }, { wakePolicy: "OnRequest" }],
+  [{ sleepMode: "Stop" }, { sleepMode: "Hibernate" }],
+  [{ drainTimeout: "0s" }, { drainTimeout: "30s" }],
+  [{ port: 9000 }, { port: 8372 }],
+  [{ desiredPower: true }, { idleTimeout: "soon" }],
+];
+
+function everySecond(fromMs: number, toMs: number): number[] {
+  return Array.from({ length: Math.floor((toMs - fromMs) / 1000) + 1 }, (_, index) => fromMs + index * 1000);
+}

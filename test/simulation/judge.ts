@@ -1,0 +1,81 @@
+import type { Plan } from "./plan.ts";
+import { simulate, type Outcome } from "./simulate.ts";
+
+/** EC2 actions whose number is bounded. */
+const BOUNDED = ["RunInstances", "StartInstances", "StopInstances", "TerminateInstances", "CreateTags"];
+
+/** What is wrong with the story of a plan, beside the violations that it met on the way. */
+export class Judge {
+  readonly #references = new Map<string, Promise<Outcome>>();
+
+  /** The story without faults. */
+  reference({ workload, seed }: Plan): Promise<Outcome> {
+    const key = `${workload}/${seed}`;
+    let reference = this.#references.get(key);
+    if (reference === undefined) {
+      reference = simulate({ workload, seed, faults: [] });
+      this.#references.set(key, reference);
+    }
+    return reference;
+  }
+
+  /**
+   * Tells the story and judges it.
+   *
+   * @param options.compares whether the end must be that of the undisturbed story
+   * @returns what is wrong; nothing when the plan did no harm
+   */
+  async judge(plan: Plan, options: { readonly compares: boolean }): Promise<string[]> {
+    const outcome = await simulate(plan);
+    const faults = [...outcome.violations];
+    const isEndless = plan.faults.some((fault) => fault.on === "cloud" && fault.times === undefined);
+    if (isEndless) {
+      return [...faults, ...endlessFaults(outcome)];
+    }
+    if (!options.compares) {
+      return faults;
+    }
+    const reference = await this.reference(plan);
+    if (canCompareEnds(plan) && outcome.end !== reference.end) {
+      faults.push(`the end is different:\n    ${outcome.end}\n  and undisturbed it is\n    ${reference.end}`);
+    }
+    const allowance = 2 * (outcome.befallen + outcome.restarts);
+    for (const action of BOUNDED) {
+      const calls = outcome.calls.get(action) ?? 0;
+      const usual = reference.calls.get(action) ?? 0;
+      if (calls > usual + allowance) {
+        faults.push(`${action} was called ${calls} times, undisturbed ${usual}`);
+      }
+    }
+    const writes = outcome.operatorWrites;
+    const mostWrites = 2 * reference.operatorWrites + 15 * (outcome.befallen + outcome.restarts) + 20;
+    if (writes > mostWrites) {
+      faults.push(`the operator wrote ${writes} times, undisturbed ${reference.operatorWrites}`);
+    }
+    return faults;
+  }
+}
+
+/** Whether a fault leaves the end as it would have been: not where people, guests or refusals change it. */
+function canCompareEnds({ faults }: Plan): boolean {
+  return faults.every(({ on }) => on === "effect" || on === "notification" || on === "visibility");
+}
+
+/** Calls per hour that an operator may spend on something that never works. */
+const MAX_CALLS_PER_HOUR = 400;
+
+/** An error for ever: it is shown, and it does not burn calls. */
+function endlessFaults(outcome: Outcome): string[] {
+  const faults: string[] = [];
+  const hours = outcome.virtualMs / 3_600_000;
+  for (const action of BOUNDED) {
+    const calls = outcome.calls.get(action) ?? 0;
+    if (calls > 20 + MAX_CALLS_PER_HOUR * hours) {
+      faults.push(`${action} was called ${calls} times in ${Math.round(hours * 60)} minutes`);
+    }
+  }
+  if (!outcome.wasAtRest && !outcome.isExplained) {
+    faults.push(`nothing says why it does not go on: ${outcome.end}`);
+  }
+  return faults;
+}
