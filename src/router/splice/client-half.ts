@@ -8,7 +8,7 @@ import {
   type SettingEntry,
 } from "../http2/frame-writer.ts";
 import { trailersProblem } from "../http2/header-rules.ts";
-import { ErrorCode, Flag, FRAME_HEADER_BYTES } from "../http2/protocol.ts";
+import { ErrorCode, Flag, FRAME_HEADER_BYTES, type ErrorCodeValue } from "../http2/protocol.ts";
 import type { ClientEvents } from "./client-frames.ts";
 import type { SpliceContext } from "./context.ts";
 import type { HeaderBlock } from "./header-block.ts";
@@ -17,7 +17,6 @@ import { RequestDecoder, writeRequest, type RequestBlock } from "./request-block
 import type { RequestDesk } from "./request-desk.ts";
 import type { Splice } from "./splice.ts";
 
-const NOTHING_DROPPED: ReadonlySet<string> = new Set();
 /** RST_STREAM, WINDOW_UPDATE: header and four octets. PING: header and eight. */
 const SHORT_FRAME_BYTES = FRAME_HEADER_BYTES + 4;
 const PING_FRAME_BYTES = FRAME_HEADER_BYTES + 8;
@@ -63,6 +62,9 @@ export class ClientHalf implements ClientEvents {
     } else {
       this.#onTrailers(headerBlock, block);
     }
+    if (headerBlock.endStream) {
+      this.#splice.streams.markClientDone(headerBlock.streamId);
+    }
   }
 
   onData(
@@ -80,6 +82,7 @@ export class ClientHalf implements ClientEvents {
       toUpstream.pass(buffer, start, end);
       if ((flags & Flag.END_STREAM) !== 0) {
         streams.endByClient(open);
+        streams.markClientDone(streamId);
       }
       return;
     }
@@ -91,6 +94,7 @@ export class ClientHalf implements ClientEvents {
       this.#desk.held.data(held, flags, payloadBytes, part);
       return;
     }
+    this.#requireNotDone(streamId);
     if (this.#passesClosed(streamId)) {
       this.#target = "pass";
       toUpstream.pass(buffer, start, end);
@@ -114,6 +118,7 @@ export class ClientHalf implements ClientEvents {
   onReset(streamId: number, buffer: Buffer, start: number): void {
     const { streams, toUpstream } = this.#splice;
     const open = streams.get(streamId);
+    streams.markClientDone(streamId);
     if (open !== undefined) {
       streams.reset(open);
       toUpstream.pass(buffer, start, start + SHORT_FRAME_BYTES);
@@ -158,7 +163,7 @@ export class ClientHalf implements ClientEvents {
     if (held !== undefined) {
       this.#desk.reset(held, ErrorCode.PROTOCOL_ERROR);
     } else if (open !== undefined) {
-      this.#resetBoth(streamId);
+      this.#resetBoth(streamId, ErrorCode.PROTOCOL_ERROR);
     } else {
       this.#splice.resetStream(streamId, ErrorCode.PROTOCOL_ERROR);
     }
@@ -233,7 +238,9 @@ export class ClientHalf implements ClientEvents {
     const isMalformed = block.tooLarge || trailersProblem(block.fields) !== undefined;
     const held = this.#desk.held.get(streamId);
     if (held !== undefined) {
-      if (isMalformed || !endStream) {
+      if (held.clientEnded) {
+        this.#desk.reset(held, ErrorCode.STREAM_CLOSED);
+      } else if (isMalformed || !endStream) {
         this.#desk.reset(held, ErrorCode.PROTOCOL_ERROR);
       } else {
         this.#desk.held.trailers(held, block);
@@ -241,28 +248,34 @@ export class ClientHalf implements ClientEvents {
       return;
     }
     const open = streams.get(streamId);
-    if (open !== undefined && (isMalformed || (!endStream && !open.clientEnded))) {
-      this.#resetBoth(streamId);
+    if (open !== undefined && open.clientEnded) {
+      this.#resetBoth(streamId, ErrorCode.STREAM_CLOSED);
+    } else if (open !== undefined && (isMalformed || !endStream)) {
+      this.#resetBoth(streamId, ErrorCode.PROTOCOL_ERROR);
     } else if (open !== undefined) {
       writeRequest(toUpstream, streamId, block, block.fields, open.admission.drop, endStream);
-      if (endStream) {
-        streams.endByClient(open);
-      }
-    } else if (this.#passesClosed(streamId)) {
-      // Whether this is late or an error is for the VM to say; what it says does not depend on the fields.
-      writeRequest(toUpstream, streamId, { ...block, encoded: undefined }, [], NOTHING_DROPPED, endStream);
+      streams.endByClient(open);
     } else {
+      // Trailers for a stream that the VM has reset meanwhile: nobody waits for them.
+      this.#requireNotDone(streamId);
       this.#port.countDropped();
     }
   }
 
-  #resetBoth(streamId: number): void {
+  #resetBoth(streamId: number, errorCode: ErrorCodeValue): void {
     const { streams, toUpstream } = this.#splice;
     const open = streams.get(streamId);
     if (open !== undefined) {
       streams.reset(open);
-      toUpstream.add(rstStreamFrame(streamId, ErrorCode.PROTOCOL_ERROR));
-      this.#splice.resetStream(streamId, ErrorCode.PROTOCOL_ERROR);
+      toUpstream.add(rstStreamFrame(streamId, errorCode));
+      this.#splice.resetStream(streamId, errorCode);
+    }
+  }
+
+  /** @throws Http2ConnectionError STREAM_CLOSED for a stream that the client has ended itself (RFC 9113 §5.1) */
+  #requireNotDone(streamId: number): void {
+    if (this.#splice.streams.isClientDone(streamId)) {
+      throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, `a frame behind the end of stream ${streamId}`);
     }
   }
 

@@ -91,11 +91,8 @@ export class HeldRequests {
     held.clientEnded = (flags & Flag.END_STREAM) !== 0;
   }
 
-  /** Keeps trailers. */
+  /** Keeps trailers, which end the request. */
   trailers(held: HeldRequest, block: DecodedBlock): void {
-    if (held.clientEnded) {
-      throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, "HEADERS behind the end of a request");
-    }
     held.body.push(block);
     held.clientEnded = true;
   }

@@ -3,8 +3,11 @@ import { CLIENT_PREFACE } from "../http2/protocol.ts";
 /** What the first bytes of a connection are. */
 export type PrefaceVerdict = "incomplete" | "http2" | "http1" | "other";
 
-/** A request line of HTTP/1, as far as it has come. */
-const HTTP1_REQUEST = /^[A-Z]{1,10}(?: [^\r\n]*)?/;
+/** A request line of HTTP/1 (RFC 9112 §3), and one that has not come whole. */
+const REQUEST_LINE = /^[A-Z]+ [^ \r\n]+ HTTP\/1\.[01]\r?\n/;
+const REQUEST_LINE_START = /^[A-Z]{1,16}(?: [^\r\n]*)?$/;
+/** A longer request line gets no answer. */
+const MAX_REQUEST_LINE_CHARS = 8192;
 
 /** Judges the first bytes of a connection: the preface is exact (RFC 9113 §3.4). */
 export function judgePreface(bytes: Buffer): PrefaceVerdict {
@@ -13,7 +16,10 @@ export function judgePreface(bytes: Buffer): PrefaceVerdict {
     return length === CLIENT_PREFACE.length ? "http2" : "incomplete";
   }
   const text = bytes.toString("latin1");
-  return HTTP1_REQUEST.test(text) && !text.startsWith("PRI") ? "http1" : "other";
+  if (REQUEST_LINE.test(text)) {
+    return "http1";
+  }
+  return REQUEST_LINE_START.test(text) && text.length <= MAX_REQUEST_LINE_CHARS ? "incomplete" : "other";
 }
 
 const EXPLANATION = "This port speaks HTTP/2 only, without upgrade (gRPC).\n";

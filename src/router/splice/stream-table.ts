@@ -14,6 +14,8 @@ export interface OpenStream {
 
 /** Ids of unforwarded requests that are remembered; older ones are long over. */
 const MAX_UNFORWARDED = 1024;
+/** Streams for which is remembered that the client has ended them itself. */
+const MAX_CLIENT_DONE = 64;
 
 /**
  * The streams of a spliced connection. Only streams that are open cost memory: of an id that is not in here,
@@ -22,6 +24,8 @@ const MAX_UNFORWARDED = 1024;
 export class StreamTable {
   readonly #open = new Map<number, OpenStream>();
   readonly #unforwarded = new Set<number>();
+  readonly #clientDone: number[] = [];
+  #oldestClientDone = 0;
   #lastForwardedId = 0;
   #active = 0;
 
@@ -88,6 +92,17 @@ export class StreamTable {
       const [oldest = 0] = this.#unforwarded;
       this.#unforwarded.delete(oldest);
     }
+  }
+
+  /** Notes that the client has ended its side by END_STREAM or RST_STREAM. */
+  markClientDone(id: number): void {
+    this.#clientDone[this.#oldestClientDone] = id;
+    this.#oldestClientDone = (this.#oldestClientDone + 1) % MAX_CLIENT_DONE;
+  }
+
+  /** Whether the client has lately ended its side: it may send no HEADERS and DATA behind (RFC 9113 §5.1). */
+  isClientDone(id: number): boolean {
+    return this.#clientDone.includes(id);
   }
 
   /** Whether the VM has heard of this stream, open or closed. */

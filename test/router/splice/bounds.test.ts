@@ -5,7 +5,7 @@ import { settingsFrame } from "../../../src/router/http2/frame-writer.ts";
 import { CLIENT_PREFACE, ErrorCode, Flag, FrameType } from "../../../src/router/http2/protocol.ts";
 import type { Clock, Timer } from "../../../src/base/clock.ts";
 import type { Rate } from "../../../src/router/splice/limits.ts";
-import { connectRaw, data, frame, headers, request, u32, type Peer } from "./support/peer.ts";
+import { connectRaw, data, frame, headers, request, trailersOnly, u32, type Peer } from "./support/peer.ts";
 import { Rig } from "./support/rig.ts";
 
 /** Time stands still until the test lets it pass. */
@@ -147,6 +147,39 @@ describe("splice engine: bounds", () => {
       client.send(request(1, {}, true), data(1, "x"));
       await expectGoAway(client, ErrorCode.STREAM_CLOSED);
     });
+  });
+
+  it("HEADERS and DATA behind the end of a stream that is over", async () => {
+    for (const ending of [data(1, "", true), frame(FrameType.RST_STREAM, 0, 1, u32(8))]) {
+      for (const late of [data(1, "x"), headers(1, { "x-late": "1" }, true)]) {
+        const { client, vm } = await splice();
+        vm.send(trailersOnly(1));
+        await client.headers(1);
+        client.send(ending, late);
+        await expectGoAway(client, ErrorCode.STREAM_CLOSED);
+      }
+    }
+  });
+
+  it("HEADERS behind the end of a held request reset it alone, whatever they hold", async () => {
+    rig.gate.answer = undefined;
+    const client = await open();
+    client.send(request(1, {}, true), request(1, {}, true));
+    expect((await client.type(FrameType.RST_STREAM, 1)).payload.readUInt32BE(0)).equal(
+      ErrorCode.STREAM_CLOSED,
+    );
+    expect((await rig.gate.question(0)).signal.aborted).equal(true);
+    await client.roundTrip();
+  });
+
+  it("HEADERS behind the end of a request that is not over reset it alone", async () => {
+    const { client, vm } = await splice();
+    client.send(data(1, "", true), headers(1, { "x-late": "1" }, true));
+    expect((await client.type(FrameType.RST_STREAM, 1)).payload.readUInt32BE(0)).equal(
+      ErrorCode.STREAM_CLOSED,
+    );
+    expect((await vm.type(FrameType.RST_STREAM, 1)).payload.readUInt32BE(0)).equal(ErrorCode.STREAM_CLOSED);
+    expect(rig.gate.released).equal(1);
   });
 
   it("a request that depends on itself is reset alone", async () => {
@@ -394,6 +427,7 @@ describe("splice engine: other protocols", () => {
   it("closes on anything else", async () => {
     expect(await answerTo("\u0016\u0003\u0001 not HTTP at all")).not.contain("HTTP/1");
     expect(await answerTo("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n")).not.contain("HTTP/1");
+    expect(await answerTo("INVALID CONNECTION PREFACE\r\n\r\n")).not.contain("HTTP/1");
   });
 
   it("takes a preface in single bytes", async () => {

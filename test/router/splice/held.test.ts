@@ -96,7 +96,10 @@ describe("splice engine: while requests are held", () => {
     client.send(frame(FrameType.RST_STREAM, 0, 1, u32(ErrorCode.CANCEL)));
     const update = await client.type(FrameType.WINDOW_UPDATE, 0);
     expect(update.payload.readUInt32BE(0)).equal(101);
-    client.send(data(1, "x".repeat(77)));
+    client.send(request(3));
+    (await rig.gate.question(1)).settle({ kind: "refuse", status: 7, message: "", metadata: [] });
+    await client.headers(3);
+    client.send(data(3, "x".repeat(77)));
     expect((await client.type(FrameType.WINDOW_UPDATE, 0)).payload.readUInt32BE(0)).equal(77);
   });
 

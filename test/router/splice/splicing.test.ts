@@ -328,7 +328,7 @@ describe("splice engine: spliced", () => {
     client.send(
       data(3, "late"),
       frame(FrameType.WINDOW_UPDATE, 0, 3, u32(5)),
-      headers(3, { "x-late": "1" }),
+      headers(3, { "x-late": "1" }, true),
       frame(FrameType.RST_STREAM, 0, 3, u32(8)),
       data(1, "mark"),
     );
@@ -494,8 +494,12 @@ describe("splice engine: counting", () => {
     vm.send(headers(1, { ":status": "200" }), data(1, "late"));
     await client.headers(1);
     expect((await client.type(FrameType.DATA, 1)).payload.toString()).equal("late");
-    client.send(data(1, "later"));
-    expect((await vm.type(FrameType.DATA, 1)).payload.toString()).equal("later");
+    client.send(request(3));
+    await vm.headers(3);
+    vm.send(frame(FrameType.RST_STREAM, 0, 3, u32(2)));
+    await client.type(FrameType.RST_STREAM, 3);
+    client.send(data(3, "later"));
+    expect((await vm.type(FrameType.DATA, 3)).payload.toString()).equal("later");
   });
 
   it("takes HEADERS for trailers unless their id is new and higher", async () => {
