@@ -1,0 +1,299 @@
+import { expect } from "chai";
+import { execFile } from "node:child_process";
+import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { Metadata } from "@grpc/grpc-js";
+import { sleep, systemClock } from "../../src/base/clock.ts";
+import { connectKubernetes } from "../../src/commands/connect-kubernetes.ts";
+import { LocalSystem, type LocalSystemOptions } from "../../src/commands/local-system.ts";
+import type { ProgramName } from "../../src/commands/local-programs.ts";
+import type { ProcessContext } from "../../src/commands/process-context.ts";
+import { connectGuest, type GuestClient } from "../../src/guest/client.ts";
+import type { ConnectedKubeClient } from "../../src/kube/http-client.ts";
+import { createKubeMetrics } from "../../src/kube/metrics.ts";
+import { Reflector } from "../../src/kube/reflector.ts";
+import type { Instance } from "../../src/local/ec2/instance.ts";
+import type { Fault } from "../../src/local/ec2/faults.ts";
+import type { Call } from "../../src/local/ec2/request-log.ts";
+import { SATELLITES } from "../../src/satellite/resource.ts";
+import type { Satellite } from "../../src/satellite/types.ts";
+import { silentLogger } from "../../src/telemetry/logger.ts";
+import { createMetricsRegistry } from "../../src/telemetry/metrics.ts";
+import { requireTool } from "../tools/catalog.ts";
+
+/** How a program that a test ran came out. */
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** How long anything may take that is waited for; a machine under load is slow. */
+const PATIENCE_MS = 90_000;
+const POLL_MS = 20;
+
+/** Reads whether it holds yet; `undefined` and false mean not yet. */
+export async function eventually<T>(
+  what: string,
+  look: () => T | undefined | Promise<T | undefined>,
+  timeoutMs = PATIENCE_MS,
+): Promise<T> {
+  const untilMs = performance.now() + timeoutMs;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) {
+      return found;
+    }
+    if (performance.now() > untilMs) {
+      throw new Error(`did not happen within ${timeoutMs / 1000} s: ${what}`);
+    }
+    await sleep(systemClock, POLL_MS);
+  }
+}
+
+/** Runs a program to its end, bounded in time; never rejects. */
+export function runProgram(
+  program: string,
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = process.env,
+  timeoutMs = 60_000,
+): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const options = {
+      env: environment,
+      timeout: timeoutMs,
+      killSignal: "SIGKILL",
+      encoding: "utf8",
+    } as const;
+    execFile(program, args, options, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr });
+    });
+  });
+}
+
+/** Ends every VM of a state folder by force, whatever state its files are in. */
+export function killVms(stateDir: string): void {
+  for (const file of globSync(join(stateDir, "ec2/vms/*/qemu.pid"))) {
+    try {
+      process.kill(Number(readFileSync(file, "utf8")), "SIGKILL");
+    } catch {
+      // It ended already, or its file is gone with it: nothing is left to end.
+    }
+  }
+}
+
+/** The one-machine system as a test uses it. */
+export class TestSystem {
+  readonly stateDir: string;
+  readonly #options: Pick<LocalSystemOptions, "virtualVms">;
+  readonly #context: ProcessContext;
+  readonly #guests: GuestClient[] = [];
+  readonly #atExit: () => void;
+  #system: LocalSystem | undefined;
+  #watching: { readonly client: ConnectedKubeClient; readonly reflector: Reflector<Satellite> } | undefined;
+  #stopWatching: () => Promise<void> = () => Promise.resolve();
+
+  private constructor(options: Pick<LocalSystemOptions, "virtualVms">) {
+    this.#options = options;
+    this.stateDir = mkdtempSync(join(tmpdir(), "satellites-e2e-"));
+    this.#context = {
+      environment: process.env,
+      clock: systemClock,
+      random: Math.random,
+      logger: silentLogger,
+      stop: new AbortController().signal,
+    };
+    // VMs outlive the process that started them, so a test run that is broken off must end them itself.
+    this.#atExit = () => killVms(this.stateDir);
+    process.once("exit", this.#atExit);
+  }
+
+  /** Starts everything in a folder of its own. @param options virtual VMs, or QEMU when absent */
+  static async start(options: Pick<LocalSystemOptions, "virtualVms"> = {}): Promise<TestSystem> {
+    const test = new TestSystem(options);
+    try {
+      await test.startAgain();
+      return test;
+    } catch (error) {
+      await test.destroy();
+      throw error;
+    }
+  }
+
+  /** Starts `satellites local` on the same folder, as after {@link stop}. */
+  async startAgain(): Promise<void> {
+    this.#system = await LocalSystem.start(
+      {
+        ...this.#options,
+        stateDir: this.stateDir,
+        cacheDir: process.env["SATELLITES_CACHE"] ?? join(homedir(), ".cache/satellites"),
+        routerPort: 0,
+        mayInstall: false,
+        progress: () => {},
+      },
+      this.#context,
+    );
+    const client = connectKubernetes(
+      {
+        kubeconfig: this.#system.kubeconfig,
+        component: "satellites-e2e",
+        metrics: createKubeMetrics(createMetricsRegistry()),
+      },
+      this.#context,
+    );
+    const { clock, random, logger } = this.#context;
+    const reflector = new Reflector<Satellite>({ client, type: SATELLITES, clock, random, logger });
+    const stopping = new AbortController();
+    const watch = reflector.run(stopping.signal);
+    this.#stopWatching = async () => {
+      stopping.abort();
+      await watch;
+      await client.close();
+    };
+    await reflector.synced();
+    this.#watching = { client, reflector };
+  }
+
+  /** Stops all programs, in order; VMs under QEMU go on. */
+  async stop(): Promise<void> {
+    this.#guests.splice(0).forEach((guest) => guest.close());
+    await this.#stopWatching();
+    this.#stopWatching = () => Promise.resolve();
+    await this.#system?.stop();
+  }
+
+  /** Stops all programs, ends all VMs, and removes the folder. */
+  async destroy(): Promise<void> {
+    try {
+      await this.stop();
+    } finally {
+      killVms(this.stateDir);
+      process.off("exit", this.#atExit);
+      rmSync(this.stateDir, { recursive: true, force: true });
+    }
+  }
+
+  get system(): LocalSystem {
+    expect(this.#system, "the system was started").not.to.equal(undefined);
+    return this.#system as LocalSystem;
+  }
+
+  get client(): ConnectedKubeClient {
+    expect(this.#watching, "the system was started").not.to.equal(undefined);
+    return (this.#watching as { client: ConnectedKubeClient }).client;
+  }
+
+  /** Ends programs as kill -9 does, all at the same moment, and waits until they serve again. */
+  async kill(...names: readonly ProgramName[]): Promise<void> {
+    await Promise.all(names.map((name) => this.system.program(name).kill()));
+    await Promise.all(names.map((name) => this.system.program(name).ready()));
+  }
+
+  /** Creates a satellite that never sleeps for idleness unless `spec` says so. */
+  create(name: string, spec: Partial<Satellite["spec"]> = {}): Promise<Satellite> {
+    const body = {
+      apiVersion: "satellites.dev/v1alpha1",
+      kind: "Satellite",
+      metadata: { name, namespace: "default" },
+      spec: { idleTimeout: "0s", ...spec },
+    };
+    return this.client.create<Satellite>(SATELLITES, body as Satellite);
+  }
+
+  patch(name: string, spec: Partial<Satellite["spec"]>): Promise<Satellite> {
+    const key = { namespace: "default", name };
+    return this.client.patch<Satellite>(SATELLITES, key, { type: "merge", body: { spec } });
+  }
+
+  delete(name: string): Promise<void> {
+    return this.client.delete(SATELLITES, { namespace: "default", name });
+  }
+
+  /** The satellite as the watch has it. */
+  find(name: string): Satellite | undefined {
+    return this.#watching?.reflector.cache.get(`default/${name}`);
+  }
+
+  /** Waits until the satellite is as wished. */
+  until(name: string, what: string, holds: (satellite: Satellite) => boolean): Promise<Satellite> {
+    let last: Satellite | undefined;
+    return eventually(`${name}: ${what}`, () => {
+      last = this.find(name);
+      return last !== undefined && holds(last) ? last : undefined;
+    }).catch((error: unknown) => {
+      throw new Error(`${String(error)}; it is ${JSON.stringify(last)}`, { cause: error });
+    });
+  }
+
+  untilPhase(name: string, phase: Satellite["status"]["phase"]): Promise<Satellite> {
+    return this.until(name, `phase ${phase ?? ""}`, ({ status }) => status.phase === phase);
+  }
+
+  async untilGone(name: string): Promise<void> {
+    await eventually(`${name} is gone`, () => (this.find(name) === undefined ? true : undefined));
+  }
+
+  /** A new client, with a connection of its own, of a satellite through the router. */
+  connect(name: string): GuestClient {
+    const metadata = new Metadata();
+    metadata.set("satellite-name", name);
+    const guest = connectGuest(this.system.routerAddress, { metadata });
+    this.#guests.push(guest);
+    return guest;
+  }
+
+  /** Every instance that the EC2 endpoint remembers for a satellite, terminated ones too. */
+  async instances(name: string): Promise<Instance[]> {
+    const all = await this.#control<Instance[]>("instances");
+    return all.filter(({ tags }) => tags["satellites.dev/name"] === name);
+  }
+
+  /** The one instance that the satellite ever had. */
+  async onlyInstance(name: string): Promise<Instance> {
+    const found = await this.instances(name);
+    expect(
+      found.map(({ id, state }) => ({ id, state })),
+      `instances of ${name}`,
+    ).to.have.length(1);
+    return found[0] as Instance;
+  }
+
+  /** The EC2 endpoint's own log over all its restarts. */
+  calls(action: string): Call[] {
+    return readFileSync(join(this.stateDir, "ec2/calls.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Call)
+      .filter((call) => call.action === action);
+  }
+
+  /** Lets something go wrong at the EC2 endpoint. */
+  async addFault(fault: Fault): Promise<void> {
+    const url = `${this.system.ec2Url}/_control/faults`;
+    const answer = await fetch(url, { method: "POST", body: JSON.stringify(fault) });
+    expect(answer.status).to.equal(200);
+  }
+
+  /** kubectl as the administrator. */
+  kubectl(...args: readonly string[]): Promise<Outcome> {
+    return runProgram(requireTool("kubectl"), args, {
+      // A home of its own keeps discovery caches of other runs away.
+      HOME: this.stateDir,
+      PATH: process.env["PATH"],
+      KUBECONFIG: this.system.kubeconfig,
+    });
+  }
+
+  /** kubectl that must succeed; returns what it printed. */
+  async kubectlPrints(...args: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.kubectl(...args);
+    expect(code, `kubectl ${args.join(" ")}: ${stderr}`).to.equal(0);
+    return stdout;
+  }
+
+  async #control<T>(path: string): Promise<T> {
+    const answer = await fetch(`${this.system.ec2Url}/_control/${path}`);
+    return (await answer.json()) as T;
+  }
+}
