@@ -6,29 +6,11 @@ import { PROGRAM_NAMES, type ProgramName } from "../../src/commands/local-progra
 import type { GuestClient } from "../../src/guest/client.ts";
 import type { GuestDescription } from "../../src/guest/schema.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
-import { eventually, TestSystem } from "./local-system.ts";
+import { eventually, openStream, STREAM_LINES, TestSystem } from "./local-system.ts";
 
 /** Milliseconds of each change of state of a VM: long enough to kill something in its midst. */
 const CHANGE_MS = 1500;
-const TICKS = 40;
 const HELD_REQUESTS = 12;
-
-/** Starts a command that writes a line every tenth of a second, and waits for its first line. */
-async function openStream(guest: GuestClient): Promise<{ readonly lines: Promise<string[]> }> {
-  let text = "";
-  const first = Promise.withResolvers<void>();
-  const ended = guest
-    .run("sh", {
-      args: ["-c", `for i in $(seq ${TICKS}); do echo $i; sleep 0.1; done`],
-      onStdout: (chunk) => {
-        text += chunk.toString();
-        first.resolve();
-      },
-    })
-    .then(() => text.trim().split("\n"));
-  await Promise.race([first.promise, ended]);
-  return { lines: ended };
-}
 
 /** Calls until it is answered, as a client does that retries what is UNAVAILABLE. */
 async function describeWithRetries(guest: GuestClient): Promise<GuestDescription> {
@@ -132,12 +114,12 @@ describe("kill -9", function () {
       expect(await test.onlyInstance(names.launching)).to.include({ state: "running", transition: 0 });
 
       // A stream goes on unless what carries it was killed; the satellite does in any case.
-      const carries: readonly ProgramName[] = ["router", "ec2"];
-      if (killed.some((program) => carries.includes(program))) {
+      const carriers: ReadonlySet<ProgramName> = new Set(["router", "ec2"]);
+      if (killed.some((program) => carriers.has(program))) {
         const failure: unknown = await stream.lines.catch((error: unknown) => error);
         expect(failure).to.include({ code: status.UNAVAILABLE });
       } else {
-        expect(await stream.lines).to.have.length(TICKS);
+        expect(await stream.lines).to.have.length(STREAM_LINES);
       }
       const still = await describeWithRetries(test.connect(names.running));
       expect(still.bootId).to.equal(bootIDs.running.bootId);

@@ -83,6 +83,26 @@ export function killVms(stateDir: string): void {
   }
 }
 
+/** Lines that the command of {@link openStream} writes. */
+export const STREAM_LINES = 40;
+
+/** Starts a command that writes a line every tenth of a second, and waits for its first line. */
+export async function openStream(guest: GuestClient): Promise<{ readonly lines: Promise<string[]> }> {
+  let text = "";
+  const first = Promise.withResolvers<void>();
+  const ended = guest
+    .run("sh", {
+      args: ["-c", `for i in $(seq ${STREAM_LINES}); do echo $i; sleep 0.1; done`],
+      onStdout: (chunk) => {
+        text += chunk.toString();
+        first.resolve();
+      },
+    })
+    .then(() => text.trim().split("\n"));
+  await Promise.race([first.promise, ended]);
+  return { lines: ended };
+}
+
 /** The one-machine system as a test uses it. */
 export class TestSystem {
   readonly stateDir: string;
