@@ -1,3 +1,5 @@
+import type { TlsMaterial } from "./tls-material.ts";
+
 /** gRPC status codes that the router answers with itself (gRPC core, "Status codes and their use in gRPC"). */
 export const GrpcStatus = {
   OK: 0,
@@ -92,6 +94,12 @@ export interface Engine {
     readonly host: string;
     readonly port: number;
   }): Promise<{ readonly host: string; readonly port: number }>;
+  /**
+   * Uses other certificates for connections from now on; open ones go on.
+   *
+   * @throws SatelliteError `NotTls` for a listener without TLS
+   */
+  setTlsMaterial(material: TlsMaterial): void;
   /** GOAWAY to connections of that satellite with no stream open (before power-off). */
   goAwayIdle(satellite: string): void;
   /**

@@ -1,3 +1,5 @@
+import type { BlockList } from "node:net";
+
 import type { Registry } from "prom-client";
 
 import type { Random } from "../base/backoff.ts";
@@ -19,6 +21,7 @@ import { SatelliteApi } from "./satellite-api.ts";
 import { SatelliteView } from "./satellite-view.ts";
 import { createStreamEngine, type StreamEngineOptions } from "./stream/engine.ts";
 import { createHealthService } from "./stream/health-service.ts";
+import type { TlsMaterial, TlsOptions } from "./tls-material.ts";
 
 /** What a router works with. */
 export interface RouterDependencies {
@@ -41,7 +44,9 @@ export interface RouterDependencies {
 export interface RouterOptions {
   readonly gate?: GateOptions;
   readonly address?: AddressOptions;
-  readonly tls?: NonNullable<StreamEngineOptions["tls"]>;
+  readonly tls?: TlsOptions;
+  /** Peers that must begin with a PROXY protocol v2 header; no others may. */
+  readonly proxyProtocolFrom?: BlockList;
   readonly limits?: NonNullable<StreamEngineOptions["limits"]>;
 }
 
@@ -50,12 +55,18 @@ export interface Router {
   /**
    * Starts taking connections.
    *
-   * @throws SatelliteError `AnonymousListenerNotLoopback`, `CannotListen`
+   * @throws SatelliteError `AnonymousListenerNotLoopback`, `CleartextCredentials`, `CannotListen`
    */
   listen(address: {
     readonly host: string;
     readonly port: number;
   }): Promise<{ readonly host: string; readonly port: number }>;
+  /**
+   * Serves other certificates from now on.
+   *
+   * @throws SatelliteError `NotTls` where it listens without TLS
+   */
+  setTlsMaterial(material: TlsMaterial): void;
   /** Whether it should get traffic: it listens, knows the satellites, and is not draining. */
   ready(): boolean;
   /**
@@ -101,13 +112,15 @@ export function createRouter(dependencies: RouterDependencies): Router {
     logger,
     onRequestEnd: (code) => metrics.requests.inc({ code }),
     ...(options.tls === undefined ? {} : { tls: options.tls }),
+    ...(options.proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom: options.proxyProtocolFrom }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   void satellites.synced.then(() => {
     state.synced = true;
     return health.update();
   });
-  return new RunningRouter({ access, gate, engine, health, state, logger });
+  const isTls = options.tls !== undefined;
+  return new RunningRouter({ access, isTls, gate, engine, health, state, logger });
 }
 
 /** How long answers may take to go out when everything ends, in milliseconds. */
@@ -126,6 +139,7 @@ function isReady({ listening, synced, draining }: RouterState): boolean {
 
 interface RouterParts {
   readonly access: Access;
+  readonly isTls: boolean;
   readonly gate: Gate;
   readonly engine: Engine;
   readonly health: Health;
@@ -144,13 +158,17 @@ class RunningRouter implements Router {
     readonly host: string;
     readonly port: number;
   }): Promise<{ readonly host: string; readonly port: number }> {
-    const { access, engine, health, state, logger } = this.#parts;
-    access.checkListener(address.host);
+    const { access, isTls, engine, health, state, logger } = this.#parts;
+    access.checkListener(address.host, isTls);
     const bound = await engine.listen(address);
     state.listening = true;
     health.update();
     logger.info("the router listens", bound);
     return bound;
+  }
+
+  setTlsMaterial(material: TlsMaterial): void {
+    this.#parts.engine.setTlsMaterial(material);
   }
 
   ready(): boolean {

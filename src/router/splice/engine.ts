@@ -1,18 +1,17 @@
-import net from "node:net";
-import tls from "node:tls";
+import type { BlockList, Socket } from "node:net";
 import { systemClock, type Clock, type Timer } from "../../base/clock.ts";
-import { SatelliteError, toError } from "../../base/errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { ConnectionInfo, Engine, Gatekeeper } from "../engine.ts";
+import type { Engine, Gatekeeper } from "../engine.ts";
 import { HpackScratch } from "../http2/hpack-decoder.ts";
+import { Listener, type AcceptedInfo } from "../listener.ts";
+import type { TlsMaterial, TlsOptions } from "../tls-material.ts";
 import { Connection } from "./connection.ts";
 import type { SpliceContext } from "./context.ts";
 import { DEFAULT_SPLICE_LIMITS, type SpliceLimits } from "./limits.ts";
 import { Slabs } from "./outbox.ts";
 import { dialTcp, type Dial } from "./upstream-link.ts";
 
-/** Certificates of a TLS listener; see node:tls. */
-export type TlsMaterial = Pick<tls.SecureContextOptions, "key" | "cert" | "ca" | "minVersion">;
+export type { TlsMaterial };
 
 /** Options of {@link SpliceEngine}. */
 export interface SpliceEngineOptions {
@@ -21,10 +20,9 @@ export interface SpliceEngineOptions {
   /** Default: the machine's clock. */
   readonly clock?: Clock;
   /** Serves TLS with these; cleartext HTTP/2 when absent. ALPN "h2" or none: buildx sends none. */
-  readonly tls?: TlsMaterial & {
-    /** Asks clients for a certificate; one that `ca` did not sign is not taken for an identity. */
-    readonly requestCertificate?: boolean;
-  };
+  readonly tls?: TlsOptions;
+  /** Peers that must begin with a PROXY protocol v2 header. */
+  readonly proxyProtocolFrom?: BlockList;
   readonly limits?: Partial<SpliceLimits>;
   /** How VMs are connected to. Default: plain TCP. */
   readonly dial?: Dial;
@@ -33,9 +31,6 @@ export interface SpliceEngineOptions {
 }
 
 const SWEEP_MS = 1000;
-/** Connections that the kernel keeps for us meanwhile: many clients come back at once after a rollout. */
-const BACKLOG = 4096;
-const KEEPALIVE_MS = 30_000;
 
 /**
  * The splice engine, for clients that talk to one satellite per connection, as gRPC clients do: it answers
@@ -43,17 +38,13 @@ const KEEPALIVE_MS = 30_000;
  */
 export class SpliceEngine implements Engine {
   readonly #context: SpliceContext;
-  readonly #server: net.Server | tls.Server;
-  readonly #options: SpliceEngineOptions;
+  readonly #listener: Listener;
   readonly #connections = new Set<Connection>();
-  /** Sockets that are not connections yet: their TLS handshake is under way. */
-  readonly #handshaking = new Set<net.Socket>();
   #sweeper: Timer | undefined;
   #lastId = 0;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: SpliceEngineOptions) {
-    this.#options = options;
     this.#context = {
       gatekeeper: options.gatekeeper,
       clock: options.clock ?? systemClock,
@@ -63,41 +54,30 @@ export class SpliceEngine implements Engine {
       slabs: new Slabs(),
       scratch: new HpackScratch(),
     };
-    this.#server = options.tls === undefined ? this.#createTcp() : this.#createTls(options.tls);
-  }
-
-  /** @throws SatelliteError `CannotListen` */
-  listen(address: {
-    readonly host: string;
-    readonly port: number;
-  }): Promise<{ readonly host: string; readonly port: number }> {
-    const { host, port } = address;
-    return new Promise((resolve, reject) => {
-      const onError = (error: NodeJS.ErrnoException): void => reject(cannotListen(host, port, error));
-      this.#server.once("error", onError);
-      this.#server.listen(
-        { host, port, backlog: BACKLOG, reusePort: this.#options.reusePort ?? false },
-        () => {
-          this.#server.off("error", onError);
-          this.#server.on("error", (error) => this.#context.logger.error("listener failed", { error }));
-          this.#scheduleSweep();
-          const bound = this.#server.address();
-          resolve(typeof bound === "object" && bound !== null ? { host, port: bound.port } : { host, port });
-        },
-      );
+    this.#listener = new Listener({
+      clock: this.#context.clock,
+      logger: options.logger,
+      handshakeTimeoutMs: this.#context.limits.clientTimeoutMs,
+      allowHalfOpen: true,
+      reusePort: options.reusePort ?? false,
+      ...(options.tls === undefined ? {} : { tls: options.tls }),
+      ...(options.proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom: options.proxyProtocolFrom }),
+      onConnection: (socket, info) => this.#accept(socket, info),
     });
   }
 
-  /**
-   * Uses other certificates for connections from now on.
-   *
-   * @throws SatelliteError `NotTls` for a listener without TLS
-   */
+  /** @throws SatelliteError `CannotListen` */
+  async listen(address: {
+    readonly host: string;
+    readonly port: number;
+  }): Promise<{ readonly host: string; readonly port: number }> {
+    const bound = await this.#listener.listen(address);
+    this.#scheduleSweep();
+    return bound;
+  }
+
   setTlsMaterial(material: TlsMaterial): void {
-    if (!(this.#server instanceof tls.Server)) {
-      throw new SatelliteError("NotTls", "this listener serves without TLS; certificates cannot be set");
-    }
-    this.#server.setSecureContext(material);
+    this.#listener.setTlsMaterial(material);
   }
 
   goAwayIdle(satellite: string): void {
@@ -108,10 +88,7 @@ export class SpliceEngine implements Engine {
 
   async drain(graceMs: number): Promise<void> {
     const { clock } = this.#context;
-    this.#server.close();
-    for (const socket of this.#handshaking) {
-      socket.destroy();
-    }
+    this.#listener.stop();
     for (const connection of this.#connections) {
       connection.drain();
     }
@@ -128,48 +105,14 @@ export class SpliceEngine implements Engine {
   async close(): Promise<void> {
     this.#sweeper?.cancel();
     this.#sweeper = undefined;
-    const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => resolve());
-    });
+    const closed = this.#listener.close();
     this.#destroyAll();
     await closed;
   }
 
-  #createTcp(): net.Server {
-    return net.createServer(
-      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS },
-      (socket) => this.#accept(socket, {}),
-    );
-  }
-
-  #createTls(options: NonNullable<SpliceEngineOptions["tls"]>): tls.Server {
-    const { requestCertificate = false, ...material } = options;
-    const server = tls.createServer(
-      {
-        ...material,
-        minVersion: material.minVersion ?? "TLSv1.2",
-        ALPNProtocols: ["h2"],
-        requestCert: requestCertificate,
-        rejectUnauthorized: false,
-        allowHalfOpen: true,
-        noDelay: true,
-        keepAlive: true,
-        keepAliveInitialDelay: KEEPALIVE_MS,
-        handshakeTimeout: this.#context.limits.clientTimeoutMs,
-      },
-      (socket) => this.#accept(socket, identityOf(socket)),
-    );
-    server.on("connection", (socket: net.Socket) => {
-      this.#handshaking.add(socket);
-      socket.once("close", () => this.#handshaking.delete(socket));
-    });
-    server.on("tlsClientError", (error) => this.#context.logger.debug("TLS handshake failed", { error }));
-    return server;
-  }
-
-  #accept(socket: net.Socket, identity: Pick<ConnectionInfo, "serverName" | "clientCertificate">): void {
+  #accept(socket: Socket, accepted: AcceptedInfo): void {
     this.#lastId += 1;
-    const info = { id: this.#lastId, remoteAddress: socket.remoteAddress ?? "", ...identity };
+    const info = { id: this.#lastId, ...accepted };
     const connection = new Connection(socket, info, this.#context, (closed) => {
       this.#connections.delete(closed);
       this.#noteEmpty();
@@ -187,9 +130,6 @@ export class SpliceEngine implements Engine {
     for (const connection of this.#connections) {
       connection.destroy();
     }
-    for (const socket of this.#handshaking) {
-      socket.destroy();
-    }
   }
 
   #scheduleSweep(): void {
@@ -201,37 +141,4 @@ export class SpliceEngine implements Engine {
       this.#scheduleSweep();
     });
   }
-}
-
-function identityOf(socket: tls.TLSSocket): Pick<ConnectionInfo, "serverName" | "clientCertificate"> {
-  const serverName: unknown = Reflect.get(socket, "servername");
-  const subject = socket.authorized ? socket.getPeerCertificate().subject : undefined;
-  return {
-    ...(typeof serverName === "string" ? { serverName } : {}),
-    ...(subject === undefined
-      ? {}
-      : { clientCertificate: { commonName: first(subject.CN), organizations: all(subject.O) } }),
-  };
-}
-
-/** Subject fields are typed as strings, but come as arrays where they occur more than once. */
-function all(value: unknown): string[] {
-  const values: unknown[] = Array.isArray(value) ? value : [value];
-  return values.filter((entry) => typeof entry === "string");
-}
-
-function first(value: unknown): string {
-  return all(value)[0] ?? "";
-}
-
-function cannotListen(host: string, port: number, error: NodeJS.ErrnoException): SatelliteError {
-  const advice =
-    error.code === "EADDRINUSE" ? "; another process uses it: choose another port, or stop that process" : "";
-  return new SatelliteError(
-    "CannotListen",
-    `cannot listen on ${host}:${port}: ${toError(error).message}${advice}`,
-    {
-      cause: error,
-    },
-  );
 }

@@ -1,10 +1,10 @@
 import { performServerHandshake } from "node:http2";
-import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from "node:tls";
+import type { BlockList, Socket } from "node:net";
 
 import type { Timer } from "../../base/clock.ts";
-import { SatelliteError, toError } from "../../base/errors.ts";
 import type { ConnectionInfo, Engine } from "../engine.ts";
+import { Listener, type AcceptedInfo } from "../listener.ts";
+import type { TlsMaterial, TlsOptions } from "../tls-material.ts";
 import { ClientConnection, type ConnectionContext } from "./client-connection.ts";
 import { DEFAULT_STREAM_LIMITS, sessionOptions, type StreamLimits } from "./limits.ts";
 
@@ -12,8 +12,13 @@ import { DEFAULT_STREAM_LIMITS, sessionOptions, type StreamLimits } from "./limi
 export interface StreamEngineOptions extends Omit<ConnectionContext, "limits"> {
   readonly limits?: Partial<StreamLimits>;
   /** Serves TLS with these; cleartext HTTP/2 when absent. Clients without ALPN are served too (buildx sends none). */
-  readonly tls?: Pick<TlsOptions, "key" | "cert" | "ca" | "requestCert" | "rejectUnauthorized">;
+  readonly tls?: TlsOptions;
+  /** Peers that must begin with a PROXY protocol v2 header. */
+  readonly proxyProtocolFrom?: BlockList;
 }
+
+/** Time for the PROXY header, and for the TLS handshake. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /**
  * The stream engine: HTTP/2 ends at the router on both sides and every stream is passed on by itself, so the streams of
@@ -25,7 +30,7 @@ export function createStreamEngine(options: StreamEngineOptions): Engine {
 
 class StreamEngine implements Engine {
   readonly #context: ConnectionContext;
-  readonly #server: Server;
+  readonly #listener: Listener;
   readonly #sockets = new Set<Socket>();
   readonly #connections = new Set<ClientConnection>();
   /** Called when the last connection has ended. */
@@ -35,33 +40,25 @@ class StreamEngine implements Engine {
 
   constructor(options: StreamEngineOptions) {
     this.#context = { ...options, limits: { ...DEFAULT_STREAM_LIMITS, ...options.limits } };
-    if (options.tls === undefined) {
-      this.#server = createServer({ noDelay: true }, (socket) => this.#serve(socket, {}));
-    } else {
-      const server = createTlsServer({ ...options.tls, ALPNProtocols: ["h2"] }, (socket) =>
-        this.#serve(socket, tlsInfo(socket)),
-      );
-      // Also a socket whose TLS handshake fails must neither end the process nor be left over at the end.
-      server.on("connection", (socket: Socket) => this.#track(socket));
-      server.on("tlsClientError", (error) => options.logger.debug("TLS handshake failed", { error }));
-      this.#server = server;
-    }
+    this.#listener = new Listener({
+      clock: options.clock,
+      logger: options.logger,
+      handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
+      ...(options.tls === undefined ? {} : { tls: options.tls }),
+      ...(options.proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom: options.proxyProtocolFrom }),
+      onConnection: (socket, info) => this.#serve(socket, info),
+    });
   }
 
   listen(address: {
     readonly host: string;
     readonly port: number;
   }): Promise<{ readonly host: string; readonly port: number }> {
-    return new Promise((resolve, reject) => {
-      const onError = (error: NodeJS.ErrnoException): void => reject(listenError(address, error));
-      this.#server.once("error", onError);
-      this.#server.listen(address, () => {
-        this.#server.off("error", onError);
-        this.#server.on("error", (error) => this.#context.logger.error("listener failed", { error }));
-        const bound = this.#server.address() as AddressInfo;
-        resolve({ host: bound.address, port: bound.port });
-      });
-    });
+    return this.#listener.listen(address);
+  }
+
+  setTlsMaterial(material: TlsMaterial): void {
+    this.#listener.setTlsMaterial(material);
   }
 
   goAwayIdle(satellite: string): void {
@@ -78,7 +75,7 @@ class StreamEngine implements Engine {
 
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    this.#server.close();
+    this.#listener.stop();
     for (const connection of this.#connections) {
       connection.goAway();
     }
@@ -94,9 +91,7 @@ class StreamEngine implements Engine {
 
   async close(): Promise<void> {
     this.#draining = true;
-    const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => resolve());
-    });
+    const closed = this.#listener.close();
     for (const connection of this.#connections) {
       connection.destroy();
     }
@@ -121,7 +116,7 @@ class StreamEngine implements Engine {
     socket.once("close", () => this.#sockets.delete(socket));
   }
 
-  #serve(socket: Socket, tls: Pick<ConnectionInfo, "serverName" | "clientCertificate">): void {
+  #serve(socket: Socket, accepted: AcceptedInfo): void {
     const { limits, logger } = this.#context;
     this.#track(socket);
     const session = performServerHandshake(socket, {
@@ -133,7 +128,7 @@ class StreamEngine implements Engine {
         maxHeaderListSize: limits.maxHeaderListBytes,
       },
     });
-    const info: ConnectionInfo = { id: this.#nextId++, remoteAddress: socket.remoteAddress ?? "", ...tls };
+    const info: ConnectionInfo = { id: this.#nextId++, ...accepted };
     session.on("error", (error) => logger.debug("client connection failed", { connection: info.id, error }));
     session.setLocalWindowSize(limits.connectionWindowBytes);
     const connection = new ClientConnection(session, info, this.#context);
@@ -151,38 +146,4 @@ class StreamEngine implements Engine {
       connection.goAway();
     }
   }
-}
-
-function tlsInfo(socket: TLSSocket): Pick<ConnectionInfo, "serverName" | "clientCertificate"> {
-  const serverName: unknown = Reflect.get(socket, "servername");
-  const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
-  const subject = certificate?.subject;
-  const organizations: unknown = subject?.O;
-  return {
-    ...(typeof serverName === "string" && serverName !== "" ? { serverName } : {}),
-    ...(subject === undefined
-      ? {}
-      : {
-          clientCertificate: {
-            commonName: String(subject.CN),
-            organizations: (Array.isArray(organizations) ? organizations : [organizations]).filter(
-              (organization): organization is string => typeof organization === "string",
-            ),
-          },
-        }),
-  };
-}
-
-/** Says what to do about the usual failures of listen(2). */
-function listenError(
-  { host, port }: { readonly host: string; readonly port: number },
-  cause: NodeJS.ErrnoException,
-): SatelliteError {
-  const help: Readonly<Record<string, string>> = {
-    EADDRINUSE: "another process uses it; choose another port, or stop that process",
-    EACCES: "this process may not bind it; choose a port above 1023",
-    EADDRNOTAVAIL: "this machine has no such address",
-  };
-  const why = help[cause.code ?? ""] ?? toError(cause).message;
-  return new SatelliteError("CannotListen", `cannot listen on ${host}:${port}: ${why}`, { cause });
 }

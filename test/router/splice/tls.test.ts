@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import http2 from "node:http2";
 import tls from "node:tls";
@@ -76,9 +77,12 @@ describe("splice engine: TLS", function () {
       const { connection } = await rig.gate.question(place);
       expect(connection.serverName).equal("localhost");
       expect(connection.remoteAddress).equal("127.0.0.1");
-      expect(connection.clientCertificate).deep.equal(
-        place === 0 ? { commonName: "alice", organizations: ["builders"] } : undefined,
+      const { notAfterMs, ...subject } = connection.clientCertificate ?? {};
+      expect(subject).deep.equal(place === 0 ? { commonName: "alice", organizations: ["builders"] } : {});
+      expect(notAfterMs).equal(
+        place === 0 ? Date.parse(new X509Certificate(signed.cert).validTo) : undefined,
       );
+      expect(connection.certificateProblem).equal(place === 1 ? "CERT_SIGNATURE_FAILURE" : undefined);
     }
   });
 
