@@ -1,0 +1,71 @@
+import { randomInt } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "../../src/base/clock.ts";
+import { LOCAL_IMAGE, LOCAL_REGION } from "../../src/commands/local-ec2.ts";
+import { VirtualVms } from "../../src/commands/virtual-vms.ts";
+import { createEc2Endpoint, type Ec2Endpoint } from "../../src/local/ec2/endpoint.ts";
+import { listenOnLoopback } from "../../src/local/ec2/http-server.ts";
+import { Ec2Model } from "../../src/local/ec2/model.ts";
+import { defaultNetwork } from "../../src/local/ec2/network.ts";
+import { silentLogger } from "../../src/telemetry/logger.ts";
+
+/** An EC2 endpoint whose VMs are virtual, but answer gRPC calls at their addresses. */
+export interface VirtualAccount {
+  readonly url: string;
+  readonly endpoint: Ec2Endpoint;
+  /**
+   * Lets the next request of that action wait.
+   *
+   * @returns `arrived` resolves when the request is there; `release` lets it go on
+   */
+  hold(action: string): { readonly arrived: Promise<void>; readonly release: () => void };
+  stop(): Promise<void>;
+}
+
+/** Starts an account on a free port, with addresses of its own. */
+export async function startVirtualAccount(): Promise<VirtualAccount> {
+  const directory = mkdtempSync(join(tmpdir(), "satellites-account-"));
+  const vms = await VirtualVms.open({ directory, image: LOCAL_IMAGE, delayMs: 50, clock: systemClock });
+  const second = randomInt(128, 190);
+  const model = new Ec2Model({
+    region: LOCAL_REGION,
+    network: defaultNetwork(LOCAL_REGION, [`127.${second}.0.0/24`, `127.${second}.1.0/24`]),
+    clock: systemClock,
+    random: Math.random,
+    logger: silentLogger,
+    hypervisor: vms,
+    guestSize: () => ({ vcpus: 1, memoryMiB: 384 }),
+  });
+  const parameters = { "/satellites/images/amd64": LOCAL_IMAGE };
+  const endpoint = createEc2Endpoint({ model, clock: systemClock, logger: silentLogger, parameters });
+  const holds = new Map<string, { readonly arrive: () => void; readonly released: Promise<void> }>();
+  const server = await listenOnLoopback(
+    async (request) => {
+      const action = new URLSearchParams(request.body).get("Action") ?? "";
+      const held = holds.get(action);
+      if (held !== undefined) {
+        holds.delete(action);
+        held.arrive();
+        await held.released;
+      }
+      return endpoint.handle(request);
+    },
+    { port: 0, logger: silentLogger },
+  );
+  return {
+    url: server.url,
+    endpoint,
+    hold(action) {
+      const [arrival, going] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      holds.set(action, { arrive: arrival.resolve, released: going.promise });
+      return { arrived: arrival.promise, release: going.resolve };
+    },
+    async stop() {
+      await server.close();
+      await vms.close();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
