@@ -103,7 +103,23 @@ program.addCommand(
     .option("--default-namespace <name>", "namespace of requests that name a satellite without one")
     .option("--default-satellite <namespace/name>", "satellite of requests that name none")
     .option("--grace-seconds <n>", "how long open streams may run on after SIGTERM", "3600")
-    .option("--insecure-anonymous", "listen on any address without access control")
+    .option("--tls-cert <file>", "serves TLS with this certificate chain (PEM); read again when it changes")
+    .option("--tls-key <file>", "private key of the certificate (PEM)")
+    .option("--client-ca <file>", "authorities of client certificates (PEM): user is CN, groups are O")
+    .option(
+      "--token-audience <name...>",
+      'audiences of which a token must have one (default: "satellites.dev")',
+    )
+    .option("--anonymous", "let everybody in; on loopback addresses only")
+    .option("--insecure-anonymous", "let everybody in, on any address")
+    .option("--insecure-cleartext", "take tokens without TLS on any address: something else protects the way")
+    .option(
+      "--proxy-protocol-from <networks>",
+      "peers that send PROXY protocol v2, as in 10.0.0.0/8,fd00::/8",
+    )
+    .option("--max-held-per-identity <n>", "requests of one caller held at a time (default: 2000)")
+    .option("--wake-burst <n>", "wakes of one caller at once (default: 100)")
+    .option("--wakes-per-minute <n>", "wakes of one caller in the long run (default: 60)")
     .action((options: RouterCommandOptions & CommonOptions) =>
       running(options, async () => (await import("./commands/router.ts")).runRouter),
     ),

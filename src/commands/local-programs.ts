@@ -43,15 +43,19 @@ export function programArguments(name: ProgramName, { ports, file, root }: Progr
         "list-period-seconds": "5",
       });
     case "router":
-      return command("router", {
-        kubeconfig: file("router.kubeconfig"),
-        listen: onLoopback(ports.router),
-        "health-address": onLoopback(ports.routerHealth),
-        "router-id": "router-0",
-        domain: "satellites.local",
-        "default-namespace": "default",
-        "grace-seconds": "5",
-      });
+      return [
+        ...command("router", {
+          kubeconfig: file("router.kubeconfig"),
+          listen: onLoopback(ports.router),
+          "health-address": onLoopback(ports.routerHealth),
+          "router-id": "router-0",
+          domain: "satellites.local",
+          "default-namespace": "default",
+          "grace-seconds": "5",
+        }),
+        // Whoever is on this machine may use its satellites.
+        "--anonymous",
+      ];
   }
 }
 

@@ -1,18 +1,20 @@
 import { hostname } from "node:os";
+import type { ConnectedKubeClient } from "../kube/http-client.ts";
 import { createKubeMetrics } from "../kube/metrics.ts";
 import { Reflector } from "../kube/reflector.ts";
 import type { AddressOptions } from "../router/address.ts";
-import { anonymousLoopback } from "../router/access.ts";
 import { createRouter } from "../router/router.ts";
+import { watchTlsFiles } from "../router/tls-material.ts";
 import { ROUTER_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
 import type { Satellite } from "../satellite/types.ts";
 import { startHealthServer } from "../telemetry/health-server.ts";
 import { createMetricsRegistry } from "../telemetry/metrics.ts";
 import { connectKubernetes } from "./connect-kubernetes.ts";
 import { parseAddress, type ProcessContext } from "./process-context.ts";
+import { createAccess, readAccessOptions, type RouterAccessOptions } from "./router-access.ts";
 
 /** Options of `satellites router`. */
-export interface RouterCommandOptions {
+export interface RouterCommandOptions extends RouterAccessOptions {
   readonly kubeconfig?: string;
   /** Where clients connect. */
   readonly listen: string;
@@ -29,8 +31,6 @@ export interface RouterCommandOptions {
   readonly defaultSatellite?: string;
   /** How long open streams may run on after SIGTERM. */
   readonly graceSeconds: string;
-  /** Listen on any address without access control. */
-  readonly insecureAnonymous?: boolean;
 }
 
 /** Caches older than this make the router unready, in milliseconds. */
@@ -41,7 +41,22 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
   const { clock, random, logger, stop } = context;
   const registry = createMetricsRegistry();
   const metrics = createKubeMetrics(registry);
-  const client = connectKubernetes({ ...options, component: ROUTER_FIELD_MANAGER, metrics }, context);
+  const settings = readAccessOptions(options);
+  const connect = (): ConnectedKubeClient => {
+    const connected = connectKubernetes({ ...options, component: ROUTER_FIELD_MANAGER, metrics }, context);
+    clients.push(connected);
+    return connected;
+  };
+  const clients: ConnectedKubeClient[] = [];
+  const client = connect();
+  const tls =
+    settings.tlsFiles === undefined
+      ? undefined
+      : await watchTlsFiles(settings.tlsFiles, {
+          clock,
+          logger,
+          onChange: (material) => router.setTlsMaterial(material),
+        });
   const reflector = new Reflector<Satellite>({
     client,
     type: SATELLITES,
@@ -53,13 +68,20 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
   const router = createRouter({
     client,
     satellites: { cache: reflector.cache, synced: reflector.synced() },
-    access: anonymousLoopback({ logger, allowEveryAddress: options.insecureAnonymous ?? false }),
+    access: createAccess(options, settings, connect, registry, context),
     clock,
     random,
     logger,
     registry,
     routerId: options.routerId ?? hostname(),
-    options: { address: addressOptions(options) },
+    options: {
+      address: addressOptions(options),
+      gate: { identities: settings.identities },
+      ...(tls === undefined
+        ? {}
+        : { tls: { ...tls.material, requestCertificate: settings.tlsFiles?.clientCa !== undefined } }),
+      ...(settings.proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom: settings.proxyProtocolFrom }),
+    },
   });
   const watching = new AbortController();
   const watch = reflector.run(watching.signal);
@@ -80,7 +102,8 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
     watching.abort();
     await watch;
     await health.close();
-    await client.close();
+    tls?.stop();
+    await Promise.all(clients.map((connected) => connected.close()));
   }
 }
 

@@ -55,3 +55,22 @@ export function createRouterMetrics(registry: Registry): RouterMetrics {
     }),
   };
 }
+
+/** Metrics of access checks. */
+export interface AccessMetrics {
+  readonly reviews: Counter<"review" | "result">;
+}
+
+/** Creates the metrics of access checks in `registry`. */
+export function createAccessMetrics(registry: Registry): AccessMetrics {
+  return {
+    reviews: new Counter({
+      name: "satellites_router_access_reviews_total",
+      help:
+        "Access checks that were not answered from memory: token (known, rejected, failed) and " +
+        "access (allowed, denied, failed).",
+      labelNames: ["review", "result"],
+      registers: [registry],
+    }),
+  };
+}
