@@ -48,7 +48,10 @@ describe("helm on kube-apiserver", function () {
   /** A copy of the chart whose CRD of Satellites has one more printer column, as a later version may. */
   function nextVersion(): string {
     const chart = join(copies, "next");
-    cpSync(CHART, chart, { recursive: true, dereference: true });
+    cpSync(CHART, chart, { recursive: true });
+    // The chart's folder is a link, through which the sources themselves would be written to.
+    rmSync(join(chart, "files/crds"));
+    cpSync(join(CHART, "../../crds"), join(chart, "files/crds"), { recursive: true });
     const file = join(chart, "files/crds/satellites.satellites.dev.yaml");
     const column = "additionalPrinterColumns:\n        - {name: Later, type: string, jsonPath: .spec.size}";
     writeFileSync(file, readFileSync(file, "utf8").replace("additionalPrinterColumns:", column));
