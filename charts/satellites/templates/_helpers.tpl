@@ -152,6 +152,9 @@ args:
   - --grace-seconds={{ $router.graceSeconds }}
   {{- if eq $router.access.mode "insecureAnonymous" }}
   - --insecure-anonymous
+  {{- else if eq $router.access.mode "loopback" }}
+  # Kubernetes decides who may forward a port to it.
+  - --anonymous
   {{- end }}
   {{- with $router.watchNamespace }}
   - --watch-namespace={{ . }}
