@@ -86,6 +86,16 @@ export interface MachineCloud {
   /** Stops a running machine. `hibernate` keeps its memory; `force` skips the guest's shutdown. */
   stop(id: string, options: { readonly hibernate: boolean; readonly force: boolean }): Promise<void>;
   terminate(id: string): Promise<void>;
+  /** Reboots a running machine. */
+  reboot(id: string): Promise<void>;
+  /** Changes the type of a stopped machine that is not hibernated. */
+  changeType(id: string, type: string): Promise<void>;
+  /** Those of `types` that a zone has for an architecture, in the same order. Reads only. */
+  suitableTypes(wanted: {
+    readonly types: readonly string[];
+    readonly architecture: "amd64" | "arm64";
+    readonly zone: string;
+  }): Promise<string[]>;
   /** Adds or overwrites tags. */
   tag(id: string, tags: Readonly<Record<string, string>>): Promise<void>;
   /**

@@ -32,6 +32,10 @@ export type Action =
   | { readonly kind: "Start"; readonly id: string }
   | { readonly kind: "Stop"; readonly id: string; readonly hibernate: boolean; readonly force: boolean }
   | { readonly kind: "Terminate"; readonly id: string }
+  /** Tags the machine as this satellite's. */
+  | { readonly kind: "Claim"; readonly id: string }
+  /** Gives a stopped machine the first of `types` that its zone has. */
+  | { readonly kind: "ChangeType"; readonly id: string; readonly types: readonly string[] }
   /** Marks the machine as kept, so that nothing of ours counts it as its own any more. */
   | { readonly kind: "Retain"; readonly id: string }
   /** Looks whether the VM's port answers, and asks the guest for its boot ID and running work. */

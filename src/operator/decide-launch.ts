@@ -3,6 +3,7 @@ import type { Machine } from "../machines/cloud.ts";
 import type { Action } from "./action.ts";
 import { inputsOf, waitingForRetry } from "./failures.ts";
 import type { Failure, Observation } from "./observation.ts";
+import { adopt, wantedAdoption } from "./ownership.ts";
 import { machineStatus, movePower, renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 
@@ -30,6 +31,10 @@ export function decideLaunch(o: Observation, settings: OperatorSettings): Action
   }
   if (satellite.status.power.state !== "Off") {
     return powerOff(o);
+  }
+  if (wantedAdoption(satellite) !== undefined) {
+    const adopted = adopt(o);
+    return "kind" in adopted ? adopted : rebuildFrom(o, adopted);
   }
   if (satellite.spec.desiredPower === "off") {
     return { kind: "Wait", afterMs: settings.resyncMs, reason: "NeverLaunched" };
@@ -98,14 +103,14 @@ function writeLaunched(o: Observation, machine: Machine): Action {
   };
 }
 
-/** The status was lost (restored from a backup, say): the machine's tags tell whose it is. */
+/** The status was lost (restored from a backup, say), or it is an adoption: the machine's tags tell whose it is. */
 function rebuildFrom(o: Observation, machine: Machine): Action {
   const { spec, status } = o.satellite;
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
       power: { ...status.power, state: "Off", accepted: false, reason: PowerReason.Drift },
-      machine: machineStatus(machine, status.launch?.size ?? spec.size),
+      machine: machineStatus(machine, status.launch?.size),
       ...(machine.address === undefined ? {} : { endpoint: { host: machine.address, port: spec.port } }),
     }),
     announce: {

@@ -5,6 +5,7 @@ import { PowerReason } from "../satellite/power.ts";
 import type { Action, StopReason } from "./action.ts";
 import type { Observation } from "./observation.ts";
 import { HIBERNATION_REFUSED, movePower, renderStatus, secondsSince } from "./render-status.ts";
+import { pendingSize } from "./size.ts";
 import type { OperatorSettings } from "./settings.ts";
 
 /** `status.power.state` is Running: watch for the wish to sleep, for idleness and for drift. */
@@ -29,7 +30,9 @@ export function decideRunning(o: Observation, machine: Machine, settings: Operat
 /** The machine stopped without us, or the description is older than its last start. */
 function decideContradicted(o: Observation, machine: Machine, settings: OperatorSettings): Action {
   const sinceMs = o.memory.contradictedSinceMs;
-  if (sinceMs === undefined || o.nowMs - sinceMs < settings.settleMs / 2) {
+  const runningMs = o.now.getTime() - Date.parse(o.satellite.status.power.since ?? "");
+  const isYoung = runningMs < settings.settleMs || sinceMs === undefined;
+  if (isYoung || o.nowMs - sinceMs < settings.settleMs / 2) {
     return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "MachineStateContradicts" };
   }
   return {
@@ -90,7 +93,12 @@ export function beginStop(o: Observation, why: StopReason = PowerReason.DesiredO
 function mayHibernate(o: Observation): boolean {
   const refused =
     findCondition(o.satellite.status.conditions, "Hibernatable")?.reason === HIBERNATION_REFUSED;
-  return o.satellite.spec.sleepMode === "Hibernate" && o.machine?.hibernationConfigured === true && !refused;
+  return (
+    o.satellite.spec.sleepMode === "Hibernate" &&
+    o.machine?.hibernationConfigured === true &&
+    !refused &&
+    pendingSize(o) === undefined
+  );
 }
 
 /**

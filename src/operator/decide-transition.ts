@@ -13,6 +13,7 @@ import {
   secondsSince,
   type StatusChange,
 } from "./render-status.ts";
+import { anotherType, applySize } from "./size.ts";
 import type { OperatorSettings } from "./settings.ts";
 
 /** `status.power.state` is Off: start it when it is wanted; mend a machine that runs although nobody wants it. */
@@ -20,7 +21,10 @@ export function decideSleeping(o: Observation, machine: Machine, settings: Opera
   const wanted = o.satellite.spec.desiredPower === "on";
   switch (machine.state) {
     case "stopped":
-      return wanted ? beginStart(o, PowerReason.Wake) : decideAsleep(o, settings);
+      return (
+        applySize(o, machine, settings) ??
+        (wanted ? beginStart(o, PowerReason.Wake) : decideAsleep(o, settings))
+      );
     case "running":
     case "pending":
       return wanted ? beginStart(o, PowerReason.Drift, true) : beginStop(o, PowerReason.Drift);
@@ -88,7 +92,7 @@ export function decideStarting(o: Observation, machine: Machine, settings: Opera
   if (!power.accepted) {
     return machine.state === "stopping"
       ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" }
-      : sendStart(o, machine);
+      : sendStart(o, machine, settings);
   }
   const down = machine.state === "stopped" || machine.state === "stopping";
   if (down && !settling(o, o.memory.start, settings)) {
@@ -109,7 +113,7 @@ export function decideStarting(o: Observation, machine: Machine, settings: Opera
  * Sends the start that this process wrote; one that it found is fenced first, so that no late patch of the
  * leader before can move power under it (docs/decisions/0012).
  */
-function sendStart(o: Observation, machine: Machine): Action {
+function sendStart(o: Observation, machine: Machine, settings: OperatorSettings): Action {
   const { power } = o.satellite.status;
   if (o.satellite.spec.desiredPower === "off" && power.reason !== PowerReason.Refresh) {
     return beginStop(o);
@@ -117,7 +121,9 @@ function sendStart(o: Observation, machine: Machine): Action {
   if (o.memory.ownedStart !== startOf(power)) {
     return writePower(o, { ...power, fence: power.fence + 1 });
   }
-  return waitingForRetry(o, "Start") ?? { kind: "Start", id: machine.id };
+  return (
+    anotherType(o, machine, settings) ?? waitingForRetry(o, "Start") ?? { kind: "Start", id: machine.id }
+  );
 }
 
 /** Names one start by one leader: "epoch/fence". */

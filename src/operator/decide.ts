@@ -13,6 +13,7 @@ import { decideGone, decideLaunch } from "./decide-launch.ts";
 import { decideSleeping, decideStarting, decideStopping } from "./decide-transition.ts";
 import { decideRunning } from "./decide-running.ts";
 import type { Observation } from "./observation.ts";
+import { claim } from "./ownership.ts";
 import { renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 
@@ -49,7 +50,7 @@ function decideAction(o: Observation, settings: OperatorSettings): Action {
   if (machine === undefined || machine.state === "terminated" || machine.state === "shutting-down") {
     return decideGone(o, settings);
   }
-  return decidePower(o, machine, settings);
+  return claim(o, machine) ?? decidePower(o, machine, settings);
 }
 
 function decidePower(o: Observation, machine: Machine, settings: OperatorSettings): Action {

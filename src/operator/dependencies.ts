@@ -21,6 +21,8 @@ export interface ProbeAnswer {
 
 /** Everything that a step may touch. */
 export interface Dependencies {
+  /** The cluster's identity in tags: UID of its kube-system namespace. */
+  readonly cluster: string;
   readonly client: KubeClient;
   /** The satellites as last seen, own writes included. */
   readonly satellites: {

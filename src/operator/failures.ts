@@ -57,6 +57,8 @@ export function failureOf(
     terminal,
     retryAtMs:
       context.nowMs + (terminal ? TERMINAL_RECHECK_MS : backoffMs(count - 1, backoff, context.random)),
+    machineType: o.machine?.type,
+    atMs: context.nowMs,
     inputs: inputsOf(o),
   };
 }

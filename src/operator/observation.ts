@@ -21,6 +21,10 @@ export interface Failure {
   readonly terminal: boolean;
   /** Monotonic milliseconds before which it is not tried again, unless its inputs change. */
   readonly retryAtMs: number;
+  /** Instance type of the machine at that time. */
+  readonly machineType: string | undefined;
+  /** When it failed last; monotonic milliseconds. */
+  readonly atMs: number;
   /** What the action was decided on; a change of it clears the failure. */
   readonly inputs: string;
 }
@@ -55,6 +59,12 @@ export interface Memory {
   ownedStart?: string;
   stop?: AcceptedCall;
   terminateAtMs?: number;
+  /** The machine that was last to be tagged as this satellite's, when, and whether that was done. */
+  claimed?: { readonly id: string; readonly atMs: number; readonly done?: string };
+  /** The instance type that this process gave the machine last. */
+  typeChanged?: { readonly type: string; readonly atMs: number };
+  /** In this epoch no other instance type could be had. */
+  typeFixedEpoch?: number;
   /** The machine was tagged as kept. */
   retained?: boolean;
   failure?: Failure;
@@ -75,8 +85,18 @@ export interface Idleness {
   readonly staleRouters: readonly string[];
 }
 
+/** Something outside of the satellite that it waits for; shown on it. */
+export interface Blocker {
+  /** CamelCase. */
+  readonly reason: string;
+  /** What to do. */
+  readonly message: string;
+}
+
 /** Everything that one decision is made from. */
 export interface Observation {
+  /** The cluster's identity in tags. */
+  readonly cluster: string;
   readonly satellite: Satellite;
   /** `undefined`: there is none of that name. */
   readonly satelliteClass: SatelliteClass | undefined;
@@ -86,6 +106,10 @@ export interface Observation {
   readonly listed: boolean;
   /** A live machine tagged with this satellite's name although `status` names none. */
   readonly stray: Machine | undefined;
+  /** The instance that the satellite is told to take over, while it has no machine. */
+  readonly adoptee: Machine | undefined;
+  /** "namespace/name" of another satellite that uses the adoptee. */
+  readonly adopteeUser: string | undefined;
   readonly idleness: Idleness;
   readonly memory: Readonly<Memory>;
   /** Wall clock, for what people read. */

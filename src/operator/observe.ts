@@ -1,10 +1,12 @@
+import { keyString, objectKey } from "../kube/objects.ts";
 import type { Machine } from "../machines/cloud.ts";
-import type { Satellite } from "../satellite/types.ts";
+import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import { launchIsUnsettled } from "./decide-launch.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { requireClass } from "./launch-request.ts";
 import { isAlive } from "./machine-directory.ts";
 import type { Memory, Observation } from "./observation.ts";
+import { wantedAdoption } from "./ownership.ts";
 
 /**
  * Gathers what one decision about a satellite needs. The machine is described anew while it changes state, and
@@ -19,8 +21,11 @@ export async function observe(
   const { clock, classes, idle } = dependencies;
   const satelliteClass = classes.get(satellite.spec.className);
   const base = {
+    cluster: dependencies.cluster,
     satellite,
     satelliteClass,
+    adoptee: undefined,
+    adopteeUser: undefined,
     idleness: idle.idleness(key, satellite),
     listed: dependencies.directory.complete,
     memory,
@@ -29,12 +34,28 @@ export async function observe(
   };
   if (satellite.status.machine === undefined) {
     const stray = await findStray(key, { ...base, machine: undefined, stray: undefined }, dependencies);
-    return { ...base, machine: undefined, stray };
+    const adoption = await observeAdoption(satellite, satelliteClass, dependencies);
+    return { ...base, ...adoption, machine: undefined, stray };
   }
   const cloud = dependencies.cloudOf(requireClass(satellite, satelliteClass));
   const machine = await cloud.describe(satellite.status.machine.id, maxAgeMs(satellite, dependencies));
   noteContradiction(satellite, machine, memory, base.nowMs);
   return { ...base, machine, stray: undefined };
+}
+
+/** The instance that the satellite is to take over, and who uses it already. */
+async function observeAdoption(
+  satellite: Satellite,
+  satelliteClass: SatelliteClass | undefined,
+  { satellites, cloudOf, settings }: Dependencies,
+): Promise<Pick<Observation, "adoptee" | "adopteeUser">> {
+  const id = wantedAdoption(satellite);
+  if (id === undefined || satelliteClass === undefined) {
+    return { adoptee: undefined, adopteeUser: undefined };
+  }
+  const adoptee = await cloudOf(satelliteClass).describe(id, settings.transitionPollMs / 2);
+  const user = satellites.list().find(({ status }) => status.machine?.id === id);
+  return { adoptee, adopteeUser: user === undefined ? undefined : keyString(objectKey(user)) };
 }
 
 function maxAgeMs(satellite: Satellite, { settings }: Dependencies): number {

@@ -235,8 +235,9 @@ export class Operator {
   }
 
   #reconciler(): Reconciler {
-    const { client, clock, random, logger, settings, cloudOf, probe, userDataFor } = this.#options;
+    const { cluster, client, clock, random, logger, settings, cloudOf, probe, userDataFor } = this.#options;
     return new Reconciler({
+      cluster,
       client,
       satellites: this.#satellites.cache,
       classes: this.#classes.cache,

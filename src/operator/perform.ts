@@ -3,7 +3,7 @@ import { isConflict, isInvalid, isNotFound } from "../kube/errors.ts";
 import { objectKey } from "../kube/objects.ts";
 import { NAMESPACE } from "../kube/resources.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
-import { Tag } from "../machines/tags.ts";
+import { ownerTags, Tag } from "../machines/tags.ts";
 import { set, test } from "../satellite/json-patch.ts";
 import { idleOffPatch, PowerReason, pruneActivityPatch } from "../satellite/power.ts";
 import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES, type Power } from "../satellite/resource.ts";
@@ -13,6 +13,7 @@ import type { Satellite } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
 import { startOf } from "./decide-transition.ts";
 import type { Dependencies } from "./dependencies.ts";
+import { ConfigurationError } from "./failures.ts";
 import {
   checkNamespaceAllowed,
   intentOf,
@@ -86,8 +87,16 @@ export async function perform(
       await cloudFor(o, dependencies).terminate(action.id);
       memory.terminateAtMs = dependencies.clock.monotonicMs();
       return DONE;
+    case "Claim":
+      memory.claimed = { id: action.id, atMs: dependencies.clock.monotonicMs() };
+      await cloudFor(o, dependencies).tag(action.id, claimTags(o));
+      memory.claimed = { ...memory.claimed, done: action.id };
+      return DONE;
+    case "ChangeType":
+      await changeType(action, o, memory, dependencies);
+      return DONE;
     case "Retain":
-      await cloudFor(o, dependencies).tag(action.id, { [Tag.retained]: "true" });
+      await cloudFor(o, dependencies).tag(action.id, retainedTags());
       memory.retained = true;
       return DONE;
     case "Probe":
@@ -98,6 +107,46 @@ export async function perform(
 
 function cloudFor(o: Observation, { cloudOf }: Dependencies): MachineCloud {
   return cloudOf(requireClass(o.satellite, o.satelliteClass));
+}
+
+/** Nothing of ours lists, counts or collects a machine with these tags any more. */
+function retainedTags(): Record<string, string> {
+  return { [Tag.retained]: "true", [Tag.cluster]: "", [Tag.uid]: "" };
+}
+
+function claimTags({ cluster, satellite: { metadata } }: Observation): Record<string, string> {
+  const { namespace = "", name, uid = "" } = metadata;
+  return { ...ownerTags(cluster, { namespace, name, uid }), [Tag.orphanedAt]: "", [Tag.retained]: "" };
+}
+
+/** @throws ConfigurationError when the machine's zone has none of the types */
+async function changeType(
+  action: Extract<Action, { kind: "ChangeType" }>,
+  o: Observation,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<void> {
+  const { spec, status } = o.satellite;
+  try {
+    const cloud = cloudFor(o, dependencies);
+    const [type] = await cloud.suitableTypes({
+      types: action.types,
+      architecture: spec.architecture,
+      zone: o.machine?.zone ?? status.machine?.zone ?? "",
+    });
+    if (type === undefined) {
+      throw new ConfigurationError(
+        "NoTypeAvailable",
+        `the machine's zone has none of the types ${action.types.join(", ")} for ${spec.architecture}; add types ` +
+          "to the size in the SatelliteClass",
+      );
+    }
+    await cloud.changeType(action.id, type);
+    memory.typeChanged = { type, atMs: dependencies.clock.monotonicMs() };
+  } catch (error) {
+    memory.typeFixedEpoch = status.power.epoch;
+    throw error;
+  }
 }
 
 async function patch(

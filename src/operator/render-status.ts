@@ -3,7 +3,10 @@ import { setConditions, timestamp, type ConditionChange } from "../satellite/con
 import { phaseOf } from "../satellite/phase.ts";
 import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { OperatorStatus } from "../satellite/status-patch.ts";
+import type { ActionKind } from "./action.ts";
 import type { Observation } from "./observation.ts";
+import { adoptionBlocker } from "./ownership.ts";
+import { pendingSize, wantedSize } from "./size.ts";
 
 /** Fields of the status that a step sets itself; the rest is derived. */
 export interface StatusChange {
@@ -27,7 +30,8 @@ export function renderStatus(o: Observation, change: StatusChange = {}): Operato
   const endpoint =
     status.endpoint === undefined ? undefined : { ...status.endpoint, port: satellite.spec.port };
   const generation = satellite.metadata.generation ?? 0;
-  const failed = o.memory.failure?.terminal === true;
+  const { failure } = o.memory;
+  const failed = failure?.terminal === true && !SIDE_ACTIONS.has(failure.action);
   const deleting = satellite.metadata.deletionTimestamp !== undefined;
   const facts = {
     deleting,
@@ -41,12 +45,30 @@ export function renderStatus(o: Observation, change: StatusChange = {}): Operato
     phase: phaseOf(facts),
     observedGeneration: generation,
     power: status.power,
-    machine: status.machine,
+    machine: describedMachine(o, status.machine),
     endpoint,
     sleep: status.sleep,
     launch: status.launch,
     usage: status.usage,
     conditions: setConditions(satellite.status.conditions, conditions, o.now, generation),
+  };
+}
+
+/** Without these a satellite still does what it is for. */
+const SIDE_ACTIONS: ReadonlySet<string> = new Set<ActionKind>(["Claim", "ChangeType"]);
+
+/** `status.machine` with the type that the machine has by now, and the size that this type stands for. */
+function describedMachine(o: Observation, machine: SatelliteStatus["machine"]): SatelliteStatus["machine"] {
+  if (machine === undefined) {
+    return undefined;
+  }
+  const type = o.machine?.id === machine.id ? o.machine.type : machine.type;
+  const wanted = wantedSize(o);
+  const size = type !== undefined && wanted?.types.includes(type) === true ? wanted.name : machine.size;
+  return {
+    ...machine,
+    ...(type === undefined ? {} : { type }),
+    ...(size === undefined ? {} : { size }),
   };
 }
 
@@ -68,7 +90,7 @@ function derivedConditions(o: Observation, status: Status): ConditionChange[] {
 
 /** In the power state that was wished: also a sleeper that is meant to sleep, so that nobody waits for it for ever. */
 function readyCondition(o: Observation, { power }: Status): ConditionChange {
-  const { failure } = o.memory;
+  const failure = o.memory.failure ?? adoptionBlocker(o);
   const wished = o.satellite.spec.desiredPower === "on" ? "Running" : "Off";
   if (power.state === wished) {
     return wished === "Running"
@@ -96,7 +118,7 @@ function awakeCondition({ power }: Status): ConditionChange {
 }
 
 function launchedCondition(o: Observation, { machine }: Status): ConditionChange {
-  const { failure } = o.memory;
+  const failure = o.memory.failure ?? adoptionBlocker(o);
   if (machine !== undefined) {
     return { type: "Launched", status: "True", reason: "Launched", message: `machine ${machine.id} exists` };
   }
@@ -158,21 +180,25 @@ function hibernatableCondition(o: Observation, { machine, launch, conditions }: 
 /** Reason of Hibernatable=False after EC2 refused to hibernate a machine for good. */
 export const HIBERNATION_REFUSED = "HibernationRefused";
 
-function updatedCondition(o: Observation, { launch, machine }: Status): ConditionChange[] {
-  const wanted = o.satellite.spec.size ?? o.satelliteClass?.spec.defaultSize;
-  if (machine === undefined || launch === undefined || wanted === undefined) {
+function updatedCondition(o: Observation, { machine }: Status): ConditionChange[] {
+  const pending = pendingSize(o);
+  if (machine === undefined || wantedSize(o) === undefined) {
     return [];
   }
-  return machine.size === wanted
-    ? [{ type: "Updated", status: "True", reason: "UpToDate", message: "size is as specified" }]
-    : [
-        {
+  if (pending === undefined) {
+    return [{ type: "Updated", status: "True", reason: "UpToDate", message: "size is as specified" }];
+  }
+  const { failure } = o.memory;
+  return [
+    failure?.action === "ChangeType"
+      ? { type: "Updated", status: "False", reason: failure.reason, message: failure.message }
+      : {
           type: "Updated",
           status: "False",
           reason: "SizeChangePending",
-          message: `size is ${machine.size ?? "unknown"}; ${wanted} applies at the next sleep`,
+          message: `size is ${machine.size ?? "unknown"}; ${pending.name} applies at the next sleep`,
         },
-      ];
+  ];
 }
 
 /** `status.machine` for a machine as the cloud describes it. */

@@ -30,8 +30,8 @@ export class ObjectStore implements KubeClient {
   }
 
   /** The object, or undefined when it is gone. */
-  find<T extends KubeObject>(type: ResourceType, key: ObjectKey): T | undefined {
-    return structuredClone(this.#objects.get(idOf(type, key))) as T | undefined;
+  find(type: ResourceType, key: ObjectKey): KubeObject | undefined {
+    return structuredClone(this.#objects.get(idOf(type, key)));
   }
 
   /** Changes an object as a person does: a change of the spec is a new generation. */
@@ -125,7 +125,7 @@ const idOf = (type: ResourceType, key: ObjectKey): string => `${type.plural}/${k
 const specOf = (object: KubeObject): unknown => (object as { spec?: unknown }).spec;
 
 function withStatusOf(object: KubeObject, from: KubeObject): KubeObject {
-  return { ...object, ...("status" in from ? { status: from.status } : {}) } as KubeObject;
+  return { ...object, ...("status" in from ? { status: from.status } : {}) };
 }
 
 function refusal(reason: string, status: number, message: string): KubeError {

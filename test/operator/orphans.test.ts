@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import fc from "fast-check";
+import { array, assert, integer, property } from "fast-check";
 import type { Machine } from "../../src/machines/cloud.ts";
 import { ownerTags, Tag } from "../../src/machines/tags.ts";
 import { judgeOrphans, NO_MEMORY, type OrphanMemory, type OrphanStep } from "../../src/operator/orphans.ts";
@@ -141,33 +141,28 @@ describe("orphans", () => {
   });
 
   it("never include a machine in use, whatever the lists", () => {
-    const count = fc.integer({ min: 0, max: 12 });
-    fc.assert(
-      fc.property(
-        count,
-        count,
-        fc.array(fc.integer({ min: 0, max: 60 }), { maxLength: 6 }),
-        (used, lost, at) => {
-          const satellites = Array.from({ length: used }, (_, index) =>
-            satellite({ name: `s${index}`, status: { machine: { id: `i-used-${index}` } } }),
-          );
-          const machines = [
-            ...satellites.map(({ metadata: { name, uid = "" } }, index) =>
-              machine({
-                id: `i-used-${index}`,
-                tags: ownerTags(CLUSTER, { namespace: "team-a", name, uid }),
-              }),
-            ),
-            ...Array.from({ length: lost }, (_, index) => orphan(`i-lost-${index}`)),
-          ];
-          const steps = judgeAt(
-            at.toSorted((a, b) => a - b),
-            always(machines, satellites),
-          );
-          expect(steps.filter(({ machine: { id } }) => id.startsWith("i-used"))).to.deep.equal([]);
-          expect(steps.length).to.be.at.most(Math.max(1, Math.floor(machines.length / 10)));
-        },
-      ),
+    const count = integer({ min: 0, max: 12 });
+    assert(
+      property(count, count, array(integer({ min: 0, max: 60 }), { maxLength: 6 }), (used, lost, at) => {
+        const satellites = Array.from({ length: used }, (_, index) =>
+          satellite({ name: `s${index}`, status: { machine: { id: `i-used-${index}` } } }),
+        );
+        const machines = [
+          ...satellites.map(({ metadata: { name, uid = "" } }, index) =>
+            machine({
+              id: `i-used-${index}`,
+              tags: ownerTags(CLUSTER, { namespace: "team-a", name, uid }),
+            }),
+          ),
+          ...Array.from({ length: lost }, (_, index) => orphan(`i-lost-${index}`)),
+        ];
+        const steps = judgeAt(
+          at.toSorted((a, b) => a - b),
+          always(machines, satellites),
+        );
+        expect(steps.filter(({ machine: { id } }) => id.startsWith("i-used"))).to.deep.equal([]);
+        expect(steps.length).to.be.at.most(Math.max(1, Math.floor(machines.length / 10)));
+      }),
     );
   });
 });

@@ -42,6 +42,8 @@ export class ScriptedCloud implements MachineCloud {
   readonly calls: string[] = [];
   /** Instance types that exist where machines are launched. */
   combinations = ["m7i.xlarge eu-west-1a", "m7a.xlarge eu-west-1a"];
+  /** Instance types that the zone lacks. */
+  readonly missingTypes = new Set<string>();
   hibernated = new Set<string>();
   bootIDs = new Map<string, string>();
   readonly #clock: Clock;
@@ -131,6 +133,34 @@ export class ScriptedCloud implements MachineCloud {
     return this.#answer("terminate", id, () => {
       this.#transition(this.#existing(id), "shutting-down", STOPPING_MS, "terminated");
     });
+  }
+
+  reboot(id: string): Promise<void> {
+    return this.#answer("reboot", id, () => {
+      if (this.#existing(id).state !== "running") {
+        throw ec2Error("IncorrectInstanceState", "reboot");
+      }
+      this.bootIDs.set(id, `boot-${++this.#count}`);
+    });
+  }
+
+  changeType(id: string, type: string): Promise<void> {
+    return this.#answer("changeType", id, () => {
+      const machine = this.#existing(id);
+      if (machine.state !== "stopped") {
+        throw ec2Error("IncorrectInstanceState", "changeType");
+      }
+      if (this.hibernated.has(id)) {
+        throw ec2Error("UnsupportedOperation", "changeType");
+      }
+      machine.type = type;
+    });
+  }
+
+  suitableTypes({ types }: { readonly types: readonly string[] }): Promise<string[]> {
+    return this.#answer("suitableTypes", undefined, () =>
+      types.filter((type) => !this.missingTypes.has(type)),
+    );
   }
 
   tag(id: string, tags: Readonly<Record<string, string>>): Promise<void> {

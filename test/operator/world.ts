@@ -12,7 +12,7 @@ import { SATELLITE_CLASSES, SATELLITES, type Condition } from "../../src/satelli
 import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
-import { satellite as makeSatellite, satelliteClass as makeClass } from "./fixtures.ts";
+import { CLUSTER, satellite as makeSatellite, satelliteClass as makeClass } from "./fixtures.ts";
 import { ObjectStore } from "./object-store.ts";
 import { ScriptedCloud } from "./scripted-cloud.ts";
 
@@ -53,6 +53,7 @@ export class World {
     }
     const directory = new MachineDirectory();
     this.dependencies = {
+      cluster: CLUSTER,
       client: this.store,
       satellites: {
         get: (key) => this.#find(key),
@@ -60,7 +61,7 @@ export class World {
           [...this.#due.keys()].map((key) => this.#find(key)).filter((found) => found !== undefined),
         upsert: () => {},
       },
-      classes: { get: (name) => this.store.find<SatelliteClass>(SATELLITE_CLASSES, { name }) },
+      classes: { get: (name) => this.store.find(SATELLITE_CLASSES, { name }) as SatelliteClass | undefined },
       cloudOf: () => this.cloud,
       directory,
       listMachines: async () => {
@@ -140,7 +141,7 @@ export class World {
 
   #find(key: string): Satellite | undefined {
     const [namespace = "", name = ""] = key.split("/");
-    return this.store.find<Satellite>(SATELLITES, { namespace, name });
+    return this.store.find(SATELLITES, { namespace, name }) as Satellite | undefined;
   }
 
   async #work(key: string): Promise<void> {

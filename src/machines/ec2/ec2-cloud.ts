@@ -45,12 +45,8 @@ export interface Ec2CloudOptions extends AwsClientOptions {
   readonly changeBudgetMs?: () => number;
 }
 
-/** `MachineCloud`, and what only EC2 can do. */
+/** `MachineCloud` over connections that can be closed. */
 export interface Ec2Cloud extends MachineCloud {
-  /** Reboots a running machine. */
-  reboot(id: string): Promise<void>;
-  /** Changes the type of a stopped machine that is not hibernated. */
-  changeType(id: string, type: string): Promise<void>;
   /** Closes all connections. */
   close(): void;
 }
@@ -224,6 +220,13 @@ class BatchingEc2Cloud implements Ec2Cloud {
       this.#clients.housekeeping.send(command, { abortSignal }),
     );
     this.#snapshot.changed(id);
+  }
+
+  async suitableTypes(wanted: Parameters<MachineCloud["suitableTypes"]>[0]): Promise<string[]> {
+    const types = await this.#catalogue.types(wanted.types);
+    const suitable = types.filter(({ architectures }) => architectures.includes(wanted.architecture));
+    const zones = await Promise.all(suitable.map(({ name }) => this.#catalogue.zonesOf(name)));
+    return suitable.filter((_type, index) => zones[index]?.has(wanted.zone)).map(({ name }) => name);
   }
 
   close(): void {

@@ -1,0 +1,83 @@
+import type { Machine } from "../machines/cloud.ts";
+import { adoptableBy, Tag } from "../machines/tags.ts";
+import { Annotation } from "../satellite/resource.ts";
+import type { Satellite } from "../satellite/types.ts";
+import type { Action } from "./action.ts";
+import { waitingForRetry } from "./failures.ts";
+import type { Blocker, Observation } from "./observation.ts";
+
+/** ID of the instance that the satellite is to take over; undefined when it is to have one of its own. */
+export function wantedAdoption({ metadata }: Satellite): string | undefined {
+  const id = metadata.annotations?.[Annotation.adopt];
+  return id === "" ? undefined : id;
+}
+
+/** Whether the machine's tags say that it is this satellite's, and nothing else. */
+export function bearsOurTags(o: Observation, { tags }: Machine): boolean {
+  return (
+    tags[Tag.cluster] === o.cluster &&
+    tags[Tag.uid] === o.satellite.metadata.uid &&
+    (tags[Tag.orphanedAt] ?? "") === "" &&
+    tags[Tag.retained] !== "true"
+  );
+}
+
+/**
+ * Tags the satellite's machine as its own where they say something else: after a restore from a backup (the UID
+ * is another one), or because somebody changed them. `undefined` when they are right, or were set just now.
+ */
+export function claim(o: Observation, machine: Machine): Action | undefined {
+  const { claimed } = o.memory;
+  const isRecent = claimed?.id === machine.id && o.nowMs - claimed.atMs < CLAIM_PAUSE_MS;
+  return bearsOurTags(o, machine) || isRecent ? undefined : { kind: "Claim", id: machine.id };
+}
+
+/** Tags that cannot be set must not keep the satellite from being started or stopped: they are tried now and then. */
+const CLAIM_PAUSE_MS = 10 * 60_000;
+
+/**
+ * Why the instance that the annotation names cannot be taken over. Its owner must have tagged it for exactly this
+ * satellite: otherwise whoever may write satellites could take, and delete, any instance of the account.
+ */
+export function adoptionBlocker(o: Observation): Blocker | undefined {
+  const id = wantedAdoption(o.satellite);
+  if (id === undefined || o.satellite.status.machine !== undefined) {
+    return undefined;
+  }
+  const { adoptee } = o;
+  if (adoptee === undefined || adoptee.state === "terminated" || adoptee.state === "shutting-down") {
+    return {
+      reason: "AdoptionNotFound",
+      message: `instance ${id} does not exist; correct or remove the annotation ${Annotation.adopt}`,
+    };
+  }
+  if (o.adopteeUser !== undefined) {
+    return {
+      reason: "AdoptionInUse",
+      message: `instance ${id} is the machine of satellite ${o.adopteeUser}; delete that one first, with deletionPolicy Retain`,
+    };
+  }
+  const { namespace = "", name } = o.satellite.metadata;
+  const value = adoptableBy(o.cluster, { namespace, name });
+  if (adoptee.tags[Tag.adoptableBy] !== value) {
+    return {
+      reason: "AdoptionNotAllowed",
+      message: `instance ${id} may not be taken over; its owner allows it by the tag ${Tag.adoptableBy}=${value}`,
+    };
+  }
+  return undefined;
+}
+
+/** The adoptee when its tags allow that it is taken over and are ours by now; else what comes before that. */
+export function adopt(o: Observation): Machine | Action {
+  const { adoptee } = o;
+  const blocker = adoptionBlocker(o);
+  if (adoptee === undefined || blocker !== undefined) {
+    return { kind: "Wait", afterMs: ADOPTION_RECHECK_MS, reason: blocker?.reason ?? "AdoptionNotFound" };
+  }
+  const isOurs = bearsOurTags(o, adoptee) || o.memory.claimed?.done === adoptee.id;
+  return isOurs ? adoptee : (waitingForRetry(o, "Claim") ?? { kind: "Claim", id: adoptee.id });
+}
+
+/** How often it is looked whether the owner has tagged the instance by now. */
+const ADOPTION_RECHECK_MS = 30_000;

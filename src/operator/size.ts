@@ -1,0 +1,111 @@
+import type { Machine } from "../machines/cloud.ts";
+import type { Action } from "./action.ts";
+import { waitingForRetry } from "./failures.ts";
+import type { Observation } from "./observation.ts";
+import type { OperatorSettings } from "./settings.ts";
+
+/** The size that is wished, with its instance types in order of preference. */
+export interface WantedSize {
+  readonly name: string;
+  readonly types: readonly string[];
+}
+
+/** The size that satellite and class ask for; `undefined` when the class does not have it. */
+export function wantedSize({ satellite, satelliteClass }: Observation): WantedSize | undefined {
+  const name = satellite.spec.size ?? satelliteClass?.spec.defaultSize;
+  const types = name === undefined ? undefined : satelliteClass?.spec.sizes[name]?.types;
+  return name === undefined || types === undefined ? undefined : { name, types };
+}
+
+/** The wished size while the machine has another one, which only another instance type can give. */
+export function pendingSize(o: Observation): WantedSize | undefined {
+  const wanted = wantedSize(o);
+  const { machine } = o.satellite.status;
+  const isPending =
+    wanted !== undefined &&
+    machine !== undefined &&
+    machine.size !== wanted.name &&
+    !wanted.types.includes(machine.type ?? "");
+  return isPending ? wanted : undefined;
+}
+
+/**
+ * The machine's instance type. After this process changed it, descriptions may be older than the change (EC2 API
+ * reference, "Eventual consistency").
+ */
+export function currentType(o: Observation, machine: Machine, settings: OperatorSettings): string {
+  const { typeChanged } = o.memory;
+  const isFresh = typeChanged !== undefined && o.nowMs - typeChanged.atMs < settings.settleMs;
+  return isFresh ? typeChanged.type : machine.type;
+}
+
+/** Whether the stopped machine holds its memory; then its type cannot change (EC2 user guide, "Hibernate"). */
+export function isHibernated(o: Observation, machine: Machine): boolean {
+  const { sleep } = o.satellite.status;
+  return sleep === undefined
+    ? machine.stateReason?.code.includes("Hibernate") === true
+    : sleep.kind === "Hibernated";
+}
+
+/**
+ * Gives a stopped machine the size that is wished. A failure does not keep it from being started as it is.
+ *
+ * @returns `undefined` when there is nothing to change, or not now
+ */
+export function applySize(o: Observation, machine: Machine, settings: OperatorSettings): Action | undefined {
+  const pending = pendingSize(o);
+  if (
+    pending === undefined ||
+    isHibernated(o, machine) ||
+    pending.types.includes(currentType(o, machine, settings))
+  ) {
+    return undefined;
+  }
+  const waiting = waitingForRetry(o, "ChangeType");
+  if (waiting !== undefined) {
+    return o.satellite.spec.desiredPower === "on" ? undefined : waiting;
+  }
+  return { kind: "ChangeType", id: machine.id, types: pending.types };
+}
+
+/** How long a start for want of capacity waits after its type could not be changed. */
+const UNCHANGEABLE_PAUSE_MS = 30_000;
+
+/**
+ * What to do before another start of a machine that EC2 had no capacity for: another type of the same size, once
+ * around the list between two back-offs. A hibernated machine can only wait.
+ *
+ * @returns `undefined` when the start is simply repeated after its back-off
+ */
+export function anotherType(
+  o: Observation,
+  machine: Machine,
+  settings: OperatorSettings,
+): Action | undefined {
+  const { failure, typeFixedEpoch } = o.memory;
+  const isFixed = typeFixedEpoch === o.satellite.status.power.epoch;
+  if (failure?.action === "ChangeType" && isFixed) {
+    const untilMs = Math.min(failure.retryAtMs, failure.atMs + UNCHANGEABLE_PAUSE_MS);
+    return untilMs > o.nowMs
+      ? { kind: "Wait", afterMs: untilMs - o.nowMs, reason: failure.reason }
+      : undefined;
+  }
+  const types = wantedSize(o)?.types ?? [];
+  const isLast = failure === undefined || failure.count % Math.max(1, types.length) === 0;
+  if (
+    failure?.action !== "Start" ||
+    failure.class !== "capacity" ||
+    isLast ||
+    isHibernated(o, machine) ||
+    isFixed
+  ) {
+    return undefined;
+  }
+  const type = currentType(o, machine, settings);
+  if (type !== failure.machineType) {
+    return { kind: "Start", id: machine.id };
+  }
+  const next = types.indexOf(type) + 1;
+  const others = [...types.slice(next), ...types.slice(0, next)].filter((other) => other !== type);
+  return { kind: "ChangeType", id: machine.id, types: others };
+}

@@ -1,0 +1,139 @@
+import { expect } from "chai";
+import { Tag } from "../../src/machines/tags.ts";
+import { Annotation } from "../../src/satellite/resource.ts";
+import { CLUSTER, machine, satellite } from "./fixtures.ts";
+import { World } from "./world.ts";
+
+const MINUTE = 60_000;
+const ALLOWED = { [Tag.adoptableBy]: `${CLUSTER}/team-a/ada` };
+
+/** A satellite that is to take over an instance with these tags. */
+function adopting(tags: Record<string, string>): World {
+  const world = new World({ satellites: [satellite({ annotations: { [Annotation.adopt]: "i-old" } })] });
+  world.cloud.machines.set("i-old", machine({ id: "i-old", tags }));
+  return world;
+}
+
+describe("adoption", () => {
+  it("takes over an instance whose owner has tagged it for this satellite, and launches none", async () => {
+    const world = adopting(ALLOWED);
+    await world.run(MINUTE);
+    expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.id": "i-old" });
+    expect(world.cloud.machines.get("i-old")?.tags).to.include({
+      [Tag.cluster]: CLUSTER,
+      [Tag.uid]: "uid-ada",
+    });
+    expect(world.cloud.count("launch")).to.equal(0);
+  });
+
+  it("wakes an instance that is stopped", async () => {
+    const world = adopting(ALLOWED);
+    world.cloud.machines.set("i-old", machine({ id: "i-old", tags: ALLOWED, state: "stopped" }));
+    await world.run(MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+    expect(world.cloud.count("start")).to.equal(1);
+  });
+
+  const refusals = {
+    "without the tag": {},
+    "tagged for a namesake in another namespace": { [Tag.adoptableBy]: `${CLUSTER}/team-b/ada` },
+    "tagged for a namesake in another cluster": { [Tag.adoptableBy]: "cluster-b/team-a/ada" },
+  };
+  for (const [which, tags] of Object.entries(refusals)) {
+    it(`leaves an instance alone ${which}, and says which tag is missing`, async () => {
+      const world = adopting(tags);
+      await world.run(10 * MINUTE);
+      expect(world.satellite().status.machine).to.equal(undefined);
+      expect(world.condition("Launched")).to.include({ status: "False", reason: "AdoptionNotAllowed" });
+      expect(world.condition("Launched")?.message).to.include(`${Tag.adoptableBy}=${CLUSTER}/team-a/ada`);
+      expect(world.cloud.calls.filter((call) => !/^(describe|list)/.test(call))).to.deep.equal([]);
+    });
+  }
+
+  it("goes on by itself when the owner has set the tag", async () => {
+    const world = adopting({});
+    await world.run(MINUTE);
+    await world.cloud.tag("i-old", ALLOWED);
+    await world.run(2 * MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+  });
+
+  it("waits for an instance that does not exist, and launches none", async () => {
+    const world = new World({ satellites: [satellite({ annotations: { [Annotation.adopt]: "i-none" } })] });
+    await world.run(10 * MINUTE);
+    expect(world.condition("Ready")).to.include({ status: "False", reason: "AdoptionNotFound" });
+    expect(world.cloud.count("launch")).to.equal(0);
+  });
+
+  it("does not take another satellite's machine, whatever its tags say", async () => {
+    const world = adopting(ALLOWED);
+    world.add(
+      satellite({ name: "bob", spec: { desiredPower: "off" }, status: { machine: { id: "i-old" } } }),
+    );
+    await world.run(MINUTE);
+    expect(world.condition("Launched")).to.include({ reason: "AdoptionInUse" });
+    expect(world.satellite().status.machine).to.equal(undefined);
+  });
+});
+
+describe("a machine's tags", () => {
+  it("are set right when somebody has changed them", async () => {
+    const world = new World();
+    await world.run(MINUTE);
+    await world.cloud.tag("i-1", { [Tag.uid]: "nonsense", [Tag.orphanedAt]: "2026-01-01T00:00:00Z" });
+    await world.run(15 * MINUTE);
+    expect(world.cloud.machines.get("i-1")?.tags).to.include({ [Tag.uid]: "uid-ada", [Tag.orphanedAt]: "" });
+  });
+
+  it("that cannot be set keep it from nothing, and cost a call now and then", async () => {
+    const world = new World();
+    await world.run(MINUTE);
+    await world.cloud.tag("i-1", { [Tag.uid]: "nonsense" });
+    world.cloud.fail("tag", "UnauthorizedOperation", Infinity);
+    world.setPower("off");
+    await world.run(60 * MINUTE);
+    expect(world.satellite().status.phase).to.equal("Asleep");
+    expect(world.cloud.count("tag")).to.be.within(2, 10);
+  });
+
+  it("name the new satellite after one was restored from a backup without its status", async () => {
+    const world = new World();
+    await world.run(MINUTE);
+    await world.dependencies.listMachines();
+    world.add(satellite({ uid: "uid-restored" }));
+    await world.run(MINUTE);
+    expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.id": "i-1" });
+    expect(world.cloud.machines.get("i-1")?.tags[Tag.uid]).to.equal("uid-restored");
+    expect(world.cloud.count("launch")).to.equal(1);
+  });
+});
+
+describe("deletion with policy Retain", () => {
+  it("lets the machine run on, tagged so that nothing counts it as ours", async () => {
+    const world = new World({ satellites: [satellite({ spec: { deletionPolicy: "Retain" } })] });
+    await world.run(MINUTE);
+    world.edit(({ metadata }) => {
+      metadata.deletionTimestamp = "2026-01-01T00:01:00Z";
+    });
+    await world.run(MINUTE);
+    expect(world.exists()).to.equal(false);
+    expect(world.cloud.machines.get("i-1")).to.include({ state: "running" });
+    expect(world.cloud.machines.get("i-1")?.tags).to.include({ [Tag.retained]: "true", [Tag.cluster]: "" });
+    expect(await world.cloud.list()).to.deep.equal([]);
+    expect(world.cloud.count("terminate")).to.equal(0);
+  });
+
+  it("keeps the satellite until the machine is tagged", async () => {
+    const world = new World({ satellites: [satellite({ spec: { deletionPolicy: "Retain" } })] });
+    await world.run(MINUTE);
+    world.cloud.fail("tag", "InternalError", 3);
+    world.edit(({ metadata }) => {
+      metadata.deletionTimestamp = "2026-01-01T00:01:00Z";
+    });
+    await world.run(100);
+    expect(world.exists()).to.equal(true);
+    await world.run(MINUTE);
+    expect(world.exists()).to.equal(false);
+    expect(world.cloud.machines.get("i-1")?.tags[Tag.retained]).to.equal("true");
+  });
+});
