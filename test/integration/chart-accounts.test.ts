@@ -1,0 +1,369 @@
+import { status } from "@grpc/grpc-js";
+import { Metadata } from "@grpc/grpc-js";
+import { expect } from "chai";
+import { LOCAL_REGION } from "../../src/commands/local-ec2.ts";
+import { connectGuest, type GuestClient } from "../../src/guest/client.ts";
+import type { Satellite } from "../../src/satellite/types.ts";
+import type { ApiAnswer } from "../support/api-client.ts";
+import { ChartRelease, eventually, RELEASE_NAMESPACE, type RunningPod } from "../support/chart-release.ts";
+import { freePort } from "../support/process.ts";
+import {
+  auditedRequests,
+  type AuditedRequest,
+  compareRights,
+  grantedRights,
+  type Right,
+} from "../support/rights.ts";
+import { startVirtualAccount, type VirtualAccount } from "../support/virtual-account.ts";
+
+const CLASSES = "/apis/satellites.dev/v1alpha1/satelliteclasses";
+const SATELLITES = "/apis/satellites.dev/v1alpha1/namespaces/team-a/satellites";
+const NETWORK = { tags: { "satellites.dev/network": "local" } };
+const LEASE = { seq: 1, validSeconds: 30, openStreams: 0, time: "2026-01-01T00:00:00Z" };
+
+/** A class whose machines come from `image`. */
+function satelliteClass(name: string, image: object, guest: object): object {
+  return {
+    apiVersion: "satellites.dev/v1alpha1",
+    kind: "SatelliteClass",
+    metadata: { name },
+    spec: {
+      allowedNamespaces: { selector: { matchLabels: { team: "a" } } },
+      ec2: {
+        region: LOCAL_REGION,
+        image,
+        subnets: NETWORK,
+        securityGroups: NETWORK,
+        rootVolume: { sizeGiB: 4 },
+      },
+      sizes: { small: { types: ["t3.small"] } },
+      defaultSize: "small",
+      guest,
+    },
+  };
+}
+
+/**
+ * Operator and router with the arguments, accounts, roles and policies of the chart, against kube-apiserver and
+ * an EC2 endpoint: what they may do is what they do.
+ */
+describe("the chart's accounts on kube-apiserver", function () {
+  this.timeout(240_000);
+  let release: ChartRelease;
+  let account: VirtualAccount;
+  let values: Record<string, unknown>;
+  let routerPort: number;
+  const guests: GuestClient[] = [];
+
+  before(async () => {
+    account = await startVirtualAccount();
+    release = await ChartRelease.start();
+    routerPort = await freePort();
+    values = {
+      listenHost: "127.0.0.1",
+      operator: { ec2Endpoint: account.url, healthPort: await freePort(), leaseSeconds: 6 },
+      router: { mode: "deployment", port: routerPort, healthPort: await freePort(), graceSeconds: 0 },
+    };
+    await release.apply(values);
+    await release.created("/api/v1/namespaces", { metadata: { name: "team-a", labels: { team: "a" } } });
+    await release.created(`/api/v1/namespaces/${RELEASE_NAMESPACE}/secrets`, {
+      metadata: { name: "guest" },
+      stringData: { userData: "#!/bin/sh\n" },
+    });
+    const parameter = { ssmParameter: "/satellites/images/{architecture}" };
+    const custom = { kind: "custom", userDataSecretRef: { name: "guest" } };
+    await eventually("classes are served", async () => (await get(CLASSES)).status === 200);
+    await release.created(CLASSES, satelliteClass("default", parameter, { kind: "image" }));
+    await release.created(CLASSES, satelliteClass("custom", { nameFilter: "satellites-*" }, custom));
+  });
+  after(async () => {
+    for (const guest of guests) {
+      guest.close();
+    }
+    await release?.stop();
+    await account?.stop();
+  });
+
+  const get = (path: string): Promise<ApiAnswer> => release.admin.request("GET", path);
+
+  const read = async (name: string): Promise<Satellite> => {
+    const { status: code, body } = await get(`${SATELLITES}/${name}`);
+    expect(code, JSON.stringify(body)).to.equal(200);
+    return body as Satellite;
+  };
+
+  const create = (name: string, spec: object): Promise<ApiAnswer> =>
+    release.created(SATELLITES, {
+      apiVersion: "satellites.dev/v1alpha1",
+      kind: "Satellite",
+      metadata: { name },
+      spec: { sleepMode: "Stop", ...spec },
+    });
+
+  async function untilPhase(name: string, phase: string): Promise<Satellite> {
+    let last: unknown;
+    return eventually(`${name} is ${phase}`, async () => {
+      const satellite = await read(name);
+      last = satellite.status;
+      return satellite.status.phase === phase && satellite;
+    }).catch((error: unknown) => {
+      throw new Error(`${String(error)}; its status is ${JSON.stringify(last)}`, { cause: error });
+    });
+  }
+
+  function connect(name: string): GuestClient {
+    const metadata = new Metadata();
+    metadata.set("satellite-name", name);
+    metadata.set("satellite-namespace", "team-a");
+    const guest = connectGuest(`127.0.0.1:${routerPort}`, { metadata });
+    guests.push(guest);
+    return guest;
+  }
+
+  const untilReady = (port: unknown): Promise<true> =>
+    eventually("the program is ready", async () => {
+      const answer = await fetch(`http://127.0.0.1:${String(port)}/readyz`).catch(() => undefined);
+      return answer?.ok === true || undefined;
+    });
+
+  async function startPods(): Promise<{ operator: RunningPod; router: RunningPod }> {
+    const operator = await release.startPod("sat-satellites", "operator-0");
+    const router = await release.startPod("sat-satellites-router", "router-0");
+    await untilReady(Reflect.get(values["operator"] as object, "healthPort"));
+    await untilReady(Reflect.get(values["router"] as object, "healthPort"));
+    return { operator, router };
+  }
+
+  describe("with the router in a Deployment of its own", () => {
+    let pods: { operator: RunningPod; router: RunningPod };
+
+    before(async () => {
+      pods = await startPods();
+    });
+    after(async () => {
+      for (const program of [
+        ...(pods?.operator.programs.values() ?? []),
+        ...(pods?.router.programs.values() ?? []),
+      ]) {
+        await program.stop("SIGTERM");
+      }
+    });
+
+    it("bring a Satellite to Running and a request to its VM", async () => {
+      await create("ada", { idleTimeout: "5s" });
+      await untilPhase("ada", "Running");
+      const { bootId } = await connect("ada").describe(30_000);
+      expect(bootId).to.not.equal("");
+      expect(Object.keys((await read("ada")).status.activity)).to.deep.equal(["router-0"]);
+    });
+
+    it("put it to sleep and wake it by a request, twice", async () => {
+      for (const epoch of [2, 3]) {
+        await untilPhase("ada", "Asleep");
+        await connect("ada").describe(60_000);
+        expect((await read("ada")).status.power.epoch).to.equal(epoch);
+      }
+    });
+
+    it("give up a launch whose Satellite was switched off while EC2 was asked", async () => {
+      const images = account.hold("DescribeImages");
+      await create("bea", { className: "custom" });
+      await images.arrived;
+      await release.admin.mergePatch(`${SATELLITES}/bea`, { spec: { desiredPower: "off" } });
+      images.release();
+      await untilPhase("bea", "Asleep");
+      expect((await read("bea")).status.machine).to.equal(undefined);
+      await release.admin.mergePatch(`${SATELLITES}/bea`, { spec: { desiredPower: "on" } });
+      await untilPhase("bea", "Running");
+    });
+
+    it("answer for a Satellite that there is not", async () => {
+      const failure = await connect("nobody")
+        .describe(30_000)
+        .then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+      expect(Reflect.get(failure as object, "code")).to.equal(status.NOT_FOUND);
+    });
+
+    it("delete without a trace", async () => {
+      for (const name of ["ada", "bea"]) {
+        await release.admin.request("DELETE", `${SATELLITES}/${name}`);
+        await eventually(`${name} is gone`, async () => (await get(`${SATELLITES}/${name}`)).status === 404);
+      }
+    });
+
+    for (const { program, name } of [
+      { program: "operator", name: "sat-satellites" },
+      { program: "router", name: "sat-satellites-router" },
+    ]) {
+      describe(`the rights of the ${program}`, () => {
+        let granted: Right[];
+        let requests: AuditedRequest[];
+
+        before(async () => {
+          granted = await grantedRights(release.admin, { namespace: RELEASE_NAMESPACE, name });
+          const user = `system:serviceaccount:${RELEASE_NAMESPACE}:${name}`;
+          requests = auditedRequests(release.server.auditLog, user);
+        });
+
+        it("are all used, and nothing is asked for beyond them", () => {
+          expect(granted.length).to.be.greaterThan(4);
+          expect(compareRights(granted, requests)).to.deep.equal({ unused: [], missing: [] });
+        });
+
+        it("were never refused", () => {
+          expect(requests.filter(({ code }) => code === 403)).to.deep.equal([]);
+        });
+
+        it("are each needed: without any one of them something is missing", () => {
+          for (const right of granted) {
+            const { missing } = compareRights(
+              granted.filter((each) => each !== right),
+              requests,
+            );
+            expect(missing, JSON.stringify(right)).to.not.have.length(0);
+          }
+        });
+
+        it("would show one too many", () => {
+          for (const verb of ["create", "delete", "deletecollection", "update"]) {
+            const more = { verb, resource: "satellites.dev/satellites" };
+            expect(compareRights([...granted, more], requests).unused).to.deep.equal([
+              `${verb} satellites.dev/satellites`,
+            ]);
+          }
+        });
+      });
+    }
+
+    describe("the admission policies", () => {
+      const path = `${SATELLITES}/policy`;
+
+      before(async () => {
+        await create("policy", { desiredPower: "off" });
+        await untilPhase("policy", "Asleep");
+      });
+
+      const message = ({ status: code, body }: ApiAnswer): string =>
+        `${code} ${String(Reflect.get(body as object, "message"))}`;
+
+      /** Tries a merge patch without lasting effect. */
+      const attempt = (pod: RunningPod, body: object, subresource = ""): Promise<ApiAnswer> =>
+        pod.client.request("PATCH", `${path}${subresource}?dryRun=All`, body, {
+          contentType: "application/merge-patch+json",
+        });
+
+      for (const program of ["operator", "router"] as const) {
+        it(`let the ${program} change desiredPower and nothing else of spec`, async () => {
+          const pod = pods[program];
+          expect((await attempt(pod, { spec: { desiredPower: "on" } })).status).to.equal(200);
+          const others = [
+            { idleTimeout: "1h" },
+            { className: "custom" },
+            { size: "small" },
+            { desiredPower: "on", wakePolicy: "Manual" },
+            { drainTimeout: null },
+          ];
+          for (const spec of others.slice(0, -1)) {
+            expect(message(await attempt(pod, { spec })), JSON.stringify(spec)).to.match(
+              /^403 .*no field of spec but desiredPower/,
+            );
+          }
+          // A removed field gets its default back, so this one changes nothing.
+          expect((await attempt(pod, { spec: others.at(-1) })).status).to.equal(200);
+        });
+
+        it(`keep labels, annotations and owners from the ${program}`, async () => {
+          const owner = { apiVersion: "v1", kind: "ConfigMap", name: "x", uid: "x" };
+          for (const metadata of [
+            { labels: { a: "b" } },
+            { annotations: { "satellites.dev/paused": "true" } },
+            { ownerReferences: [owner] },
+          ]) {
+            expect(message(await attempt(pods[program], { metadata }))).to.match(
+              /^403 .*may not change labels, annotations or owners/,
+            );
+          }
+        });
+      }
+
+      it("let the operator change its own finalizer alone", async () => {
+        const own = await attempt(pods.operator, { metadata: { finalizers: ["satellites.dev/machine"] } });
+        expect(own.status).to.equal(200);
+        expect((await attempt(pods.operator, { metadata: { finalizers: [] } })).status).to.equal(200);
+        const foreign = await attempt(pods.operator, { metadata: { finalizers: ["example.com/other"] } });
+        expect(message(foreign)).to.match(/^403 .*satellites\.dev\/machine alone/);
+      });
+
+      it("let the router change no finalizer", async () => {
+        await release.admin.mergePatch(path, { metadata: { finalizers: ["satellites.dev/machine"] } });
+        const answer = await attempt(pods.router, { metadata: { finalizers: [] } });
+        expect(message(answer)).to.match(/^403 .*the router none/);
+      });
+
+      it("let the router write its own lease and the time, and nothing else of status", async () => {
+        const own = { activity: { "router-0": LEASE }, lastActiveTime: LEASE.time };
+        expect((await attempt(pods.router, { status: own }, "/status")).status).to.equal(200);
+        for (const other of [
+          { phase: "Running" },
+          { power: { state: "Running" } },
+          { machine: { id: "i-0123456789abcdef0" } },
+          { endpoint: { host: "10.0.0.1", port: 1 } },
+        ]) {
+          const answer = await attempt(pods.router, { status: { ...own, ...other } }, "/status");
+          expect(message(answer), JSON.stringify(other)).to.match(
+            /^403 .*no field of status but activity and lastActiveTime/,
+          );
+        }
+      });
+
+      it("keep a router from other routers' leases: new ones, changes and removals", async () => {
+        const leases = { "router-1": LEASE };
+        await release.admin.mergePatch(`${path}/status`, { status: { activity: leases } });
+        for (const activity of [
+          { "router-2": LEASE },
+          { "router-1": { ...LEASE, seq: 2 } },
+          { "router-1": null },
+        ]) {
+          const answer = await attempt(pods.router, { status: { activity } }, "/status");
+          expect(message(answer), JSON.stringify(activity)).to.match(
+            /^403 .*router router-0 may change no entry of status\.activity but its own/,
+          );
+        }
+      });
+
+      it("do not concern people", async () => {
+        const answer = await release.admin.mergePatch(`${path}?dryRun=All`, { spec: { idleTimeout: "1h" } });
+        expect(answer.status).to.equal(200);
+      });
+    });
+  });
+
+  describe("with the router as sidecar", () => {
+    it("share an account, and still bring a request to a VM", async () => {
+      const router = { ...(values["router"] as object), mode: "sidecar" };
+      await release.apply({ ...values, router });
+      const pod = await release.startPod("sat-satellites", "both-0");
+      expect([...pod.programs.keys()]).to.deep.equal(["operator", "router"]);
+      await untilReady(Reflect.get(router, "healthPort"));
+      await create("cleo", {});
+      await connect("cleo").describe(90_000);
+      expect(Object.keys((await read("cleo")).status.activity)).to.deep.equal(["both-0"]);
+      const denied = await pod.client.mergePatch(`${SATELLITES}/cleo`, { spec: { idleTimeout: "1h" } });
+      expect(denied.status).to.equal(403);
+      await release.admin.request("DELETE", `${SATELLITES}/cleo`);
+      await eventually("cleo is gone", async () => (await get(`${SATELLITES}/cleo`)).status === 404);
+    });
+
+    it("were never refused anything that they asked for", () => {
+      const user = `system:serviceaccount:${RELEASE_NAMESPACE}:sat-satellites`;
+      const refused = auditedRequests(release.server.auditLog, user).filter(
+        ({ code, name, verb }) =>
+          code === 403 && !(verb === "patch" && ["policy", "cleo"].includes(name ?? "")),
+      );
+      expect(refused).to.deep.equal([]);
+    });
+  });
+});
