@@ -41,12 +41,13 @@ export class Judge {
     }
     const allowance = 2 * (outcome.befallen + outcome.restarts);
     for (const action of BOUNDED) {
-      const calls = outcome.calls.get(action) ?? 0;
-      const usual = reference.calls.get(action) ?? 0;
-      if (calls > usual + allowance) {
-        faults.push(`${action} was called ${calls} times, undisturbed ${usual}`);
+      const accepted = outcome.calls.get(action)?.accepted ?? 0;
+      const usual = reference.calls.get(action)?.accepted ?? 0;
+      if (accepted > usual + allowance) {
+        faults.push(`${action} was carried out ${accepted} times, undisturbed ${usual}`);
       }
     }
+    faults.push(...tooManyCalls(outcome));
     const writes = outcome.operatorWrites;
     const mostWrites = 2 * reference.operatorWrites + 15 * (outcome.befallen + outcome.restarts) + 20;
     if (writes > mostWrites) {
@@ -66,16 +67,20 @@ const MAX_CALLS_PER_HOUR = 400;
 
 /** An error for ever: it is shown, and it does not burn calls. */
 function endlessFaults(outcome: Outcome): string[] {
-  const faults: string[] = [];
-  const hours = outcome.virtualMs / 3_600_000;
-  for (const action of BOUNDED) {
-    const calls = outcome.calls.get(action) ?? 0;
-    if (calls > 20 + MAX_CALLS_PER_HOUR * hours) {
-      faults.push(`${action} was called ${calls} times in ${Math.round(hours * 60)} minutes`);
-    }
-  }
+  const faults = tooManyCalls(outcome);
   if (!outcome.wasAtRest && !outcome.isExplained) {
     faults.push(`nothing says why it does not go on: ${outcome.end}`);
   }
   return faults;
+}
+
+/** Whatever is refused, it is not asked for without end. */
+function tooManyCalls(outcome: Outcome): string[] {
+  const most = 30 + MAX_CALLS_PER_HOUR * (outcome.virtualMs / 3_600_000);
+  return BOUNDED.flatMap((action) => {
+    const sent = outcome.calls.get(action)?.sent ?? 0;
+    return sent > most
+      ? [`${action} was sent ${sent} times in ${Math.round(outcome.virtualMs / 60_000)} minutes`]
+      : [];
+  });
 }

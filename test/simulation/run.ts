@@ -17,7 +17,7 @@ import { simulate } from "./simulate.ts";
 import { WORKLOADS } from "./workloads.ts";
 
 const REPORT_FOLDER = join(import.meta.dirname, "..", "..", ".satellites");
-/** Survivors that are printed in full. */
+/** Survivors that are printed. */
 const MAX_PRINTED = 20;
 const SEED = 1;
 
@@ -37,6 +37,7 @@ const { values } = parseArgs({
     workload: { type: "string" },
     replay: { type: "string" },
     logs: { type: "boolean", default: false },
+    "stop-at": { type: "string" },
   },
 });
 
@@ -59,6 +60,9 @@ async function runAll(): Promise<number> {
     survivors.push(survivor);
     if (survivors.length <= MAX_PRINTED) {
       print(survivor);
+    }
+    if (survivors.length === Number(values["stop-at"])) {
+      process.exit(1);
     }
   };
   const plans = await allPlans();

@@ -13,8 +13,8 @@ export interface Outcome {
   readonly restarts: number;
   /** How each satellite ended, and what is left at EC2. */
   readonly end: string;
-  /** Calls that reached EC2, by action. */
-  readonly calls: ReadonlyMap<string, number>;
+  /** Calls that reached EC2, and those that it accepted, by action. */
+  readonly calls: ReadonlyMap<string, { readonly sent: number; readonly accepted: number }>;
   /** How long the story was, in milliseconds of its own clock. */
   readonly virtualMs: number;
   /** How often the state of an instance changed. */
@@ -27,9 +27,9 @@ export interface Outcome {
 }
 
 /** Longest story. */
-const MAX_STORY_MS = 3 * 3_600_000;
+const MAX_STORY_MS = 5 * 3_600_000;
 /** How long everything is given to come to rest; what is terminal is looked at again after half an hour. */
-const REST_PATIENCE_MS = 40 * 60_000;
+const REST_PATIENCE_MS = 100 * 60_000;
 /** How long it must stay at rest. */
 const REST_MS = 8000;
 
@@ -139,10 +139,11 @@ function endOf(world: World): string {
     .join("\n");
 }
 
-function callsOf(world: World): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { action } of world.endpoint.log.calls()) {
-    counts.set(action, (counts.get(action) ?? 0) + 1);
+function callsOf(world: World): Outcome["calls"] {
+  const counts = new Map<string, { readonly sent: number; readonly accepted: number }>();
+  for (const { action, outcome } of world.endpoint.log.calls()) {
+    const { sent, accepted } = counts.get(action) ?? { sent: 0, accepted: 0 };
+    counts.set(action, { sent: sent + 1, accepted: accepted + (outcome === "ok" ? 1 : 0) });
   }
   return counts;
 }

@@ -1,0 +1,312 @@
+/** A bug, planted as a change of source text. */
+export interface Mutant {
+  readonly name: string;
+  /** File below src/, what must stand in it exactly once, and what is put in its place. */
+  readonly edits: readonly { readonly file: string; readonly from: string; readonly to: string }[];
+  /** Where it is looked for first: a workload, and a part of the kind's name. */
+  readonly workload: string;
+  readonly kind: string;
+}
+
+const edit = (file: string, from: string, to: string): Mutant["edits"][number] => ({ file, from, to });
+
+/** Bugs that a hurried author could write, each against one rule of docs/power-protocol.md or docs/ec2.md. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "launch: the token is made up at the call, not written first",
+    edits: [
+      edit(
+        "operator/perform.ts",
+        ".launch(planOf(intent), userData)",
+        ".launch({ ...planOf(intent), token: `t${Math.floor(dependencies.random() * 1e9)}` }, userData)",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "crash",
+  },
+  {
+    name: "stop: called without its written intent",
+    edits: [
+      edit(
+        "operator/decide-running.ts",
+        'if (o.satellite.spec.desiredPower === "off") {\n    return beginStop(o);',
+        'if (o.satellite.spec.desiredPower === "off") {\n    return { kind: "Stop", id: machine.id, hibernate: true, force: false };',
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "crash",
+  },
+  {
+    name: "idle-off: written without its tests",
+    edits: [
+      edit(
+        "satellite/power.ts",
+        '    test("/metadata/generation", satellite.metadata.generation),\n    test("/status/activity", satellite.status.activity),\n    set("/spec/desiredPower", "off"),',
+        '    set("/spec/desiredPower", "off"),',
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "notification",
+  },
+  {
+    name: "stop intent: written without the tests of wish and activity",
+    edits: [
+      edit(
+        "satellite/power.ts",
+        'if (moves && next.state === "Stopping" && !UNCONDITIONAL_STOPS.has(reason)) {',
+        "if (reason === UNCONDITIONAL_STOPS.toString()) {",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "notification",
+  },
+  {
+    name: "lease: written without its tests",
+    edits: [
+      edit(
+        "satellite/power.ts",
+        '    test("/spec/desiredPower", "on"),\n    test("/status/power/state", satellite.status.power.state),\n    test("/status/power/epoch", satellite.status.power.epoch),\n    set(`/status/activity',
+        "    set(`/status/activity",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "notification",
+  },
+  {
+    name: "idle clock: not restarted by a change of the spec or by waking",
+    edits: [
+      edit(
+        "operator/idle.ts",
+        "if (restartsIdleClock(track, satellite)) {",
+        "if (track.uid === undefined && restartsIdleClock(track, satellite)) {",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "crash",
+  },
+  {
+    name: "idle clock: a new leader takes every lease for expired",
+    edits: [
+      edit(
+        "operator/idle.ts",
+        "const untilMs = seenAtMs + lease.validSeconds * 1000;",
+        "const untilMs = seenAtMs;",
+      ),
+    ],
+    workload: "drain",
+    kind: "crash",
+  },
+  {
+    name: "start: sent while the machine is stopping",
+    edits: [
+      edit(
+        "operator/decide-transition.ts",
+        '  if (machine.state === "stopped") {\n    return stopIsAnswered(o)',
+        '  if (machine.state === "stopped" || machine.state === "stopping") {\n    return stopIsAnswered(o)',
+      ),
+      edit(
+        "operator/decide-transition.ts",
+        '    case "stopped":\n      return wanted',
+        '    case "stopping":\n    case "stopped":\n      return wanted',
+      ),
+      edit(
+        "operator/decide-transition.ts",
+        '    case "stopping":\n    case "shutting-down":\n    case "terminated":',
+        '    case "shutting-down":\n    case "terminated":',
+      ),
+      edit(
+        "operator/decide-transition.ts",
+        'return machine.state === "stopping"\n      ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" }\n      : sendStart',
+        'return machine.state === "shutting-down"\n      ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" }\n      : sendStart',
+      ),
+    ],
+    workload: "drain",
+    kind: "crash",
+  },
+  {
+    name: "off: believed although no stop was answered",
+    edits: [
+      edit(
+        "operator/decide-transition.ts",
+        "return memory.stop?.epoch === satellite.status.power.epoch;",
+        "return memory.stop?.epoch !== satellite.status.power.epoch + 1;",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "stale",
+  },
+  {
+    name: "queue: a wait is not followed by another look",
+    edits: [
+      edit(
+        "operator/reconcile.ts",
+        "return Number.isFinite(action.afterMs) ? { requeueAfterMs: action.afterMs } : undefined;",
+        "return undefined;",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "crash",
+  },
+  {
+    name: "queue: a key added while it is worked on is forgotten",
+    edits: [
+      edit(
+        "kube/work-queue.ts",
+        'this.#again.set(key, this.#again.get(key) === "normal" ? "normal" : priority);',
+        "",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "crash",
+  },
+  {
+    name: "finalizer: never added",
+    edits: [
+      edit(
+        "operator/decide.ts",
+        "if (satellite.metadata.finalizers?.includes(FINALIZER) !== true) {",
+        'if (satellite.metadata.finalizers?.includes("") === true) {',
+      ),
+    ],
+    workload: "delete-launching",
+    kind: "crash",
+  },
+  {
+    name: "deletion: a launch of unknown outcome is not settled first",
+    edits: [
+      edit(
+        "operator/decide-deletion.ts",
+        "if (launchIsUnsettled(o)) {",
+        "if (launchIsUnsettled(o) && o.listed === undefined) {",
+      ),
+    ],
+    workload: "delete-launching",
+    kind: "crash",
+  },
+  {
+    name: "deletion: the finalizer goes before the machine",
+    edits: [
+      edit(
+        "operator/decide-deletion.ts",
+        'if (machine.state === "terminated") {',
+        'if (machine.state === "terminated" || machine.state === "stopped") {',
+      ),
+    ],
+    workload: "delete-asleep",
+    kind: "crash",
+  },
+  {
+    name: "drain: not waited for",
+    edits: [
+      edit(
+        "operator/decide-running.ts",
+        "return Math.max(0, untilMs - o.now.getTime());",
+        "return Math.min(0, untilMs - o.now.getTime());",
+      ),
+    ],
+    workload: "drain",
+    kind: "crash",
+  },
+  {
+    name: "router: admits without a lease",
+    edits: [
+      edit(
+        "router/lease-keeper.ts",
+        "      lease !== undefined &&\n      lease.epoch === epoch &&",
+        "      lease === undefined ||\n      lease.epoch === epoch &&",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "crash",
+  },
+  {
+    name: "router: never renews its lease",
+    edits: [
+      edit(
+        "router/lease-keeper.ts",
+        "if (!this.#needsRenewal() || this.#closing) {",
+        "if (!this.#needsRenewal() || this.#closing || this.#lease !== undefined) {",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "crash",
+  },
+  {
+    name: "router: probes a VM whose start was not accepted",
+    edits: [
+      edit(
+        "router/standing.ts",
+        'status.power.state === "Starting" && status.power.accepted && target !== undefined',
+        'status.power.state !== "Running" && target !== undefined',
+      ),
+    ],
+    workload: "drain",
+    kind: "crash",
+  },
+  {
+    name: "router: a wake that got no answer is not sent again",
+    edits: [
+      edit(
+        "router/wake.ts",
+        'if (outcome.kind !== "failed" || isPermanent(outcome.error)) {',
+        "if (attempt === 0) {",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "lost",
+  },
+  {
+    name: "cache: older versions replace newer ones",
+    edits: [
+      edit(
+        "kube/cache.ts",
+        "return order !== undefined && order > 0;",
+        "return order !== undefined && order > 1e9;",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "notification",
+  },
+  {
+    name: "reflector: a version that is too old is not followed by a listing",
+    edits: [
+      edit(
+        "kube/reflector.ts",
+        "if (expired || isRefusal(error) || this.#watchFailures >= MAX_WATCH_FAILURES) {",
+        "if (this.#watchFailures >= 1e9) {",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "notification",
+  },
+  {
+    name: "errors: what was refused is tried again at once",
+    edits: [
+      edit(
+        "operator/failures.ts",
+        "return failure.retryAtMs > o.nowMs\n",
+        "return failure.retryAtMs > o.nowMs + 1e12\n",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "EC2",
+  },
+  {
+    name: "leader: goes on after its lease has run out",
+    edits: [
+      edit(
+        "kube/leader-election.ts",
+        "return this.#leading && this.marginMs() > 0;",
+        "return this.#leading;",
+      ),
+      edit(
+        "operator/operator.ts",
+        "return this.#elector.isLeader() && this.#elector.marginMs() >= this.#options.leaderMarginMs;",
+        "return this.#elector.isLeader();",
+      ),
+      edit("kube/leader-election.ts", "        leftMs <= 0 ||\n", ""),
+    ],
+    workload: "use-and-wake",
+    kind: "two leaders",
+  },
+];

@@ -1,0 +1,104 @@
+/**
+ * Plants each bug of mutant-list.ts in a copy of the sources, and says what plan caught it:
+ *
+ *     node test/simulation/mutants.ts [--only TEXT] [--jobs N]
+ */
+import { spawn } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { MUTANTS, type Mutant } from "./mutant-list.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..");
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string", default: "" },
+    jobs: { type: "string", default: String(availableParallelism()) },
+  },
+});
+
+const chosen = MUTANTS.filter(({ name }) => name.includes(values.only));
+const waiting = [...chosen];
+let caught = 0;
+await Promise.all(
+  Array.from({ length: Number(values.jobs) }, async () => {
+    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+      caught += (await isCaught(mutant)) ? 1 : 0;
+    }
+  }),
+);
+console.log(`mutants: ${chosen.length} planted, ${caught} caught`);
+process.exitCode = caught === chosen.length ? 0 : 1;
+
+/** Looks where the bug should show first, then everywhere. */
+async function isCaught(mutant: Mutant): Promise<boolean> {
+  const folder = plant(mutant);
+  try {
+    const hint = ["--plans", "all", "--workload", mutant.workload, "--kind", mutant.kind, "--seeds", "0"];
+    for (const selection of [hint, ["--plans", "all", "--seeds", "300"]]) {
+      const { status, output } = await simulateIn(folder, selection);
+      if (status !== 0 && !output.includes("SURVIVOR")) {
+        throw new Error(`the simulation of mutant "${mutant.name}" did not run:\n${output}`);
+      }
+      if (status !== 0) {
+        console.log(`CAUGHT ${mutant.name}\n${firstFinding(output)}`);
+        return true;
+      }
+    }
+    console.log(`ALIVE  ${mutant.name}`);
+    return false;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * A copy of what the simulation needs, with the bug in it.
+ *
+ * @throws Error when the text to replace is not there exactly once: the list is out of date
+ */
+function plant({ name, edits }: Mutant): string {
+  const folder = mkdtempSync(join(tmpdir(), "mutant-"));
+  for (const part of ["src", "crds", "package.json", "test/simulation"]) {
+    cpSync(join(ROOT, part), join(folder, part), { recursive: true });
+  }
+  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+  for (const { file, from, to } of edits) {
+    const path = join(folder, "src", file);
+    const source = readFileSync(path, "utf8");
+    if (source.split(from).length !== 2) {
+      throw new Error(`mutant "${name}": src/${file} does not have exactly one\n${from}`);
+    }
+    writeFileSync(
+      path,
+      source.replace(from, () => to),
+    );
+  }
+  return folder;
+}
+
+function simulateIn(
+  folder: string,
+  selection: readonly string[],
+): Promise<{ status: number; output: string }> {
+  return new Promise((resolve, reject) => {
+    const script = join(folder, "test", "simulation", "run.ts");
+    const child = spawn(process.execPath, [script, "--jobs", "1", "--stop-at", "1", ...selection]);
+    let output = "";
+    const take = (chunk: Buffer): void => void (output += chunk.toString());
+    child.stdout.on("data", take);
+    child.stderr.on("data", take);
+    child.once("error", reject);
+    child.once("close", (code) => resolve({ status: code ?? 1, output }));
+  });
+}
+
+function firstFinding(output: string): string {
+  const lines = output.split("\n");
+  const start = lines.findIndex((line) => line.startsWith("SURVIVOR"));
+  return (start < 0 ? lines.slice(0, 6) : lines.slice(start, start + 3))
+    .map((line) => `       ${line.slice(0, 300)}`)
+    .join("\n");
+}
