@@ -16,6 +16,7 @@ import { createMetricsRegistry } from "../telemetry/metrics.ts";
 import { parseAddress, type ProcessContext } from "./process-context.ts";
 import { connectKubernetes } from "./connect-kubernetes.ts";
 import { guestProbe } from "./probe-guest.ts";
+import { userDataFor } from "./user-data.ts";
 
 /** Options of `satellites operator`. */
 export interface OperatorCommandOptions {
@@ -74,7 +75,10 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
     leaderMarginMs: leaseMs / 6,
     cloudOf: (satelliteClass) => clouds.of(satelliteClass),
     probe: guestProbe(loadGuestSchema()),
-    userDataFor: (satelliteClass) => userDataFor(satelliteClass, client, options.namespace),
+    userDataFor: (satelliteClass, satellite) =>
+      userDataFor(satelliteClass, satellite, (name) =>
+        client.get<Secret>(SECRET, { namespace: options.namespace, name }),
+      ),
   });
   const health = await startHealthServer({
     ...parseAddress(options.healthAddress),
@@ -143,28 +147,5 @@ class CloudPool {
       this.#clouds.set(place, cloud);
     }
     return cloud;
-  }
-}
-
-async function userDataFor(
-  satelliteClass: SatelliteClass,
-  client: KubeClient,
-  namespace: string,
-): Promise<string> {
-  const { guest } = satelliteClass.spec;
-  switch (guest.kind) {
-    case "image":
-      return "";
-    case "custom": {
-      const name = guest.userDataSecretRef?.name ?? "";
-      const secret = await client.get<Secret>(SECRET, { namespace, name });
-      const encoded = secret.data?.["userData"];
-      if (encoded === undefined) {
-        throw new SatelliteError("UserDataMissing", `Secret ${namespace}/${name} has no key "userData"`);
-      }
-      return Buffer.from(encoded, "base64").toString("utf8");
-    }
-    case "buildkit":
-      throw new SatelliteError("GuestUnsupported", "guest kind buildkit");
   }
 }

@@ -38,8 +38,8 @@ export interface Dependencies {
   readonly listMachines: () => Promise<void>;
   readonly idle: IdleTracker;
   readonly probe: (host: string, port: number) => Promise<ProbeAnswer>;
-  /** User data for a class's guest. */
-  readonly userDataFor: (satelliteClass: SatelliteClass) => Promise<string>;
+  /** User data for a class's guest, serving on the satellite's port. */
+  readonly userDataFor: (satelliteClass: SatelliteClass, satellite: Satellite) => Promise<string>;
   /** Throws when this process may not act (any more): it is not the leader, or not for long enough. */
   readonly assertLeading: () => void;
   readonly announce: (satellite: Satellite, announcement: Announcement) => void;

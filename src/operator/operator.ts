@@ -54,7 +54,7 @@ export interface OperatorOptions {
   /** The account and region that a class's machines live in; the same object for the same place. */
   readonly cloudOf: (satelliteClass: SatelliteClass) => MachineCloud;
   readonly probe: (host: string, port: number) => Promise<ProbeAnswer>;
-  readonly userDataFor: (satelliteClass: SatelliteClass) => Promise<string>;
+  readonly userDataFor: (satelliteClass: SatelliteClass, satellite: Satellite) => Promise<string>;
 }
 
 /** How long the last events may take to be sent when the process stops, in milliseconds. */

@@ -255,7 +255,7 @@ async function planLaunch(
       labels: namespace.metadata.labels ?? {},
     });
   }
-  const userData = await dependencies.userDataFor(satelliteClass);
+  const userData = await dependencies.userDataFor(satelliteClass, satellite);
   const request = launchRequest(satellite, satelliteClass, action, userData);
   const { plan, combinations } = await dependencies.cloudOf(satelliteClass).resolve(request);
   const { power } = satellite.status;
@@ -294,7 +294,7 @@ async function launch(o: Observation, dependencies: Dependencies): Promise<NonNu
   if (intent === undefined) {
     throw new Error("launch without a written intent");
   }
-  const userData = await dependencies.userDataFor(satelliteClass);
+  const userData = await dependencies.userDataFor(satelliteClass, o.satellite);
   return dependencies.cloudOf(satelliteClass).launch(planOf(intent), userData);
 }
 

@@ -102,12 +102,15 @@ export interface SatelliteClass {
      */
     guest: {
       /**
-       * buildkit installs BuildKit with its resource limits by user data; custom runs the user data of userDataSecretRef; image means that the image holds all that is needed.
+       * buildkit sets up the image's BuildKit with its resource limits by user data; custom runs the user data of userDataSecretRef; image means that the image holds all that is needed.
        */
       kind: "buildkit" | "custom" | "image";
       cpuPercent: number;
       memoryPercent: number;
       diskReservePercent: number;
+      /**
+       * Version that the image's buildkitd must have; any when absent.
+       */
       version?: string;
       /**
        * Secret in the operator's namespace; its key "userData" is used.

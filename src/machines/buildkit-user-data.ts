@@ -1,0 +1,148 @@
+import { stringify } from "yaml";
+
+/** How BuildKit is to run in a guest; `spec.guest` of a SatelliteClass, and the satellite's port. */
+export interface BuildkitGuest {
+  /** TCP port of the gRPC API. */
+  readonly port: number;
+  /** Most of all CPUs, in percent, that builds may take; the rest keeps the guest responsive. */
+  readonly cpuPercent: number;
+  /** Most of the memory, in percent, that builds may take. */
+  readonly memoryPercent: number;
+  /** Share of the disk, in percent, that the cache must leave free. */
+  readonly diskReservePercent: number;
+  /** Version that the image's buildkitd must have; any when absent. */
+  readonly version?: string;
+}
+
+const CONFIG = "/etc/buildkit/buildkitd.toml";
+const LIMIT_CPU = "/usr/local/sbin/satellites-limit-cpu";
+const CHECK_VERSION = "/usr/local/sbin/satellites-check-version";
+const UNITS = "/etc/systemd/system";
+
+/** On shortage the kernel ends builds before the guest's own services (proc(5), "oom_score_adj"; 0 is theirs). */
+const OOM_SCORE_ADJUST = 500;
+
+/**
+ * Cloud-config by which an image that holds cloud-init, systemd, buildkitd and runc (docs/guest.md) serves BuildKit
+ * on the satellite's port within the class's limits. It is run once, at the first boot; what it installs holds
+ * for every boot after, with another instance type too: memory and disk are limited by share, and the CPU quota is
+ * counted anew at each boot.
+ */
+export function buildkitUserData(guest: BuildkitGuest): string {
+  const config = {
+    write_files: [
+      file(CONFIG, daemonConfig(guest)),
+      file(LIMIT_CPU, limitCpuScript(guest), "0755"),
+      ...(guest.version === undefined
+        ? []
+        : [file(CHECK_VERSION, checkVersionScript(guest.version), "0755")]),
+      file(`${UNITS}/buildkit.slice`, sliceUnit(guest)),
+      file(`${UNITS}/buildkit-cpu.service`, CPU_UNIT),
+      file(`${UNITS}/buildkit.service`, daemonUnit(guest)),
+    ],
+    runcmd: [
+      ["systemctl", "daemon-reload"],
+      ["systemctl", "enable", "--now", "--no-block", "buildkit.service"],
+    ],
+  };
+  return `#cloud-config\n${stringify(config, { lineWidth: 0 })}`;
+}
+
+interface CloudConfigFile {
+  readonly path: string;
+  readonly permissions: string;
+  readonly content: string;
+}
+
+function file(path: string, content: string, permissions = "0644"): CloudConfigFile {
+  return { path, permissions, content };
+}
+
+/** buildkitd.toml (BuildKit, docs/buildkitd.toml.md); space is given as a share of the disk. */
+function daemonConfig({ port, diskReservePercent }: BuildkitGuest): string {
+  return `root = "/var/lib/buildkit"
+
+[grpc]
+  address = ["tcp://0.0.0.0:${port}", "unix:///run/buildkit/buildkitd.sock"]
+
+[worker.containerd]
+  enabled = false
+
+[worker.oci]
+  enabled = true
+  gc = true
+  minFreeSpace = "${diskReservePercent}%"
+  maxUsedSpace = "${100 - diskReservePercent}%"
+`;
+}
+
+/** systemd counts CPUQuota in percent of one CPU (systemd.resource-control(5)). */
+function limitCpuScript({ cpuPercent }: BuildkitGuest): string {
+  return `#!/bin/sh
+set -eu
+systemctl set-property --runtime buildkit.slice "CPUQuota=$(( $(nproc) * ${cpuPercent} ))%"
+`;
+}
+
+function checkVersionScript(version: string): string {
+  return `#!/bin/sh
+set -eu
+wanted=${shellQuoted(version)}
+found=$(buildkitd --version | awk '{ print $3 }')
+if [ "\${found#v}" != "\${wanted#v}" ]; then
+  echo "the image holds buildkitd $found, but spec.guest.version of the SatelliteClass is $wanted" >&2
+  exit 1
+fi
+`;
+}
+
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+function sliceUnit({ memoryPercent }: BuildkitGuest): string {
+  return `[Unit]
+Description=All that builds may take of this machine
+
+[Slice]
+CPUAccounting=yes
+MemoryAccounting=yes
+MemoryMax=${memoryPercent}%
+`;
+}
+
+const CPU_UNIT = `[Unit]
+Description=Limit builds to their share of the CPUs that this boot has
+Before=buildkit.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=${LIMIT_CPU}
+`;
+
+/** A build that runs out of memory ends alone: the daemon and other builds go on (OOMPolicy=continue). */
+function daemonUnit({ version }: BuildkitGuest): string {
+  const check = version === undefined ? "" : `ExecStartPre=${CHECK_VERSION}\n`;
+  return `[Unit]
+Description=BuildKit
+Wants=network-online.target
+After=network-online.target buildkit-cpu.service
+Requires=buildkit-cpu.service
+
+[Service]
+Type=notify
+Slice=buildkit.slice
+${check}ExecStart=buildkitd --config ${CONFIG}
+Delegate=yes
+KillMode=mixed
+OOMPolicy=continue
+OOMScoreAdjust=${OOM_SCORE_ADJUST}
+LimitNOFILE=1048576
+Restart=always
+RestartSec=1
+
+[Install]
+WantedBy=multi-user.target
+`;
+}

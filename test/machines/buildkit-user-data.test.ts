@@ -1,0 +1,85 @@
+import { expect } from "chai";
+import { assert, integer, property, string } from "fast-check";
+import { spawnSync } from "node:child_process";
+import { parse } from "yaml";
+import { buildkitUserData, type BuildkitGuest } from "../../src/machines/buildkit-user-data.ts";
+
+interface CloudConfig {
+  readonly write_files: readonly {
+    readonly path: string;
+    readonly content: string;
+    readonly permissions: string;
+  }[];
+  readonly runcmd: readonly (readonly string[])[];
+}
+
+const GUEST: BuildkitGuest = { port: 8372, cpuPercent: 95, memoryPercent: 90, diskReservePercent: 15 };
+
+function files(guest: BuildkitGuest = GUEST): Map<string, string> {
+  const { write_files: written } = parse(buildkitUserData(guest)) as CloudConfig;
+  return new Map(written.map(({ path, content }) => [path, content]));
+}
+
+const contentOf = (path: string, guest?: BuildkitGuest): string => files(guest).get(path) ?? "";
+
+describe("BuildKit's user data", () => {
+  it("is a cloud-config that starts the service", () => {
+    const text = buildkitUserData(GUEST);
+    expect(text.startsWith("#cloud-config\n")).to.equal(true);
+    expect((parse(text) as CloudConfig).runcmd.at(-1)).to.include.members(["enable", "buildkit.service"]);
+  });
+
+  it("lets BuildKit listen on the satellite's port", () => {
+    const config = contentOf("/etc/buildkit/buildkitd.toml", { ...GUEST, port: 9000 });
+    expect(config).to.include('"tcp://0.0.0.0:9000"');
+    expect(config).not.to.include("8372");
+  });
+
+  it("keeps a share of the disk free", () => {
+    const config = contentOf("/etc/buildkit/buildkitd.toml", { ...GUEST, diskReservePercent: 20 });
+    expect(config).to.include('minFreeSpace = "20%"').and.to.include('maxUsedSpace = "80%"');
+  });
+
+  it("limits memory by share, and ends builds before anything else when memory runs out", () => {
+    expect(contentOf("/etc/systemd/system/buildkit.slice")).to.include("MemoryMax=90%");
+    const unit = contentOf("/etc/systemd/system/buildkit.service");
+    expect(unit).to.include("Slice=buildkit.slice");
+    expect(unit).to.match(/^OOMScoreAdjust=[1-9]\d*$/m);
+    expect(unit).to.include("OOMPolicy=continue");
+  });
+
+  it("counts the CPU quota from the CPUs of each boot, since the instance type may change", () => {
+    const script = contentOf("/usr/local/sbin/satellites-limit-cpu");
+    const shell = `nproc() { echo 4; }; systemctl() { echo "$@"; }; ${script}`;
+    const { stdout } = spawnSync("sh", ["-c", shell], { encoding: "utf8" });
+    expect(stdout.trim()).to.equal("set-property --runtime buildkit.slice CPUQuota=380%");
+    expect(contentOf("/etc/systemd/system/buildkit.service")).to.include("Requires=buildkit-cpu.service");
+  });
+
+  it("refuses an image with another version, and only where one is named", () => {
+    const check = (found: string): number | null => {
+      const script = contentOf("/usr/local/sbin/satellites-check-version", { ...GUEST, version: "0.25.1" });
+      const shell = `buildkitd() { echo "buildkitd github.com/moby/buildkit ${found} abc"; }; ${script}`;
+      return spawnSync("sh", ["-c", shell]).status;
+    };
+    expect(check("v0.25.1")).to.equal(0);
+    expect(check("v0.25.10")).to.equal(1);
+    expect(contentOf("/etc/systemd/system/buildkit.service")).not.to.include("ExecStartPre");
+  });
+
+  it("cannot be broken out of by a version", () => {
+    assert(
+      property(string({ minLength: 1, maxLength: 64 }), integer({ min: 1, max: 65_535 }), (version, port) => {
+        const text = buildkitUserData({ ...GUEST, version, port });
+        expect(Buffer.byteLength(text)).to.be.lessThan(16_384);
+        expect([...files({ ...GUEST, version, port }).keys()]).to.have.length(6);
+      }),
+    );
+    const script = contentOf("/usr/local/sbin/satellites-check-version", {
+      ...GUEST,
+      version: "'; touch /tmp/broken-out; '",
+    });
+    const shell = `buildkitd() { echo "buildkitd x v1 y"; }; touch() { echo broken; }; ${script}`;
+    expect(spawnSync("sh", ["-c", shell], { encoding: "utf8" }).stdout).to.equal("");
+  });
+});
