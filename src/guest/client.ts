@@ -79,7 +79,10 @@ export function connectGuest(address: string, options: ConnectOptions = {}): Gue
   const metadata = (options.metadata ?? new Metadata()).clone();
   const Execution = makeGenericClientConstructor(schema.execution, "Execution");
   const Agent = makeGenericClientConstructor(schema.agent, "Agent");
-  const execution = new Execution(address, channelCredentials) as unknown as ExecutionStub;
+  // grpc-js shares connections between the clients of a process; the router binds one to a satellite.
+  const execution = new Execution(address, channelCredentials, {
+    "grpc.use_local_subchannel_pool": 1,
+  }) as unknown as ExecutionStub;
   const agent = new Agent(address, channelCredentials, {
     channelOverride: execution.getChannel(),
   }) as unknown as AgentStub;

@@ -61,6 +61,8 @@ export class Reflector<T extends KubeObject> {
   #lastProofMs: number | undefined;
   #failures = 0;
   #watchFailures = 0;
+  /** Whether the last failure was that the watch's version is too old. */
+  #expired = false;
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
@@ -120,9 +122,11 @@ export class Reflector<T extends KubeObject> {
       this.#resourceVersion = undefined;
       this.#watchFailures = 0;
     }
-    const first = this.#failures === 0;
+    // After an outage the server often forgot the version meanwhile; it serves again, so there is nothing to wait for.
+    const again = this.#expired;
+    this.#expired = expired;
     this.#failures += 1;
-    if (expired && first) {
+    if (expired && !again) {
       this.#logger.info("The watch's version is too old; listing again");
       return 0;
     }
@@ -199,6 +203,7 @@ export class Reflector<T extends KubeObject> {
       });
     }
     this.#proved();
+    this.#expired = false;
     this.#failures = 0;
     this.#watchFailures = 0;
   }
@@ -216,6 +221,7 @@ export class Reflector<T extends KubeObject> {
         break;
     }
     this.#resourceVersion = object.metadata.resourceVersion ?? this.#resourceVersion;
+    this.#expired = false;
     this.#failures = 0;
     this.#watchFailures = 0;
     this.#proved();

@@ -9,6 +9,10 @@ export interface TestProcess {
   readonly pid: number;
   /** Whether it still runs. */
   isRunning(): boolean;
+  /** Sends a signal that does not end it, such as SIGSTOP. */
+  signal(signal: NodeJS.Signals): void;
+  /** Resolves when it has ended: with its exit code, or null when a signal ended it. */
+  readonly ended: Promise<number | null>;
   /** Sends `signal` and waits until it is gone; harmless when it already is. */
   stop(signal?: NodeJS.Signals): Promise<void>;
   /** End of what it wrote to standard output and standard error. */
@@ -48,15 +52,16 @@ export async function startProcess(
   program: string,
   args: readonly string[],
   logPath: string,
+  environment: NodeJS.ProcessEnv = process.env,
 ): Promise<TestProcess> {
   const log = openSync(logPath, "a");
-  const child = spawn(program, args, { stdio: ["ignore", log, log] });
+  const child = spawn(program, args, { stdio: ["ignore", log, log], env: environment });
   closeSync(log);
   const dropExitHook = killAtExit(child);
-  const gone = new Promise<void>((resolve) => {
-    child.once("exit", () => {
+  const gone = new Promise<number | null>((resolve) => {
+    child.once("exit", (code) => {
       dropExitHook();
-      resolve();
+      resolve(code);
     });
   });
   await once(child, "spawn");
@@ -64,6 +69,10 @@ export async function startProcess(
     name,
     pid: child.pid ?? -1,
     isRunning: () => child.exitCode === null && child.signalCode === null,
+    signal: (signal) => {
+      child.kill(signal);
+    },
+    ended: gone,
     async stop(signal = "SIGKILL") {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill(signal);
