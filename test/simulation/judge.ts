@@ -9,11 +9,11 @@ export class Judge {
   readonly #references = new Map<string, Promise<Outcome>>();
 
   /** The story without faults. */
-  reference({ workload, seed }: Plan): Promise<Outcome> {
-    const key = `${workload}/${seed}`;
+  reference({ workload, seed, operators = 1 }: Plan): Promise<Outcome> {
+    const key = `${workload}/${seed}/${operators}`;
     let reference = this.#references.get(key);
     if (reference === undefined) {
-      reference = simulate({ workload, seed, faults: [] });
+      reference = simulate({ workload, seed, operators, faults: [] });
       this.#references.set(key, reference);
     }
     return reference;
@@ -44,7 +44,7 @@ export class Judge {
       const accepted = outcome.calls.get(action)?.accepted ?? 0;
       const usual = reference.calls.get(action)?.accepted ?? 0;
       if (accepted > usual + allowance) {
-        faults.push(`${action} was carried out ${accepted} times, undisturbed ${usual}`);
+        faults.push(`${action} was carried out for ${accepted} instances, undisturbed for ${usual}`);
       }
     }
     faults.push(...tooManyCalls(outcome));

@@ -13,7 +13,7 @@ export interface Outcome {
   readonly restarts: number;
   /** How each satellite ended, and what is left at EC2. */
   readonly end: string;
-  /** Calls that reached EC2, and those that it accepted, by action. */
+  /** Calls that reached EC2, and instances in those that it accepted, by action. */
   readonly calls: ReadonlyMap<string, { readonly sent: number; readonly accepted: number }>;
   /** How long the story was, in milliseconds of its own clock. */
   readonly virtualMs: number;
@@ -141,9 +141,9 @@ function endOf(world: World): string {
 
 function callsOf(world: World): Outcome["calls"] {
   const counts = new Map<string, { readonly sent: number; readonly accepted: number }>();
-  for (const { action, outcome } of world.endpoint.log.calls()) {
+  for (const { action, ids, outcome } of world.endpoint.log.calls()) {
     const { sent, accepted } = counts.get(action) ?? { sent: 0, accepted: 0 };
-    counts.set(action, { sent: sent + 1, accepted: accepted + (outcome === "ok" ? 1 : 0) });
+    counts.set(action, { sent: sent + 1, accepted: accepted + (outcome === "ok" ? ids.length : 0) });
   }
   return counts;
 }
