@@ -58,14 +58,16 @@ lint: $(STAMP) ## Types, lint, format, and generated files
 	oxlint --type-aware --deny-warnings
 	oxfmt --check
 	node build/generate-types.ts --check
+	node build/generate-error-docs.ts --check
 
 .PHONY: fmt
 fmt: $(STAMP) ## Formats the sources
 	oxfmt
 
 .PHONY: generate
-generate: $(STAMP) ## Generates the TypeScript types from the CRDs
+generate: $(STAMP) ## Generates what is derived: types from the CRDs, the table of errors
 	node build/generate-types.ts
+	node build/generate-error-docs.ts
 
 .PHONY: tools
 tools: $(STAMP) ## Builds kubectl, kube-apiserver, etcd and helm through the Go module proxy, once

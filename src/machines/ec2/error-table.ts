@@ -272,7 +272,8 @@ function networkRule(field: string): ErrorRule {
   };
 }
 
-const NOT_READY: ErrorRule = {
+/** `UnsupportedOperation` of an instance that booted too recently to hibernate. */
+export const HIBERNATION_NOT_READY: ErrorRule = {
   class: "hibernation-not-ready",
   reason: "HibernationNotReady",
   advice: "the instance booted too recently to hibernate; this is tried again shortly",
@@ -301,7 +302,7 @@ export function ruleFor(code: string, message: string, status: number): ErrorRul
   const hibernation = /hibernat/i.test(message);
   if (code === "UnsupportedOperation" && hibernation) {
     const early = /not ready|not yet ready|retry/i.test(message);
-    return early ? NOT_READY : (ERROR_TABLE["UnsupportedHibernationConfiguration"] ?? PARAMETER);
+    return early ? HIBERNATION_NOT_READY : (ERROR_TABLE["UnsupportedHibernationConfiguration"] ?? PARAMETER);
   }
   const listed = Object.hasOwn(ERROR_TABLE, code) ? ERROR_TABLE[code] : undefined;
   if (listed !== undefined) {

@@ -1,0 +1,79 @@
+/**
+ * Generates docs/errors.md from the EC2 error table, which is the source of truth.
+ * `node build/generate-error-docs.ts --check` only compares, and fails on a difference.
+ */
+import { readFile, writeFile } from "node:fs/promises";
+import { ERROR_TABLE, HIBERNATION_NOT_READY, type Retry } from "../src/machines/ec2/error-table.ts";
+
+const TARGET = new URL("../docs/errors.md", import.meta.url);
+
+const WHAT_HAPPENS: Readonly<Record<Retry, string>> = {
+  "next-combination": "the next type or zone; after all of them a back-off of up to 2 min",
+  "back-off": "the same again after a growing pause",
+  "look-again": "looks at the machine, then decides anew",
+  "after-change": "nothing until the class, the satellite or a permission changes; a look every 30 min",
+  "new-attempt": "a new launch with a new token",
+};
+
+/** Reasons that no EC2 code stands behind. */
+const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
+  ["ClassNotFound", "the SatelliteClass does not exist; create it"],
+  ["SizeUnknown", "the class does not have the size; correct spec.size"],
+  ["NamespaceNotAllowed", "the class may not be used from this namespace; ask its owner"],
+  ["UserDataMissing", "the class's Secret lacks the key userData; add it"],
+  ["UserDataTooLarge", "EC2 takes 16 KB of user data; shorten it"],
+  ["NoTypeAvailable", "no type of the size exists in the zone or for the architecture; add types"],
+  [
+    "AdoptionNotFound",
+    "the instance to take over does not exist; correct the annotation satellites.dev/adopt",
+  ],
+  ["AdoptionNotAllowed", "the instance's owner must tag it satellites.dev/adoptable-by, as the message says"],
+  ["AdoptionInUse", "the instance to take over is another satellite's machine"],
+  ["LaunchNotVisible", "EC2 launched the machine but does not show it yet; wait"],
+];
+
+function rows(cells: readonly (readonly string[])[]): string {
+  return cells.map((row) => `| ${row.join(" | ")} |`).join("\n");
+}
+
+const HEADER = `# EC2 errors
+
+Generated from src/machines/ec2/error-table.ts by build/generate-error-docs.ts. Do not edit.
+
+An error is shown on the Satellite: as the reason and message of the condition \`Ready\` (\`Launched\` before there is a machine, \`Updated\` for a change of size), and as an event. The message ends with EC2's own words. Errors after which nothing happens by itself also set the phase \`Failed\`.
+
+`;
+
+const FOOTER = `Codes that are not listed are judged by their families (\`…LimitExceeded\` is a quota, \`…NotFound\` a parameter, and so on). A refusal that belongs to none is repeated with a growing pause, and a failure of which nothing is known leaves the outcome open: the machine is looked at, or the same request sent again with the same token, before anything else.
+
+These reasons are the operator's own:
+
+| you see | meaning, and what to do |
+|---|---|
+${rows(OWN_REASONS)}
+`;
+
+/** The page, as Markdown. */
+export function renderErrorDocs(): string {
+  const codes = Object.entries(ERROR_TABLE).map(
+    ([code, { reason, advice, retry }]) => [`\`${code}\``, reason, advice, WHAT_HAPPENS[retry]] as const,
+  );
+  const { reason, advice, retry } = HIBERNATION_NOT_READY;
+  const notReady = ["`UnsupportedOperation` (not ready to hibernate)", reason, advice, WHAT_HAPPENS[retry]];
+  const sorted = [...codes, notReady].toSorted(([a = ""], [b = ""]) => (a < b ? -1 : 1));
+  return `${HEADER}| EC2 code | you see | meaning, and what to do | the operator does |
+|---|---|---|---|
+${rows(sorted)}
+
+${FOOTER}`;
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const wanted = renderErrorDocs();
+  if (!process.argv.includes("--check")) {
+    await writeFile(TARGET, wanted);
+  } else if ((await readFile(TARGET, "utf8").catch(() => "")) !== wanted) {
+    console.error("docs/errors.md differs from the error table; run: node build/generate-error-docs.ts");
+    process.exitCode = 1;
+  }
+}
