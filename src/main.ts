@@ -96,6 +96,14 @@ program.addCommand(
   service("router", "takes gRPC requests, wakes what sleeps, and forwards")
     .addOption(kubeconfig)
     .option("--listen <host:port>", "where clients connect", "127.0.0.1:8372")
+    .addOption(
+      new Option(
+        "--engine <kind>",
+        "direct for clients; multiplexed behind a proxy that speaks HTTP/2 itself",
+      )
+        .choices(["direct", "multiplexed"])
+        .default("direct"),
+    )
     .option("--health-address <host:port>", "serves /healthz, /readyz and /metrics", ":8082")
     .option("--router-id <id>", "key of this router's leases; the host name when absent")
     .option("--watch-namespace <name>", "only satellites of this namespace")

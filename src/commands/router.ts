@@ -3,7 +3,7 @@ import type { ConnectedKubeClient } from "../kube/http-client.ts";
 import { createKubeMetrics } from "../kube/metrics.ts";
 import { Reflector } from "../kube/reflector.ts";
 import type { AddressOptions } from "../router/address.ts";
-import { createRouter } from "../router/router.ts";
+import { createRouter, type EngineKind } from "../router/router.ts";
 import { watchTlsFiles } from "../router/tls-material.ts";
 import { ROUTER_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
 import type { Satellite } from "../satellite/types.ts";
@@ -18,6 +18,7 @@ export interface RouterCommandOptions extends RouterAccessOptions {
   readonly kubeconfig?: string;
   /** Where clients connect. */
   readonly listen: string;
+  readonly engine: EngineKind;
   readonly healthAddress: string;
   /** Key of this router's leases; stable over restarts, different for each replica. */
   readonly routerId?: string;
@@ -75,6 +76,7 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
     registry,
     routerId: options.routerId ?? hostname(),
     options: {
+      engine: options.engine,
       address: addressOptions(options),
       gate: { identities: settings.identities },
       ...(tls === undefined

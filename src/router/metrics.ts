@@ -43,7 +43,9 @@ export function createRouterMetrics(registry: Registry): RouterMetrics {
     }),
     requests: new Counter({
       name: "satellites_router_requests_total",
-      help: "Requests ended, by gRPC status; NONE for requests that are not gRPC.",
+      help:
+        "Requests ended, by gRPC status; NONE for requests that are not gRPC, PASSED where the VM's status passed " +
+        "unread (direct listeners).",
       labelNames: ["code"],
       registers,
     }),

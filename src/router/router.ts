@@ -1,6 +1,6 @@
 import type { BlockList } from "node:net";
 
-import type { Registry } from "prom-client";
+import type { Counter, Registry } from "prom-client";
 
 import type { Random } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
@@ -14,11 +14,13 @@ import type { Engine } from "./engine.ts";
 import { Gate } from "./gate.ts";
 import { Health } from "./health.ts";
 import { HoldBudget } from "./hold-queue.ts";
-import { createRouterMetrics } from "./metrics.ts";
+import { createRouterMetrics, type RouterMetrics } from "./metrics.ts";
 import { DEFAULT_GATE_OPTIONS, type GateOptions } from "./options.ts";
 import { createProber, type Prober } from "./prober.ts";
 import { SatelliteApi } from "./satellite-api.ts";
 import { SatelliteView } from "./satellite-view.ts";
+import { createOwnService } from "./own-service.ts";
+import { SpliceEngine, type SpliceEngineOptions } from "./splice/engine.ts";
 import { createStreamEngine, type StreamEngineOptions } from "./stream/engine.ts";
 import { createHealthService } from "./stream/health-service.ts";
 import type { TlsMaterial, TlsOptions } from "./tls-material.ts";
@@ -40,6 +42,16 @@ export interface RouterDependencies {
   readonly options?: RouterOptions;
 }
 
+/**
+ * How a listener serves its connections. `direct`: each belongs to one satellite, as gRPC clients use them, and is
+ * spliced to its VM. `multiplexed`: the streams of one may go to different satellites, as behind a proxy that speaks
+ * HTTP/2 itself.
+ */
+export type EngineKind = "direct" | "multiplexed";
+
+/** Default of {@link RouterOptions.engine}. */
+export const DEFAULT_ENGINE: EngineKind = "direct";
+
 /** How a router behaves. */
 export interface RouterOptions {
   readonly gate?: GateOptions;
@@ -47,7 +59,11 @@ export interface RouterOptions {
   readonly tls?: TlsOptions;
   /** Peers that must begin with a PROXY protocol v2 header; no others may. */
   readonly proxyProtocolFrom?: BlockList;
-  readonly limits?: NonNullable<StreamEngineOptions["limits"]>;
+  readonly engine?: EngineKind;
+  /** Bounds of a direct listener. */
+  readonly spliceLimits?: NonNullable<SpliceEngineOptions["limits"]>;
+  /** Bounds of a multiplexed listener. */
+  readonly streamLimits?: NonNullable<StreamEngineOptions["limits"]>;
 }
 
 /** A running router. */
@@ -105,15 +121,12 @@ export function createRouter(dependencies: RouterDependencies): Router {
     onStopping: (key) => engine.goAwayIdle(key),
     onOff: (key, lastEpoch) => engine.endStreams?.(key, lastEpoch),
   });
-  const engine: Engine = createStreamEngine({
+  const engine = createEngine(options, {
     gatekeeper: gate,
     localService: createHealthService(health, address),
     clock,
     logger,
-    onRequestEnd: (code) => metrics.requests.inc({ code }),
-    ...(options.tls === undefined ? {} : { tls: options.tls }),
-    ...(options.proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom: options.proxyProtocolFrom }),
-    ...(options.limits === undefined ? {} : { limits: options.limits }),
+    onRequestEnd: requestCounter(metrics),
   });
   void satellites.synced.then(() => {
     state.synced = true;
@@ -121,6 +134,47 @@ export function createRouter(dependencies: RouterDependencies): Router {
   });
   const isTls = options.tls !== undefined;
   return new RunningRouter({ access, isTls, gate, engine, health, state, logger });
+}
+
+/** Counts a request under its code. The codes are few, and looking a counter up by its label costs more than counting. */
+function requestCounter({ requests }: RouterMetrics): (code: string) => void {
+  const counters = new Map<string, Counter.Internal>();
+  return (code) => {
+    let counter = counters.get(code);
+    if (counter === undefined) {
+      counter = requests.labels({ code });
+      counters.set(code, counter);
+    }
+    counter.inc();
+  };
+}
+
+/** Makes the engine of a listener. */
+function createEngine(
+  { engine = DEFAULT_ENGINE, tls, proxyProtocolFrom, spliceLimits, streamLimits }: RouterOptions,
+  parts: Pick<StreamEngineOptions, "gatekeeper" | "localService" | "clock" | "logger" | "onRequestEnd">,
+): Engine {
+  const { localService, ...common } = parts;
+  const listener = {
+    ...(tls === undefined ? {} : { tls }),
+    ...(proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom }),
+  };
+  switch (engine) {
+    case "direct":
+      return new SpliceEngine({
+        ...common,
+        ...listener,
+        own: createOwnService(localService, common.logger),
+        ...(spliceLimits === undefined ? {} : { limits: spliceLimits }),
+      });
+    case "multiplexed":
+      return createStreamEngine({
+        ...common,
+        ...listener,
+        localService,
+        ...(streamLimits === undefined ? {} : { limits: streamLimits }),
+      });
+  }
 }
 
 /** How long answers may take to go out when everything ends, in milliseconds. */

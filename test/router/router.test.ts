@@ -12,6 +12,7 @@ import { awake, satellite } from "./satellites.ts";
 import { addressed, TestClient, TestVM } from "./stream/grpc-peers.ts";
 import { answerOf, field, GRPC, POST, RawClient } from "./stream/http2-peers.ts";
 import { RouterBench, until } from "./stream/router-bench.ts";
+import type { EngineKind } from "../../src/router/router.ts";
 
 /** The part of grpc/health/v1/health.proto that the router serves. */
 const HEALTH = fromJSON(
@@ -108,11 +109,15 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
   throw new Error("it did not fail");
 }
 
-describe("router", () => {
+for (const engine of ["direct", "multiplexed"] as const) {
+  describe(`router with a ${engine} listener`, () => specify(engine));
+}
+
+function specify(engine: EngineKind): void {
   const stops: (() => void | Promise<void>)[] = [];
 
-  async function start(...args: Parameters<typeof RouterBench.start>): Promise<RouterBench> {
-    const bench = await RouterBench.start(...args);
+  async function start(...[satellites, options]: Parameters<typeof RouterBench.start>): Promise<RouterBench> {
+    const bench = await RouterBench.start(satellites, { engine, ...options });
     stops.push(() => bench.router.close());
     return bench;
   }
@@ -131,7 +136,7 @@ describe("router", () => {
 
   describe("readiness", () => {
     it("comes with the listener and the filled cache, and goes when it drains", async () => {
-      const bench = new RouterBench([]);
+      const bench = new RouterBench([], { engine });
       stops.push(() => bench.router.close());
       await until(() => true);
       expect(bench.router.ready()).to.equal(false);
@@ -146,7 +151,7 @@ describe("router", () => {
       const synced = new Promise<void>((resolve) => {
         fill = resolve;
       });
-      const bench = new RouterBench([], {}, { synced });
+      const bench = new RouterBench([], { engine }, { synced });
       stops.push(() => bench.router.close());
       await bench.router.listen({ host: "127.0.0.1", port: 0 });
       expect(bench.router.ready()).to.equal(false);
@@ -157,7 +162,7 @@ describe("router", () => {
 
   describe("listener", () => {
     it("is refused on an address that others reach, as long as there is no access control", async () => {
-      const bench = new RouterBench([]);
+      const bench = new RouterBench([], { engine });
       stops.push(() => bench.router.close());
       const error = await rejection(bench.router.listen({ host: "0.0.0.0", port: 0 }));
       expect(error).to.include({ code: "AnonymousListenerNotLoopback" });
@@ -166,7 +171,7 @@ describe("router", () => {
 
     it("says what to do when its port is taken", async () => {
       const bench = await start([]);
-      const second = new RouterBench([]);
+      const second = new RouterBench([], { engine });
       stops.push(() => second.router.close());
       const error = await rejection(second.router.listen({ host: "127.0.0.1", port: bench.port }));
       expect(error).to.include({ code: "CannotListen" });
@@ -206,10 +211,14 @@ describe("router", () => {
       const pems = await generate([{ name: "commonName", value: "router" }]);
       const bench = await start([satellite({ spec: { wakePolicy: "Manual" } })]);
       const secure = await start([], { tls: { key: pems.private, cert: pems.cert } });
-      for (const port of [bench.port, secure.port]) {
-        const response = fetch(`http://127.0.0.1:${port}/`);
-        expect(await rejection(response)).to.be.instanceOf(Error);
+      const answer = fetch(`http://127.0.0.1:${bench.port}/`);
+      if (engine === "direct") {
+        // RFC 9110 section 15.5.22: says which protocol is spoken here.
+        expect((await answer).status).to.equal(426);
+      } else {
+        expect(await rejection(answer)).to.be.instanceOf(Error);
       }
+      expect(await rejection(fetch(`http://127.0.0.1:${secure.port}/`))).to.be.instanceOf(Error);
       const client = new TestClient(bench.port);
       stops.push(() => client.close());
       expect((await client.call("unary")).code).to.equal(grpc.status.FAILED_PRECONDITION);
@@ -249,6 +258,45 @@ describe("router", () => {
       watch.cancel();
       await draining;
     });
+
+    it("answers calls on a connection that health was asked on before", async () => {
+      const vm = await TestVM.start();
+      stops.push(() => vm.stop());
+      const bench = await start([awake({ status: { endpoint: { host: "127.0.0.1", port: vm.port } } })]);
+      // Channels to one address share their connection.
+      const shared = { "grpc.use_local_subchannel_pool": 0 };
+      const health = new HealthClient(bench.port);
+      stops.push(() => health.close());
+      expect((await health.check()).status).to.equal("SERVING");
+      const client = new TestClient(bench.port, shared);
+      stops.push(() => client.close());
+      expect((await client.call("unary")).code).to.equal(grpc.status.OK);
+      expect((await client.call("unary")).code).to.equal(grpc.status.OK);
+    });
+  });
+
+  it("counts requests by status as far as it knows it", async () => {
+    const vm = await TestVM.start();
+    stops.push(() => vm.stop());
+    const bench = await start([awake({ status: { endpoint: { host: "127.0.0.1", port: vm.port } } })]);
+    const client = new TestClient(bench.port);
+    stops.push(() => client.close());
+    await client.call("unary");
+    await client.call("unary");
+    const cancelled = client.open();
+    cancelled.stream.write(Buffer.from("one"));
+    await until(() => vm.calls === 3);
+    cancelled.stream.cancel();
+    await client.call("unary", { metadata: new grpc.Metadata() });
+    const passed = engine === "direct" ? "PASSED" : "OK";
+    await until(async () => (await bench.requests()).get("CANCELLED") === 1);
+    expect(await bench.requests()).to.deep.equal(
+      new Map([
+        [passed, 2],
+        ["CANCELLED", 1],
+        ["INVALID_ARGUMENT", 1],
+      ]),
+    );
   });
 
   describe("shutdown", () => {
@@ -301,8 +349,10 @@ describe("router", () => {
     });
     expect((await call).code).to.equal(grpc.status.UNAVAILABLE);
   });
+}
 
-  it("is loud about anonymous access", () => {
+describe("anonymous access", () => {
+  it("is loud", () => {
     const warnings: string[] = [];
     const logger = { ...silentLogger, warn: (message: string) => void warnings.push(message) };
     anonymousLoopback({ logger }).checkListener("127.0.0.1");

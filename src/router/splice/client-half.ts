@@ -10,7 +10,7 @@ import {
 import { trailersProblem } from "../http2/header-rules.ts";
 import { ErrorCode, Flag, FRAME_HEADER_BYTES, type ErrorCodeValue } from "../http2/protocol.ts";
 import type { ClientEvents } from "./client-frames.ts";
-import type { SpliceContext } from "./context.ts";
+import { RequestEnd, type SpliceContext } from "./context.ts";
 import type { HeaderBlock } from "./header-block.ts";
 import type { HeldRequest } from "./held-requests.ts";
 import { RequestDecoder, writeRequest, type RequestBlock } from "./request-block.ts";
@@ -120,12 +120,16 @@ export class ClientHalf implements ClientEvents {
     const open = streams.get(streamId);
     streams.markClientDone(streamId);
     if (open !== undefined) {
+      if (!open.upstreamEnded) {
+        this.#splice.onRequestEnd(RequestEnd.CANCELLED);
+      }
       streams.reset(open);
       toUpstream.pass(buffer, start, start + SHORT_FRAME_BYTES);
       return;
     }
     const held = this.#desk.held.get(streamId);
     if (held !== undefined) {
+      this.#splice.onRequestEnd(RequestEnd.CANCELLED);
       this.#desk.cancel(held);
     } else if (this.#passesClosed(streamId)) {
       toUpstream.pass(buffer, start, start + SHORT_FRAME_BYTES);

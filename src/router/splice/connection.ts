@@ -87,6 +87,14 @@ export class Connection {
     }
   }
 
+  /** Ends everything that goes to an epoch of that satellite up to `lastEpoch`: its VM is off. */
+  endStreams(satellite: string, lastEpoch: number): void {
+    const { link } = this.#splice;
+    if (link !== undefined && link.upstream.satellite === satellite && link.upstream.epoch <= lastEpoch) {
+      link.fail(new SatelliteError("VMOff", `the VM of ${satellite} is off`));
+    }
+  }
+
   /** Tells the client to go elsewhere with new requests (RFC 9113 §6.8); ends when all streams have ended. */
   drain(): void {
     if (!this.#clientFrames.settingsSeen) {
@@ -252,7 +260,10 @@ export class Connection {
   #deskPort(): ConstructorParameters<typeof RequestDesk>[0] {
     const splice = this.#splice;
     const { clock, gatekeeper, limits, logger } = this.#context;
-    const bound = (): string | undefined => this.#connector.bound?.satellite;
+    const bound = (): string | undefined => {
+      const upstream = this.#connector.bound;
+      return upstream === this.#context.own?.upstream ? undefined : upstream?.satellite;
+    };
     const canForward = (): boolean =>
       splice.isSpliced && (this.#clientReader.atBoundary || !this.#clientHalf.isPassingData);
     return {

@@ -47,7 +47,7 @@ export class Connector {
   route(upstream: Upstream): Route {
     const bound = this.#bound;
     if (bound !== undefined && bound.satellite !== upstream.satellite) {
-      return "foreign";
+      return this.#routeElsewhere(bound);
     }
     if (this.#splice.isSpliced) {
       return isSame(bound, upstream) ? "ready" : "giveBack";
@@ -56,6 +56,14 @@ export class Connector {
       this.#dial(upstream);
     }
     return "later";
+  }
+
+  /** A connection that only the router's own service was asked on is no satellite's: clients come back on a new one. */
+  #routeElsewhere(bound: Upstream): Route {
+    if (bound !== this.#context.own?.upstream) {
+      return "foreign";
+    }
+    return this.#splice.isSpliced ? "giveBack" : "later";
   }
 
   /** Gives up a connection on which nothing was sent but the preface. */

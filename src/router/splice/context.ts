@@ -1,10 +1,19 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Gatekeeper } from "../engine.ts";
+import type { OwnService } from "../own-service.ts";
 import type { HpackScratch } from "../http2/hpack-decoder.ts";
 import type { SpliceLimits } from "./limits.ts";
 import type { Slabs } from "./outbox.ts";
 import type { Dial } from "./upstream-link.ts";
+
+/** Ends of requests whose gRPC status the router does not know: responses pass unread. */
+export const RequestEnd = {
+  /** The VM ended it. */
+  PASSED: "PASSED",
+  /** The client gave it up. */
+  CANCELLED: "CANCELLED",
+} as const;
 
 /** What all connections of an engine share. */
 export interface SpliceContext {
@@ -13,6 +22,10 @@ export interface SpliceContext {
   readonly logger: Logger;
   readonly limits: SpliceLimits;
   readonly dial: Dial;
+  /** What the router serves itself, on connections of its own. */
+  readonly own?: OwnService;
+  /** Called once per request: with the name of its gRPC status where the router knows it, see {@link RequestEnd}. */
+  readonly onRequestEnd: (code: string) => void;
   readonly slabs: Slabs;
   readonly scratch: HpackScratch;
 }

@@ -1,9 +1,11 @@
 import type { BlockList, Socket } from "node:net";
 import { systemClock, type Clock, type Timer } from "../../base/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { Engine, Gatekeeper } from "../engine.ts";
+import { CREDENTIAL_HEADERS } from "../access.ts";
+import type { Admission, Engine, Gatekeeper } from "../engine.ts";
 import { HpackScratch } from "../http2/hpack-decoder.ts";
 import { Listener, type AcceptedInfo } from "../listener.ts";
+import type { OwnService } from "../own-service.ts";
 import type { TlsMaterial, TlsOptions } from "../tls-material.ts";
 import { Connection } from "./connection.ts";
 import type { SpliceContext } from "./context.ts";
@@ -26,6 +28,10 @@ export interface SpliceEngineOptions {
   readonly limits?: Partial<SpliceLimits>;
   /** How VMs are connected to. Default: plain TCP. */
   readonly dial?: Dial;
+  /** A service of the router itself; its requests need no admission. */
+  readonly own?: OwnService;
+  /** Called once per request with its gRPC status where the router made the answer, else with a {@link RequestEnd}. */
+  readonly onRequestEnd?: (code: string) => void;
   /** Lets several processes listen on the same port. Default false. */
   readonly reusePort?: boolean;
 }
@@ -46,11 +52,13 @@ export class SpliceEngine implements Engine {
 
   constructor(options: SpliceEngineOptions) {
     this.#context = {
-      gatekeeper: options.gatekeeper,
+      gatekeeper: options.own === undefined ? options.gatekeeper : admitOwn(options.own, options.gatekeeper),
       clock: options.clock ?? systemClock,
       logger: options.logger,
       limits: { ...DEFAULT_SPLICE_LIMITS, ...options.limits },
-      dial: options.dial ?? dialTcp,
+      dial: dialer(options),
+      ...(options.own === undefined ? {} : { own: options.own }),
+      onRequestEnd: options.onRequestEnd ?? ((): void => {}),
       slabs: new Slabs(),
       scratch: new HpackScratch(),
     };
@@ -83,6 +91,12 @@ export class SpliceEngine implements Engine {
   goAwayIdle(satellite: string): void {
     for (const connection of this.#connections) {
       connection.goAwayIdle(satellite);
+    }
+  }
+
+  endStreams(satellite: string, lastEpoch: number): void {
+    for (const connection of this.#connections) {
+      connection.endStreams(satellite, lastEpoch);
     }
   }
 
@@ -141,4 +155,30 @@ export class SpliceEngine implements Engine {
       this.#scheduleSweep();
     });
   }
+}
+
+/** Lets requests for the router's own service pass; all others are the gatekeeper's. */
+function admitOwn(own: OwnService, gatekeeper: Gatekeeper): Gatekeeper {
+  const admission: Admission = {
+    kind: "forward",
+    upstream: own.upstream,
+    drop: CREDENTIAL_HEADERS,
+    heldMs: 0,
+    release: () => {},
+  };
+  return {
+    admit: (connection, headers, signal) =>
+      own.handles(connection, headers) ? admission : gatekeeper.admit(connection, headers, signal),
+    upstreamFailed(upstream, error) {
+      if (upstream !== own.upstream) {
+        gatekeeper.upstreamFailed(upstream, error);
+      }
+    },
+  };
+}
+
+function dialer({ own, dial = dialTcp }: SpliceEngineOptions): Dial {
+  return own === undefined
+    ? dial
+    : (upstream) => (upstream === own.upstream ? own.connect() : dial(upstream));
 }

@@ -1,6 +1,7 @@
 import { goAwayFrame, rstStreamFrame, windowUpdateFrame } from "../http2/frame-writer.ts";
 import { Http2ConnectionError } from "../http2/errors.ts";
 import { DEFAULT_WINDOW_BYTES, ErrorCode, MAX_31_BIT, type ErrorCodeValue } from "../http2/protocol.ts";
+import { statusName } from "../grpc-status.ts";
 import { answerFrames, type Refusal } from "./answers.ts";
 import { ClientOutput } from "./client-output.ts";
 import type { SpliceContext } from "./context.ts";
@@ -15,6 +16,8 @@ export class Splice {
   readonly settings: SettingsBridge;
   readonly toClient: ClientOutput;
   readonly toUpstream: Outbox;
+  /** Counts an ended request, see {@link RequestEnd}. */
+  readonly onRequestEnd: (code: string) => void;
   link: UpstreamLink | undefined;
   /** The VM has sent its SETTINGS: from now on it is the peer, until then the router answers for it. */
   isSpliced = false;
@@ -31,6 +34,7 @@ export class Splice {
   #grantedBytes = 0;
 
   constructor(context: SpliceContext) {
+    this.onRequestEnd = context.onRequestEnd;
     this.settings = new SettingsBridge(context.limits);
     this.toUpstream = new Outbox(context.slabs);
     this.toClient = new ClientOutput(
@@ -59,6 +63,7 @@ export class Splice {
 
   /** Answers a request in the VM's place. The answer is made when it is put in: it depends on its place. */
   answer(streamId: number, refusal: Refusal, clientSends: boolean, responseStarted = false): void {
+    this.onRequestEnd(statusName(refusal.status));
     this.toClient.inject(() =>
       answerFrames(refusal, {
         streamId,

@@ -1,7 +1,9 @@
 import { Http2ConnectionError } from "../http2/errors.ts";
 import { settingsAckFrame, settingsFrame, type SettingEntry } from "../http2/frame-writer.ts";
 import { ErrorCode } from "../http2/protocol.ts";
+import { RequestEnd } from "./context.ts";
 import type { Splice } from "./splice.ts";
+import type { OpenStream } from "./stream-table.ts";
 import type { UpstreamEvents } from "./upstream-frames.ts";
 
 /** How the upstream half tells its connection what it cannot do itself. */
@@ -41,7 +43,7 @@ export class UpstreamHalf implements UpstreamEvents {
       if (open !== undefined) {
         open.responseStarted = true;
         if (endStream) {
-          streams.endByUpstream(open);
+          this.#end(open);
         }
       }
     }
@@ -55,7 +57,7 @@ export class UpstreamHalf implements UpstreamEvents {
     if (endStream) {
       const open = streams.get(streamId);
       if (open !== undefined) {
-        streams.endByUpstream(open);
+        this.#end(open);
       }
     }
     toClient.pass(buffer, start, end);
@@ -72,6 +74,7 @@ export class UpstreamHalf implements UpstreamEvents {
     this.#requireForwarded(streamId);
     const open = streams.get(streamId);
     if (open !== undefined) {
+      this.#countEnd(open);
       streams.reset(open);
     }
     toClient.pass(buffer, start, end);
@@ -111,6 +114,17 @@ export class UpstreamHalf implements UpstreamEvents {
     this.#splice.isGoodbyeSaid = true;
     this.#splice.goAway(lastStreamId, errorCode, debug);
     this.#port.onGoAway(lastStreamId);
+  }
+
+  #end(open: OpenStream): void {
+    this.#countEnd(open);
+    this.#splice.streams.endByUpstream(open);
+  }
+
+  #countEnd(open: OpenStream): void {
+    if (!open.upstreamEnded) {
+      this.#splice.onRequestEnd(RequestEnd.PASSED);
+    }
   }
 
   /** The VM may speak of nothing but what it was asked. */

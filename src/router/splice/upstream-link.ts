@@ -1,4 +1,5 @@
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Clock } from "../../base/clock.ts";
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { Upstream } from "../engine.ts";
@@ -6,8 +7,8 @@ import { FrameReader } from "../http2/frame-reader.ts";
 import type { SpliceLimits } from "./limits.ts";
 import { UpstreamFrames, type UpstreamEvents } from "./upstream-frames.ts";
 
-/** Opens a connection to a VM; the socket must allow half-open connections. */
-export type Dial = (upstream: Upstream) => Socket;
+/** Opens a connection to a VM; it must allow that one side ends before the other. */
+export type Dial = (upstream: Upstream) => Duplex;
 
 /**
  * When TCP begins to ask whether the VM is still there. HTTP/2 pings are not sent: buildkitd punishes more
@@ -19,7 +20,7 @@ const KEEPALIVE_MS = 30_000;
 const MAX_RESPONSE_FRAME_BYTES = 0xff_ffff;
 
 /** Dials over plain TCP. */
-export function dialTcp(upstream: Upstream): Socket {
+export function dialTcp(upstream: Upstream): Duplex {
   return connect({
     host: upstream.host,
     port: upstream.port,
@@ -43,7 +44,7 @@ export interface LinkEvents {
 /** One connection to a VM, for one client connection: what a tenant sends cannot end another's. */
 export class UpstreamLink {
   readonly upstream: Upstream;
-  readonly socket: Socket;
+  readonly socket: Duplex;
   readonly dialedAtMs: number;
   readonly #events: LinkEvents;
   readonly #frames: UpstreamFrames;

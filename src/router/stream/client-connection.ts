@@ -245,13 +245,14 @@ export class ClientConnection {
     relay({
       client: stream,
       trailers,
+      drop: admission.drop,
       upstream,
       session,
       isGrpc: isGrpc(exchange.headers),
       satellite,
       onEnd: ({ status, connectionLost }) => {
         admission.release();
-        this.#context.onRequestEnd(status === undefined ? "NONE" : statusName(status));
+        this.#context.onRequestEnd(endOf(status, stream));
         if (connectionLost) {
           gatekeeper.upstreamFailed(admission.upstream, new Error("the connection broke during a call"));
         }
@@ -268,4 +269,11 @@ export class ClientConnection {
     this.#context.logger.error("a request could not be decided about", { error: toError(error) });
     this.#refuse(exchange, { status: GrpcStatus.INTERNAL, message: "the router failed; see its log" });
   }
+}
+
+function endOf(status: string | undefined, stream: ServerHttp2Stream): string {
+  if (status !== undefined) {
+    return statusName(status);
+  }
+  return stream.aborted ? "CANCELLED" : "NONE";
 }

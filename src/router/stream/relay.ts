@@ -18,6 +18,8 @@ export interface RelayOptions {
   readonly client: ServerHttp2Stream;
   /** The request's, collected since it came. */
   readonly trailers: RequestTrailers;
+  /** Names of fields that must not reach the VM, in lower case. */
+  readonly drop: ReadonlySet<string>;
   readonly upstream: ClientHttp2Stream;
   readonly session: ClientHttp2Session;
   /** Whether every answer must end with a gRPC status. */
@@ -58,8 +60,8 @@ class Relay {
   }
 
   #relayRequest(): void {
-    const { client, upstream, trailers } = this.#options;
-    upstream.once("wantTrailers", () => trailers.sendTo(upstream));
+    const { client, upstream, trailers, drop } = this.#options;
+    upstream.once("wantTrailers", () => trailers.sendTo(upstream, drop));
     if (upstream.writable) {
       client.pipe(upstream);
     }
@@ -234,10 +236,11 @@ export class RequestTrailers {
     });
   }
 
-  /** Ends the request to the VM with them; without any, an empty frame ends it. */
-  sendTo(upstream: ClientHttp2Stream): void {
+  /** Ends the request to the VM with them, without those in `drop`; without any, an empty frame ends it. */
+  sendTo(upstream: ClientHttp2Stream, drop: ReadonlySet<string>): void {
     if (isOpen(upstream)) {
-      upstream.sendTrailers(withSensitive(toTrailers(this.#fields), this.#received));
+      const fields = this.#fields.filter(([name]) => !drop.has(name));
+      upstream.sendTrailers(withSensitive(toTrailers(fields), this.#received));
     }
   }
 }

@@ -10,7 +10,7 @@ import { FakeApiServer } from "../fake-api-server.ts";
 import { KEY, ROUTER } from "../gate-bench.ts";
 import { power } from "../satellites.ts";
 
-/** A whole router on loopback, against an API server in memory. */
+/** A whole router on loopback, against an API server in memory; multiplexed unless the test says otherwise. */
 export class RouterBench {
   readonly server = new FakeApiServer();
   readonly registry = new Registry();
@@ -36,7 +36,7 @@ export class RouterBench {
       logger: silentLogger,
       registry: this.registry,
       routerId: ROUTER,
-      options,
+      options: { engine: "multiplexed", ...options },
     });
   }
 
@@ -59,6 +59,12 @@ export class RouterBench {
   /** Resolves when so many requests are held. */
   async held(count: number): Promise<void> {
     await until(async () => (await this.metric("satellites_router_held_requests")) === count);
+  }
+
+  /** Requests that ended, by what the router counts them as. */
+  async requests(): Promise<Map<string, number>> {
+    const metric = await this.registry.getSingleMetric("satellites_router_requests_total")?.get();
+    return new Map(metric?.values.map(({ labels, value }) => [String(labels["code"]), value]));
   }
 
   async metric(name: string): Promise<number | undefined> {
