@@ -31,17 +31,20 @@ const USERS: readonly TokenUser[] = [
 
 /** What each may, as RBAC would say it: ada and bob are alice's; carol's is another one; erin's are elsewhere. */
 function allows({ user: { name, groups }, resource = {} }: AccessRequest): boolean {
-  const asked = [resource["verb"], resource["group"], resource["resource"], resource["subresource"]].join(
-    " ",
-  );
-  if (asked !== "create satellites.dev satellites connect") {
+  const of = (key: string): string => JSON.stringify(resource[key]);
+  if (
+    of("verb") !== '"create"' ||
+    of("group") !== '"satellites.dev"' ||
+    of("resource") !== '"satellites"' ||
+    of("subresource") !== '"connect"'
+  ) {
     return false;
   }
-  const satellite = `${String(resource["namespace"])}/${String(resource["name"])}`;
+  const isHers = of("namespace") === '"team-a"' && ['"ada"', '"bob"'].includes(of("name"));
   return (
-    ((name === "alice" || groups.includes("builders")) && /^team-a\/(?:ada|bob)$/.test(satellite)) ||
-    (name === "carol" && satellite === "team-a/carols") ||
-    (name === "erin" && satellite.startsWith("team-b/"))
+    ((name === "alice" || groups.includes("builders")) && isHers) ||
+    (name === "carol" && of("namespace") === '"team-a"' && of("name") === '"carols"') ||
+    (name === "erin" && of("namespace") === '"team-b"')
   );
 }
 
