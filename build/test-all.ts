@@ -22,7 +22,7 @@ const IN_CI = process.env["CI"] === "true";
 /** Exit status of test/tools/build.ts where there is no usable Go. */
 const NO_GO = 2;
 /** Folders of test/ that are layers of their own. */
-const SLOW_FOLDERS = ["conformance", "e2e", "hostile", "integration", "model", "simulation"];
+const SLOW_FOLDERS = ["chart", "conformance", "e2e", "hostile", "integration", "model", "simulation"];
 
 function execute(command: string, args: readonly string[]): Promise<{ status: number; output: string }> {
   return new Promise((resolve) => {
@@ -105,6 +105,10 @@ const LAYERS: readonly Layer[] = [
   { name: "simulation", run: () => mocha(inFolder("simulation"), "--timeout", "300000") },
   { name: "e2e", run: () => mocha(inFolder("e2e"), "--timeout", "300000", "--reporter", "spec", "--exit") },
   {
+    name: "chart",
+    run: needingTools(() => mocha(inFolder("chart"), "--timeout", "120000", "--reporter", "spec", "--exit")),
+  },
+  {
     name: "integration",
     run: needingTools(() =>
       mocha(inFolder("integration"), "--timeout", "120000", "--reporter", "spec", "--exit"),
@@ -122,7 +126,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 const layers = LAYERS.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
-if (layers.some(({ name }) => ["integration", "conformance", "e2e"].includes(name))) {
+if (layers.some(({ name }) => ["chart", "integration", "conformance", "e2e"].includes(name))) {
   void tools();
 }
 
