@@ -14,7 +14,7 @@ const TERMINAL: ReadonlySet<Failure["class"]> = new Set<Failure["class"]>([
 const BACKOFF_BY_CLASS: Readonly<Partial<Record<CloudErrorClass, { baseMs: number; maxMs: number }>>> = {
   capacity: { baseMs: 2000, maxMs: 120_000 },
   throttled: { baseMs: 1000, maxMs: 60_000 },
-  state: { baseMs: 500, maxMs: 10_000 },
+  state: { baseMs: 500, maxMs: 30_000 },
   server: { baseMs: 500, maxMs: 60_000 },
   quota: { baseMs: 30_000, maxMs: 600_000 },
   protection: { baseMs: 30_000, maxMs: 600_000 },
@@ -23,6 +23,9 @@ const DEFAULT_BACKOFF = { baseMs: 1000, maxMs: 120_000 };
 
 /** Terminal failures are tried again after this long all the same: permissions change without our knowing. */
 const TERMINAL_RECHECK_MS = 30 * 60_000;
+
+/** What failed when the machine could not even be looked at. */
+export const OBSERVE = "Observe";
 
 /** A mistake in class or satellite that only a person can mend. */
 export class ConfigurationError extends SatelliteError {}
@@ -35,19 +38,19 @@ export function inputsOf(o: Observation): string {
 /** The failure to remember after `thrown` ended an action, following up on the one before. */
 export function failureOf(
   o: Observation,
-  action: Action,
+  action: ActionKind | typeof OBSERVE,
   thrown: unknown,
   context: { readonly nowMs: number; readonly random: Random },
 ): Failure {
   const error = toError(thrown);
   const cloud = error instanceof CloudError ? error : undefined;
   const failureClass = cloud?.class ?? (error instanceof ConfigurationError ? "configuration" : "server");
-  const previous = o.memory.failure;
-  const count = previous !== undefined && previous.action === action.kind ? previous.count + 1 : 1;
+  const previous = action === OBSERVE ? o.memory.blindness : o.memory.failure;
+  const count = previous?.action === action ? previous.count + 1 : 1;
   const terminal = TERMINAL.has(failureClass);
   const backoff = BACKOFF_BY_CLASS[failureClass as CloudErrorClass] ?? DEFAULT_BACKOFF;
   return {
-    action: action.kind,
+    action,
     class: failureClass,
     reason: cloud?.reason ?? (error instanceof SatelliteError ? error.code : "InternalError"),
     message: error.message,

@@ -68,6 +68,8 @@ export interface Memory {
   /** The machine was tagged as kept. */
   retained?: boolean;
   failure?: Failure;
+  /** Why the machine could not be seen the last time. */
+  blindness?: Failure;
   probe?: Probe;
   /** Since when the machine has been seen in a state that contradicts `status.power`; monotonic ms. */
   contradictedSinceMs?: number;

@@ -8,9 +8,34 @@ import { isAlive } from "./machine-directory.ts";
 import type { Memory, Observation } from "./observation.ts";
 import { wantedAdoption } from "./ownership.ts";
 
+/** What is known of a satellite without asking the cloud: nothing of its machine. */
+export function observeBlindly(
+  key: string,
+  satellite: Satellite,
+  memory: Memory,
+  { cluster, clock, classes, idle, directory }: Dependencies,
+): Observation {
+  return {
+    cluster,
+    satellite,
+    satelliteClass: classes.get(satellite.spec.className),
+    machine: undefined,
+    stray: undefined,
+    adoptee: undefined,
+    adopteeUser: undefined,
+    idleness: idle.idleness(key, satellite),
+    listed: directory.complete,
+    memory,
+    now: clock.now(),
+    nowMs: clock.monotonicMs(),
+  };
+}
+
 /**
  * Gathers what one decision about a satellite needs. The machine is described anew while it changes state, and
  * from what is known lately while it rests, so that resting satellites cost no call.
+ *
+ * @throws CloudError, ConfigurationError when the machine cannot be seen
  */
 export async function observe(
   key: string,
@@ -18,29 +43,17 @@ export async function observe(
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<Observation> {
-  const { clock, classes, idle } = dependencies;
-  const satelliteClass = classes.get(satellite.spec.className);
-  const base = {
-    cluster: dependencies.cluster,
-    satellite,
-    satelliteClass,
-    adoptee: undefined,
-    adopteeUser: undefined,
-    idleness: idle.idleness(key, satellite),
-    listed: dependencies.directory.complete,
-    memory,
-    now: clock.now(),
-    nowMs: clock.monotonicMs(),
-  };
+  const base = observeBlindly(key, satellite, memory, dependencies);
+  const { satelliteClass } = base;
   if (satellite.status.machine === undefined) {
-    const stray = await findStray(key, { ...base, machine: undefined, stray: undefined }, dependencies);
+    const stray = await findStray(key, base, dependencies);
     const adoption = await observeAdoption(satellite, satelliteClass, dependencies);
-    return { ...base, ...adoption, machine: undefined, stray };
+    return { ...base, ...adoption, stray };
   }
   const cloud = dependencies.cloudOf(requireClass(satellite, satelliteClass));
   const machine = await cloud.describe(satellite.status.machine.id, maxAgeMs(satellite, dependencies));
   noteContradiction(satellite, machine, memory, base.nowMs);
-  return { ...base, machine, stray: undefined };
+  return { ...base, machine };
 }
 
 /** The instance that the satellite is to take over, and who uses it already. */

@@ -1,14 +1,17 @@
 import { backoffMs } from "../base/backoff.ts";
 import type { WorkResult } from "../kube/workers.ts";
 import type { Satellite } from "../satellite/types.ts";
+import { isPaused } from "../satellite/resource.ts";
+import { statusPatch } from "../satellite/status-patch.ts";
 import { findCondition } from "../satellite/conditions.ts";
 import { decide } from "./decide.ts";
 import type { Action } from "./action.ts";
 import type { Dependencies } from "./dependencies.ts";
-import { failureOf } from "./failures.ts";
-import { observe } from "./observe.ts";
+import { failureOf, inputsOf, OBSERVE } from "./failures.ts";
+import { observe, observeBlindly } from "./observe.ts";
 import type { Memory, Observation } from "./observation.ts";
 import { perform } from "./perform.ts";
+import { renderStatus } from "./render-status.ts";
 
 interface Remembered {
   readonly uid: string | undefined;
@@ -54,7 +57,10 @@ export class Reconciler {
       name: satellite.metadata.name,
       reconcileID: String(++this.#reconcileID),
     });
-    const o = await observe(key, satellite, remembered.memory, this.#dependencies);
+    const o = await this.#observe(key, satellite, remembered);
+    if (o === undefined) {
+      return this.#waitBlindly(key, satellite, remembered);
+    }
     const action = decide(o, this.#dependencies.settings);
     if (action.kind === "Wait") {
       logger.debug("Waiting", { reason: action.reason, afterMs: Math.round(action.afterMs) });
@@ -62,6 +68,56 @@ export class Reconciler {
     }
     logger.info("Acting", describeAction(action));
     return this.#act(action, o, remembered);
+  }
+
+  /** `undefined` when the machine cannot be seen now; why is remembered. */
+  async #observe(
+    key: string,
+    satellite: Satellite,
+    { memory }: Remembered,
+  ): Promise<Observation | undefined> {
+    const { clock, random, logger, metrics } = this.#dependencies;
+    const blind = observeBlindly(key, satellite, memory, this.#dependencies);
+    const { blindness } = memory;
+    if (
+      blindness !== undefined &&
+      blindness.retryAtMs > blind.nowMs &&
+      blindness.inputs === inputsOf(blind)
+    ) {
+      return undefined;
+    }
+    try {
+      const seen = await observe(key, satellite, memory, this.#dependencies);
+      delete memory.blindness;
+      return seen;
+    } catch (error) {
+      const failure = failureOf(blind, OBSERVE, error, { nowMs: clock.monotonicMs(), random });
+      memory.blindness = failure;
+      metrics.failures.inc({ reason: failure.reason });
+      logger.warn("The machine could not be looked at", { key, reason: failure.reason, error });
+      return undefined;
+    }
+  }
+
+  /** Nothing can be decided of a machine that nobody sees; why that is so is shown on the satellite. */
+  async #waitBlindly(
+    key: string,
+    satellite: Satellite,
+    remembered: Remembered,
+  ): Promise<WorkResult | undefined> {
+    const { memory } = remembered;
+    const { blindness } = memory;
+    const o = observeBlindly(
+      key,
+      satellite,
+      blindness === undefined ? memory : { ...memory, failure: blindness },
+      this.#dependencies,
+    );
+    const status = renderStatus(o);
+    if (statusPatch(satellite, status) !== undefined && !isPaused(satellite)) {
+      return this.#act({ kind: "WriteStatus", status }, o, remembered);
+    }
+    return { requeueAfterMs: Math.max(0, (blindness?.retryAtMs ?? 0) - o.nowMs) };
   }
 
   #recall(key: string, satellite: Satellite): Remembered {
@@ -114,7 +170,7 @@ export class Reconciler {
 
   #noteFailure(action: Action, o: Observation, error: unknown, memory: Memory, nowMs: number): void {
     const { metrics, random, logger, announce } = this.#dependencies;
-    const failure = failureOf(o, action, error, { nowMs, random });
+    const failure = failureOf(o, action.kind, error, { nowMs, random });
     memory.failure = failure;
     metrics.failures.inc({ reason: failure.reason });
     logger.warn("Step failed", {

@@ -155,7 +155,10 @@ function hibernatableCondition(o: Observation, { machine, launch, conditions }: 
       },
     ];
   }
-  const configured = o.machine?.hibernationConfigured ?? launch?.hibernate ?? false;
+  const configured = o.machine?.hibernationConfigured ?? launch?.hibernate;
+  if (configured === undefined) {
+    return [];
+  }
   return configured
     ? [
         {

@@ -1,0 +1,178 @@
+import { expect } from "chai";
+import { ruleFor } from "../../src/machines/ec2/error-table.ts";
+import { satellite } from "./fixtures.ts";
+import type { CloudCall } from "./scripted-cloud.ts";
+import { World } from "./world.ts";
+
+const MINUTE = 60_000;
+/** Longer than the half hour after which a failure that only a person can mend is tried again. */
+const PATIENCE_MS = 75 * MINUTE;
+/** Calls of the failing kind within that time: back-offs grow to two minutes at most. */
+const MOST_CALLS = 200;
+/** Calls of the failing kind where only a person can mend it. */
+const MOST_TERMINAL_CALLS = 8;
+
+/** One code for every way of treating errors, with EC2's message where that decides. */
+const CODES = [
+  "InsufficientInstanceCapacity",
+  "Unsupported",
+  "RequestLimitExceeded",
+  "IncorrectInstanceState",
+  "InvalidInstanceID.NotFound",
+  "VcpuLimitExceeded",
+  "InvalidParameterValue",
+  "UnauthorizedOperation",
+  "OperationNotPermitted",
+  "IdempotentInstanceTerminated",
+  "IdempotentParameterMismatch",
+  "InternalError",
+  "UnsupportedHibernationConfiguration",
+  "UnsupportedOperation: the instance is not ready to hibernate yet, retry in a few minutes",
+] as const;
+
+const PERSISTENCE = { once: 1, "five times": 5, "for ever": Infinity } as const;
+
+interface Scenario {
+  /** The call that fails. */
+  readonly call: CloudCall;
+  /** Brings the world to just before the call. */
+  readonly before: (world: World) => Promise<void>;
+  /** What somebody then wants. */
+  readonly trigger: (world: World) => void;
+  /** Whether it has happened. */
+  readonly reached: (world: World) => boolean;
+  /** The reason that is shown while it fails for ever; absent where nobody is kept waiting. */
+  readonly shown: (world: World) => string | undefined;
+}
+
+const running = (world: World): Promise<void> => world.run(MINUTE);
+const asleep = async (world: World): Promise<void> => {
+  await running(world);
+  world.setPower("off");
+  await world.run(MINUTE);
+};
+const nothing = (): Promise<void> => Promise.resolve();
+const remove = (world: World): void =>
+  world.edit(({ metadata }) => {
+    metadata.deletionTimestamp = "2026-01-01T00:01:00Z";
+  });
+const phaseIs = (phase: string) => (world: World) => world.satellite().status.phase === phase;
+const readyReason = (world: World): string | undefined => world.condition("Ready")?.reason;
+
+const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  "choosing what to launch": {
+    call: "resolve",
+    before: nothing,
+    trigger: () => {},
+    reached: phaseIs("Running"),
+    shown: (world) => world.condition("Launched")?.reason,
+  },
+  "a launch": {
+    call: "launch",
+    before: nothing,
+    trigger: () => {},
+    reached: phaseIs("Running"),
+    shown: (world) => world.condition("Launched")?.reason,
+  },
+  "a start": {
+    call: "start",
+    before: asleep,
+    trigger: (world) => world.setPower("on"),
+    reached: phaseIs("Running"),
+    shown: readyReason,
+  },
+  "a stop": {
+    call: "stop",
+    before: running,
+    trigger: (world) => world.setPower("off"),
+    reached: phaseIs("Asleep"),
+    shown: readyReason,
+  },
+  "a termination": {
+    call: "terminate",
+    before: running,
+    trigger: remove,
+    reached: (world) => !world.exists(),
+    shown: readyReason,
+  },
+  "letting go of a machine": {
+    call: "tag",
+    before: async (world) => {
+      world.edit(({ spec }) => {
+        spec.deletionPolicy = "Retain";
+      });
+      await asleep(world);
+      // Not as wished, so that Ready has something to show.
+      world.edit(({ metadata }) => {
+        metadata.annotations = { "satellites.dev/paused": "true" };
+      });
+      world.setPower("on");
+    },
+    trigger: remove,
+    reached: (world) => !world.exists(),
+    shown: readyReason,
+  },
+  "a change of type": {
+    call: "changeType",
+    before: async (world) => {
+      world.edit(({ spec }) => {
+        spec.sleepMode = "Stop";
+      });
+      await asleep(world);
+    },
+    trigger: (world) =>
+      world.edit(({ spec }) => {
+        spec.size = "small";
+      }),
+    reached: (world) => world.satellite().status.machine?.type === "m7i.large",
+    shown: (world) => world.condition("Updated")?.reason,
+  },
+  "a look at a machine": {
+    call: "describe",
+    before: asleep,
+    trigger: (world) => world.setPower("on"),
+    reached: phaseIs("Running"),
+    shown: readyReason,
+  },
+};
+
+describe("every error of every call", () => {
+  let combinations = 0;
+  for (const [what, scenario] of Object.entries(SCENARIOS)) {
+    for (const code of CODES) {
+      for (const [persistence, times] of Object.entries(PERSISTENCE)) {
+        combinations += 1;
+        it(`${what}, ${code}, ${persistence}`, () => tryOut(scenario, code, times));
+      }
+    }
+  }
+
+  it("is more than 250 combinations", () => {
+    expect(combinations).to.be.greaterThan(250);
+  });
+});
+
+async function tryOut(scenario: Scenario, code: string, times: number): Promise<void> {
+  const world = new World({ satellites: [satellite({ spec: { idleTimeout: "0s" } })] });
+  await scenario.before(world);
+  const [name = "", message = ""] = code.split(": ");
+  const { class: errorClass, reason, retry } = ruleFor(name, message, 400);
+  const isForPeople = errorClass === "parameter" || errorClass === "permission";
+  const before = world.cloud.count(scenario.call);
+  world.cloud.fail(scenario.call, code, times);
+  scenario.trigger(world);
+  // Five failures that only a person can mend are five half hours apart.
+  await world.run(retry === "after-change" && times === 5 ? 4 * PATIENCE_MS : PATIENCE_MS);
+  const calls = world.cloud.count(scenario.call) - before;
+  if (Number.isFinite(times)) {
+    expect(scenario.reached(world), "ends as it was wished").to.equal(true);
+  } else {
+    expect(scenario.reached(world), "has not happened").to.equal(false);
+    expect(scenario.shown(world)).to.equal(reason);
+    expect(calls).to.be.at.most(isForPeople ? MOST_TERMINAL_CALLS : MOST_CALLS);
+  }
+  expect(calls).to.be.at.most(MOST_CALLS);
+  expect(world.thrown).to.deep.equal([]);
+  const machines = [...world.cloud.machines.values()].filter(({ state }) => state !== "terminated");
+  expect(machines.length, "never two machines").to.be.at.most(1);
+}
