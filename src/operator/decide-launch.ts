@@ -63,10 +63,13 @@ export function settleLaunch(o: Observation): Action {
   return waitingForRetry(o, "Launch") ?? { kind: "Launch" };
 }
 
-/** The definite refusal of the launch that is planned now, if there was one. */
+/**
+ * The definite refusal of the launch that is planned now, if there was one. Having sent too many requests is none: an
+ * earlier one, of this process or of the one before, may have been carried out without an answer.
+ */
 function refusalOf({ memory: { failure }, satellite }: Observation): Failure | undefined {
   const isOfThisPlan = failure?.action === "Launch" && failure.attempt === satellite.status.launch?.attempt;
-  return isOfThisPlan && !failure.outcomeUnknown ? failure : undefined;
+  return isOfThisPlan && !failure.outcomeUnknown && failure.class !== "throttled" ? failure : undefined;
 }
 
 /** Nothing was launched: the next type or zone, the same again later, or what the spec says by now. */

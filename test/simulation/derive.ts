@@ -169,6 +169,19 @@ export function cloudPlans(seed: number): DerivedPlan[] {
       }
     }
   }
+  // An answer is lost, and what follows is refused: only a refusal that looked at the token says what came of it.
+  for (const error of CLOUD_ERRORS) {
+    for (const [action, workload] of [
+      ["RunInstances", "use-and-wake"],
+      ["RunInstances", "delete-launching"],
+      ["StartInstances", "use-and-wake"],
+      ["StopInstances", "use-and-wake"],
+    ] as const) {
+      const lost: CloudFault = { on: "cloud", action, from: 0, times: 1, what: "forget" };
+      const then: CloudFault = { on: "cloud", action, from: 1, times: 5, ...error };
+      plans.push({ kind: "EC2 refuses or fails", plan: { workload, seed, faults: [lost, then] } });
+    }
+  }
   return plans;
 }
 

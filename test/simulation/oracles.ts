@@ -281,6 +281,10 @@ export class Oracles {
     const owner = this.#ownerOf(id);
     const power = owner?.status.power;
     const { isForeign } = this.#context;
+    if (call.action === "TerminateInstances" && owner !== undefined && owner.status.machine?.id !== id) {
+      // A duplicate that the satellite does not use.
+      return;
+    }
     const intent = { StartInstances: "Starting", StopInstances: "Stopping", TerminateInstances: "Stopping" }[
       call.action
     ];

@@ -328,42 +328,61 @@ class BatchingEc2Cloud implements Ec2Cloud {
   }
 
   /**
-   * The machine that the plan's token launched, after a refusal that does not rule out that there is one: EC2
-   * says that the token is used, or the image that was launched is gone meanwhile.
+   * The machine that the plan's token launched, looked for after a refusal: an earlier request for it may have been
+   * carried out without an answer, and a refusal need not have looked at the token.
    *
-   * @throws the refusal when there is none; CloudError of class `server` when EC2 said that it exists but does
-   *   not show it yet, so that nothing else is launched in its place
+   * @throws the refusal when there is none; CloudError of class `server` when it is not known whether there is one,
+   *   so that nothing else is launched in its place
    */
   async #launchedBefore(plan: LaunchPlan, refusal: unknown): Promise<Instance> {
-    const code = refusal instanceof CloudError ? refusal.code : "";
-    if (code !== "IdempotentParameterMismatch" && !code.startsWith("InvalidAMIID.")) {
+    const isUsedUp = refusal instanceof CloudError && refusal.code === "IdempotentInstanceTerminated";
+    if (!(refusal instanceof CloudError) || UNDECIDED.has(refusal.class) || isUsedUp) {
       throw refusal;
     }
-    const { instances } = await this.#describePage(
-      [
-        { Name: "client-token", Values: [plan.token] },
-        { Name: "availability-zone", Values: [plan.zone] },
-      ],
-      undefined,
-    );
-    const [instance] = instances;
-    if (instance === undefined && code !== "IdempotentParameterMismatch") {
+    const [instance] = await this.#withToken(plan, refusal);
+    if (instance === undefined && refusal.code !== "IdempotentParameterMismatch") {
       throw refusal;
     }
     if (instance === undefined) {
-      throw new CloudError({
-        code: "LaunchNotVisible",
-        class: "server",
-        reason: "LaunchNotVisible",
-        message:
-          "EC2 has launched the machine of this attempt, but does not show it yet; it is looked for again. " +
-          "If this lasts for an hour, look in the account for the client token " +
-          plan.token,
-        cause: refusal,
-      });
+      throw notVisible(
+        plan,
+        "EC2 has launched the machine of this attempt, but does not show it yet",
+        refusal,
+      );
     }
     return instance;
   }
+
+  async #withToken(plan: LaunchPlan, refusal: CloudError): Promise<readonly Instance[]> {
+    try {
+      const { instances } = await this.#describePage(
+        [
+          { Name: "client-token", Values: [plan.token] },
+          { Name: "availability-zone", Values: [plan.zone] },
+        ],
+        undefined,
+      );
+      return instances;
+    } catch (error) {
+      const why = `the launch was refused (${refusal.code}), and EC2 does not say whether an earlier request succeeded`;
+      throw notVisible(plan, why, error);
+    }
+  }
+}
+
+/** Refusals that say nothing of what came of earlier requests with the same token: the same is sent again. */
+const UNDECIDED: ReadonlySet<string> = new Set(["throttled", "server"]);
+
+function notVisible(plan: LaunchPlan, why: string, cause: unknown): CloudError {
+  return new CloudError({
+    code: "LaunchNotVisible",
+    class: "server",
+    reason: "LaunchNotVisible",
+    message:
+      `${why}; it is looked for again. If this lasts for an hour, look in the account for the client token ` +
+      plan.token,
+    cause,
+  });
 }
 
 /** Those of `ids` that stand in EC2's message. */

@@ -121,6 +121,29 @@ describe("EC2 cloud", () => {
       expect(account.model.instances.truths().map(({ id }) => id)).to.deep.equal([machine.id]);
     });
 
+    it("finds the machine of an answer that was lost also when the next request is refused", async () => {
+      for (const code of ["UnauthorizedOperation", "VcpuLimitExceeded", "InvalidParameterValue"]) {
+        const account = createAccount();
+        const { machine, plan } = await launchOne(account);
+        account.endpoint.faults.add({ action: "RunInstances", kind: "refuse", code });
+        const again = await account.run(account.cloud.launch(plan, launchRequest().userData));
+        expect(again.id).to.equal(machine.id);
+      }
+    });
+
+    it("does not know the outcome when a request is refused and the machines cannot be listed", async () => {
+      const account = createAccount();
+      const { plan } = await account.run(account.cloud.resolve(launchRequest()));
+      account.endpoint.faults.add({ action: "RunInstances", kind: "refuse", code: "UnauthorizedOperation" });
+      account.endpoint.faults.add({
+        action: "DescribeInstances",
+        kind: "refuse",
+        code: "UnauthorizedOperation",
+      });
+      const error = await failure(account, account.cloud.launch(plan, launchRequest().userData));
+      expect(error).to.include({ code: "LaunchNotVisible", outcomeUnknown: true });
+    });
+
     it("finds the machine by its token when the request has changed in between", async () => {
       const account = createAccount();
       const { machine, plan } = await launchOne(account);
