@@ -1,6 +1,6 @@
 import { Registry } from "prom-client";
 
-import { anonymousLoopback } from "../../src/router/access.ts";
+import { anonymousLoopback, type Access } from "../../src/router/access.ts";
 import type { AddressOptions } from "../../src/router/address.ts";
 import type { Admission, ConnectionInfo, HeaderList } from "../../src/router/engine.ts";
 import { Gate } from "../../src/router/gate.ts";
@@ -70,6 +70,7 @@ export class GateBench {
       readonly address?: AddressOptions;
       readonly server?: FakeApiServer;
       readonly router?: string;
+      readonly access?: Access;
     } = {},
   ) {
     this.server = options.server ?? new FakeApiServer();
@@ -86,7 +87,7 @@ export class GateBench {
       router,
       api,
       view: new SatelliteView({ cache: this.cache, api, clock }),
-      access: anonymousLoopback({ logger: silentLogger }),
+      access: options.access ?? anonymousLoopback({ logger: silentLogger }),
       address: options.address ?? {},
       clock,
       random: () => 0.5,
