@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { untilAborted } from "../base/abort.ts";
 import { createEc2Endpoint } from "../local/ec2/endpoint.ts";
 import { listenOnLoopback } from "../local/ec2/http-server.ts";
 import type { Hypervisor } from "../local/ec2/hypervisor.ts";
@@ -65,9 +66,7 @@ export async function runLocalEc2(options: LocalEc2Options, context: ProcessCont
   });
   const server = await listenOnLoopback(endpoint.handle, { port: Number(options.port), logger });
   logger.info("The EC2 endpoint serves", { url: server.url });
-  await new Promise((resolve) => {
-    stop.addEventListener("abort", resolve, { once: true });
-  });
+  await untilAborted(stop);
   await server.close();
   await hypervisor.close();
 }

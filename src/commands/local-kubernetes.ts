@@ -1,6 +1,7 @@
 import { globSync } from "node:fs";
 import { join } from "node:path";
 import { readFile } from "node:fs/promises";
+import { untilAborted } from "../base/abort.ts";
 import { startKubernetesServer } from "../local/kubernetes/server.ts";
 import type { TokenUser } from "../local/kubernetes/authentication.ts";
 import type { ProcessContext } from "./process-context.ts";
@@ -31,8 +32,6 @@ export async function runLocalKubernetes(
     logger,
   });
   logger.info("The embedded Kubernetes API server serves", { url: server.url });
-  await new Promise((resolve) => {
-    stop.addEventListener("abort", resolve, { once: true });
-  });
+  await untilAborted(stop);
   await server.close();
 }

@@ -130,6 +130,7 @@ export class LocalSystem {
     await writeFile(this.#file("ec2-setup.json"), JSON.stringify(setup));
     await this.#prepareUsers();
     for (const name of PROGRAM_NAMES) {
+      this.#context.stop.throwIfAborted();
       await this.#startProgram(name);
       if (name === "kubernetes") {
         await this.#applyClass();

@@ -1,3 +1,4 @@
+import { untilAborted } from "../base/abort.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { LocalSystem } from "./local-system.ts";
 
@@ -27,9 +28,7 @@ export async function runLocal(options: LocalCommandOptions, context: ProcessCon
     context,
   );
   console.log(instructions(system));
-  await new Promise((resolve) => {
-    context.stop.addEventListener("abort", resolve, { once: true });
-  });
+  await untilAborted(context.stop);
   console.error("stopping; VMs that run go on running and are found again by the next `satellites local`");
   await system.stop();
 }

@@ -34,6 +34,9 @@ export function createProcessContext(
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
   process.once("disconnect", () => stop("the end of its supervisor"));
+  if (process.send !== undefined && !process.connected) {
+    stop("the end of its supervisor");
+  }
   // Listening alone would keep a process alive that has nothing left to do.
   process.channel?.unref();
   return {

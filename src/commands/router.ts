@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { untilAborted } from "../base/abort.ts";
 import type { ConnectedKubeClient } from "../kube/http-client.ts";
 import { createKubeMetrics } from "../kube/metrics.ts";
 import { Reflector } from "../kube/reflector.ts";
@@ -95,9 +96,7 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
   });
   try {
     await router.listen(parseAddress(options.listen));
-    await new Promise((resolve) => {
-      stop.addEventListener("abort", resolve, { once: true });
-    });
+    await untilAborted(stop);
     await router.drain(Number(options.graceSeconds) * 1000);
   } finally {
     await router.close();

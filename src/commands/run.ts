@@ -1,4 +1,5 @@
-import { Metadata } from "@grpc/grpc-js";
+import { Metadata, status as grpcStatus } from "@grpc/grpc-js";
+import { SatelliteError } from "../base/errors.ts";
 import { connectGuest } from "../guest/client.ts";
 
 /** Options of `satellites run`. */
@@ -8,7 +9,12 @@ export interface RunCommandOptions {
   readonly namespace: string;
 }
 
-/** Runs a command in a satellite through a router, and ends as the command ended. */
+/**
+ * Runs a command in a satellite through a router.
+ *
+ * @returns the command's exit code
+ * @throws SatelliteError `CallFailed` with the gRPC status and what the router says
+ */
 export async function runInSatellite(
   name: string,
   [command = "", ...args]: readonly string[],
@@ -27,7 +33,22 @@ export async function runInSatellite(
       onStderr: (chunk) => process.stderr.write(chunk),
     });
     return result.signal === "" ? result.code : 128;
+  } catch (error) {
+    throw explain(error, options.router);
   } finally {
     client.close();
   }
+}
+
+function explain(error: unknown, router: string): unknown {
+  const code: unknown = error instanceof Error ? Reflect.get(error, "code") : undefined;
+  if (!(error instanceof Error) || typeof code !== "number") {
+    return error;
+  }
+  const details = String(Reflect.get(error, "details"));
+  const isUnreached = grpcStatus[code] === "UNAVAILABLE" && /^(No connection|Name resolution)/.test(details);
+  const hint = isUnreached ? `; is there a router at ${router}?` : "";
+  return new SatelliteError("CallFailed", `${grpcStatus[code] ?? code}: ${details.trim()}${hint}`, {
+    cause: error,
+  });
 }

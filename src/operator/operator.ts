@@ -1,3 +1,4 @@
+import { untilAborted } from "../base/abort.ts";
 import type { Random } from "../base/backoff.ts";
 import { sleep, type Clock } from "../base/clock.ts";
 import { SatelliteError } from "../base/errors.ts";
@@ -151,7 +152,7 @@ export class Operator {
     try {
       await Promise.race([
         Promise.all([this.#satellites.synced(), this.#classes.synced()]),
-        new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true })),
+        untilAborted(signal),
       ]);
       return await this.#elector.run(signal);
     } finally {
