@@ -1,8 +1,10 @@
 import type { Clock } from "../base/clock.ts";
+import { toError } from "../base/errors.ts";
 
 /**
  * Runs `work` under a signal that aborts with `timeoutError()` after `timeoutMs`, or with the caller's reason
- * when `signal` aborts. Whatever the work then throws, that reason is what the caller sees.
+ * when `signal` aborts. Whatever the work then does, that reason is what the caller sees, and at once: undici does
+ * not end a request whose connection is still being made before that is made or has failed.
  */
 export async function withDeadline<T>(
   clock: Clock,
@@ -17,9 +19,14 @@ export async function withDeadline<T>(
   const controller = new AbortController();
   const onAbort = (): void => controller.abort(deadline.signal?.reason);
   deadline.signal?.addEventListener("abort", onAbort, { once: true });
+  const aborted = new Promise<never>((_resolve, reject) => {
+    controller.signal.addEventListener("abort", () => reject(toError(controller.signal.reason)), {
+      once: true,
+    });
+  });
   const timer = clock.setTimer(deadline.timeoutMs, () => controller.abort(deadline.timeoutError()));
   try {
-    return await work(controller.signal);
+    return await Promise.race([work(controller.signal), aborted]);
   } catch (thrown) {
     controller.signal.throwIfAborted();
     throw thrown;

@@ -241,8 +241,10 @@ export class LeaderElector {
     const call = { timeoutMs, signal };
     // A leader that knows its lease writes at once; the resourceVersion in it makes that safe.
     if (!this.#leading || this.#lease === undefined) {
-      this.#lease = await this.#read(call);
-      this.#observe(this.#lease);
+      const lease = await this.#read(call);
+      signal.throwIfAborted();
+      this.#lease = lease;
+      this.#observe(lease);
     }
     const current = this.#lease;
     if (current !== undefined && this.#isTaken(current)) {
@@ -250,10 +252,13 @@ export class LeaderElector {
     }
     const sentMs = clock.monotonicMs();
     const spec = heldBy(identity, current?.spec, this.#leaseDurationMs, clock.now());
-    this.#lease =
+    const written =
       current === undefined
         ? await client.create<Lease>(LEASE, { metadata: { namespace, name }, spec }, call)
         : await client.replace<Lease>(LEASE, { ...current, spec }, call);
+    // An attempt that was given up says nothing any more: the next one may be under way.
+    signal.throwIfAborted();
+    this.#lease = written;
     this.#renewSentMs = sentMs;
     this.#observe(this.#lease);
     return "held";
