@@ -140,7 +140,11 @@ export class Listener {
       },
       (socket) => this.#accept(socket, peerKey(socket), tlsIdentityOf(socket)),
     );
-    server.on("tlsClientError", (error) => this.#options.logger.debug("TLS handshake failed", { error }));
+    server.on("tlsClientError", (error, socket) => {
+      this.#options.logger.debug("TLS handshake failed", { error });
+      // After a timeout node leaves the connection open.
+      socket.destroy();
+    });
     return server;
   }
 
