@@ -21,6 +21,8 @@ export type Action =
   | { readonly kind: "WriteStatus"; readonly status: OperatorStatus; readonly announce?: Announcement }
   /** Sets `spec.desiredPower` to "off" for idleness. */
   | { readonly kind: "DesireOff" }
+  /** Sets `spec.desiredPower` to "on", because its schedule says so. */
+  | { readonly kind: "DesireOn" }
   /** Removes the lease of a router that is gone for good. */
   | { readonly kind: "PruneRouter"; readonly router: string }
   /** Takes a complete list of the cluster's machines, before anything is launched. */

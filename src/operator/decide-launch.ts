@@ -5,6 +5,7 @@ import { inputsOf, waitingForRetry } from "./failures.ts";
 import type { Failure, Observation } from "./observation.ts";
 import { adopt, wantedAdoption } from "./ownership.ts";
 import { machineStatus, movePower, renderStatus } from "./render-status.ts";
+import { waitForSchedule } from "./decide-schedule.ts";
 import type { OperatorSettings } from "./settings.ts";
 
 /**
@@ -37,7 +38,10 @@ export function decideLaunch(o: Observation, settings: OperatorSettings): Action
     return "kind" in adopted ? adopted : rebuildFrom(o, adopted);
   }
   if (satellite.spec.desiredPower === "off") {
-    return { kind: "Wait", afterMs: settings.resyncMs, reason: "NeverLaunched" };
+    return waitForSchedule(o, settings, "NeverLaunched");
+  }
+  if (o.awakeLimit !== undefined) {
+    return { kind: "Wait", afterMs: settings.quotaPollMs, reason: o.awakeLimit.reason };
   }
   if (!o.listed) {
     return waitingForRetry(o, "ListMachines") ?? { kind: "ListMachines" };

@@ -4,6 +4,7 @@ import { PowerReason } from "../satellite/power.ts";
 import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { Action, Announcement } from "./action.ts";
 import { beginStop, drainingMs } from "./decide-running.ts";
+import { scheduledWake, waitForSchedule } from "./decide-schedule.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { AcceptedCall, Observation } from "./observation.ts";
 import {
@@ -22,8 +23,7 @@ export function decideSleeping(o: Observation, machine: Machine, settings: Opera
   switch (machine.state) {
     case "stopped":
       return (
-        applySize(o, machine, settings) ??
-        (wanted ? beginStart(o, PowerReason.Wake) : decideAsleep(o, settings))
+        applySize(o, machine, settings) ?? (wanted ? decideWake(o, settings) : decideAsleep(o, settings))
       );
     case "running":
     case "pending":
@@ -35,6 +35,12 @@ export function decideSleeping(o: Observation, machine: Machine, settings: Opera
   }
 }
 
+function decideWake(o: Observation, settings: OperatorSettings): Action {
+  return o.awakeLimit === undefined
+    ? beginStart(o, PowerReason.Wake)
+    : { kind: "Wait", afterMs: settings.quotaPollMs, reason: o.awakeLimit.reason };
+}
+
 function decideAsleep(o: Observation, settings: OperatorSettings): Action {
   const { sleep } = o.satellite.status;
   if (sleep?.kind === "Hibernated") {
@@ -43,7 +49,7 @@ function decideAsleep(o: Observation, settings: OperatorSettings): Action {
       return beginStart(o, PowerReason.Refresh);
     }
   }
-  return { kind: "Wait", afterMs: settings.resyncMs, reason: "Asleep" };
+  return waitForSchedule(o, settings, "Asleep");
 }
 
 function beginStart(o: Observation, reason: PowerReason, accepted = false): Action {
@@ -217,6 +223,10 @@ export function decideStopping(o: Observation, machine: Machine, settings: Opera
   const { power } = o.satellite.status;
   if (power.reason === PowerReason.Deleting) {
     return { kind: "Wait", afterMs: settings.resyncMs, reason: "Deleting" };
+  }
+  const wake = scheduledWake(o);
+  if (wake !== undefined) {
+    return wake;
   }
   if (machine.state === "stopped") {
     return stopIsAnswered(o)

@@ -5,6 +5,7 @@ import type { MachineCloud } from "../machines/cloud.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Announcement } from "./action.ts";
+import type { AwakeQuota } from "./awake-quota.ts";
 import type { IdleTracker } from "./idle.ts";
 import type { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
@@ -37,6 +38,7 @@ export interface Dependencies {
   /** Fills the directory from one complete list; calls made together share it. */
   readonly listMachines: () => Promise<void>;
   readonly idle: IdleTracker;
+  readonly quota: AwakeQuota;
   readonly probe: (host: string, port: number) => Promise<ProbeAnswer>;
   /** User data for a class's guest, serving on the satellite's port. */
   readonly userDataFor: (satelliteClass: SatelliteClass, satellite: Satellite) => Promise<string>;

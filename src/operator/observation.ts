@@ -112,6 +112,8 @@ export interface Observation {
   readonly adoptee: Machine | undefined;
   /** "namespace/name" of another satellite that uses the adoptee. */
   readonly adopteeUser: string | undefined;
+  /** Why it may not be started now, by the class's limit. */
+  readonly awakeLimit: Blocker | undefined;
   readonly idleness: Idleness;
   readonly memory: Readonly<Memory>;
   /** Wall clock, for what people read. */

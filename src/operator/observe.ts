@@ -1,11 +1,12 @@
 import { keyString, objectKey } from "../kube/objects.ts";
 import type { Machine } from "../machines/cloud.ts";
+import { isPaused } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import { launchIsUnsettled } from "./decide-launch.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { requireClass } from "./launch-request.ts";
 import { isAlive } from "./machine-directory.ts";
-import type { Memory, Observation } from "./observation.ts";
+import type { Blocker, Memory, Observation } from "./observation.ts";
 import { wantedAdoption } from "./ownership.ts";
 
 /** What is known of a satellite without asking the cloud: nothing of its machine. */
@@ -23,6 +24,7 @@ export function observeBlindly(
     stray: undefined,
     adoptee: undefined,
     adopteeUser: undefined,
+    awakeLimit: undefined,
     idleness: idle.idleness(key, satellite),
     listed: directory.complete,
     memory,
@@ -43,8 +45,9 @@ export async function observe(
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<Observation> {
-  const base = observeBlindly(key, satellite, memory, dependencies);
-  const { satelliteClass } = base;
+  const blind = observeBlindly(key, satellite, memory, dependencies);
+  const { satelliteClass } = blind;
+  const base = { ...blind, awakeLimit: awakeLimit(satellite, satelliteClass, dependencies) };
   if (satellite.status.machine === undefined) {
     const stray = await findStray(key, base, dependencies);
     const adoption = await observeAdoption(satellite, satelliteClass, dependencies);
@@ -54,6 +57,19 @@ export async function observe(
   const machine = await cloud.describe(satellite.status.machine.id, maxAgeMs(satellite, dependencies));
   noteContradiction(satellite, machine, memory, base.nowMs);
   return { ...base, machine };
+}
+
+function awakeLimit(
+  satellite: Satellite,
+  satelliteClass: SatelliteClass | undefined,
+  { quota }: Dependencies,
+): Blocker | undefined {
+  const { metadata, spec, status } = satellite;
+  const isToStart =
+    spec.desiredPower === "on" && status.power.state === "Off" && metadata.deletionTimestamp === undefined;
+  return isToStart && satelliteClass !== undefined && !isPaused(satellite)
+    ? quota.admit(satellite, satelliteClass)
+    : undefined;
 }
 
 /** The instance that the satellite is to take over, and who uses it already. */

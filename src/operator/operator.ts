@@ -15,6 +15,7 @@ import { SATELLITE_CLASSES, SATELLITES, type Phase } from "../satellite/resource
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { ProbeAnswer } from "./dependencies.ts";
+import { AwakeQuota } from "./awake-quota.ts";
 import { IdleTracker } from "./idle.ts";
 import { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
@@ -248,6 +249,7 @@ export class Operator {
         await this.#listMachines();
       },
       idle: this.#idle,
+      quota: new AwakeQuota(clock, () => this.#satellites.cache.list()),
       probe,
       userDataFor,
       assertLeading: () => this.#assertLeading(),

@@ -5,7 +5,7 @@ import { NAMESPACE } from "../kube/resources.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import { ownerTags, Tag } from "../machines/tags.ts";
 import { set, test } from "../satellite/json-patch.ts";
-import { idleOffPatch, PowerReason, pruneActivityPatch } from "../satellite/power.ts";
+import { idleOffPatch, PowerReason, pruneActivityPatch, scheduledWakePatch } from "../satellite/power.ts";
 import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES, type Power } from "../satellite/resource.ts";
 import { statusPatch } from "../satellite/status-patch.ts";
 import { timestamp } from "../satellite/conditions.ts";
@@ -60,6 +60,8 @@ export async function perform(
       return writeStatus(action, o, memory, dependencies);
     case "DesireOff":
       return patch(o.satellite, idleOffPatch(o.satellite), {}, dependencies);
+    case "DesireOn":
+      return patch(o.satellite, scheduledWakePatch(o.satellite), {}, dependencies);
     case "PruneRouter":
       return patch(
         o.satellite,

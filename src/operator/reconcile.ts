@@ -194,6 +194,7 @@ const WRITES: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>([
   "RemoveFinalizer",
   "WriteStatus",
   "DesireOff",
+  "DesireOn",
   "PruneRouter",
 ]);
 

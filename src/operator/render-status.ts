@@ -4,8 +4,9 @@ import { phaseOf } from "../satellite/phase.ts";
 import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { OperatorStatus } from "../satellite/status-patch.ts";
 import type { ActionKind } from "./action.ts";
+import { blockerOf } from "./blockers.ts";
 import type { Observation } from "./observation.ts";
-import { adoptionBlocker } from "./ownership.ts";
+import { wakeTimes } from "./wake-schedule.ts";
 import { pendingSize, wantedSize } from "./size.ts";
 
 /** Fields of the status that a step sets itself; the rest is derived. */
@@ -90,7 +91,7 @@ function derivedConditions(o: Observation, status: Status): ConditionChange[] {
 
 /** In the power state that was wished: also a sleeper that is meant to sleep, so that nobody waits for it for ever. */
 function readyCondition(o: Observation, { power }: Status): ConditionChange {
-  const failure = o.memory.failure ?? adoptionBlocker(o);
+  const failure = o.memory.failure ?? blockerOf(o);
   const wished = o.satellite.spec.desiredPower === "on" ? "Running" : "Off";
   if (power.state === wished) {
     return wished === "Running"
@@ -118,7 +119,7 @@ function awakeCondition({ power }: Status): ConditionChange {
 }
 
 function launchedCondition(o: Observation, { machine }: Status): ConditionChange {
-  const failure = o.memory.failure ?? adoptionBlocker(o);
+  const failure = o.memory.failure ?? blockerOf(o);
   if (machine !== undefined) {
     return { type: "Launched", status: "True", reason: "Launched", message: `machine ${machine.id} exists` };
   }
@@ -185,6 +186,11 @@ export const HIBERNATION_REFUSED = "HibernationRefused";
 
 function updatedCondition(o: Observation, { machine }: Status): ConditionChange[] {
   const pending = pendingSize(o);
+  const { invalid } = wakeTimes(o.satellite, o.now);
+  if (invalid !== undefined) {
+    const message = `spec.wakeSchedule is not understood, so it wakes nobody; correct ${invalid}`;
+    return [{ type: "Updated", status: "False", reason: "WakeScheduleInvalid", message }];
+  }
   if (machine === undefined || wantedSize(o) === undefined) {
     return [];
   }

@@ -28,6 +28,8 @@ export interface OperatorSettings extends OrphanSettings {
   readonly guestBusyMaxMs: number;
   /** Between questions to the guest whether it still works. */
   readonly guestPollMs: number;
+  /** Between looks whether there is a place among those that may be awake. */
+  readonly quotaPollMs: number;
   /** At rest, a satellite is looked at again after this time at the latest. */
   readonly resyncMs: number;
   /** A hibernated machine is refreshed after this time (EC2 keeps hibernation for 60 days at most). */
@@ -53,6 +55,7 @@ export const defaultSettings: OperatorSettings = {
   unreachableMs: 5 * MINUTE,
   guestBusyMaxMs: 4 * HOUR,
   guestPollMs: 30 * SECOND,
+  quotaPollMs: 5 * SECOND,
   resyncMs: 10 * MINUTE,
   refreshHibernatedMs: 59 * DAY,
   orphanGraceMs: 10 * MINUTE,

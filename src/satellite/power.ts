@@ -63,6 +63,18 @@ export function wakePatch(satellite: Satellite): PatchOperation[] {
 }
 
 /**
+ * The operator's wish to wake a satellite because its schedule says so; whoever changed the spec meanwhile knows
+ * better. wakePolicy does not matter: the schedule is its owner's word too.
+ */
+export function scheduledWakePatch(satellite: Satellite): PatchOperation[] {
+  return [
+    identity(satellite),
+    test("/metadata/generation", satellite.metadata.generation),
+    set("/spec/desiredPower", "on"),
+  ];
+}
+
+/**
  * The operator's wish to put an idle satellite to sleep: neither the spec nor any router's entry may have changed
  * since it looked. Labels and conditions may (docs/decisions/0010).
  */

@@ -206,7 +206,7 @@ export interface Satellite {
       days?: ("Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat" | "Sun")[];
     };
     /**
-     * Cron expressions (minute hour day month weekday) at which it is woken.
+     * Cron expressions (minute hour day month weekday) at which it is woken, in the time zone of maintenance, or UTC.
      */
     wakeSchedule?: string[];
     /**

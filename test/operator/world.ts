@@ -1,6 +1,7 @@
 import { Registry } from "prom-client";
 import { keyString } from "../../src/kube/objects.ts";
 import type { Announcement } from "../../src/operator/action.ts";
+import { AwakeQuota } from "../../src/operator/awake-quota.ts";
 import type { Dependencies } from "../../src/operator/dependencies.ts";
 import { IdleTracker } from "../../src/operator/idle.ts";
 import { MachineDirectory } from "../../src/operator/machine-directory.ts";
@@ -68,6 +69,7 @@ export class World {
         directory.replace(await this.cloud.list());
       },
       idle: new IdleTracker(this.clock),
+      quota: new AwakeQuota(this.clock, () => this.dependencies.satellites.list()),
       probe: (host) => Promise.resolve(this.#probe(host)),
       userDataFor: () => Promise.resolve("#cloud-config\n"),
       assertLeading: () => {},

@@ -1,0 +1,105 @@
+import { expect } from "chai";
+import { AwakeQuota } from "../../src/operator/awake-quota.ts";
+import type { Satellite } from "../../src/satellite/types.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
+import { satellite, satelliteClass } from "./fixtures.ts";
+import { World } from "./world.ts";
+
+const MINUTE = 60_000;
+
+const awake = (name: string, namespace = "team-a"): Satellite =>
+  satellite({ name, namespace, status: { power: { state: "Running", epoch: 1, accepted: true, fence: 0 } } });
+
+/** Off and wanted on, since so many seconds after midnight. */
+const waiting = (name: string, second: number, init: Parameters<typeof satellite>[0] = {}): Satellite =>
+  satellite({
+    name,
+    ...init,
+    status: {
+      conditions: [
+        {
+          type: "Ready",
+          status: "False",
+          reason: "AwakeLimitReached",
+          message: "waits",
+          lastTransitionTime: `2026-01-01T00:00:${String(second).padStart(2, "0")}Z`,
+        },
+      ],
+      ...init.status,
+    },
+  });
+
+function quota(...satellites: Satellite[]): { admits(wanting: Satellite): boolean } {
+  const book = new AwakeQuota(new VirtualClock(), () => satellites);
+  return {
+    admits: (wanting) =>
+      book.admit(wanting, satelliteClass({ maxAwake: { perNamespace: 2, total: 3 } })) === undefined,
+  };
+}
+
+describe("the limit of satellites awake", () => {
+  it("counts those of the same class, in every state but off", () => {
+    const other = { ...awake("x"), spec: { ...awake("x").spec, className: "other" } };
+    expect(quota(awake("a"), other).admits(waiting("z", 1))).to.equal(true);
+    expect(quota(awake("a"), awake("b")).admits(waiting("z", 1))).to.equal(false);
+    const stopping = satellite({
+      name: "b",
+      status: { power: { state: "Stopping", epoch: 1, accepted: true, fence: 0 } },
+    });
+    expect(quota(awake("a"), stopping).admits(waiting("z", 1))).to.equal(false);
+  });
+
+  it("counts over all namespaces too", () => {
+    const three = [awake("a"), awake("b", "team-b"), awake("c", "team-c")];
+    expect(quota(...three).admits(waiting("z", 1, { namespace: "team-d" }))).to.equal(false);
+    expect(quota(...three.slice(1)).admits(waiting("z", 1, { namespace: "team-d" }))).to.equal(true);
+  });
+
+  it("lets the oldest go first", () => {
+    const [old, young] = [waiting("old", 1), waiting("young", 2)];
+    expect(quota(awake("a"), old, young).admits(young)).to.equal(false);
+    expect(quota(awake("a"), old, young).admits(old)).to.equal(true);
+  });
+
+  it("does not let one namespace that is full hold up another", () => {
+    const full = [awake("a"), awake("b"), waiting("c", 1), waiting("d", 2)];
+    expect(quota(...full).admits(waiting("z", 9, { namespace: "team-b" }))).to.equal(true);
+  });
+
+  it("does not wait for those that cannot go: failed, paused, being deleted", () => {
+    const stuck = [
+      waiting("b", 1, { status: { phase: "Failed" } }),
+      waiting("c", 1, { annotations: { "satellites.dev/paused": "true" } }),
+      waiting("d", 1, { deletionTimestamp: "2026-01-01T00:00:00Z" }),
+    ];
+    expect(quota(awake("a"), ...stuck).admits(waiting("z", 9))).to.equal(true);
+  });
+
+  it("gives a place to one only of two that ask before either is shown as starting", () => {
+    const [first, second] = [waiting("first", 1), waiting("second", 1)];
+    const book = quota(awake("a"), first, second);
+    expect(book.admits(first)).to.equal(true);
+    expect(book.admits(second)).to.equal(false);
+    expect(book.admits(first), "asking again").to.equal(true);
+  });
+
+  it("is shown on the one that waits, which wakes when another sleeps", async () => {
+    const limited = satelliteClass({ maxAwake: { perNamespace: 1 } });
+    const world = new World({
+      satelliteClass: limited,
+      satellites: [satellite(), satellite({ name: "bob" })],
+    });
+    await world.run(MINUTE);
+    expect(world.satellite("ada").status.phase).to.equal("Running");
+    expect(world.condition("Ready", "bob")).to.include({ status: "False", reason: "AwakeLimitReached" });
+    expect(world.condition("Ready", "bob")?.message).to.include("spec.maxAwake.perNamespace");
+    expect(world.cloud.count("launch")).to.equal(1);
+    world.setPower("off", "ada");
+    await world.run(MINUTE);
+    expect(world.satellite("bob").status.phase).to.equal("Running");
+    world.setPower("on", "ada");
+    await world.run(MINUTE);
+    expect(world.condition("Ready", "ada")).to.include({ reason: "AwakeLimitReached" });
+    expect(world.cloud.count("start")).to.equal(0);
+  });
+});
