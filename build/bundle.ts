@@ -52,7 +52,8 @@ async function bundle(): Promise<{ files: Map<string, Uint8Array>; metafile: Met
     sourcesContent: false,
     legalComments: "none",
     banner: { js: REQUIRE },
-    define: { BUNDLED_PROTO_FILES: JSON.stringify(await protoFiles()) },
+    // A string: an object would be made anew in every module.
+    define: { BUNDLED_PROTO_FILES: JSON.stringify(JSON.stringify(await protoFiles())) },
     external: SOURCE_TREE_ALONE,
     metafile: true,
     logLevel: "warning",

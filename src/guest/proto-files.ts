@@ -6,12 +6,12 @@ export const PROTO_FILES = ["execution.proto", "agent.proto", "health.proto"] as
 
 export type ProtoFile = (typeof PROTO_FILES)[number];
 
-/** Texts of the .proto files in a program that is one file; build/bundle.ts puts them in place of this name. */
-declare const BUNDLED_PROTO_FILES: Readonly<Record<ProtoFile, string>>;
+/** JSON of the texts by name, for a program without files; build/bundle.ts puts it in place of this name. */
+declare const BUNDLED_PROTO_FILES: string;
 
 /** Text of a .proto file: from the bundle that this module is part of, else from `directory`. */
 export function readProtoFile(name: ProtoFile, directory: string): string {
   return typeof BUNDLED_PROTO_FILES === "undefined"
     ? readFileSync(join(directory, name), "utf8")
-    : BUNDLED_PROTO_FILES[name];
+    : (JSON.parse(BUNDLED_PROTO_FILES) as Record<ProtoFile, string>)[name];
 }

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { CHART, findManifest, helm, type Manifest, renderChart } from "../support/helm.ts";
+import { CHART, findManifest, helm, type Manifest, renderChart, type Values } from "../support/helm.ts";
 import { container, EXPOSED, flags, podTemplate } from "./pods.ts";
 
 describe("who reaches the chart's router", function () {
@@ -12,11 +12,11 @@ describe("who reaches the chart's router", function () {
     exposed = await renderChart(EXPOSED);
   });
 
-  describe("without access control", () => {
+  describe("without tokens", () => {
     it("keeps the router on loopback, and makes no Service for it", () => {
       const router = flags(container(podTemplate(sidecar, "sat-satellites"), "router"));
       expect(router["listen"]).to.equal("127.0.0.1:8372");
-      expect(router).to.not.have.property("insecure-anonymous");
+      expect(router).to.include({ anonymous: "" }).and.not.have.property("insecure-anonymous");
       const services = sidecar.filter(({ kind }) => kind === "Service").map(({ metadata }) => metadata.name);
       expect(services).to.deep.equal(["sat-satellites-metrics"]);
     });
@@ -49,6 +49,38 @@ describe("who reaches the chart's router", function () {
         "port-forward deployment/sat-satellites-router 8372",
       );
       expect(await notes("router.access.mode=insecureAnonymous")).to.include("WARNING");
+      const tokens = await notes("router.access.mode=kubernetes", "router.tls.secretName=router-tls");
+      expect(tokens).to.include("create token ACCOUNT --audience satellites.dev").and.not.include("WARNING");
+    });
+  });
+
+  describe("with tokens", () => {
+    const kubernetes = (more: Values): Values => ({
+      router: { mode: "deployment", access: { mode: "kubernetes" }, ...more },
+    });
+
+    it("listens on every address, by TLS, and lets nobody in unasked", async () => {
+      const manifests = await renderChart(kubernetes({ tls: { secretName: "router-tls" } }));
+      const router = flags(container(podTemplate(manifests, "sat-satellites-router"), "router"));
+      expect(router).to.include({ listen: "0.0.0.0:8372", "tls-cert": "/tls/tls.crt" });
+      expect(router).to.not.have.any.keys("anonymous", "insecure-anonymous", "insecure-cleartext");
+      const { ports } = findManifest(manifests, "Service", "sat-satellites-router")["spec"] as {
+        ports: { appProtocol: string }[];
+      };
+      expect(ports[0]?.appProtocol).to.equal("https");
+    });
+
+    it("insists on TLS, or on a word that something else protects the way", async () => {
+      const args = ["template", "sat", CHART, "--set", "image.repository=example/satellites"];
+      const mode = ["--set", "router.access.mode=kubernetes"];
+      const { code, stderr } = await helm([...args, ...mode]);
+      expect(code).to.not.equal(0);
+      expect(stderr).to.include("router.access.mode kubernetes needs router.tls.secretName");
+      expect((await helm([...args, ...mode, "--set", "router.access.insecureCleartext=true"])).code).to.equal(
+        0,
+      );
+      const ca = await helm([...args, "--set", "router.tls.clientCA=true"]);
+      expect(ca.stderr).to.include("router.tls.clientCA needs router.tls.secretName");
     });
   });
 

@@ -11,7 +11,7 @@ interface Schema {
 }
 
 /** Resources and maps of free content, which the chart passes on as they are. */
-const OPAQUE = /(?:resources|labels)$/;
+const OPAQUE = /(?:resources|labels|limits)$/;
 
 /** Paths of all values, such as "router.access.mode". */
 function pathsOf(values: object, prefix = ""): string[] {
@@ -123,7 +123,11 @@ describe("the chart", function () {
         /additional properties 'replica' not allowed/,
       ],
       ["a typing error deeper down", "router.access.kind=x", /\/router\/access.*'kind' not allowed/],
-      ["access that there is not", "router.access.mode=open", /'loopback', 'insecureAnonymous'/],
+      [
+        "access that there is not",
+        "router.access.mode=open",
+        /'loopback', 'kubernetes', 'insecureAnonymous'/,
+      ],
       ["no replicas", "replicas=0", /\/replicas.*minimum/],
       [
         "a tag in the repository",

@@ -8,7 +8,11 @@ const MAIN = join(import.meta.dirname, "../../src/main.ts");
 const ALL_OPTIONS = {
   operator: { ec2Endpoint: "https://ec2.example" },
   router: {
-    access: { mode: "insecureAnonymous" },
+    access: { mode: "kubernetes", audiences: ["a", "b"], insecureCleartext: true },
+    tls: { secretName: "router-tls", clientCA: true },
+    engine: "multiplexed",
+    proxyProtocolFrom: ["10.0.0.0/8", "fd00::/8"],
+    limits: { maxHeldPerIdentity: 7, wakeBurst: 8, wakesPerMinute: 9 },
     watchNamespace: "team-a",
     domain: "satellites.example",
     defaultNamespace: "team-a",
@@ -50,7 +54,20 @@ describe("the chart's pods", function () {
         "ec2-endpoint": "https://ec2.example",
         "health-address": "0.0.0.0:8081",
       });
+      expect(container(template, "router").args).to.include.members([
+        "--token-audience=a",
+        "--token-audience=b",
+      ]);
       expect(flags(container(template, "router"))).to.include({
+        "insecure-cleartext": "",
+        "tls-cert": "/tls/tls.crt",
+        "tls-key": "/tls/tls.key",
+        "client-ca": "/tls/ca.crt",
+        engine: "multiplexed",
+        "proxy-protocol-from": "10.0.0.0/8,fd00::/8",
+        "max-held-per-identity": "7",
+        "wake-burst": "8",
+        "wakes-per-minute": "9",
         "watch-namespace": "team-a",
         domain: "satellites.example",
         "default-namespace": "team-a",
@@ -71,6 +88,14 @@ describe("the chart's pods", function () {
           valueFrom: { fieldRef: { fieldPath: "metadata.name" } },
         });
       }
+    });
+
+    it("that name files in TLS mode point into the Secret's volume", async () => {
+      const { spec } = podTemplate(await renderChart(ALL_OPTIONS), "sat-satellites");
+      expect(spec["volumes"]).to.deep.equal([{ name: "tls", secret: { secretName: "router-tls" } }]);
+      const [operator, router] = spec.containers;
+      expect(router?.["volumeMounts"]).to.deep.equal([{ name: "tls", mountPath: "/tls", readOnly: true }]);
+      expect(operator).to.not.have.property("volumeMounts");
     });
 
     it("bind to IPv6 where that is wished", async () => {

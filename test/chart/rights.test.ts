@@ -44,6 +44,16 @@ describe("the chart's rights", function () {
     ]);
   });
 
+  it("of the router take in questions about callers where it asks who they are", async () => {
+    const router = { mode: "deployment", access: { mode: "kubernetes" }, tls: { secretName: "router-tls" } };
+    const name = "sat-system-sat-satellites-router-access";
+    expect(rulesOf(findManifest(await renderChart({ router }), "ClusterRole", name))).to.deep.equal([
+      "authentication.k8s.io/tokenreviews: create",
+      "authorization.k8s.io/subjectaccessreviews: create",
+    ]);
+    expect(exposed.map(({ metadata }) => metadata.name)).to.not.include(name);
+  });
+
   it("of the router end at the namespace that it watches", async () => {
     const manifests = await renderChart({ router: { ...EXPOSED.router, watchNamespace: "team-a" } });
     const role = findManifest(manifests, "Role", "sat-system-sat-satellites-router");

@@ -53,6 +53,8 @@ describe("the chart's accounts on kube-apiserver", function () {
   let account: VirtualAccount;
   let values: Record<string, unknown>;
   let routerPort: number;
+  /** Of an account that may use Satellites of team-a. */
+  let token: string;
   const guests: GuestClient[] = [];
 
   before(async () => {
@@ -62,10 +64,17 @@ describe("the chart's accounts on kube-apiserver", function () {
     values = {
       listenHost: "127.0.0.1",
       operator: { ec2Endpoint: account.url, healthPort: await freePort(), leaseSeconds: 6 },
-      router: { mode: "deployment", port: routerPort, healthPort: await freePort(), graceSeconds: 0 },
+      router: {
+        mode: "deployment",
+        access: { mode: "kubernetes", insecureCleartext: true },
+        port: routerPort,
+        healthPort: await freePort(),
+        graceSeconds: 0,
+      },
     };
     await release.apply(values);
     await release.created("/api/v1/namespaces", { metadata: { name: "team-a", labels: { team: "a" } } });
+    token = await makeCaller();
     await release.created(`/api/v1/namespaces/${RELEASE_NAMESPACE}/secrets`, {
       metadata: { name: "guest" },
       stringData: { userData: "#!/bin/sh\n" },
@@ -83,6 +92,21 @@ describe("the chart's accounts on kube-apiserver", function () {
     await release?.stop();
     await account?.stop();
   });
+
+  /** An account with the right that the chart's README tells to give. */
+  async function makeCaller(): Promise<string> {
+    const roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/team-a";
+    await release.created(`${roles}/roles`, {
+      metadata: { name: "satellites-user" },
+      rules: [{ apiGroups: ["satellites.dev"], resources: ["satellites/connect"], verbs: ["create"] }],
+    });
+    await release.created(`${roles}/rolebindings`, {
+      metadata: { name: "satellites-user" },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "satellites-user" },
+      subjects: [{ kind: "ServiceAccount", name: "ci", namespace: "team-a" }],
+    });
+    return release.server.createServiceAccountToken("team-a", "ci", { audiences: ["satellites.dev"] });
+  }
 
   const get = (path: string): Promise<ApiAnswer> => release.admin.request("GET", path);
 
@@ -111,14 +135,24 @@ describe("the chart's accounts on kube-apiserver", function () {
     });
   }
 
-  function connect(name: string): GuestClient {
+  function connect(name: string, authorization: string | undefined = `Bearer ${token}`): GuestClient {
     const metadata = new Metadata();
     metadata.set("satellite-name", name);
     metadata.set("satellite-namespace", "team-a");
+    if (authorization !== undefined) {
+      metadata.set("authorization", authorization);
+    }
     const guest = connectGuest(`127.0.0.1:${routerPort}`, { metadata });
     guests.push(guest);
     return guest;
   }
+
+  /** Status with which a call fails. */
+  const failure = (guest: GuestClient): Promise<unknown> =>
+    guest.describe(30_000).then(
+      () => "no failure",
+      (error: unknown) => Reflect.get(error as object, "code"),
+    );
 
   const untilReady = (port: unknown): Promise<true> =>
     eventually("the program is ready", async () => {
@@ -178,13 +212,11 @@ describe("the chart's accounts on kube-apiserver", function () {
     });
 
     it("answer for a Satellite that there is not", async () => {
-      const failure = await connect("nobody")
-        .describe(30_000)
-        .then(
-          () => undefined,
-          (error: unknown) => error,
-        );
-      expect(Reflect.get(failure as object, "code")).to.equal(status.NOT_FOUND);
+      expect(await failure(connect("nobody"))).to.equal(status.NOT_FOUND);
+    });
+
+    it("let nobody in whom the API server does not know", async () => {
+      expect(await failure(connect("ada", "Bearer made-up"))).to.equal(status.UNAUTHENTICATED);
     });
 
     it("delete without a trace", async () => {
@@ -343,7 +375,7 @@ describe("the chart's accounts on kube-apiserver", function () {
 
   describe("with the router as sidecar", () => {
     it("share an account, and still bring a request to a VM", async () => {
-      const router = { ...(values["router"] as object), mode: "sidecar" };
+      const router = { ...(values["router"] as object), mode: "sidecar", access: { mode: "loopback" } };
       await release.apply({ ...values, router });
       const pod = await release.startPod("sat-satellites", "both-0");
       expect([...pod.programs.keys()]).to.deep.equal(["operator", "router"]);

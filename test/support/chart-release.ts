@@ -24,6 +24,34 @@ interface PodSpec {
   readonly containers: readonly Container[];
 }
 
+/** What a kubelet gives a container to run with. */
+export interface Launch {
+  /** The container's arguments, with the pod's name filled in. */
+  readonly args: readonly string[];
+  /** Token of the pod's account. */
+  readonly token: string;
+  /** File with the same token, to reach the API server by. */
+  readonly kubeconfig: string;
+  /** Credentials for the EC2 endpoint. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** A program with its arguments and its whole environment. */
+export interface Command {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+/** Runs a container's program from the sources. */
+function fromSources({ args, kubeconfig, environment }: Launch): Command {
+  return {
+    program: process.execPath,
+    args: [MAIN, ...args],
+    environment: { ...environment, PATH: process.env["PATH"], KUBECONFIG: kubeconfig },
+  };
+}
+
 /** A pod of the release: an object at the API server, and its containers' programs as processes. */
 export interface RunningPod {
   /** Client with the pod's own token. */
@@ -122,8 +150,16 @@ export class ChartRelease {
     return { uid: (made.body as { metadata: { uid: string } }).metadata.uid, spec: template.spec };
   }
 
-  /** Makes a pod and starts its containers' programs as the kubelet would, with a token bound to the pod. */
-  async startPod(deployment: string, name: string): Promise<RunningPod> {
+  /**
+   * Makes a pod and starts its containers' programs as the kubelet would, with a token bound to the pod.
+   *
+   * @param command what runs for a container; the sources by default
+   */
+  async startPod(
+    deployment: string,
+    name: string,
+    command: (launch: Launch) => Command = fromSources,
+  ): Promise<RunningPod> {
     const { uid, spec } = await this.createPod(deployment, name);
     const path = `/api/v1/namespaces/${RELEASE_NAMESPACE}/serviceaccounts/${spec.serviceAccountName}/token`;
     const answer = await this.created(path, {
@@ -139,18 +175,14 @@ export class ChartRelease {
     this.#undo.push(() => client.close());
     const programs = new Map<string, TestProcess>();
     for (const { name: container, args } of spec.containers) {
-      const started = await startProcess(
-        container,
-        process.execPath,
-        [MAIN, ...args.map((argument) => argument.replaceAll("$(POD_NAME)", name))],
-        join(this.#directory, `${name}-${container}.log`),
-        {
-          PATH: process.env["PATH"],
-          KUBECONFIG: kubeconfig,
-          AWS_ACCESS_KEY_ID: "test",
-          AWS_SECRET_ACCESS_KEY: "test",
-        },
-      );
+      const { program, ...rest } = command({
+        args: args.map((argument) => argument.replaceAll("$(POD_NAME)", name)),
+        token,
+        kubeconfig,
+        environment: { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test" },
+      });
+      const log = join(this.#directory, `${name}-${container}.log`);
+      const started = await startProcess(container, program, rest.args, log, rest.environment);
       this.#undo.push(() => started.stop());
       programs.set(container, started);
     }

@@ -56,6 +56,18 @@ app.kubernetes.io/part-of: satellites
 {{- if ne .Values.router.access.mode "loopback" -}}true{{- end -}}
 {{- end -}}
 
+{{/* Fails where values contradict each other in a way that the router would refuse at its start. */}}
+{{- define "satellites.checkAccess" -}}
+{{- with .Values.router -}}
+{{- if and (eq .access.mode "kubernetes") (not .tls.secretName) (not .access.insecureCleartext) -}}
+{{- fail "router.access.mode kubernetes needs router.tls.secretName, since callers send their tokens; where something else protects the way, such as a service mesh, set router.access.insecureCleartext" -}}
+{{- end -}}
+{{- if and .tls.clientCA (or (not .tls.secretName) (ne .access.mode "kubernetes")) -}}
+{{- fail "router.tls.clientCA needs router.tls.secretName, and router.access.mode kubernetes: nobody else looks at certificates of clients" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "satellites.image" -}}
 {{- $repository := required "image.repository is required: the registry and repository that the image was pushed to, as in --set image.repository=REGISTRY/satellites (docs/container-image.md says how to build it)" .Values.image.repository -}}
 {{- if .Values.image.digest -}}
@@ -140,6 +152,7 @@ resources:
 {{- define "satellites.routerContainer" -}}
 {{- $router := .Values.router -}}
 {{- $exposed := include "satellites.routerExposed" . -}}
+{{- include "satellites.checkAccess" . -}}
 name: router
 image: {{ include "satellites.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -155,6 +168,33 @@ args:
   {{- else if eq $router.access.mode "loopback" }}
   # Kubernetes decides who may forward a port to it.
   - --anonymous
+  {{- else }}
+  {{- range $router.access.audiences }}
+  - --token-audience={{ . }}
+  {{- end }}
+  {{- if $router.access.insecureCleartext }}
+  - --insecure-cleartext
+  {{- end }}
+  {{- end }}
+  {{- if $router.tls.secretName }}
+  - --tls-cert=/tls/tls.crt
+  - --tls-key=/tls/tls.key
+  {{- if $router.tls.clientCA }}
+  - --client-ca=/tls/ca.crt
+  {{- end }}
+  {{- end }}
+  - --engine={{ $router.engine }}
+  {{- with $router.proxyProtocolFrom }}
+  - --proxy-protocol-from={{ join "," . }}
+  {{- end }}
+  {{- with $router.limits.maxHeldPerIdentity }}
+  - --max-held-per-identity={{ . }}
+  {{- end }}
+  {{- with $router.limits.wakeBurst }}
+  - --wake-burst={{ . }}
+  {{- end }}
+  {{- with $router.limits.wakesPerMinute }}
+  - --wakes-per-minute={{ . }}
   {{- end }}
   {{- with $router.watchNamespace }}
   - --watch-namespace={{ . }}
@@ -178,6 +218,10 @@ env:
 ports:
   - {name: grpc, containerPort: {{ $router.port }}}
   - {name: router, containerPort: {{ $router.healthPort }}}
+{{- if $router.tls.secretName }}
+volumeMounts:
+  - {name: tls, mountPath: /tls, readOnly: true}
+{{- end }}
 {{ include "satellites.probes" "router" }}
 {{- if $exposed }}
 lifecycle:
@@ -203,6 +247,10 @@ imagePullSecrets:
 {{- end }}
 securityContext:
   {{- include "satellites.podSecurityContext" $ | nindent 2 }}
+{{- if and .hasRouter $.Values.router.tls.secretName }}
+volumes:
+  - {name: tls, secret: {secretName: {{ $.Values.router.tls.secretName }}}}
+{{- end }}
 topologySpreadConstraints:
   {{- $labels := dict "matchLabels" (merge (dict "app.kubernetes.io/component" .component) (include "satellites.selectorLabels" $ | fromYaml)) }}
   {{- $spread := default (list
