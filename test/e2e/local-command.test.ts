@@ -1,0 +1,231 @@
+import { expect } from "chai";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { LocalPlaces } from "../../src/commands/local-places.ts";
+import { holdPort, type HeldPort } from "../../src/local/held-port.ts";
+import { startProcess, type TestProcess } from "../support/process.ts";
+import { requireTool } from "../tools/catalog.ts";
+import { eventually, runProgram, type Outcome } from "./local-system.ts";
+
+const MAIN = join(import.meta.dirname, "../../src/main.ts");
+const EXAMPLE = join(import.meta.dirname, "../../examples/local/satellite.yaml");
+
+const NOTHING_WRONG: Outcome = { code: 0, stdout: "", stderr: "" };
+
+/** The command as people type it; VMs are virtual, since they are not what these tests look at. */
+describe("satellites local", function () {
+  this.timeout(120_000);
+  let folder: string;
+  let starts = 0;
+  const started: TestProcess[] = [];
+  const held: HeldPort[] = [];
+
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), "satellites-local-command-"));
+  });
+  afterEach(async () => {
+    await Promise.all(started.splice(0).map((child) => child.stop("SIGTERM")));
+    await Promise.all(held.splice(0).map((port) => port.release()));
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  const args = (stateDir: string, ...options: string[]): string[] => [
+    MAIN,
+    "local",
+    "--hypervisor=virtual",
+    `--state-dir=${stateDir}`,
+    ...options,
+  ];
+  const places = (stateDir: string): LocalPlaces =>
+    JSON.parse(readFileSync(join(stateDir, "places.json"), "utf8")) as LocalPlaces;
+
+  /** Starts it and waits until it says how to use it. */
+  async function start(stateDir: string): Promise<TestProcess> {
+    const log = `${stateDir}-${starts++}.log`;
+    const child = await startProcess("satellites local", process.execPath, args(stateDir), log);
+    started.push(child);
+    await eventually(`${child.name} is ready`, () => {
+      expect(child.isRunning(), child.logTail()).to.equal(true);
+      return child.logTail(100).includes("Ctrl-C stops it") ? true : undefined;
+    });
+    return child;
+  }
+
+  /** Runs it where it must fail. */
+  function fail(stateDir: string, ...options: string[]): Promise<Outcome> {
+    return runProgram(process.execPath, args(stateDir, ...options));
+  }
+
+  function run(stateDir: string, name: string, ...command: string[]): Promise<Outcome> {
+    const router = `127.0.0.1:${places(stateDir).ports.router}`;
+    return runProgram(process.execPath, [MAIN, "run", name, "--router", router, "--", ...command]);
+  }
+
+  async function kubectl(stateDir: string, ...words: string[]): Promise<string> {
+    const { code, stdout, stderr } = await runProgram(requireTool("kubectl"), words, {
+      HOME: folder,
+      KUBECONFIG: join(stateDir, "kubeconfig"),
+    });
+    expect(code, stderr).to.equal(0);
+    return stdout;
+  }
+
+  /** Waits until nobody listens on any of the ports. */
+  async function untilEnded(stateDir: string): Promise<void> {
+    for (const port of Object.values(places(stateDir).ports) as number[]) {
+      await eventually(`port ${port} is free`, async () => {
+        try {
+          await (await holdPort(port)).release();
+          return true;
+        } catch {
+          return undefined;
+        }
+      });
+    }
+  }
+
+  it("does what it says, and ends its programs in order when it is stopped", async () => {
+    const stateDir = join(folder, "orderly");
+    const child = await start(stateDir);
+    await kubectl(stateDir, "apply", "-f", EXAMPLE);
+    expect(await run(stateDir, "ada", "echo", "hello")).to.deep.equal({
+      code: 0,
+      stdout: "hello\n",
+      stderr: "",
+    });
+    expect((await run(stateDir, "ada", "sh", "-c", "exit 7")).code).to.equal(7);
+    await child.stop("SIGINT");
+    expect(child.logTail(1)).to.contain("VMs that run go on running");
+    await untilEnded(stateDir);
+  });
+
+  it("is refused a second time on the same folder, which leaves the first one unharmed", async () => {
+    const stateDir = join(folder, "twice");
+    const first = await start(stateDir);
+    const before = readFileSync(join(stateDir, "places.json"), "utf8");
+    const { code, stdout, stderr } = await fail(stateDir);
+    expect(code).to.equal(1);
+    expect(stdout).to.equal("");
+    expect(stderr.trim()).to.equal(
+      `error: ${stateDir} is in use by the satellites process ${first.pid}: use that one, or stop it, ` +
+        "or give this one another folder with --state-dir (StateDirInUse)",
+    );
+    expect(readFileSync(join(stateDir, "places.json"), "utf8")).to.equal(before);
+    await kubectl(stateDir, "apply", "-f", EXAMPLE);
+    expect(await run(stateDir, "ada", "true")).to.deep.equal(NOTHING_WRONG);
+    expect(first.isRunning()).to.equal(true);
+  });
+
+  it("takes its programs with it when it is killed, and goes on where it was", async () => {
+    const stateDir = join(folder, "killed");
+    const child = await start(stateDir);
+    await kubectl(stateDir, "apply", "-f", EXAMPLE);
+    expect(await run(stateDir, "ada", "true")).to.deep.equal(NOTHING_WRONG);
+    const uid = await kubectl(
+      stateDir,
+      "get",
+      "sat",
+      "ada",
+      "-o",
+      "jsonpath={.metadata.uid} {.status.machine.id}",
+    );
+    await child.stop("SIGKILL");
+    // At once: it waits until the programs of the killed one have noticed and given their ports back.
+    await start(stateDir);
+    expect(await run(stateDir, "ada", "true")).to.deep.equal(NOTHING_WRONG);
+    expect(
+      await kubectl(stateDir, "get", "sat", "ada", "-o", "jsonpath={.metadata.uid} {.status.machine.id}"),
+    ).to.equal(uid);
+  });
+
+  it("stops when it is asked to in the midst of its start", async () => {
+    const stateDir = join(folder, "early");
+    const child = await startProcess(
+      "satellites local",
+      process.execPath,
+      args(stateDir),
+      join(folder, "early.log"),
+    );
+    started.push(child);
+    await eventually(
+      "a program was started",
+      () => existsSync(join(stateDir, "logs/kubernetes.log")) || undefined,
+    );
+    await child.stop("SIGTERM");
+    await untilEnded(stateDir);
+  });
+
+  it("lets two of it run beside each other, with VMs that do not get in each other's way", async () => {
+    const [one, two] = [join(folder, "one"), join(folder, "two")];
+    await Promise.all([start(one), start(two)]);
+    expect(places(one).subnets).not.to.deep.equal(places(two).subnets);
+    await Promise.all([one, two].map((stateDir) => kubectl(stateDir, "apply", "-f", EXAMPLE)));
+    const outcomes = await Promise.all([one, two].map((stateDir) => run(stateDir, "ada", "true")));
+    expect(outcomes).to.deep.equal([NOTHING_WRONG, NOTHING_WRONG]);
+  });
+
+  it("says which port is in use: the one that was asked for", async () => {
+    const port = await holdPort(0);
+    held.push(port);
+    const { code, stderr } = await fail(join(folder, "router-port"), "--router-port", String(port.port));
+    expect(code).to.equal(1);
+    expect(stderr).to.contain(`port ${port.port} for the router is in use on 127.0.0.1`);
+    expect(stderr).to.contain("choose another with --router-port");
+  });
+
+  for (const [program, title] of [
+    ["kubernetes", "the Kubernetes API server"],
+    ["ec2", "the EC2 endpoint"],
+  ] as const) {
+    it(`says which port is in use: that of ${title}, which it had at its last run`, async () => {
+      const stateDir = join(folder, `port-${program}`);
+      const port = await holdPort(0);
+      held.push(port);
+      const kept = places(join(folder, "one"));
+      mkdirSync(stateDir);
+      writeFileSync(
+        join(stateDir, "places.json"),
+        JSON.stringify({ ...kept, ports: { ...kept.ports, [program]: port.port } }),
+      );
+      const { code, stderr } = await fail(stateDir);
+      expect(code).to.equal(1);
+      expect(stderr).to.contain(
+        `port ${port.port} for ${title} is in use on 127.0.0.1: stop what listens there`,
+      );
+      expect(stderr).to.contain(`remove ${join(stateDir, "places.json")} to have all ports chosen anew`);
+      expect(stderr, "no stack, no JSON").to.match(/\(PortInUse\)\n$/);
+    });
+  }
+
+  it("says which packages are missing, and installs nothing that it may not", async () => {
+    // In a mount namespace of its own nothing of this machine changes.
+    const script = join(folder, "without-qemu.sh");
+    writeFileSync(
+      script,
+      `set -eu
+       for folder in /bin /sbin /usr/bin /usr/sbin /usr/local/sbin; do
+         for program in qemu-system-x86_64 busybox; do
+           if [ -e "$folder/$program" ]; then mount --bind /dev/null "$folder/$program"; fi
+         done
+       done
+       exec "$@"\n`,
+    );
+    const { code, stderr } = await runProgram("unshare", [
+      "--user",
+      "--map-root-user",
+      "--mount",
+      "sh",
+      script,
+      process.execPath,
+      MAIN,
+      "local",
+      "--no-install",
+      `--state-dir=${join(folder, "no-qemu")}`,
+    ]);
+    expect(stderr).to.contain("not found: qemu-system-x86_64 (needed to run virtual machines), busybox");
+    expect(stderr).to.contain("apt-get install --no-install-recommends qemu-system-x86 busybox-static");
+    expect(stderr).to.match(/\(PrerequisitesMissing\)\n$/);
+    expect(code).to.equal(1);
+  });
+});
