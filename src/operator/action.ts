@@ -33,6 +33,7 @@ export type Action =
   | { readonly kind: "Launch" }
   | { readonly kind: "Start"; readonly id: string }
   | { readonly kind: "Stop"; readonly id: string; readonly hibernate: boolean; readonly force: boolean }
+  | { readonly kind: "Reboot"; readonly id: string }
   | { readonly kind: "Terminate"; readonly id: string }
   /** Tags the machine as this satellite's. */
   | { readonly kind: "Claim"; readonly id: string }
@@ -48,5 +49,5 @@ export type ActionKind = Action["kind"];
 /** Why a satellite is put to sleep or taken down; a reason of the power protocol. */
 export type StopReason = Extract<
   PowerReason,
-  "DesiredOff" | "Draining" | "Deleting" | "Drift" | "Refresh" | "Update"
+  "DesiredOff" | "Draining" | "Deleting" | "Drift" | "Refresh" | "Update" | "Unreachable"
 >;

@@ -3,7 +3,7 @@ import { PowerReason } from "../satellite/power.ts";
 import { FINALIZER } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
 import { launchIsUnsettled, settleLaunch } from "./decide-launch.ts";
-import { drainingMs } from "./decide-running.ts";
+import { drainingMs } from "./stop-intent.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { Observation } from "./observation.ts";
 import { movePower, renderStatus } from "./render-status.ts";

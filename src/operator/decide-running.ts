@@ -1,12 +1,11 @@
-import { parseDurationMs } from "../base/duration.ts";
 import type { Machine } from "../machines/cloud.ts";
-import { findCondition } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
-import type { Action, StopReason } from "./action.ts";
+import type { Action } from "./action.ts";
+import { decideRecovery, silentMs, silentPollMs } from "./decide-recovery.ts";
 import type { Observation } from "./observation.ts";
-import { HIBERNATION_REFUSED, movePower, renderStatus, secondsSince } from "./render-status.ts";
-import { pendingSize } from "./size.ts";
+import { movePower, renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
+import { beginStop } from "./stop-intent.ts";
 
 /** `status.power.state` is Running: watch for the wish to sleep, for idleness and for drift. */
 export function decideRunning(o: Observation, machine: Machine, settings: OperatorSettings): Action {
@@ -22,9 +21,32 @@ export function decideRunning(o: Observation, machine: Machine, settings: Operat
     return { kind: "PruneRouter", router };
   }
   if (remainingMs > 0) {
-    return { kind: "Wait", afterMs: Math.min(remainingMs, settings.resyncMs), reason: "InUse" };
+    return decideAwake(o, machine, settings);
   }
   return decideIdle(o, settings);
+}
+
+/**
+ * It is to stay awake. Routers see at once when a machine in use does not answer; one that nobody uses is looked at
+ * now and then, so that it does not fail the next request.
+ */
+function decideAwake(o: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { idleness, memory, satellite } = o;
+  const { endpoint, power } = satellite.status;
+  const waitMs = Math.min(idleness.remainingMs, settings.resyncMs);
+  if (idleness.liveLeases.length > 0 || endpoint === undefined) {
+    return { kind: "Wait", afterMs: waitMs, reason: "InUse" };
+  }
+  const recovery = decideRecovery(o, machine, settings);
+  if (recovery !== undefined) {
+    return recovery;
+  }
+  const everyMs = silentMs(o) > 0 ? silentPollMs(o, settings) : settings.healthPollMs;
+  const seenAtMs = memory.probe?.epoch === power.epoch ? memory.probe.atMs : -Infinity;
+  const dueMs = seenAtMs + everyMs - o.nowMs;
+  return dueMs > 0
+    ? { kind: "Wait", afterMs: Math.min(waitMs, dueMs), reason: "InUse" }
+    : { kind: "Probe", host: endpoint.host, port: endpoint.port };
 }
 
 /** The machine stopped without us, or the description is older than its last start. */
@@ -62,54 +84,4 @@ function decideIdle(o: Observation, settings: OperatorSettings): Action {
     return { kind: "Wait", afterMs: settings.guestPollMs, reason: "GuestBusy" };
   }
   return { kind: "DesireOff" };
-}
-
-/**
- * Writes the intent to stop, before any call. Leases that may still be counted on make it a drain: from this
- * write on no lease can be taken, and the call waits until the routers have let go.
- */
-export function beginStop(o: Observation, why: StopReason = PowerReason.DesiredOff): Action {
-  const { power, usage } = o.satellite.status;
-  const ran = power.state === "Running" ? secondsSince(o, power.since) : 0;
-  const draining = why === PowerReason.DesiredOff && o.idleness.liveLeases.length > 0;
-  const reason = draining ? PowerReason.Draining : why;
-  const hibernate = mayHibernate(o);
-  return {
-    kind: "WriteStatus",
-    status: renderStatus(o, {
-      power: movePower(o, "Stopping", reason, { sleepKind: hibernate ? "Hibernate" : "Stop" }),
-      usage: { ...usage, runningSeconds: (usage?.runningSeconds ?? 0) + ran },
-    }),
-    announce: {
-      type: "Normal",
-      reason: draining ? "Draining" : "Sleeping",
-      message: draining
-        ? `waiting up to ${o.satellite.spec.drainTimeout} for open streams`
-        : `putting the machine to sleep (${hibernate ? "hibernate" : "stop"})`,
-    },
-  };
-}
-
-function mayHibernate(o: Observation): boolean {
-  const refused =
-    findCondition(o.satellite.status.conditions, "Hibernatable")?.reason === HIBERNATION_REFUSED;
-  return (
-    o.satellite.spec.sleepMode === "Hibernate" &&
-    o.machine?.hibernationConfigured === true &&
-    !refused &&
-    pendingSize(o) === undefined
-  );
-}
-
-/**
- * Milliseconds until the call may be sent: the routers whose leases may still be counted on have until
- * drainTimeout to let go of this epoch (docs/decisions/0017). 0 when they have.
- */
-export function drainingMs(o: Observation): number {
-  const { power } = o.satellite.status;
-  if (o.idleness.liveLeases.every((lease) => lease.drainedEpoch === power.epoch)) {
-    return 0;
-  }
-  const untilMs = Date.parse(power.since ?? "") + parseDurationMs(o.satellite.spec.drainTimeout);
-  return Math.max(0, untilMs - o.now.getTime());
 }

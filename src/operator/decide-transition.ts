@@ -3,7 +3,7 @@ import { findCondition, timestamp } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
 import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { Action, Announcement } from "./action.ts";
-import { beginStop, drainingMs } from "./decide-running.ts";
+import { decideRecovery, silentPollMs } from "./decide-recovery.ts";
 import { scheduledWake, waitForSchedule } from "./decide-schedule.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { AcceptedCall, Observation } from "./observation.ts";
@@ -16,6 +16,7 @@ import {
 } from "./render-status.ts";
 import { anotherType, applySize } from "./size.ts";
 import type { OperatorSettings } from "./settings.ts";
+import { beginStop, drainingMs } from "./stop-intent.ts";
 
 /** `status.power.state` is Off: start it when it is wanted; mend a machine that runs although nobody wants it. */
 export function decideSleeping(o: Observation, machine: Machine, settings: OperatorSettings): Action {
@@ -112,7 +113,7 @@ export function decideStarting(o: Observation, machine: Machine, settings: Opera
       ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "NoAddressYet" }
       : acceptStart(o, machine);
   }
-  return decideComingUp(o, endpoint, settings);
+  return decideComingUp(o, machine, endpoint, settings);
 }
 
 /**
@@ -149,6 +150,7 @@ function acceptStart(o: Observation, machine: Machine): Action {
 
 function decideComingUp(
   o: Observation,
+  machine: Machine,
   endpoint: NonNullable<SatelliteStatus["endpoint"]>,
   settings: OperatorSettings,
 ): Action {
@@ -158,32 +160,15 @@ function decideComingUp(
   if (seen?.ready === true) {
     return becomeRunning(o, seen.bootID);
   }
-  if (seen !== undefined && o.nowMs - seen.atMs < settings.probePollMs) {
-    return (
-      reportUnreachable(o, settings) ?? { kind: "Wait", afterMs: settings.probePollMs, reason: "ComingUp" }
-    );
+  const recovery = decideRecovery(o, machine, settings);
+  if (recovery !== undefined) {
+    return recovery;
+  }
+  const pollMs = silentPollMs(o, settings);
+  if (seen !== undefined && o.nowMs - seen.atMs < pollMs) {
+    return { kind: "Wait", afterMs: seen.atMs + pollMs - o.nowMs, reason: "ComingUp" };
   }
   return { kind: "Probe", host: endpoint.host, port: endpoint.port };
-}
-
-/** A machine that runs but does not answer is said to be unhealthy, once. */
-function reportUnreachable(o: Observation, settings: OperatorSettings): Action | undefined {
-  const { power, conditions, endpoint } = o.satellite.status;
-  if (
-    secondsSince(o, power.since) * 1000 < settings.unreachableMs ||
-    findCondition(conditions, "Healthy")?.reason === "Unreachable"
-  ) {
-    return undefined;
-  }
-  const message =
-    `port ${endpoint?.port ?? 0} of ${endpoint?.host ?? "the machine"} does not answer; check that the guest ` +
-    "listens there and that the security group lets the router in";
-  return writePower(
-    o,
-    power,
-    { conditions: [{ type: "Healthy", status: "False", reason: "Unreachable", message }] },
-    { type: "Warning", reason: "Unreachable", message },
-  );
 }
 
 function becomeRunning(o: Observation, bootID: string | undefined): Action {

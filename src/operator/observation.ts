@@ -71,6 +71,10 @@ export interface Memory {
   /** Why the machine could not be seen the last time. */
   blindness?: Failure;
   probe?: Probe;
+  /** Since when the port has been silent in an epoch; monotonic ms. */
+  silence?: { readonly epoch: number; readonly sinceMs: number };
+  /** The reboot of a silent machine. */
+  reboot?: AcceptedCall;
   /** Since when the machine has been seen in a state that contradicts `status.power`; monotonic ms. */
   contradictedSinceMs?: number;
   /** Since when the guest alone (no router) has kept the satellite awake; monotonic ms. */

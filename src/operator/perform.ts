@@ -22,7 +22,7 @@ import {
   requireClass,
   sizeOf,
 } from "./launch-request.ts";
-import type { Memory, Observation } from "./observation.ts";
+import type { Memory, Observation, Probe } from "./observation.ts";
 import { renderStatus } from "./render-status.ts";
 
 /** What came of a step. */
@@ -84,6 +84,12 @@ export async function perform(
     case "Stop":
       await cloudFor(o, dependencies).stop(action.id, { hibernate: action.hibernate, force: action.force });
       memory.stop = accepted();
+      return DONE;
+    case "Reboot":
+      await cloudFor(o, dependencies).reboot(action.id);
+      memory.reboot = accepted();
+      // It is given as long again to come up.
+      memory.silence = { epoch, sinceMs: memory.reboot.atMs };
       return DONE;
     case "Terminate":
       await cloudFor(o, dependencies).terminate(action.id);
@@ -300,6 +306,14 @@ async function launch(o: Observation, dependencies: Dependencies): Promise<NonNu
   return dependencies.cloudOf(satelliteClass).launch(planOf(intent), userData);
 }
 
+function noteSilence({ epoch, atMs, ready }: Probe, memory: Memory): void {
+  if (ready) {
+    delete memory.silence;
+  } else if (memory.silence?.epoch !== epoch) {
+    memory.silence = { epoch, sinceMs: atMs };
+  }
+}
+
 async function probe(
   action: Extract<Action, { kind: "Probe" }>,
   o: Observation,
@@ -315,6 +329,7 @@ async function probe(
     ...(bootID === undefined ? {} : { bootID }),
     runningWork,
   };
+  noteSilence(memory.probe, memory);
   if (runningWork === 0) {
     delete memory.guestBusySinceMs;
   } else {

@@ -1,7 +1,7 @@
 import type { Machine } from "../machines/cloud.ts";
-import { setConditions, timestamp, type ConditionChange } from "../satellite/conditions.ts";
+import { findCondition, setConditions, timestamp, type ConditionChange } from "../satellite/conditions.ts";
 import { phaseOf } from "../satellite/phase.ts";
-import type { Power, SatelliteStatus } from "../satellite/resource.ts";
+import type { Condition, Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { OperatorStatus } from "../satellite/status-patch.ts";
 import type { ActionKind } from "./action.ts";
 import { blockerOf } from "./blockers.ts";
@@ -32,7 +32,15 @@ export function renderStatus(o: Observation, change: StatusChange = {}): Operato
     status.endpoint === undefined ? undefined : { ...status.endpoint, port: satellite.spec.port };
   const generation = satellite.metadata.generation ?? 0;
   const { failure } = o.memory;
-  const failed = failure?.terminal === true && !SIDE_ACTIONS.has(failure.action);
+  const conditions = setConditions(
+    satellite.status.conditions,
+    [...derivedConditions(o, status), ...(change.conditions ?? [])],
+    o.now,
+    generation,
+  );
+  const failed =
+    (failure?.terminal === true && !SIDE_ACTIONS.has(failure.action)) ||
+    findCondition(conditions, "Healthy")?.reason === Recovery.Unreachable;
   const deleting = satellite.metadata.deletionTimestamp !== undefined;
   const facts = {
     deleting,
@@ -41,7 +49,6 @@ export function renderStatus(o: Observation, change: StatusChange = {}): Operato
     power: status.power,
     hasMachine: status.machine !== undefined,
   };
-  const conditions = [...derivedConditions(o, status), ...(change.conditions ?? [])];
   return {
     phase: phaseOf(facts),
     observedGeneration: generation,
@@ -51,7 +58,7 @@ export function renderStatus(o: Observation, change: StatusChange = {}): Operato
     sleep: status.sleep,
     launch: status.launch,
     usage: status.usage,
-    conditions: setConditions(satellite.status.conditions, conditions, o.now, generation),
+    conditions,
   };
 }
 
@@ -83,7 +90,7 @@ function derivedConditions(o: Observation, status: Status): ConditionChange[] {
     readyCondition(o, status),
     awakeCondition(status),
     launchedCondition(o, status),
-    ...healthyCondition(status),
+    ...healthyCondition(o, status),
     ...hibernatableCondition(o, status),
     ...updatedCondition(o, status),
   ];
@@ -93,6 +100,10 @@ function derivedConditions(o: Observation, status: Status): ConditionChange[] {
 function readyCondition(o: Observation, { power }: Status): ConditionChange {
   const failure = o.memory.failure ?? blockerOf(o);
   const wished = o.satellite.spec.desiredPower === "on" ? "Running" : "Off";
+  const silence = silenceOf(o, power);
+  if (silence !== undefined) {
+    return { type: "Ready", status: "False", reason: silence.reason, message: silence.message };
+  }
   if (power.state === wished) {
     return wished === "Running"
       ? { type: "Ready", status: "True", reason: "Running", message: "the machine runs and its port answers" }
@@ -102,6 +113,15 @@ function readyCondition(o: Observation, { power }: Status): ConditionChange {
     return { type: "Ready", status: "False", reason: failure.reason, message: failure.message };
   }
   return { type: "Ready", status: "False", reason: power.state, message: MOVING_MESSAGE[power.state] };
+}
+
+/** What is being done about a port that does not answer, while the machine should. */
+function silenceOf(o: Observation, power: Power): Condition | undefined {
+  const healthy = findCondition(o.satellite.status.conditions, "Healthy");
+  const { probe } = o.memory;
+  const answers = probe?.epoch === power.epoch && probe.ready;
+  const isUp = power.state === "Starting" || power.state === "Running";
+  return isUp && !answers && healthy?.status === "False" ? healthy : undefined;
 }
 
 const MOVING_MESSAGE: Readonly<Record<Power["state"], string>> = {
@@ -128,13 +148,34 @@ function launchedCondition(o: Observation, { machine }: Status): ConditionChange
     : { type: "Launched", status: "False", reason: failure.reason, message: failure.message };
 }
 
-function healthyCondition({ power }: Status): ConditionChange[] {
-  if (power.state === "Running") {
+/** Reasons of Healthy=False: the step that was taken last against the silence of the port. */
+export const Recovery = {
+  Rebooting: "Rebooting",
+  Restarting: "Restarting",
+  /** Nothing helped; the phase is Failed. */
+  Unreachable: "Unreachable",
+} as const;
+
+/** A silent port is healthy again when it has answered; asleep as wished, the steps against it begin anew. */
+function healthyCondition(o: Observation, { power }: Status): ConditionChange[] {
+  const wasSilent = findCondition(o.satellite.status.conditions, "Healthy")?.status === "False";
+  const { probe } = o.memory;
+  const answers = probe?.epoch === power.epoch && probe.ready;
+  if (power.state === "Running" && (answers || !wasSilent)) {
     return [
       { type: "Healthy", status: "True", reason: "PortAnswers", message: "the VM's gRPC port answers" },
     ];
   }
-  return [];
+  return power.state === "Off" && o.satellite.spec.desiredPower === "off" && wasSilent
+    ? [
+        {
+          type: "Healthy",
+          status: "Unknown",
+          reason: "Asleep",
+          message: "its port answered to nobody when it ran",
+        },
+      ]
+    : [];
 }
 
 /** Stays False once the cloud has refused for good, until another machine is launched. */

@@ -22,8 +22,10 @@ export interface OperatorSettings extends OrphanSettings {
   readonly hibernateRetryMs: number;
   /** After this time in `stopping` a machine is stopped by force. */
   readonly stuckStoppingMs: number;
-  /** After this time without an answer from the port a running machine is reported unhealthy. */
+  /** After this time without an answer from its port a running machine is rebooted, then restarted, then given up. */
   readonly unreachableMs: number;
+  /** Between looks at the port of a machine that is awake and not in use. */
+  readonly healthPollMs: number;
   /** Longest time that the guest's word alone keeps a satellite awake. */
   readonly guestBusyMaxMs: number;
   /** Between questions to the guest whether it still works. */
@@ -53,6 +55,7 @@ export const defaultSettings: OperatorSettings = {
   hibernateRetryMs: 10 * SECOND,
   stuckStoppingMs: 10 * MINUTE,
   unreachableMs: 5 * MINUTE,
+  healthPollMs: MINUTE,
   guestBusyMaxMs: 4 * HOUR,
   guestPollMs: 30 * SECOND,
   quotaPollMs: 5 * SECOND,

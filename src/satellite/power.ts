@@ -23,6 +23,8 @@ export const PowerReason = {
   Refresh: "Refresh",
   /** A new image or size is applied. */
   Update: "Update",
+  /** The machine runs, but its port has been silent for long, and a reboot did not help. */
+  Unreachable: "Unreachable",
   /** The machine changed state without us. */
   Drift: "Drift",
 } as const;
@@ -48,6 +50,7 @@ const UNCONDITIONAL_STOPS: ReadonlySet<string> = new Set([
   PowerReason.Deleting,
   PowerReason.Update,
   PowerReason.Refresh,
+  PowerReason.Unreachable,
 ]);
 
 function identity(satellite: Satellite): PatchOperation {
@@ -146,6 +149,9 @@ export function powerTests(satellite: Satellite, next: Power): PatchOperation[] 
     if (reason !== PowerReason.Draining) {
       tests.push(test("/status/activity", activity));
     }
+  }
+  if (moves && reason === PowerReason.Unreachable) {
+    tests.push(test("/status/activity", activity));
   }
   return tests;
 }

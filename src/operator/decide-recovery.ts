@@ -1,0 +1,78 @@
+import type { Machine } from "../machines/cloud.ts";
+import { findCondition, type ConditionChange } from "../satellite/conditions.ts";
+import { PowerReason } from "../satellite/power.ts";
+import type { Action } from "./action.ts";
+import { waitingForRetry } from "./failures.ts";
+import type { Observation } from "./observation.ts";
+import { Recovery, renderStatus } from "./render-status.ts";
+import type { OperatorSettings } from "./settings.ts";
+import { beginStop } from "./stop-intent.ts";
+
+/** How often a port is looked at that has been silent for longer than {@link SILENT_MS}. */
+const SILENT_POLL_MS = 5000;
+const SILENT_MS = 60_000;
+
+/** For how long the port of the running machine has been silent in this epoch, as far as this process saw. */
+export function silentMs(o: Observation): number {
+  const { silence } = o.memory;
+  return silence?.epoch === o.satellite.status.power.epoch ? o.nowMs - silence.sinceMs : 0;
+}
+
+/** When to look at a silent port again: quickly at first, when it may be about to answer. */
+export function silentPollMs(o: Observation, settings: OperatorSettings): number {
+  return silentMs(o) < SILENT_MS ? settings.probePollMs : SILENT_POLL_MS;
+}
+
+/**
+ * What to do about a machine that runs while its port is silent: a reboot, then a stop and a start, then nothing
+ * but saying so; each after `unreachableMs` of silence and each once, since the step taken last stands in the
+ * condition Healthy. Nothing is done where a router may have streams on it.
+ *
+ * @returns `undefined` while there is nothing to do but wait
+ */
+export function decideRecovery(
+  o: Observation,
+  machine: Machine,
+  settings: OperatorSettings,
+): Action | undefined {
+  const { power, conditions } = o.satellite.status;
+  const mayHaveStreams = power.state === "Running" && o.idleness.liveLeases.length > 0;
+  if (machine.state !== "running" || silentMs(o) < settings.unreachableMs || mayHaveStreams) {
+    return undefined;
+  }
+  const healthy = findCondition(conditions, "Healthy");
+  switch (healthy?.status === "False" ? healthy.reason : undefined) {
+    case Recovery.Rebooting:
+      return o.memory.reboot?.epoch === power.epoch
+        ? beginStop(o, PowerReason.Unreachable, [
+            unhealthy(o, Recovery.Restarting, "it is stopped and started"),
+          ])
+        : (waitingForRetry(o, "Reboot") ?? { kind: "Reboot", id: machine.id });
+    case Recovery.Restarting:
+      return report(o, unhealthy(o, Recovery.Unreachable, "a reboot and a restart did not help"));
+    case Recovery.Unreachable:
+      return undefined;
+    default:
+      return report(o, unhealthy(o, Recovery.Rebooting, "it is rebooted"));
+  }
+}
+
+function report(o: Observation, condition: ConditionChange): Action {
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, { conditions: [condition] }),
+    announce: { type: "Warning", reason: condition.reason, message: condition.message },
+  };
+}
+
+function unhealthy(o: Observation, reason: string, step: string): ConditionChange {
+  const { endpoint } = o.satellite.status;
+  return {
+    type: "Healthy",
+    status: "False",
+    reason,
+    message:
+      `port ${endpoint?.port ?? 0} of ${endpoint?.host ?? "the machine"} does not answer; ${step}. Check that the ` +
+      "guest listens there and that the security group lets operator and routers in",
+  };
+}

@@ -1,0 +1,62 @@
+import { parseDurationMs } from "../base/duration.ts";
+import { findCondition, type ConditionChange } from "../satellite/conditions.ts";
+import { PowerReason } from "../satellite/power.ts";
+import type { Action, StopReason } from "./action.ts";
+import type { Observation } from "./observation.ts";
+import { HIBERNATION_REFUSED, movePower, renderStatus, secondsSince } from "./render-status.ts";
+import { pendingSize } from "./size.ts";
+
+/**
+ * Writes the intent to stop, before any call. Leases that may still be counted on make it a drain: from this
+ * write on no lease can be taken, and the call waits until the routers have let go.
+ */
+export function beginStop(
+  o: Observation,
+  why: StopReason = PowerReason.DesiredOff,
+  conditions: readonly ConditionChange[] = [],
+): Action {
+  const { power, usage } = o.satellite.status;
+  const ran = power.state === "Running" ? secondsSince(o, power.since) : 0;
+  const draining = why === PowerReason.DesiredOff && o.idleness.liveLeases.length > 0;
+  const reason = draining ? PowerReason.Draining : why;
+  const hibernate = why !== PowerReason.Unreachable && mayHibernate(o);
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, {
+      power: movePower(o, "Stopping", reason, { sleepKind: hibernate ? "Hibernate" : "Stop" }),
+      usage: { ...usage, runningSeconds: (usage?.runningSeconds ?? 0) + ran },
+      conditions,
+    }),
+    announce: {
+      type: "Normal",
+      reason: draining ? "Draining" : "Sleeping",
+      message: draining
+        ? `waiting up to ${o.satellite.spec.drainTimeout} for open streams`
+        : `putting the machine to sleep (${hibernate ? "hibernate" : "stop"})`,
+    },
+  };
+}
+
+function mayHibernate(o: Observation): boolean {
+  const refused =
+    findCondition(o.satellite.status.conditions, "Hibernatable")?.reason === HIBERNATION_REFUSED;
+  return (
+    o.satellite.spec.sleepMode === "Hibernate" &&
+    o.machine?.hibernationConfigured === true &&
+    !refused &&
+    pendingSize(o) === undefined
+  );
+}
+
+/**
+ * Milliseconds until the call may be sent: the routers whose leases may still be counted on have until
+ * drainTimeout to let go of this epoch (docs/decisions/0017). 0 when they have.
+ */
+export function drainingMs(o: Observation): number {
+  const { power } = o.satellite.status;
+  if (o.idleness.liveLeases.every((lease) => lease.drainedEpoch === power.epoch)) {
+    return 0;
+  }
+  const untilMs = Date.parse(power.since ?? "") + parseDurationMs(o.satellite.spec.drainTimeout);
+  return Math.max(0, untilMs - o.now.getTime());
+}
