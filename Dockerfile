@@ -1,0 +1,21 @@
+# The image of operator and router: Node.js, its libraries and the bundle on an empty root (docs/container-image.md).
+# Any Debian with a Node.js that can run npm will do to build; the Node.js inside the image is the one that
+# package-lock.json pins.
+ARG BUILD_IMAGE=node:24-bookworm-slim
+
+FROM ${BUILD_IMAGE} AS build
+WORKDIR /src
+COPY package.json package-lock.json ./
+RUN npm ci --no-audit --no-fund
+ENV PATH=/src/node_modules/.bin:${PATH}
+COPY src src
+COPY build build
+RUN node build/bundle.ts /bundle && node build/image-root.ts /image /bundle
+
+FROM scratch
+COPY --from=build /image/ /
+ENV PATH=/usr/bin NODE_ENV=production
+USER 65532:65532
+EXPOSE 8372 8081 8082
+ENTRYPOINT ["/usr/bin/node", "/app/satellites.mjs"]
+CMD ["--help"]
