@@ -97,7 +97,12 @@ export class Upstreams {
         maxHeaderListSize: limits.maxHeaderListBytes,
       },
     });
-    session.once("connect", () => session.setLocalWindowSize(limits.connectionWindowBytes));
+    session.once("connect", () => {
+      // The connection may come about when its client has just gone.
+      if (isUsable(session)) {
+        session.setLocalWindowSize(limits.connectionWindowBytes);
+      }
+    });
     session.on("error", (error) => logger.debug("connection to the VM ended", { ...upstream, error }));
     const entry: Entry = {
       upstream,
