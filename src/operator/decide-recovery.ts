@@ -52,6 +52,7 @@ export function decideRecovery(
       return report(o, unhealthy(o, Recovery.Unreachable, "a reboot and a restart did not help"));
     case Recovery.Unreachable:
       return undefined;
+    case undefined:
     default:
       return report(o, unhealthy(o, Recovery.Rebooting, "it is rebooted"));
   }

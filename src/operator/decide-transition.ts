@@ -1,5 +1,5 @@
 import type { Machine } from "../machines/cloud.ts";
-import { findCondition, timestamp } from "../satellite/conditions.ts";
+import { timestamp } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
 import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { Action, Announcement } from "./action.ts";
@@ -9,6 +9,7 @@ import { waitingForRetry } from "./failures.ts";
 import type { AcceptedCall, Observation } from "./observation.ts";
 import {
   HIBERNATION_REFUSED,
+  MEMORY_LOST,
   movePower,
   renderStatus,
   secondsSince,
@@ -192,13 +193,10 @@ function becomeRunning(o: Observation, bootID: string | undefined): Action {
         machine === undefined ? undefined : { ...machine, ...(bootID === undefined ? {} : { bootID }) },
       sleep: undefined,
       usage: { ...usage, wakes: (usage?.wakes ?? 0) + (woke ? 1 : 0) },
+      conditions: lost ? [MEMORY_LOST] : [],
     },
     lost
-      ? {
-          type: "Warning",
-          reason: "MemoryLost",
-          message: "the machine was hibernated but booted anew: its memory was not kept",
-        }
+      ? { type: "Warning", reason: MEMORY_LOST.reason, message: MEMORY_LOST.message }
       : { type: "Normal", reason: woke ? "Awake" : "Ready", message: "the VM's gRPC port answers" },
   );
 }

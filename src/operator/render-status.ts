@@ -80,10 +80,7 @@ function describedMachine(o: Observation, machine: SatelliteStatus["machine"]): 
   };
 }
 
-type Status = Pick<StatusChange, "machine" | "launch"> &
-  Pick<SatelliteStatus, "power"> & {
-    readonly conditions?: readonly { readonly type: string; readonly reason: string }[] | undefined;
-  };
+type Status = Pick<StatusChange, "machine" | "launch"> & Pick<SatelliteStatus, "power">;
 
 function derivedConditions(o: Observation, status: Status): ConditionChange[] {
   return [
@@ -179,12 +176,14 @@ function healthyCondition(o: Observation, { power }: Status): ConditionChange[] 
 }
 
 /** Stays False once the cloud has refused for good, until another machine is launched. */
-function hibernatableCondition(o: Observation, { machine, launch, conditions }: Status): ConditionChange[] {
+function hibernatableCondition(o: Observation, { machine, launch, power }: Status): ConditionChange[] {
   if (machine === undefined) {
     return [];
   }
-  const refused = conditions?.some(({ reason }) => reason === HIBERNATION_REFUSED) ?? false;
-  if (refused && o.satellite.status.machine?.id === machine.id) {
+  const reason = findCondition(o.satellite.status.conditions, "Hibernatable")?.reason;
+  const refused = reason === HIBERNATION_REFUSED;
+  const stillLost = reason === MEMORY_LOST.reason && !hasWoken(o, power);
+  if ((refused || stillLost) && o.satellite.status.machine?.id === machine.id) {
     return [];
   }
   if (o.satellite.spec.sleepMode === "Stop") {
@@ -220,6 +219,21 @@ function hibernatableCondition(o: Observation, { machine, launch, conditions }: 
             "its type or image does not support it or sleepMode was Stop; it is stopped instead",
         },
       ];
+}
+
+/** EC2 reports a hibernation as done although the guest failed at it; only another boot ID tells (docs/ec2.md). */
+export const MEMORY_LOST = {
+  type: "Hibernatable",
+  status: "Unknown",
+  reason: "MemoryLost",
+  message:
+    "the machine was hibernated but booted anew, so its memory was not kept; look in its console output for why the " +
+    "guest could not hibernate",
+} as const satisfies ConditionChange;
+
+/** Whether this write ends a wake: what is said of memory is said anew. */
+function hasWoken(o: Observation, power: Power): boolean {
+  return power.state === "Running" && o.satellite.status.power.state === "Starting";
 }
 
 /** Reason of Hibernatable=False after EC2 refused to hibernate a machine for good. */

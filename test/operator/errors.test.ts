@@ -171,7 +171,10 @@ async function tryOut(scenario: Scenario, code: string, times: number): Promise<
     expect(scenario.shown(world)).to.equal(reason);
     expect(calls).to.be.at.most(isForPeople ? MOST_TERMINAL_CALLS : MOST_CALLS);
   }
-  expect(calls).to.be.at.most(MOST_CALLS);
+  if (scenario.call !== "describe") {
+    // Looks that succeed are what the operator lives on.
+    expect(calls).to.be.at.most(MOST_CALLS);
+  }
   expect(world.thrown).to.deep.equal([]);
   const machines = [...world.cloud.machines.values()].filter(({ state }) => state !== "terminated");
   expect(machines.length, "never two machines").to.be.at.most(1);

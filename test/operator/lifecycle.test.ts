@@ -35,6 +35,24 @@ describe("a satellite's life", () => {
     expect(world.condition("Hibernatable")).to.include({ status: "False", reason: "NotSupported" });
   });
 
+  it("is said to have lost its memory when it booted anew from hibernation, until a wake that kept it", async () => {
+    const world = new World();
+    await world.run(MINUTE);
+    world.setPower("off");
+    await world.run(MINUTE);
+    world.cloud.hibernated.delete("i-1");
+    world.setPower("on");
+    await world.run(20 * MINUTE);
+    expect(world.events.map(({ reason }) => reason)).to.include("MemoryLost");
+    expect(world.condition("Hibernatable")).to.include({ status: "Unknown", reason: "MemoryLost" });
+    world.setPower("off");
+    await world.run(MINUTE);
+    expect(world.satellite().status.sleep?.kind).to.equal("Hibernated");
+    world.setPower("on");
+    await world.run(MINUTE);
+    expect(world.condition("Hibernatable")).to.include({ status: "True" });
+  });
+
   it("ends with its machine terminated", async () => {
     const world = new World();
     await world.run(MINUTE);
