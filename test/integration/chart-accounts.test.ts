@@ -1,11 +1,18 @@
-import { status } from "@grpc/grpc-js";
-import { Metadata } from "@grpc/grpc-js";
+import { Metadata, status } from "@grpc/grpc-js";
 import { expect } from "chai";
+import { execFileSync } from "node:child_process";
 import { LOCAL_REGION } from "../../src/commands/local-ec2.ts";
 import { connectGuest, type GuestClient } from "../../src/guest/client.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import type { ApiAnswer } from "../support/api-client.ts";
-import { ChartRelease, eventually, RELEASE_NAMESPACE, type RunningPod } from "../support/chart-release.ts";
+import {
+  ChartRelease,
+  eventually,
+  RELEASE,
+  RELEASE_NAMESPACE,
+  type RunningPod,
+} from "../support/chart-release.ts";
+import { manifestsOf } from "../support/helm.ts";
 import { freePort } from "../support/process.ts";
 import {
   auditedRequests,
@@ -15,6 +22,10 @@ import {
   type Right,
 } from "../support/rights.ts";
 import { startVirtualAccount, type VirtualAccount } from "../support/virtual-account.ts";
+
+interface TestPod {
+  readonly spec: { readonly containers: readonly { readonly command: readonly string[] }[] };
+}
 
 const CLASSES = "/apis/satellites.dev/v1alpha1/satelliteclasses";
 const SATELLITES = "/apis/satellites.dev/v1alpha1/namespaces/team-a/satellites";
@@ -387,6 +398,24 @@ describe("the chart's accounts on kube-apiserver", function () {
       expect(denied.status).to.equal(403);
       await release.admin.request("DELETE", `${SATELLITES}/cleo`);
       await eventually("cleo is gone", async () => (await get(`${SATELLITES}/cleo`)).status === 404);
+    });
+
+    it("pass the chart's own test, whose pod is admitted", async () => {
+      const { code, stdout, stderr } = await release.helm(["get", "hooks", RELEASE]);
+      expect(code, stderr).to.equal(0);
+      const [hook] = manifestsOf(stdout) as unknown as TestPod[];
+      const namespace = `/api/v1/namespaces/${RELEASE_NAMESPACE}`;
+      // Which the controller manager makes in a cluster.
+      await release.created(`${namespace}/serviceaccounts`, { metadata: { name: "default" } });
+      await release.created(`${namespace}/pods`, { ...hook });
+      const [program, ...args] = hook?.spec.containers[0]?.command ?? [];
+      expect(program).to.equal("node");
+      // There is no cluster network here: the Service's name stands for this machine.
+      const service = `sat-satellites-metrics.${RELEASE_NAMESPACE}.svc`;
+      const local = args.map((argument) => argument.replaceAll(service, "127.0.0.1"));
+      expect(local.join(" ")).to.include("127.0.0.1");
+      const output = execFileSync(process.execPath, local, { encoding: "utf8" });
+      expect(output.match(/readyz: 200/g)).to.have.length(2);
     });
 
     it("were never refused anything that they asked for", () => {
