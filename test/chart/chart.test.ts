@@ -1,9 +1,18 @@
 import { expect } from "chai";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { readCrds } from "../support/crds.ts";
-import { CHART, helm, type Manifest, renderChart } from "../support/helm.ts";
+import {
+  CHART,
+  helm,
+  helmSucceeds,
+  type Manifest,
+  manifestsOf,
+  renderChart,
+  REQUIRED_VALUES,
+} from "../support/helm.ts";
 import { EXPOSED } from "./pods.ts";
 
 interface Schema {
@@ -91,6 +100,22 @@ describe("the chart", function () {
       expect(specs(rendered)).to.deep.equal(specs(readCrds()));
       for (const { metadata } of rendered) {
         expect(metadata.annotations).to.include({ "helm.sh/resource-policy": "keep" });
+      }
+    });
+
+    it("are in the package too, which has no link to follow", async () => {
+      const folder = mkdtempSync(join(tmpdir(), "satellites-package-"));
+      try {
+        await helmSucceeds(["package", CHART, "--destination", folder]);
+        const [archive = ""] = readdirSync(folder);
+        expect(archive).to.match(/^satellites-.*\.tgz$/);
+        const args = ["template", "sat", join(folder, archive), "--namespace", "sat-system"];
+        const packaged = await helmSucceeds([...args, "--kube-version", "1.37.0"], {
+          values: REQUIRED_VALUES,
+        });
+        expect(manifestsOf(packaged)).to.deep.equal(sidecar);
+      } finally {
+        rmSync(folder, { recursive: true });
       }
     });
 
