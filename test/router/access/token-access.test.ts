@@ -360,6 +360,18 @@ describe("token access", () => {
       expect(await settled([], { connection: other })).to.equal("NotPermitted");
     });
 
+    it("nothing of one connection for another that sends the same", async () => {
+      const headers: HeaderList = [];
+      const of = (id: number, commonName: string): ConnectionInfo => ({
+        ...CONNECTION,
+        id,
+        clientCertificate: { commonName, organizations: [] },
+      });
+      expect(await settled(headers, { connection: of(2, "alice") })).to.equal("allow alice");
+      expect(await settled(headers, { connection: of(3, "mallory") })).to.equal("NotPermitted");
+      expect(await settled(headers, { connection: CONNECTION })).to.equal("NoCredential");
+    });
+
     it("and renews what is in use before it ends, so that a busy client never waits", async () => {
       const headers = bearer(TOKEN);
       await settled(headers);
