@@ -6,7 +6,7 @@ import { ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from "../http2/protoco
 import { parseSettings } from "../http2/settings.ts";
 import { HeaderBlockAssembler, type HeaderBlock } from "./header-block.ts";
 import type { SpliceLimits } from "./limits.ts";
-import { RateLimit } from "./rate-limit.ts";
+import { RateLimit } from "../rate-limit.ts";
 
 /** What a client says, frame by frame; buffers as in {@link FrameSink}. */
 export interface ClientEvents {
@@ -94,12 +94,7 @@ export class ClientFrames implements FrameSink {
         return;
       case FrameType.WINDOW_UPDATE:
         requireLength(payloadBytes, 4);
-        this.#events.onWindowUpdate(
-          streamId,
-          buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff,
-          buffer,
-          start,
-        );
+        this.#onWindowUpdate(streamId, buffer, start);
         return;
       case FrameType.SETTINGS:
         requireConnection(streamId);
@@ -183,6 +178,15 @@ export class ClientFrames implements FrameSink {
     this.#settingsSeen = true;
     const from = start + FRAME_HEADER_BYTES;
     this.#events.onSettings(parseSettings(buffer, from, from + payloadBytes));
+  }
+
+  #onWindowUpdate(streamId: number, buffer: Buffer, start: number): void {
+    const incrementBytes = buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff;
+    if (incrementBytes === 0) {
+      // Whoever gets it must reset the stream (RFC 9113 §6.9): it is a reset by another name.
+      this.#resetRate.take();
+    }
+    this.#events.onWindowUpdate(streamId, incrementBytes, buffer, start);
   }
 
   #onGoAway(payloadBytes: number, buffer: Buffer, start: number): void {

@@ -1,8 +1,4 @@
-/** How fast something may happen: a burst, and a steady rate once the burst is used up. */
-export interface Rate {
-  readonly burst: number;
-  readonly perSecond: number;
-}
+import type { Rate } from "../rate-limit.ts";
 
 /** Bounds of the splice engine; each connection has its own. */
 export interface SpliceLimits {

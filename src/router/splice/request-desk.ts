@@ -61,7 +61,7 @@ export class RequestDesk {
   readonly held = new HeldRequests();
   readonly #port: DeskPort;
   /** For the next request; it is used up only by a request that has to wait. */
-  #spareAbort = new AbortController();
+  #spareAbort: AbortController | undefined;
 
   constructor(port: DeskPort) {
     this.#port = port;
@@ -74,9 +74,10 @@ export class RequestDesk {
       this.#refuse(streamId, tooLarge(port.limits.maxHeaderListBytes), !endStream);
       return;
     }
-    const admission = this.#ask(block.fields, this.#spareAbort.signal);
+    const abort = (this.#spareAbort ??= new AbortController());
+    const admission = this.#ask(block.fields, abort.signal);
     if (admission instanceof Promise) {
-      const held = this.#hold(streamId, block, endStream);
+      const held = this.#hold(streamId, block, endStream, abort);
       held.asked = 1;
       this.#await(held, admission);
       return;
@@ -97,7 +98,7 @@ export class RequestDesk {
       writeRequest(port.toUpstream, streamId, block, block.fields, admission.drop, endStream);
       return;
     }
-    this.#hold(streamId, block, endStream).admission = admission;
+    this.#hold(streamId, block, endStream, abort).admission = admission;
     port.wake();
   }
 
@@ -189,9 +190,8 @@ export class RequestDesk {
     };
   }
 
-  #hold(streamId: number, block: RequestBlock, endStream: boolean): HeldRequest {
-    const abort = this.#spareAbort;
-    this.#spareAbort = new AbortController();
+  #hold(streamId: number, block: RequestBlock, endStream: boolean, abort: AbortController): HeldRequest {
+    this.#spareAbort = undefined;
     return this.held.add(streamId, block, endStream, abort, this.#port.clock.monotonicMs());
   }
 

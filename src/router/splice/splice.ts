@@ -6,6 +6,7 @@ import { answerFrames, type Refusal } from "./answers.ts";
 import { ClientOutput } from "./client-output.ts";
 import type { SpliceContext } from "./context.ts";
 import { Outbox } from "./outbox.ts";
+import { RateLimit } from "../rate-limit.ts";
 import { SettingsBridge } from "./settings-bridge.ts";
 import { StreamTable } from "./stream-table.ts";
 import type { UpstreamLink } from "./upstream-link.ts";
@@ -27,6 +28,7 @@ export class Splice {
   isGoodbyeSaid = false;
   /** No further requests are taken; the connection ends when its streams have run out. */
   isClosing = false;
+  readonly #resetRate: RateLimit;
   #goAwayLimit = MAX_31_BIT;
   #refundBytes = 0;
   /** What the client has used of the connection window that the router grants while it answers. */
@@ -35,6 +37,7 @@ export class Splice {
 
   constructor(context: SpliceContext) {
     this.onRequestEnd = context.onRequestEnd;
+    this.#resetRate = new RateLimit(context.limits.resetRate, "errors on streams", context.clock);
     this.settings = new SettingsBridge(context.limits);
     this.toUpstream = new Outbox(context.slabs);
     this.toClient = new ClientOutput(
@@ -74,8 +77,14 @@ export class Splice {
     );
   }
 
-  /** Resets a stream towards the client. */
+  /**
+   * Resets a stream towards the client, for an error of the client's: as cheap for it to cause as a reset of its own
+   * (CVE-2025-8671, "MadeYouReset").
+   *
+   * @throws Http2ConnectionError ENHANCE_YOUR_CALM when there were too many
+   */
   resetStream(streamId: number, errorCode: ErrorCodeValue): void {
+    this.#resetRate.take();
     this.toClient.inject(rstStreamFrame(streamId, errorCode));
   }
 

@@ -6,7 +6,7 @@ import { ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from "../http2/protoco
 import { parseSettings } from "../http2/settings.ts";
 import { requireLength } from "./client-frames.ts";
 import type { SpliceLimits } from "./limits.ts";
-import { RateLimit } from "./rate-limit.ts";
+import { RateLimit } from "../rate-limit.ts";
 
 /** What a VM says, frame by frame; buffers as in {@link FrameSink}. */
 export interface UpstreamEvents {

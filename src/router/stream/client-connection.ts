@@ -21,6 +21,7 @@ import { statusName } from "../grpc-status.ts";
 import { withReducedTimeout } from "../grpc-timeout.ts";
 import { firstValue, isGrpc } from "../header-list.ts";
 import { answerStatus, type RouterStatus } from "./answer.ts";
+import { RateLimit } from "../rate-limit.ts";
 import type { StreamLimits } from "./limits.ts";
 import { fromRaw, toRaw } from "./raw-headers.ts";
 import { relay, RequestTrailers } from "./relay.ts";
@@ -71,6 +72,7 @@ export class ClientConnection {
   readonly #info: ConnectionInfo;
   readonly #upstreams: Upstreams;
   readonly #satellites = new Set<string>();
+  readonly #resetRate: RateLimit;
   #openStreams = 0;
   #isGoingAway = false;
 
@@ -79,6 +81,7 @@ export class ClientConnection {
     this.#session = session;
     this.#info = info;
     this.#upstreams = new Upstreams(context);
+    this.#resetRate = new RateLimit(context.limits.resetRate, "RST_STREAM frames", context.clock);
     session.on("stream", (stream, headers, flags, raw: string[]) => {
       this.#onStream(stream, headers, flags, fromRaw(raw));
     });
@@ -120,6 +123,20 @@ export class ClientConnection {
     this.#session.ping(() => this.#close());
   }
 
+  /** Each reset costs the client nothing and the VM a request (CVE-2023-44487). */
+  #countReset(): void {
+    try {
+      this.#resetRate.take();
+    } catch (error) {
+      this.#context.logger.debug("client connection fails", {
+        connection: this.#info.id,
+        error: toError(error),
+      });
+      this.#upstreams.destroy();
+      this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+  }
+
   #close(): void {
     if (!this.#session.closed && !this.#session.destroyed) {
       this.#session.close();
@@ -143,6 +160,9 @@ export class ClientConnection {
     this.#openStreams++;
     stream.once("close", () => {
       this.#openStreams--;
+      if (stream.aborted) {
+        this.#countReset();
+      }
       if (this.#isGoingAway && this.#openStreams === 0) {
         this.#close();
       }

@@ -1,4 +1,4 @@
-import { performServerHandshake } from "node:http2";
+import { performServerHandshake, type ServerHttp2Session } from "node:http2";
 import type { BlockList, Socket } from "node:net";
 
 import type { Timer } from "../../base/clock.ts";
@@ -17,7 +17,7 @@ export interface StreamEngineOptions extends Omit<ConnectionContext, "limits"> {
   readonly proxyProtocolFrom?: BlockList;
 }
 
-/** Time for the PROXY header, and for the TLS handshake. */
+/** Time for the PROXY header, for the TLS handshake, and for the client's preface with its SETTINGS. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /**
@@ -116,6 +116,13 @@ class StreamEngine implements Engine {
     socket.once("close", () => this.#sockets.delete(socket));
   }
 
+  /** A connection that does not begin as HTTP/2 is nobody's (RFC 9113 section 3.4). */
+  #requireSettings(session: ServerHttp2Session): void {
+    const timer = this.#context.clock.setTimer(HANDSHAKE_TIMEOUT_MS, () => session.destroy());
+    session.once("remoteSettings", () => timer.cancel());
+    session.once("close", () => timer.cancel());
+  }
+
   #serve(socket: Socket, accepted: AcceptedInfo): void {
     const { limits, logger } = this.#context;
     this.#track(socket);
@@ -142,6 +149,7 @@ class StreamEngine implements Engine {
         this.#onEmpty.clear();
       }
     });
+    this.#requireSettings(session);
     if (this.#draining) {
       connection.goAway();
     }

@@ -1,3 +1,5 @@
+import type { Rate } from "../rate-limit.ts";
+
 /** Bounds and windows of the stream engine. */
 export interface StreamLimits {
   /** Bytes that a peer may send on one stream before it must wait (RFC 9113 section 6.9). Default 1 MiB. */
@@ -14,6 +16,8 @@ export interface StreamLimits {
   readonly maxHeaderFields: number;
   /** Milliseconds that a connection to a VM may take, its SETTINGS included. Default 10,000. */
   readonly connectTimeoutMs: number;
+  /** Streams that a client may reset or leave in error on one connection. */
+  readonly resetRate: Rate;
 }
 
 export const DEFAULT_STREAM_LIMITS: StreamLimits = {
@@ -24,6 +28,7 @@ export const DEFAULT_STREAM_LIMITS: StreamLimits = {
   maxHeaderListBytes: 1024 * 1024,
   maxHeaderFields: 2000,
   connectTimeoutMs: 10_000,
+  resetRate: { burst: 2000, perSecond: 500 },
 };
 
 /** Options that both sides of the engine give to node:http2. */

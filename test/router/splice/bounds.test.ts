@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { settingsFrame } from "../../../src/router/http2/frame-writer.ts";
 import { CLIENT_PREFACE, ErrorCode, Flag, FrameType } from "../../../src/router/http2/protocol.ts";
 import type { Clock, Timer } from "../../../src/base/clock.ts";
-import type { Rate } from "../../../src/router/splice/limits.ts";
+import type { Rate } from "../../../src/router/rate-limit.ts";
 import { connectRaw, data, frame, headers, request, trailersOnly, u32, type Peer } from "./support/peer.ts";
 import { Rig } from "./support/rig.ts";
 

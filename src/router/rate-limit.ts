@@ -1,7 +1,12 @@
-import type { Clock } from "../../base/clock.ts";
-import { Http2ConnectionError } from "../http2/errors.ts";
-import { ErrorCode } from "../http2/protocol.ts";
-import type { Rate } from "./limits.ts";
+import type { Clock } from "../base/clock.ts";
+import { Http2ConnectionError } from "./http2/errors.ts";
+import { ErrorCode } from "./http2/protocol.ts";
+
+/** How fast something may happen: a burst, and a steady rate once the burst is used up. */
+export interface Rate {
+  readonly burst: number;
+  readonly perSecond: number;
+}
 
 /** A token bucket that looks at the clock only when it runs dry. */
 export class RateLimit {
