@@ -1,0 +1,141 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer as createHttp2Server } from "node:http2";
+import { type AddressInfo, createServer } from "node:net";
+import { systemClock } from "../../src/base/clock.ts";
+import { createEc2Endpoint, type Ec2Endpoint } from "../../src/local/ec2/endpoint.ts";
+import { type HttpServer, listenOnLoopback } from "../../src/local/ec2/http-server.ts";
+import type { Instance } from "../../src/local/ec2/instance.ts";
+import { Ec2Model } from "../../src/local/ec2/model.ts";
+import { defaultNetwork } from "../../src/local/ec2/network.ts";
+import { DOCUMENTED_LIMITS } from "../../src/local/ec2/request-buckets.ts";
+import { VirtualHypervisor } from "../../src/local/ec2/virtual-hypervisor.ts";
+import { silentLogger } from "../../src/telemetry/logger.ts";
+
+const REGION = "local-1";
+/** As seen with EC2: from StartInstances to running. */
+const RESUME_MS = 17_000;
+const IMAGE = "ami-0077000000000000a";
+
+/** EC2 as far as the operator sees it, with any number of instances. */
+export interface Fleet {
+  readonly model: Ec2Model;
+  /** Without limits, for preparations. */
+  readonly openUrl: string;
+  /** With EC2's documented limits. */
+  readonly limitedUrl: string;
+  /** What was asked at the limited URL. */
+  readonly log: Ec2Endpoint["log"];
+  /** Port at which all instances answer. */
+  readonly guestPort: number;
+  /** Lets changes take as long as they do with EC2; until then they take no time. */
+  slowDown(): void;
+  stop(): Promise<void>;
+}
+
+/** gRPC's UNIMPLEMENTED: what a guest without our agent answers, and proof that it is up. */
+const UNIMPLEMENTED = "12";
+
+/**
+ * All instances' gRPC port in one server: any address of 127.0.0.0/8 leads to it. It answers for those that run and
+ * closes the connection for the others.
+ */
+async function serveGuests(isUp: (address: string) => boolean): Promise<{ port: number; close(): void }> {
+  const guests = createHttp2Server();
+  guests.on("stream", (stream) => {
+    const headers = { ":status": 200, "content-type": "application/grpc", "grpc-status": UNIMPLEMENTED };
+    stream.respond(headers, { endStream: true });
+  });
+  const server = createServer((socket) => {
+    if (isUp(socket.localAddress ?? "")) {
+      guests.emit("connection", socket);
+    } else {
+      socket.resetAndDestroy();
+    }
+  });
+  server.listen(0, "0.0.0.0");
+  await once(server, "listening");
+  return { port: (server.address() as AddressInfo).port, close: () => server.close() };
+}
+
+/** Starts EC2 with one network that holds 100,000 instances. */
+export async function startFleet(): Promise<Fleet> {
+  const hypervisor = new VirtualHypervisor(systemClock);
+  const model = new Ec2Model({
+    region: REGION,
+    network: defaultNetwork(REGION, ["127.16.0.0/16", "127.17.0.0/16"]),
+    clock: systemClock,
+    random: Math.random,
+    logger: silentLogger,
+    hypervisor,
+  });
+  const guests = await serveGuests(createLookUp(model));
+  const parameters = { "/satellites/images/amd64": IMAGE };
+  const common = { model, clock: systemClock, logger: silentLogger, parameters };
+  const open = createEc2Endpoint(common);
+  const limited = createEc2Endpoint({ ...common, limits: DOCUMENTED_LIMITS });
+  const listen = ({ handle }: Ec2Endpoint): Promise<HttpServer> =>
+    listenOnLoopback(handle, { port: 0, logger: silentLogger });
+  const servers = [await listen(open), await listen(limited)] as const;
+  return {
+    model,
+    openUrl: servers[0].url,
+    limitedUrl: servers[1].url,
+    log: limited.log,
+    guestPort: guests.port,
+    slowDown() {
+      hypervisor.script.startMs = RESUME_MS;
+      hypervisor.script.resumeMs = RESUME_MS;
+    },
+    async stop() {
+      await Promise.all(servers.map((server) => server.close()));
+      guests.close();
+      model.close();
+    },
+  };
+}
+
+/** Tells whether the instance at an address runs; looks all of them through only when it meets a new address. */
+function createLookUp(model: Ec2Model): (address: string) => boolean {
+  const ids = new Map<string, string>();
+  return (address) => {
+    if (!ids.has(address)) {
+      model.instances.truths().forEach(({ id, privateAddress }) => ids.set(privateAddress, id));
+    }
+    const id = ids.get(address);
+    return id !== undefined && model.instances.truth(id).state === "running";
+  };
+}
+
+/** What tells one satellite's instance from another's. */
+export interface Owner {
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** Adds an instance like `template`, of another satellite. */
+export function cloneInstance(model: Ec2Model, template: Instance, owner: Owner, index: number): Instance {
+  const { clientToken: _token, ...rest } = template;
+  const hex = (): string => randomBytes(9).toString("hex").slice(0, 17);
+  const tags = Object.fromEntries(
+    Object.entries(template.tags).map(([key, value]) => [
+      key,
+      value === template.tags["satellites.dev/name"]
+        ? owner.name
+        : value === template.tags["satellites.dev/uid"]
+          ? owner.uid
+          : value,
+    ]),
+  );
+  const instance: Instance = {
+    ...rest,
+    id: `i-${hex()}`,
+    reservationId: `r-${hex()}`,
+    clientToken: randomUUID(),
+    privateAddress: `127.16.${Math.floor(index / 250) + 1}.${(index % 250) + 1}`,
+    volume: { ...template.volume, id: `vol-${hex()}` },
+    tags,
+  };
+  model.instances.put(instance);
+  return instance;
+}
