@@ -72,6 +72,24 @@ export interface ResolvedLaunch {
   readonly combinations: number;
 }
 
+/** A class as it is looked into. */
+export interface ClassInspection {
+  /** `spec.ec2` of the SatelliteClass; checked by the CRD's schema. */
+  readonly cloud: Readonly<Record<string, unknown>>;
+  /** Instance types of all its sizes. */
+  readonly types: readonly string[];
+}
+
+/** What a class comes to now. */
+export interface ClassFacts {
+  /** Image by architecture. */
+  readonly images: Readonly<Record<string, string>>;
+  readonly subnets: readonly string[];
+  readonly securityGroups: readonly string[];
+  /** Architectures that have an image and at least one type. */
+  readonly architectures: readonly string[];
+}
+
 /**
  * Virtual machines in the operator's words. Mutating calls make one attempt and reject with a `CloudError`
  * (errors.ts) that says what class of failure it was and whether the outcome is known.
@@ -79,6 +97,8 @@ export interface ResolvedLaunch {
 export interface MachineCloud {
   /** Chooses image, type, zone, subnet and groups for one attempt. Reads only. */
   resolve(request: LaunchRequest): Promise<ResolvedLaunch>;
+  /** What a class comes to now. Reads only. */
+  inspect(inspection: ClassInspection): Promise<ClassFacts>;
   /** Launches, or finds the machine that the same plan launched before. */
   launch(plan: LaunchPlan, userData: string): Promise<Machine>;
   /** Starts a stopped or hibernated machine. Calls made together share one request. */

@@ -16,6 +16,7 @@ import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { ProbeAnswer } from "./dependencies.ts";
 import { AwakeQuota } from "./awake-quota.ts";
+import { ClassReconciler } from "./class-reconciler.ts";
 import { IdleTracker } from "./idle.ts";
 import { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
@@ -80,6 +81,7 @@ export class Operator {
   readonly #elector: LeaderElector;
   readonly #metrics: OperatorMetrics;
   #queue: WorkQueue | undefined;
+  #classQueue: WorkQueue | undefined;
   /** The listing under way; callers share it. */
   #listing: Promise<MachineListing> | undefined;
 
@@ -170,15 +172,22 @@ export class Operator {
       this.#queue?.add(key);
     };
     this.#satellites.cache.subscribe({
-      added: changed,
+      added: (satellite) => {
+        changed(satellite);
+        this.#classQueue?.add(satellite.spec.className);
+      },
       updated: changed,
       deleted: (satellite) => {
         const key = keyString(objectKey(satellite));
         this.#idle.forget(key);
         this.#queue?.add(key);
+        this.#classQueue?.add(satellite.spec.className);
       },
     });
-    const classChanged = ({ metadata: { name } }: SatelliteClass): void => this.#enqueueBy("class", name);
+    const classChanged = ({ metadata: { name } }: SatelliteClass): void => {
+      this.#classQueue?.add(name);
+      this.#enqueueBy("class", name);
+    };
     this.#classes.cache.subscribe({ added: classChanged, updated: classChanged, deleted: classChanged });
   }
 
@@ -203,6 +212,7 @@ export class Operator {
       queue.add(keyString(objectKey(satellite)), "low");
     }
     signal.addEventListener("abort", () => queue.shutDown(), { once: true });
+    const classWork = this.#leadClasses(signal);
     const workers = runWorkers(queue, {
       concurrency,
       handler: (key) => reconciler.reconcile(key),
@@ -217,8 +227,31 @@ export class Operator {
       });
       await sleep(clock, listPeriodMs, signal).catch(() => undefined);
     }
-    await workers;
+    await Promise.all([workers, classWork]);
     this.#queue = undefined;
+  }
+
+  async #leadClasses(signal: AbortSignal): Promise<void> {
+    const { clock, random, logger, kubeMetrics, client, cloudOf, settings } = this.#options;
+    const queue = new WorkQueue({ name: "satelliteclass", clock, random, metrics: kubeMetrics });
+    this.#classQueue = queue;
+    for (const { metadata } of this.#classes.cache.list()) {
+      queue.add(metadata.name, "low");
+    }
+    signal.addEventListener("abort", () => queue.shutDown(), { once: true });
+    const reconciler = new ClassReconciler({
+      client,
+      clock,
+      logger,
+      cloudOf,
+      classes: this.#classes.cache,
+      usersOf: (name) => this.#satellites.cache.byIndex("class", name),
+      assertLeading: () => this.#assertLeading(),
+      resyncMs: settings.resyncMs,
+    });
+    const handler = (name: string): ReturnType<ClassReconciler["reconcile"]> => reconciler.reconcile(name);
+    await runWorkers(queue, { concurrency: 1, handler, clock, logger, metrics: kubeMetrics });
+    this.#classQueue = undefined;
   }
 
   /** Looks at all machines: for drift, and for those that nobody uses. */

@@ -3,10 +3,10 @@ import type { KubeClient } from "../kube/client.ts";
 import type { Machine, MachineCloud } from "../machines/cloud.ts";
 import { Tag } from "../machines/tags.ts";
 import { timestamp } from "../satellite/conditions.ts";
-import { SATELLITES } from "../satellite/resource.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Announcement } from "./action.ts";
+import { listSatellites } from "./list-satellites.ts";
 import type { OperatorMetrics } from "./metrics.ts";
 import {
   judgeOrphans,
@@ -32,9 +32,6 @@ export interface OrphanCollectorOptions {
   readonly assertLeading: () => void;
   readonly announce: (satellite: Satellite, announcement: Announcement) => void;
 }
-
-/** Satellites that are read per page. */
-const PAGE_SIZE = 500;
 
 /**
  * Stops and then terminates machines of this cluster that belong to no satellite (orphans.ts). It is called with
@@ -63,7 +60,7 @@ export class OrphanCollector {
       metrics.orphans.set(suspected.memory.suspicions.size);
       return;
     }
-    const verdict = this.#judge(listing, await this.#liveSatellites());
+    const verdict = this.#judge(listing, await listSatellites(this.#options.client));
     this.#memory = verdict.memory;
     metrics.orphans.set(verdict.memory.suspicions.size);
     for (const step of verdict.steps) {
@@ -81,20 +78,6 @@ export class OrphanCollector {
       nowMs: clock.monotonicMs(),
     };
     return judgeOrphans(facts, this.#memory, settings);
-  }
-
-  async #liveSatellites(): Promise<Satellite[]> {
-    const satellites: Satellite[] = [];
-    let next: string | undefined;
-    do {
-      const page = await this.#options.client.list<Satellite>(SATELLITES, {
-        limit: PAGE_SIZE,
-        ...(next === undefined ? {} : { continue: next }),
-      });
-      satellites.push(...page.items);
-      next = page.continue;
-    } while (next !== undefined);
-    return satellites;
   }
 
   async #carryOut(step: OrphanStep, listing: MachineListing): Promise<void> {

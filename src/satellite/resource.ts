@@ -21,6 +21,9 @@ export const SATELLITE_CLASSES = {
 /** Keeps a Satellite until its machine is dealt with. */
 export const FINALIZER = "satellites.dev/machine";
 
+/** Keeps a SatelliteClass while satellites name it. */
+export const CLASS_FINALIZER = "satellites.dev/in-use";
+
 /** Author of the operator's writes, as the API server records it. */
 export const OPERATOR_FIELD_MANAGER = "satellites-operator";
 /** Author of the routers' writes, as the API server records it. */

@@ -1,5 +1,6 @@
 import type { Clock } from "../../src/base/clock.ts";
 import type {
+  ClassFacts,
   LaunchPlan,
   LaunchRequest,
   Machine,
@@ -42,6 +43,13 @@ export class ScriptedCloud implements MachineCloud {
   readonly calls: string[] = [];
   /** Instance types that exist where machines are launched. */
   combinations = ["m7i.xlarge eu-west-1a", "m7a.xlarge eu-west-1a"];
+  /** What every class comes to. */
+  facts: ClassFacts = {
+    images: { amd64: "ami-1" },
+    subnets: ["subnet-1"],
+    securityGroups: ["sg-1"],
+    architectures: ["amd64"],
+  };
   /** Instance types that the zone lacks. */
   readonly missingTypes = new Set<string>();
   hibernated = new Set<string>();
@@ -87,6 +95,10 @@ export class ScriptedCloud implements MachineCloud {
       };
       return { plan, combinations: this.combinations.length };
     });
+  }
+
+  inspect(): Promise<ClassFacts> {
+    return this.#answer("inspect", undefined, () => structuredClone(this.facts));
   }
 
   launch(plan: LaunchPlan): Promise<Machine> {

@@ -13,11 +13,20 @@ import type { Registry } from "prom-client";
 import type { Random } from "../../base/backoff.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { LaunchPlan, LaunchRequest, Machine, MachineCloud, ResolvedLaunch } from "../cloud.ts";
+import type {
+  ClassFacts,
+  ClassInspection,
+  LaunchPlan,
+  LaunchRequest,
+  Machine,
+  MachineCloud,
+  ResolvedLaunch,
+} from "../cloud.ts";
 import { CloudError } from "../errors.ts";
 import { createAwsClients, type AwsClientOptions, type AwsClients } from "./aws-clients.ts";
 import { Batcher, type BatchWindow } from "./batcher.ts";
 import { Catalogue } from "./catalogue.ts";
+import { inspectClass } from "./class-inspection.ts";
 import { Ec2Calls, type Call } from "./ec2-calls.ts";
 import type { LimitedAction } from "./limits.ts";
 import { MachineSnapshot } from "./machine-snapshot.ts";
@@ -129,6 +138,10 @@ class BatchingEc2Cloud implements Ec2Cloud {
 
   resolve(request: LaunchRequest): Promise<ResolvedLaunch> {
     return resolveLaunch(request, this.#catalogue, this.#context);
+  }
+
+  inspect(inspection: ClassInspection): Promise<ClassFacts> {
+    return inspectClass(inspection, this.#catalogue, this.#context);
   }
 
   /**

@@ -70,7 +70,8 @@ export function hashUserData(userData: string): string {
   return createHash("sha256").update(userData).digest("hex");
 }
 
-function checkPlace(spec: ClassSpec, { region, roleARN }: PlanContext): void {
+/** Refuses a class of another place than the connection's. @throws CloudError of class `parameter` */
+export function checkPlace(spec: ClassSpec, { region, roleARN }: PlanContext): void {
   if (spec.region !== region) {
     throw invalidClass(
       "RegionMismatch",

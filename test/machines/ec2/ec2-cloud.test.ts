@@ -3,9 +3,14 @@ import { Registry } from "prom-client";
 import { DOCUMENTED_LIMITS } from "../../../src/local/ec2/request-buckets.ts";
 import { defaultNetwork } from "../../../src/local/ec2/network.ts";
 import { createEc2Cloud } from "../../../src/machines/ec2/ec2-cloud.ts";
+import type { ClassFacts } from "../../../src/machines/cloud.ts";
+import { Tag } from "../../../src/machines/tags.ts";
 import { CloudError } from "../../../src/machines/errors.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import {
+  AMD64_IMAGE,
+  ARM64_IMAGE,
+  CLASS,
   CLUSTER,
   CREDENTIALS,
   REGION,
@@ -447,6 +452,54 @@ describe("EC2 cloud", () => {
     const described = await account.run(account.cloud.describe(machine.id, 0));
     expect(described).to.include({ type: "m7i.xlarge" });
     expect(described?.tags["satellites.dev/orphan-since"]).to.equal("2026-01-01");
+  });
+
+  it("hands a machine over to nobody: retagged, it is not listed any more", async () => {
+    const account = createAccount();
+    const { machine } = await launchOne(account);
+    await account.run(account.cloud.tag(machine.id, { [Tag.cluster]: "", [Tag.retained]: "true" }));
+    await account.clock.advance(60_000);
+    expect(await account.run(account.cloud.list())).to.deep.equal([]);
+    expect((await account.run(account.cloud.describe(machine.id, 0)))?.tags).to.include({
+      [Tag.cluster]: "",
+    });
+  });
+
+  it("knows which types a zone has for an architecture", async () => {
+    const account = createAccount();
+    const { machine } = await launchOne(account);
+    const types = ["m7i.xlarge", "no.such", "m7g.large", "m7i.large"];
+    const suitable = (architecture: "amd64" | "arm64", zone: string): Promise<string[]> =>
+      account.run(account.cloud.suitableTypes({ types, architecture, zone }));
+    expect(await suitable("amd64", machine.zone)).to.deep.equal(["m7i.xlarge", "m7i.large"]);
+    expect(await suitable("arm64", machine.zone)).to.deep.equal(["m7g.large"]);
+    expect(await suitable("amd64", "nowhere-1a")).to.deep.equal([]);
+  });
+
+  describe("inspect", () => {
+    const inspect = (account: Account, change: Record<string, unknown>): Promise<ClassFacts> =>
+      account.run(account.cloud.inspect({ cloud: { ...CLASS, ...change }, types: ["m7i.large"] }));
+
+    it("says what a class comes to", async () => {
+      const facts = await inspect(createAccount(), {});
+      expect(facts.images).to.deep.equal({ amd64: AMD64_IMAGE, arm64: ARM64_IMAGE });
+      expect(facts.architectures).to.deep.equal(["amd64"]);
+      expect(facts.subnets).not.to.deep.equal([]);
+      expect(facts.securityGroups).not.to.deep.equal([]);
+    });
+
+    it("takes an image for one architecture for what it is", async () => {
+      const facts = await inspect(createAccount(), { image: { id: ARM64_IMAGE } });
+      expect(facts).to.deep.include({ images: { arm64: ARM64_IMAGE }, architectures: [] });
+    });
+
+    it("refuses a class that comes to nothing", async () => {
+      const account = createAccount();
+      const wrong = account.cloud.inspect({ cloud: { ...CLASS, image: { id: "ami-0" } }, types: [] });
+      expect(await failure(account, wrong)).to.include({ class: "parameter", reason: "ImageNotFound" });
+      const elsewhere = account.cloud.inspect({ cloud: { ...CLASS, region: "us-east-1" }, types: [] });
+      expect(await failure(account, elsewhere)).to.include({ class: "parameter" });
+    });
   });
 
   it("counts calls by action and outcome, for all regions in one registry", async () => {

@@ -1,0 +1,50 @@
+import type { ClassFacts, ClassInspection } from "../cloud.ts";
+import { CloudError } from "../errors.ts";
+import type { Catalogue } from "./catalogue.ts";
+import { readClassSpec, type ImageChoice } from "./class-spec.ts";
+import { checkPlace, type PlanContext } from "./launch-plan.ts";
+
+const ARCHITECTURES = ["amd64", "arm64"] as const;
+
+/**
+ * What a class comes to in its region now. An architecture without an image is no mistake: most classes serve one.
+ *
+ * @throws CloudError of class `parameter` when it comes to nothing, or of another one from reads
+ */
+export async function inspectClass(
+  { cloud, types }: ClassInspection,
+  catalogue: Catalogue,
+  context: PlanContext,
+): Promise<ClassFacts> {
+  const spec = readClassSpec(cloud);
+  checkPlace(spec, context);
+  const [images, subnets, securityGroups, known] = await Promise.all([
+    imagesOf(spec.image, catalogue),
+    catalogue.subnets(spec.subnets),
+    catalogue.securityGroups(spec.securityGroups),
+    catalogue.types(types),
+  ]);
+  const architectures = ARCHITECTURES.filter(
+    (name) => images[name] !== undefined && known.some((type) => type.architectures.includes(name)),
+  );
+  return { images, subnets: subnets.map(({ id }) => id).toSorted(), securityGroups, architectures };
+}
+
+async function imagesOf(choice: ImageChoice, catalogue: Catalogue): Promise<Record<string, string>> {
+  const images: Record<string, string> = {};
+  let refusal: CloudError | undefined;
+  for (const architecture of ARCHITECTURES) {
+    try {
+      images[architecture] = (await catalogue.image(choice, architecture)).id;
+    } catch (error) {
+      if (!(error instanceof CloudError) || error.class !== "parameter") {
+        throw error;
+      }
+      refusal ??= error;
+    }
+  }
+  if (refusal !== undefined && Object.keys(images).length === 0) {
+    throw refusal;
+  }
+  return images;
+}
