@@ -20,16 +20,17 @@ describe("the chart's rights", function () {
     exposed = await renderChart(EXPOSED);
   });
 
-  it("of the operator are those that it uses, Leases and Secrets in its own namespace only", () => {
-    expect(rulesOf(findManifest(exposed, "ClusterRole", "sat-system-sat-satellites-operator"))).to.deep.equal(
-      [
-        "/events: create patch",
-        "/namespaces: get",
-        "satellites.dev/satelliteclasses: list watch",
-        "satellites.dev/satellites/status: patch",
-        "satellites.dev/satellites: get list patch watch",
-      ],
-    );
+  it("of the operator name every resource and verb, and never those that make or delete what people own", () => {
+    const rules = rulesOf(findManifest(exposed, "ClusterRole", "sat-system-sat-satellites-operator"));
+    expect(rules.filter((rule) => rule.includes("*"))).to.deep.equal([]);
+    const ours = rules.filter((rule) => rule.startsWith("satellites.dev/"));
+    expect(ours).to.not.have.length(0);
+    expect(ours.filter((rule) => /create|delete|update/.test(rule))).to.deep.equal([]);
+  });
+
+  it("of the operator to Leases and Secrets end at its own namespace", () => {
+    const everywhere = rulesOf(findManifest(exposed, "ClusterRole", "sat-system-sat-satellites-operator"));
+    expect(everywhere.filter((rule) => /leases|secrets/.test(rule))).to.deep.equal([]);
     expect(rulesOf(findManifest(exposed, "Role", "sat-satellites-operator"))).to.deep.equal([
       "/secrets: get",
       "coordination.k8s.io/leases: create",

@@ -24,6 +24,7 @@ export interface AuditedRequest {
 
 interface AuditEvent {
   readonly verb: string;
+  readonly requestURI: string;
   readonly user: { readonly username: string };
   readonly objectRef?: {
     readonly apiGroup?: string;
@@ -52,13 +53,16 @@ interface Binding {
   }[];
 }
 
-/** Requests about resources that `user` made, from kube-apiserver's audit log. */
+/**
+ * Requests about resources that `user` made, from kube-apiserver's audit log. Dry runs are left out: the programs
+ * make none, so they are what a test tried in their name.
+ */
 export function auditedRequests(auditLog: string, user: string): AuditedRequest[] {
   return readFileSync(auditLog, "utf8")
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line) as AuditEvent)
-    .filter((event) => event.user.username === user)
+    .filter((event) => event.user.username === user && !event.requestURI.includes("dryRun=All"))
     .flatMap(({ verb, objectRef, responseStatus }) => {
       if (objectRef === undefined) {
         return [];
