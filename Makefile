@@ -48,6 +48,15 @@ test-conformance: $(STAMP) ## The embedded API server against kube-apiserver
 test-e2e: build ## Real VMs, kubectl and gRPC clients
 	node build/test-all.ts e2e
 
+.PHONY: hostile
+hostile: $(STAMP) ## Attacks a router with floods, slow peers, evil VMs and 220,000 fuzzed inputs
+	node test/tools/build.ts --if-absent h2spec || test $$? -eq 2
+	node test/hostile/run.ts
+
+.PHONY: bench-router
+bench-router: $(STAMP) ## Compares the router with nginx, HAProxy and nghttpx, in one run
+	node bench/router/bench.ts
+
 .PHONY: model
 model: $(STAMP) ## Checks the power protocol exhaustively
 	node test/model/check.ts

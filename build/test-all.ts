@@ -103,6 +103,7 @@ const LAYERS: readonly Layer[] = [
   { name: "unit", run: () => mocha(unitFiles) },
   { name: "model", run: program("node", "test/model/check.ts") },
   { name: "simulation", run: () => mocha(inFolder("simulation"), "--timeout", "300000") },
+  { name: "hostile", run: () => mocha(inFolder("hostile")) },
   { name: "e2e", run: () => mocha(inFolder("e2e"), "--timeout", "300000", "--reporter", "spec", "--exit") },
   {
     name: "chart",

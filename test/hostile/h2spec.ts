@@ -68,12 +68,13 @@ export const H2SPEC: Attack = {
     const alone = await report(program, vm.port, "vm");
     const through = await report(program, router.port, engine);
     const only = [...through.failed].filter((title) => !alone.failed.has(title));
+    const both = [...through.failed].filter((title) => alone.failed.has(title));
     const passed = through.cases - through.failed.size;
     return {
       inputs: through.cases,
       figure:
         `${passed} of ${through.cases} passed, the VM alone ${alone.cases - alone.failed.size}` +
-        `${through.failed.size === 0 ? "" : `; failed by both: ${[...through.failed].filter((title) => alone.failed.has(title)).join(", ")}`}`,
+        (both.length === 0 ? "" : `; failed by both: ${both.join(", ")}`),
       problems: [
         ...(through.cases === 0 ? ["h2spec ran no case"] : []),
         ...only.map((title) => `h2spec ${title} fails through the router alone`),

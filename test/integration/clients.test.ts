@@ -184,8 +184,17 @@ for (const engine of ["direct", "multiplexed"] as const) {
       ): Promise<{ readonly status: number; readonly output: string }> {
         const headers = NAMED.flatMap((header) => ["-H", header]);
         const args = [
-          ...["-plaintext", "-import-path", directory, "-proto", "test.proto", ...headers, ...more],
-          ...["-d", input, `127.0.0.1:${bench.port}`, `test.Service/${method}`],
+          "-plaintext",
+          "-import-path",
+          directory,
+          "-proto",
+          "test.proto",
+          ...headers,
+          ...more,
+          "-d",
+          input,
+          `127.0.0.1:${bench.port}`,
+          `test.Service/${method}`,
         ];
         try {
           const { stdout } = await execute(requireTool("grpcurl"), args);
@@ -236,10 +245,24 @@ for (const engine of ["direct", "multiplexed"] as const) {
       it("has all of 2,000 calls answered, over ten connections", async () => {
         const bench = await routerTo((await vm()).port);
         const { stdout } = await execute(requireTool("ghz"), [
-          ...["--insecure", "--proto", proto, "--call", "test.Service.Unary", "--format", "json"],
-          ...["--total", "2000", "--concurrency", "50", "--connections", "10"],
-          ...["--metadata", '{"satellite-name":"ada","satellite-namespace":"team-a"}'],
-          ...["--data", '{"text":"hello"}', `127.0.0.1:${bench.port}`],
+          "--insecure",
+          "--proto",
+          proto,
+          "--call",
+          "test.Service.Unary",
+          "--format",
+          "json",
+          "--total",
+          "2000",
+          "--concurrency",
+          "50",
+          "--connections",
+          "10",
+          "--metadata",
+          '{"satellite-name":"ada","satellite-namespace":"team-a"}',
+          "--data",
+          '{"text":"hello"}',
+          `127.0.0.1:${bench.port}`,
         ]);
         const { statusCodeDistribution } = JSON.parse(stdout) as {
           statusCodeDistribution: Record<string, number>;
@@ -279,7 +302,9 @@ for (const engine of ["direct", "multiplexed"] as const) {
         const body = path.join(directory, "body");
         writeFileSync(body, Buffer.from([0, 0, 0, 0, 0]));
         const call = execute(nghttp, [
-          ...["--verbose", `--data=${body}`, ...headers],
+          "--verbose",
+          `--data=${body}`,
+          ...headers,
           `http://127.0.0.1:${bench.port}/test.Service/Unary`,
         ]);
         await bench.held(1);
@@ -293,8 +318,12 @@ for (const engine of ["direct", "multiplexed"] as const) {
         const body = path.join(directory, "body");
         writeFileSync(body, Buffer.from([0, 0, 0, 0, 0]));
         const { stdout } = await execute(h2load, [
-          ...["--requests=2000", "--clients=10", "--max-concurrent-streams=10", `--data=${body}`],
-          ...[...headers, `http://127.0.0.1:${bench.port}/test.Service/Unary`],
+          "--requests=2000",
+          "--clients=10",
+          "--max-concurrent-streams=10",
+          `--data=${body}`,
+          ...headers,
+          `http://127.0.0.1:${bench.port}/test.Service/Unary`,
         ]);
         expect(stdout).to.contain("2000 succeeded, 0 failed");
       });
@@ -307,9 +336,15 @@ for (const engine of ["direct", "multiplexed"] as const) {
         const body = path.join(directory, "curl-body");
         writeFileSync(body, Buffer.from([0, 0, 0, 0, 2, 10, 0]));
         const { stdout } = await execute(curl, [
-          ...["--silent", "--http2-prior-knowledge", "--include", "--output", "-"],
+          "--silent",
+          "--http2-prior-knowledge",
+          "--include",
+          "--output",
+          "-",
           ...[...NAMED, "content-type: application/grpc", "te: trailers"].flatMap((header) => ["-H", header]),
-          ...["--data-binary", `@${body}`, `http://127.0.0.1:${bench.port}/test.Service/Unary`],
+          "--data-binary",
+          `@${body}`,
+          `http://127.0.0.1:${bench.port}/test.Service/Unary`,
         ]);
         expect(stdout).to.match(/^HTTP\/2 200/);
         expect(stdout).to.match(/grpc-status: 0/);

@@ -275,12 +275,8 @@ export class Connection {
       streams: splice.streams,
       settings: splice.settings,
       toUpstream: splice.toUpstream,
-      get boundTo() {
-        return bound();
-      },
-      get canForward() {
-        return canForward();
-      },
+      boundTo: bound,
+      canForward,
       route: (upstream) => this.#connector.route(upstream),
       answer: (streamId, refusal, clientSends) => splice.answer(streamId, refusal, clientSends),
       resetStream: (streamId, errorCode) => splice.resetStream(streamId, errorCode),

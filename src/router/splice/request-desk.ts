@@ -39,9 +39,9 @@ export interface DeskPort {
   readonly settings: SettingsBridge;
   readonly toUpstream: Outbox;
   /** The satellite of this connection, once a request was admitted. */
-  readonly boundTo: string | undefined;
+  boundTo(): string | undefined;
   /** Whether frames of ours may be put into the client's bytes to the VM now. */
-  readonly canForward: boolean;
+  canForward(): boolean;
   /** Asks where a request goes; may begin to connect. */
   route(upstream: Upstream): Route;
   /** Puts an answer before the client. */
@@ -90,7 +90,7 @@ export class RequestDesk {
     if (
       this.held.size === 0 &&
       streams.size < settings.maxUpstreamStreams &&
-      port.canForward &&
+      port.canForward() &&
       port.route(admission.upstream) === "ready" &&
       admission.heldMs <= 0
     ) {
@@ -160,11 +160,11 @@ export class RequestDesk {
       if (admission === undefined || route === "later") {
         isHeldUp = true;
       } else if (route === "foreign") {
-        this.#refuseHeld(held, foreign(port.boundTo ?? "", admission.upstream));
+        this.#refuseHeld(held, foreign(port.boundTo() ?? "", admission.upstream));
       } else if (route === "giveBack") {
         port.giveBack();
         return;
-      } else if (isHeldUp || !port.canForward || port.streams.size >= port.settings.maxUpstreamStreams) {
+      } else if (isHeldUp || !port.canForward() || port.streams.size >= port.settings.maxUpstreamStreams) {
         return;
       } else {
         this.#forward(held, admission);
@@ -225,7 +225,7 @@ export class RequestDesk {
       this.#refuseHeld(held, admission);
     } else {
       held.admission = admission;
-      const { boundTo } = this.#port;
+      const boundTo = this.#port.boundTo();
       if (boundTo !== undefined && boundTo !== admission.upstream.satellite) {
         this.#refuseHeld(held, foreign(boundTo, admission.upstream));
       }

@@ -23,8 +23,9 @@ const MAX_CLIENT_DONE = 64;
  */
 export class StreamTable {
   readonly #open = new Map<number, OpenStream>();
-  readonly #unforwarded = new Set<number>();
-  readonly #clientDone: number[] = [];
+  /** Made when needed, as {@link #clientDone}: most connections are idle, and many. */
+  #unforwarded: Set<number> | undefined;
+  #clientDone: number[] | undefined;
   #oldestClientDone = 0;
   #lastForwardedId = 0;
   #active = 0;
@@ -87,26 +88,28 @@ export class StreamTable {
 
   /** Notes that the VM will never hear of this id. */
   markUnforwarded(id: number): void {
-    this.#unforwarded.add(id);
-    if (this.#unforwarded.size > MAX_UNFORWARDED) {
-      const [oldest = 0] = this.#unforwarded;
-      this.#unforwarded.delete(oldest);
+    const unforwarded = (this.#unforwarded ??= new Set());
+    unforwarded.add(id);
+    if (unforwarded.size > MAX_UNFORWARDED) {
+      const [oldest = 0] = unforwarded;
+      unforwarded.delete(oldest);
     }
   }
 
   /** Notes that the client has ended its side by END_STREAM or RST_STREAM. */
   markClientDone(id: number): void {
-    this.#clientDone[this.#oldestClientDone] = id;
+    const clientDone = (this.#clientDone ??= []);
+    clientDone[this.#oldestClientDone] = id;
     this.#oldestClientDone = (this.#oldestClientDone + 1) % MAX_CLIENT_DONE;
   }
 
   /** Whether the client has lately ended its side: it may send no HEADERS and DATA behind (RFC 9113 §5.1). */
   isClientDone(id: number): boolean {
-    return this.#clientDone.includes(id);
+    return this.#clientDone?.includes(id) ?? false;
   }
 
   /** Whether the VM has heard of this stream, open or closed. */
   wasForwarded(id: number): boolean {
-    return id <= this.#lastForwardedId && !this.#unforwarded.has(id);
+    return id <= this.#lastForwardedId && this.#unforwarded?.has(id) !== true;
   }
 }
