@@ -13,10 +13,19 @@ import {
 } from "./access.ts";
 import { AccessReviews, type PermissionVerdict, type Subject, type TokenVerdict } from "./access-reviews.ts";
 import type { SatelliteAddress } from "./address.ts";
-import { GrpcStatus, type ConnectionInfo, type HeaderList } from "./engine.ts";
+import {
+  CERTIFICATE_EXPIRED,
+  CHECK_FAILED,
+  invalidToken,
+  malformedCredential,
+  noCredential,
+  notPermitted,
+  TOO_MANY_CHECKS,
+} from "./access-refusals.ts";
+import type { ConnectionInfo, HeaderList } from "./engine.ts";
 import { ExpiringCache, type CacheEntry, type Loaded } from "./expiring-cache.ts";
-import { refusal, type Refusal } from "./refusal.ts";
-import { credentialOf } from "./request-credential.ts";
+import type { Refusal } from "./refusal.ts";
+import { credentialOf, type FoundToken } from "./request-credential.ts";
 import { tokenEndMs } from "./token-end.ts";
 
 /** Options of {@link createTokenAccess}. */
@@ -55,6 +64,8 @@ const DEFAULTS = {
   maxPending: 1_024,
 } as const;
 
+/** Longest header that is remembered with its connection: what an HPACK table holds, too. */
+const MAX_RECENT_LENGTH = 4_096;
 /** How long a failed review is not made again: requests of a second fail together. */
 const FAILED_TTL_MS = 1_000;
 /** Group of all whose credential was verified; SubjectAccessReview does not add it by itself. */
@@ -82,14 +93,23 @@ type Identification =
   | { readonly kind: "caller"; readonly caller: Caller }
   | { readonly kind: "refused"; readonly refusal: Refusal };
 
-/** A decision that may be given again to the same header list. */
-interface Remembered {
-  readonly connection: ConnectionInfo;
-  readonly namespace: string;
-  readonly name: string;
-  readonly decision: AccessDecision;
-  /** On the monotonic clock. */
-  readonly untilMs: number;
+/**
+ * What was worked out for a connection last. It spares hashing the same token for every request. The token stays in
+ * memory no longer than its connection, whose HPACK table holds it anyway.
+ */
+interface Recent {
+  token?: { readonly found: FoundToken; readonly key: string };
+  /** A decision that may be given again to the same header list: an engine hands it over again for the same request. */
+  decided?: {
+    readonly headers: HeaderList;
+    readonly namespace: string;
+    readonly name: string;
+    readonly decision: AccessDecision;
+    /** On the monotonic clock. */
+    readonly untilMs: number;
+  };
+  /** The holder of the connection's certificate. */
+  holder?: Caller;
 }
 
 type Settings = TokenAccessOptions & Required<Omit<TokenAccessOptions, "allowCleartext" | "onReview">>;
@@ -99,9 +119,7 @@ class TokenAccess implements Access {
   readonly #reviews: AccessReviews;
   readonly #tokens: ExpiringCache<Identification>;
   readonly #permissions: ExpiringCache<PermissionVerdict>;
-  readonly #certificates = new WeakMap<ConnectionInfo, Caller>();
-  /** An engine that gets the same request again hands over the same list, so its token need not be hashed again. */
-  readonly #remembered = new WeakMap<HeaderList, Remembered>();
+  readonly #recent = new WeakMap<ConnectionInfo, Recent>();
   /** Makes the keys of the cache useless outside this process. */
   readonly #salt = randomBytes(32).toString("base64");
 
@@ -142,10 +160,15 @@ class TokenAccess implements Access {
   }
 
   check(request: AccessRequest): AccessDecision | Promise<AccessDecision> {
-    const nowMs = this.#settings.clock.monotonicMs();
-    const before = this.#remembered.get(request.headers);
-    if (before !== undefined && nowMs < before.untilMs && isSame(before, request)) {
-      return before.decision;
+    const { decided } = this.#recentOf(request.connection);
+    if (
+      decided !== undefined &&
+      decided.headers === request.headers &&
+      decided.namespace === request.satellite.namespace &&
+      decided.name === request.satellite.name &&
+      this.#settings.clock.monotonicMs() < decided.untilMs
+    ) {
+      return decided.decision;
     }
     const identified = this.#identify(request);
     return identified instanceof Promise
@@ -157,17 +180,18 @@ class TokenAccess implements Access {
     connection,
     headers,
   }: AccessRequest): CacheEntry<Identification> | Promise<CacheEntry<Identification>> {
-    const credential = credentialOf(connection, headers);
+    const recent = this.#recentOf(connection);
+    const credential = credentialOf(connection, headers, recent.token?.found);
     switch (credential.kind) {
       case "none":
-        return lasting(refused(this.#noCredential()));
+        return lasting(refused(noCredential(this.#settings.audiences)));
       case "malformed":
-        return lasting(refused(unauthenticated("MalformedCredential", credential.message)));
+        return lasting(refused(malformedCredential(credential.message)));
       case "certificate":
         return this.#certificateCaller(connection, credential.certificate);
       case "token": {
-        const { token } = credential;
-        const key = this.#digest(token);
+        const { token } = credential.found;
+        const key = this.#keyOf(recent, credential.found);
         return (
           this.#tokens.find(key, connection.remoteAddress, () => this.#loadToken(token)) ??
           lasting(refused(TOO_MANY_CHECKS))
@@ -181,7 +205,7 @@ class TokenAccess implements Access {
     const verdict: TokenVerdict = await this.#reviews.reviewToken(token);
     switch (verdict.kind) {
       case "failed":
-        return { value: refused(checkFailed()), ttlMs: FAILED_TTL_MS, kind: "failure" };
+        return { value: refused(CHECK_FAILED), ttlMs: FAILED_TTL_MS, kind: "failure" };
       case "rejected":
         return { value: refused(invalidToken(audiences)), ttlMs: deniedTtlMs, kind: "negative" };
       case "known": {
@@ -199,7 +223,8 @@ class TokenAccess implements Access {
     certificate: NonNullable<ConnectionInfo["clientCertificate"]>,
   ): CacheEntry<Identification> {
     const { clock } = this.#settings;
-    let caller = this.#certificates.get(connection);
+    const recent = this.#recentOf(connection);
+    let caller = recent.holder;
     if (caller === undefined) {
       const subject = {
         username: certificate.commonName,
@@ -211,13 +236,11 @@ class TokenAccess implements Access {
         key: this.#digest(JSON.stringify(subject)),
         endsAtMs: clock.monotonicMs() + leftMs,
       };
-      this.#certificates.set(connection, caller);
+      recent.holder = caller;
     }
     return clock.monotonicMs() < caller.endsAtMs
       ? lasting({ kind: "caller", caller })
-      : lasting(
-          refused(unauthenticated("CertificateExpired", "the client certificate has expired; connect anew")),
-        );
+      : lasting(refused(CERTIFICATE_EXPIRED));
   }
 
   #authorize(
@@ -264,7 +287,7 @@ class TokenAccess implements Access {
   ): AccessDecision {
     switch (permission.value.kind) {
       case "failed":
-        return checkFailed();
+        return CHECK_FAILED;
       case "denied":
         return notPermitted(caller.subject.username, satellite);
       case "allowed": {
@@ -276,60 +299,35 @@ class TokenAccess implements Access {
         };
         // Only until one of the two wants renewing: the caches see to that when they are asked.
         const untilMs = Math.min(identified.refreshAtMs, permission.refreshAtMs, caller.endsAtMs);
-        this.#remembered.set(headers, { connection, namespace, name, decision, untilMs });
+        this.#recentOf(connection).decided = { headers, namespace, name, decision, untilMs };
         return decision;
       }
     }
   }
 
-  #noCredential(): Refusal {
-    const [audience] = this.#settings.audiences;
-    return unauthenticated(
-      "NoCredential",
-      "the request has no credential: send a Kubernetes token as the metadata authorization: Bearer <token> " +
-        `(kubectl create token <service account> --audience ${audience ?? DEFAULT_AUDIENCE}), ` +
-        "or show a client certificate",
-    );
+  #recentOf(connection: ConnectionInfo): Recent {
+    let recent = this.#recent.get(connection);
+    if (recent === undefined) {
+      recent = {};
+      this.#recent.set(connection, recent);
+    }
+    return recent;
+  }
+
+  #keyOf(recent: Recent, found: FoundToken): string {
+    if (recent.token?.found.token === found.token) {
+      return recent.token.key;
+    }
+    const key = this.#digest(found.token);
+    if (found.value.length <= MAX_RECENT_LENGTH) {
+      recent.token = { found, key };
+    }
+    return key;
   }
 
   #digest(text: string): string {
     return hash("sha256", this.#salt + text, "base64");
   }
-}
-
-const TOO_MANY_CHECKS = refusal(
-  GrpcStatus.RESOURCE_EXHAUSTED,
-  "too many access checks are under way; try again with growing pauses",
-  "TooManyAccessChecks",
-);
-
-/** The same answer whether the satellite exists or not: who may not use it does not learn of it. */
-function notPermitted(username: string, { namespace, name }: SatelliteAddress): Refusal {
-  return refusal(
-    GrpcStatus.PERMISSION_DENIED,
-    `user ${JSON.stringify(username)} may not connect to satellite ${namespace}/${name}; it takes the verb create on ` +
-      "satellites/connect in the API group satellites.dev (kubectl auth can-i create satellites/connect)",
-    "NotPermitted",
-  );
-}
-
-function invalidToken(audiences: readonly string[]): Refusal {
-  return unauthenticated(
-    "InvalidCredential",
-    `the token is not valid, or not for the audience ${audiences.join(" or ")}, or has expired; get a new one`,
-  );
-}
-
-function checkFailed(): Refusal {
-  return refusal(
-    GrpcStatus.UNAVAILABLE,
-    "it cannot be found out who you are and what you may do: the router's API server does not answer; try again",
-    "AccessCheckFailed",
-  );
-}
-
-function unauthenticated(reason: string, message: string): Refusal {
-  return refusal(GrpcStatus.UNAUTHENTICATED, message, reason);
 }
 
 function refused(answer: Refusal): Identification {
@@ -339,9 +337,4 @@ function refused(answer: Refusal): Identification {
 /** An identification that no cache has to renew. */
 function lasting(value: Identification): CacheEntry<Identification> {
   return { value, expiresAtMs: Infinity, refreshAtMs: Infinity };
-}
-
-function isSame({ connection, namespace, name }: Remembered, request: AccessRequest): boolean {
-  const { satellite } = request;
-  return connection === request.connection && namespace === satellite.namespace && name === satellite.name;
 }

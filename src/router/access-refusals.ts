@@ -1,0 +1,59 @@
+import type { SatelliteAddress } from "./address.ts";
+import { GrpcStatus } from "./engine.ts";
+import { refusal, type Refusal } from "./refusal.ts";
+
+/** Nothing says who asks. */
+export function noCredential([audience = ""]: readonly string[]): Refusal {
+  return unauthenticated(
+    "NoCredential",
+    "the request has no credential: send a Kubernetes token as the metadata authorization: Bearer <token> " +
+      `(kubectl create token <service account> --audience ${audience}), or show a client certificate`,
+  );
+}
+
+/** What came is no credential, or several that disagree. */
+export function malformedCredential(message: string): Refusal {
+  return unauthenticated("MalformedCredential", message);
+}
+
+/** Too many reviews are under way. */
+export const TOO_MANY_CHECKS = refusal(
+  GrpcStatus.RESOURCE_EXHAUSTED,
+  "too many access checks are under way; try again with growing pauses",
+  "TooManyAccessChecks",
+);
+
+/** The same answer whether the satellite exists or not: who may not use it does not learn of it. */
+export function notPermitted(username: string, { namespace, name }: SatelliteAddress): Refusal {
+  return refusal(
+    GrpcStatus.PERMISSION_DENIED,
+    `user ${JSON.stringify(username)} may not connect to satellite ${namespace}/${name}; it takes the verb create on ` +
+      "satellites/connect in the API group satellites.dev (kubectl auth can-i create satellites/connect)",
+    "NotPermitted",
+  );
+}
+
+/** The API server does not know it, or not for us. */
+export function invalidToken(audiences: readonly string[]): Refusal {
+  return unauthenticated(
+    "InvalidCredential",
+    `the token is not valid, or not for the audience ${audiences.join(" or ")}, or has expired; get a new one`,
+  );
+}
+
+/** The API server did not answer, or the router may not ask. */
+export const CHECK_FAILED = refusal(
+  GrpcStatus.UNAVAILABLE,
+  "it cannot be found out who you are and what you may do: the router's API server does not answer; try again",
+  "AccessCheckFailed",
+);
+
+/** The connection outlived its certificate. */
+export const CERTIFICATE_EXPIRED = unauthenticated(
+  "CertificateExpired",
+  "the client certificate has expired; connect anew",
+);
+
+function unauthenticated(reason: string, message: string): Refusal {
+  return refusal(GrpcStatus.UNAUTHENTICATED, message, reason);
+}
