@@ -1,4 +1,7 @@
 import type { Observation } from "../../src/operator/observation.ts";
+import { renderStatus } from "../../src/operator/render-status.ts";
+import type { OperatorStatus } from "../../src/satellite/status-patch.ts";
+import type { Satellite } from "../../src/satellite/types.ts";
 import { CLUSTER, machine, satellite, satelliteClass } from "./fixtures.ts";
 
 /** Wall clock of observations. */
@@ -17,12 +20,23 @@ export function observation(init: Partial<Observation> = {}): Observation {
     stray: undefined,
     adoptee: undefined,
     adopteeUser: undefined,
-    awake: undefined,
+    awakeLimit: undefined,
     idleness: { remainingMs: Infinity, liveLeases: [], staleRouters: [] },
     memory: {},
     now: NOW,
     nowMs: NOW_MS,
     ...init,
     satellite: seen,
-  } as Observation;
+  };
+}
+
+/** The same, with a status that already says what is: nothing is left to be written before the next step. */
+export function settled(o: Observation): Observation {
+  const { status } = o.satellite;
+  return { ...o, satellite: { ...o.satellite, status: { ...status, ...written(renderStatus(o)) } } };
+}
+
+/** A status without the fields that are to be removed. */
+function written(status: OperatorStatus): Partial<Satellite["status"]> {
+  return Object.fromEntries(Object.entries(status).filter(([, value]) => value !== undefined));
 }

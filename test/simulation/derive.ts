@@ -170,7 +170,7 @@ export function cloudPlans(seed: number): DerivedPlan[] {
     }
   }
   // An answer is lost, and what follows is refused: only a refusal that looked at the token says what came of it.
-  for (const error of CLOUD_ERRORS) {
+  for (const error of CLOUD_ERRORS.filter(({ code }) => code !== "IdempotentInstanceTerminated")) {
     for (const [action, workload] of [
       ["RunInstances", "use-and-wake"],
       ["RunInstances", "delete-launching"],

@@ -349,8 +349,10 @@ export class Oracles {
   #noteRead({ process, ids }: CloudCall): void {
     const reads = this.#readsOf(process);
     const visible = this.#context.model.instances.visible();
-    for (const { id, state } of ids.length === 0 ? visible : visible.filter(({ id }) => ids.includes(id))) {
-      reads.set(id, state);
+    for (const { id, state } of visible) {
+      if (ids.length === 0 || ids.includes(id)) {
+        reads.set(id, state);
+      }
     }
   }
 

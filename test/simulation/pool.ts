@@ -32,6 +32,7 @@ export class Pool {
                 resolve();
                 return;
               }
+              // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
               worker.postMessage({ number: next, ...given } satisfies Job);
               next++;
             };

@@ -17,13 +17,19 @@ export interface Verdict {
 }
 
 const judge = new Judge();
-parentPort?.on("message", (job: Job) => {
-  judge.judge(job.plan, { compares: job.compares }).then(
-    (faults) => parentPort?.postMessage({ number: job.number, faults } satisfies Verdict),
+
+function answer(verdict: Verdict): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin, unlike a window
+  parentPort?.postMessage(verdict);
+}
+
+parentPort?.on("message", ({ number, plan, compares }: Job) => {
+  judge.judge(plan, { compares }).then(
+    (faults) => answer({ number, faults }),
     (error: unknown) =>
-      parentPort?.postMessage({
-        number: job.number,
+      answer({
+        number,
         faults: [`the simulation failed: ${error instanceof Error ? error.stack : String(error)}`],
-      } satisfies Verdict),
+      }),
   );
 });

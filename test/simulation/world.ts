@@ -78,7 +78,6 @@ export class World {
   readonly endpoint: Ec2Endpoint;
   readonly guests: Guests;
   readonly oracles: Oracles;
-  readonly #plan: Plan;
   readonly #random: () => number;
   readonly #courier: Courier;
   readonly #logger: Logger;
@@ -95,7 +94,6 @@ export class World {
   runningWork: (instance: string) => number = () => 0;
 
   constructor(plan: Plan, options: WorldOptions) {
-    this.#plan = plan;
     this.#random = seededRandom(plan.seed);
     this.book = new FaultBook(plan);
     this.#logger = options.logs === true ? this.#tracingLogger("log") : silentLogger;

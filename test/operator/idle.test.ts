@@ -1,0 +1,117 @@
+import { expect } from "chai";
+import { IdleTracker } from "../../src/operator/idle.ts";
+import type { Satellite } from "../../src/satellite/types.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
+import { satellite } from "./fixtures.ts";
+
+const KEY = "team-a/ada";
+const MINUTE = 60_000;
+
+function running(change: (value: Satellite) => void = () => {}): Satellite {
+  const value = structuredClone(
+    satellite({
+      spec: { idleTimeout: "10m" },
+      status: { power: { state: "Running", epoch: 1, accepted: true, fence: 0 } },
+    }),
+  );
+  change(value);
+  return value;
+}
+
+function leased(seq: number, validSeconds = 600): Satellite {
+  return running(({ status }) => {
+    status.activity["router-0"] = { seq, validSeconds, openStreams: 1, time: "2026-01-01T00:00:00Z" };
+  });
+}
+
+describe("the idle tracker", () => {
+  let clock: VirtualClock;
+  let tracker: IdleTracker;
+  const remaining = (value: Satellite): number => tracker.idleness(KEY, value).remainingMs;
+
+  beforeEach(() => {
+    clock = new VirtualClock();
+    tracker = new IdleTracker(clock);
+    tracker.observe(KEY, running());
+  });
+
+  it("counts idleTimeout down from when it first saw the satellite", async () => {
+    await clock.advance(4 * MINUTE);
+    expect(remaining(running())).to.equal(6 * MINUTE);
+    await clock.advance(6 * MINUTE);
+    expect(remaining(running())).to.equal(0);
+  });
+
+  it("starts anew when a router's seq changes, and not when it is seen again", async () => {
+    await clock.advance(4 * MINUTE);
+    tracker.observe(KEY, leased(1));
+    await clock.advance(4 * MINUTE);
+    expect(remaining(leased(1))).to.equal(6 * MINUTE);
+    expect(remaining(leased(2))).to.equal(10 * MINUTE);
+  });
+
+  it("waits for a lease that lasts longer than idleTimeout", () => {
+    expect(remaining(leased(1, 1800))).to.equal(30 * MINUTE);
+  });
+
+  it("starts anew when the spec changes, also when it changed back", async () => {
+    await clock.advance(4 * MINUTE);
+    const changed = running(({ metadata }) => {
+      metadata.generation = 3;
+    });
+    expect(remaining(changed)).to.equal(10 * MINUTE);
+  });
+
+  it("starts anew at entry to Running", async () => {
+    tracker.observe(
+      KEY,
+      running(({ status }) => {
+        status.power.state = "Starting";
+      }),
+    );
+    await clock.advance(4 * MINUTE);
+    expect(remaining(running())).to.equal(10 * MINUTE);
+  });
+
+  it("starts anew for another satellite of the same name", async () => {
+    await clock.advance(4 * MINUTE);
+    const other = running(({ metadata }) => {
+      metadata.uid = "uid-other";
+    });
+    expect(remaining(other)).to.equal(10 * MINUTE);
+  });
+
+  it("never ends where idleTimeout is 0", async () => {
+    await clock.advance(1000 * MINUTE);
+    const never = running(({ spec }) => {
+      spec.idleTimeout = "0s";
+    });
+    expect(remaining(never)).to.equal(Infinity);
+  });
+
+  it("keeps it awake until the time of the annotation", async () => {
+    await clock.advance(11 * MINUTE);
+    const kept = running(({ metadata }) => {
+      metadata.annotations = { "satellites.dev/keep-awake-until": "2026-01-01T00:31:00Z" };
+    });
+    expect(remaining(kept)).to.equal(20 * MINUTE);
+  });
+
+  it("lets leases age, but not those that were live when the drain began", async () => {
+    tracker.observe(KEY, leased(1));
+    const draining = leased(1);
+    draining.status.power = { state: "Stopping", reason: "Draining", epoch: 1, accepted: false, fence: 0 };
+    await clock.advance(9 * MINUTE);
+    tracker.observe(KEY, draining);
+    await clock.advance(5 * MINUTE);
+    expect(tracker.idleness(KEY, draining).liveLeases).to.have.length(1);
+    expect(new IdleTracker(clock).idleness(KEY, leased(1)).liveLeases).to.have.length(1);
+    expect(tracker.idleness(KEY, leased(1)).liveLeases).to.deep.equal([]);
+  });
+
+  it("names routers that have not written for a day", async () => {
+    tracker.observe(KEY, leased(1));
+    await clock.advance(25 * 60 * MINUTE);
+    expect(tracker.idleness(KEY, leased(1)).staleRouters).to.deep.equal(["router-0"]);
+  });
+});
