@@ -174,29 +174,31 @@ describe("satellites local", function () {
     expect(stderr).to.contain("choose another with --router-port");
   });
 
-  for (const [program, title] of [
-    ["kubernetes", "the Kubernetes API server"],
-    ["ec2", "the EC2 endpoint"],
-  ] as const) {
-    it(`says which port is in use: that of ${title}, which it had at its last run`, async () => {
+  it("says which port is in use: that of a program at its last run, once it has waited for it", async () => {
+    const programs = [
+      ["kubernetes", "the Kubernetes API server"],
+      ["ec2", "the EC2 endpoint"],
+    ] as const;
+    const anyPorts = { kubernetes: 0, ec2: 0, router: 0, operatorHealth: 0, routerHealth: 0 };
+    const attempts = programs.map(async ([program, title]) => {
       const stateDir = join(folder, `port-${program}`);
-      const port = await holdPort(0);
-      held.push(port);
-      const kept = places(join(folder, "one"));
+      const squatter = await holdPort(0);
+      held.push(squatter);
+      const { port } = squatter;
       mkdirSync(stateDir);
-      writeFileSync(
-        join(stateDir, "places.json"),
-        JSON.stringify({ ...kept, ports: { ...kept.ports, [program]: port.port } }),
-      );
+      const kept: LocalPlaces = {
+        ports: { ...anyPorts, [program]: port },
+        subnets: ["127.90.0.0/24", "127.90.1.0/24"],
+      };
+      writeFileSync(join(stateDir, "places.json"), JSON.stringify(kept));
       const { code, stderr } = await fail(stateDir);
       expect(code).to.equal(1);
-      expect(stderr).to.contain(
-        `port ${port.port} for ${title} is in use on 127.0.0.1: stop what listens there`,
-      );
+      expect(stderr).to.contain(`port ${port} for ${title} is in use on 127.0.0.1: stop what listens there`);
       expect(stderr).to.contain(`remove ${join(stateDir, "places.json")} to have all ports chosen anew`);
       expect(stderr, "no stack, no JSON").to.match(/\(PortInUse\)\n$/);
     });
-  }
+    await Promise.all(attempts);
+  });
 
   it("says which packages are missing, and installs nothing that it may not", async () => {
     // In a mount namespace of its own nothing of this machine changes.

@@ -83,6 +83,11 @@ export function killVms(stateDir: string): void {
   }
 }
 
+/** By default SIGTERM ends a process without its exit handlers. */
+function exitAtSignal(): void {
+  process.exit(128 + 15);
+}
+
 /** Lines that the command of {@link openStream} writes. */
 export const STREAM_LINES = 40;
 
@@ -127,6 +132,7 @@ export class TestSystem {
     // VMs outlive the process that started them, so a test run that is broken off must end them itself.
     this.#atExit = () => killVms(this.stateDir);
     process.once("exit", this.#atExit);
+    process.once("SIGTERM", exitAtSignal);
   }
 
   /** Starts everything in a folder of its own. @param options virtual VMs, or QEMU when absent */
@@ -190,6 +196,7 @@ export class TestSystem {
     } finally {
       killVms(this.stateDir);
       process.off("exit", this.#atExit);
+      process.off("SIGTERM", exitAtSignal);
       rmSync(this.stateDir, { recursive: true, force: true });
     }
   }
