@@ -109,10 +109,13 @@ export async function addSleepers(admin: ApiClient, fleet: Fleet, count: number)
     })) as Satellite;
     const owner = { name: nameOf(index), uid: created.metadata.uid ?? "" };
     const instance = cloneInstance(fleet.model, templateInstance, owner, index);
-    const { machine, endpoint, ...status } = template.status;
+    const { machine, endpoint, conditions, ...status } = template.status;
+    const observedGeneration = created.metadata.generation ?? 1;
     await send(admin, "PATCH", `${SATELLITES}/${nameOf(index)}/status`, {
       status: {
         ...status,
+        observedGeneration,
+        conditions: conditions?.map((condition) => ({ ...condition, observedGeneration })),
         machine: { ...machine, id: instance.id },
         ...(endpoint === undefined ? {} : { endpoint: { ...endpoint, host: instance.privateAddress } }),
       },

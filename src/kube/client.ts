@@ -16,6 +16,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Milliseconds after which the call is given up (its outcome is then unknown). Default 10 s. */
   readonly timeoutMs?: number;
+  /** Goes over a connection that other calls do not use, so that it does not wait behind them. For leader election. */
+  readonly urgent?: boolean;
 }
 
 /** Options of writes. */

@@ -285,7 +285,7 @@ class HttpKubeClient implements ConnectedKubeClient {
     return await withDeadline(clock, deadline, async (signal) => {
       for (let attempt = 0; ; attempt++) {
         try {
-          return await this.#transport.call(request, signal);
+          return await this.#transport.call({ ...request, urgent: options.urgent ?? false }, signal);
         } catch (error) {
           const delayMs = signal.aborted
             ? undefined

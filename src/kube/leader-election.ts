@@ -238,7 +238,7 @@ export class LeaderElector {
 
   async #takeOrRenew(timeoutMs: number, signal: AbortSignal): Promise<Attempt> {
     const { client, clock, identity, name, namespace } = this.#options;
-    const call = { timeoutMs, signal };
+    const call = { timeoutMs, signal, urgent: true };
     // A leader that knows its lease writes at once; the resourceVersion in it makes that safe.
     if (!this.#leading || this.#lease === undefined) {
       const lease = await this.#read(call);
@@ -267,6 +267,7 @@ export class LeaderElector {
   async #read(call: {
     readonly timeoutMs: number;
     readonly signal: AbortSignal;
+    readonly urgent: boolean;
   }): Promise<Lease | undefined> {
     const { client, name, namespace } = this.#options;
     try {
@@ -315,7 +316,7 @@ export class LeaderElector {
     this.#renewSentMs = undefined;
     try {
       await withDeadline(clock, deadline, async (signal) => {
-        const call = { timeoutMs, signal };
+        const call = { timeoutMs, signal, urgent: true };
         const lease = this.#lease ?? (await this.#read(call));
         if (lease !== undefined && holderOf(lease.spec) === identity) {
           const spec = released(lease.spec, clock.now());

@@ -15,6 +15,8 @@ export interface HttpRequest {
   readonly path: string;
   readonly body?: string;
   readonly contentType?: string;
+  /** Does not wait behind calls that are not. */
+  readonly urgent?: boolean;
 }
 
 /** What a {@link Transport} is made of. */
@@ -29,6 +31,8 @@ export interface TransportOptions {
 
 /** More watches at a time than any process of the product holds. */
 const MAX_WATCHES = 64;
+/** For calls that must not wait: the one under way, and one more when that was given up but has not ended yet. */
+const URGENT_CONNECTIONS = 2;
 /** The deepest cause that a transport error is searched for. */
 const MAX_CAUSES = 5;
 
@@ -67,6 +71,7 @@ export class Transport {
   readonly #prefix: string;
   readonly #credentials: CredentialSource;
   readonly #calls: DispatcherPool;
+  readonly #urgentCalls: DispatcherPool;
   readonly #watches: DispatcherPool;
   readonly #options: TransportOptions;
 
@@ -78,6 +83,7 @@ export class Transport {
     this.#prefix = this.#server.pathname.replace(/\/$/, "");
     this.#credentials = new CredentialSource(options.config, options.clock);
     this.#calls = new DispatcherPool(cluster, options.maxConnections);
+    this.#urgentCalls = new DispatcherPool(cluster, URGENT_CONNECTIONS);
     this.#watches = new DispatcherPool(cluster, MAX_WATCHES);
   }
 
@@ -88,7 +94,8 @@ export class Transport {
    * @throws KubeError for any other outcome; what `signal` aborted, too
    */
   async call(request: HttpRequest, signal: AbortSignal): Promise<unknown> {
-    const { body } = await this.#send(request, this.#calls, signal);
+    const pool = request.urgent === true ? this.#urgentCalls : this.#calls;
+    const { body } = await this.#send(request, pool, signal);
     let text: string;
     try {
       text = await body.text();
@@ -117,7 +124,8 @@ export class Transport {
 
   /** Ends all connections; calls under way fail. */
   async close(): Promise<void> {
-    await Promise.all([this.#calls.destroy(), this.#watches.destroy()]);
+    const pools = [this.#calls, this.#urgentCalls, this.#watches];
+    await Promise.all(pools.map((pool) => pool.destroy()));
   }
 
   /** The KubeError for an answer that did not come, or broke off. */

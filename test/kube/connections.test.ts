@@ -13,7 +13,7 @@ import { createKubeMetrics } from "../../src/kube/metrics.ts";
 import { NAMESPACE } from "../../src/kube/resources.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { createTestAuthority, type TestAuthority } from "../support/pki.ts";
-import { answer, TestApiServer } from "../support/test-api-server.ts";
+import { answer, silence, TestApiServer } from "../support/test-api-server.ts";
 
 /** An HTTP proxy that tunnels (RFC 9110, section 9.3.6) and counts its tunnels. */
 class ConnectProxy {
@@ -98,6 +98,23 @@ describe("connections to the API server", () => {
     await proxy.stop();
   });
 
+  it("do not let an urgent call wait behind others", async () => {
+    await server.start({ authority });
+    const config = server.config({ token: "t" });
+    const client = connect(config);
+    const given = new AbortController();
+    const answerUrgent = answer(200, { metadata: { name: "urgent" } });
+    server.fallback = (request, response) =>
+      request.url.includes("urgent") ? answerUrgent(request, response) : silence(request, response);
+    const waiting = Array.from({ length: 100 }, () =>
+      client.get(NAMESPACE, { name: "apps" }, { signal: given.signal }).catch(String),
+    );
+    const { metadata } = await client.get(NAMESPACE, { name: "urgent" }, { urgent: true });
+    expect(metadata.name).to.equal("urgent");
+    given.abort(new Error("given up"));
+    expect(new Set(await Promise.all(waiting))).to.deep.equal(new Set(["Error: given up"]));
+  });
+
   it("are refused a proxy of a kind that is not known", async () => {
     await server.start({ authority });
     const config = server.config();
@@ -140,7 +157,7 @@ describe("connections to the API server", () => {
     };
     await connect(named("localhost")).get(NAMESPACE, { name: "apps" });
     const thrown = await connect(named("elsewhere.example"))
-      .get(NAMESPACE, { name: "apps" }, { timeoutMs: 300 })
+      .get(NAMESPACE, { name: "apps" })
       .catch((error: unknown) => error);
     expect(thrown)
       .to.be.instanceOf(Error)
