@@ -5,10 +5,11 @@ import path from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { generate } from "selfsigned";
+import { measureWakes } from "./wake.ts";
 import { CONTENDERS, freePort, Running, type Contender, type Site } from "./contenders.ts";
 
 /**
- * Compares the router's engine with its peers, all in one run, in front of one nghttpd, under h2load:
+ * Compares the router's engines with their peers, all in one run, in front of one nghttpd, under h2load:
  * `node bench/router/bench.ts [seconds per cell, default 3]`. It judges nothing; read the ratios.
  */
 const run = promisify(execFile);
@@ -124,8 +125,8 @@ function ratios(
   cells: readonly Cell[],
 ): Record<string, Record<string, { readonly rate: number; readonly cpu: number }>> {
   const table: Record<string, Record<string, { rate: number; cpu: number }>> = {};
-  for (const own of cells.filter(({ contender }) => contender === "splice")) {
-    for (const peer of cells.filter(({ contender, row }) => contender !== "splice" && row === own.row)) {
+  for (const own of cells.filter(({ contender }) => contender === "direct")) {
+    for (const peer of cells.filter(({ contender, row }) => contender !== "direct" && row === own.row)) {
       (table[own.row] ??= {})[peer.contender] = {
         rate: Number((own.requestsPerSecond / peer.requestsPerSecond).toFixed(2)),
         cpu: Number((own.cpuMicrosPerRequest / peer.cpuMicrosPerRequest).toFixed(2)),
@@ -169,6 +170,8 @@ try {
     const text = Object.entries(peers).map(([name, { rate, cpu }]) => `${name} ${rate} (CPU ${cpu})`);
     process.stdout.write(`${row.padEnd(28)} over ${text.join(", ")}\n`);
   }
+  const wakes = await measureWakes();
+  process.stdout.write(`${JSON.stringify(wakes, undefined, 2)}\n`);
   const resultFile = path.join(import.meta.dirname, "..", "results", "router.json");
   mkdirSync(path.dirname(resultFile), { recursive: true });
   const machine = {
@@ -185,7 +188,7 @@ try {
   );
   writeFileSync(
     resultFile,
-    `${JSON.stringify({ machine, versions, seconds, cells, ratios: table }, undefined, 2)}\n`,
+    `${JSON.stringify({ machine, versions, seconds, cells, ratios: table, wakes }, undefined, 2)}\n`,
   );
 } finally {
   await server.stop();

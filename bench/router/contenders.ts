@@ -22,21 +22,22 @@ export interface Contender {
   command(site: Site, port: number, isTls: boolean): readonly string[];
 }
 
-const SPLICE_SERVER = path.join(import.meta.dirname, "splice-server.ts");
+const ENGINE_SERVER = path.join(import.meta.dirname, "engine-server.ts");
 
-/** Our engine and its peers, one process (and where they have threads, one thread) each. */
+/** Our engines and their peers, one process (and where they have threads, one thread) each. */
 export const CONTENDERS: readonly Contender[] = [
-  {
-    name: "splice",
+  ...(["direct", "multiplexed"] as const).map((engine): Contender => ({
+    name: engine,
     program: process.execPath,
     command: (site, port, isTls) => [
       process.execPath,
-      SPLICE_SERVER,
+      ENGINE_SERVER,
+      engine,
       String(site.upstreamPort),
       String(port),
       ...(isTls ? [site.keyFile, site.certFile] : []),
     ],
-  },
+  })),
   {
     name: "nghttpx",
     program: "nghttpx",

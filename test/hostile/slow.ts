@@ -124,7 +124,7 @@ const IDLE_CONNECTIONS = 10_000;
 const OPEN_AT_ONCE = 200;
 
 /** Opens idle connections and returns what each costs the process behind the port, in bytes. */
-async function costOfIdle(server: Child, count: number, start: Buffer): Promise<number> {
+export async function costOfIdle(server: Child, count: number): Promise<number> {
   const before = await server.rssBytes();
   const connections: RawConnection[] = [];
   while (connections.length < count) {
@@ -133,7 +133,7 @@ async function costOfIdle(server: Child, count: number, start: Buffer): Promise<
       ...(await Promise.all(Array.from({ length: size }, () => RawConnection.open(server.port)))),
     );
     const opened = connections.slice(-size);
-    await Promise.all(opened.map((connection) => connection.write(start)));
+    await Promise.all(opened.map((connection) => connection.write(START)));
     await Promise.all(
       opened.map((connection) => connection.until(() => connection.receivedBytes > 0, 10_000)),
     );
@@ -153,11 +153,11 @@ export const IDLE_SOCKETS: Attack = {
     const bare = await Child.start("idle-process.ts");
     let bareBytes: number;
     try {
-      bareBytes = await costOfIdle(bare, count, START);
+      bareBytes = await costOfIdle(bare, count);
     } finally {
       await bare.stop();
     }
-    const ownBytes = await costOfIdle(target.router, count, START);
+    const ownBytes = await costOfIdle(target.router, count);
     const kib = (bytes: number): string => (bytes / 1024).toFixed(1);
     return {
       inputs: count,

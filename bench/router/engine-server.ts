@@ -1,13 +1,15 @@
 import { GrpcStatus, type Admission, type Gatekeeper, type Upstream } from "../../src/router/engine.ts";
 import { SpliceEngine, type TlsMaterial } from "../../src/router/splice/engine.ts";
+import { createStreamEngine } from "../../src/router/stream/engine.ts";
+import { systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { readFileSync } from "node:fs";
 
 /**
- * The splice engine alone in a process: `splice-server.ts UPSTREAM_PORT PORT [KEY CERT]`. The
+ * An engine alone in a process: `engine-server.ts direct|multiplexed UPSTREAM_PORT PORT [KEY CERT]`. The
  * gatekeeper admits everything that has a path, drops one credential header, and counts releases.
  */
-const [upstreamPort = "", port = "", keyFile, certFile] = process.argv.slice(2);
+const [kind = "", upstreamPort = "", port = "", keyFile, certFile] = process.argv.slice(2);
 const upstream: Upstream = {
   satellite: "bench/bench",
   epoch: 1,
@@ -37,7 +39,16 @@ const tls: TlsMaterial | undefined =
   keyFile === undefined || certFile === undefined
     ? undefined
     : { key: readFileSync(keyFile), cert: readFileSync(certFile) };
-const engine = new SpliceEngine({ gatekeeper, logger: silentLogger, ...(tls === undefined ? {} : { tls }) });
+const options = { gatekeeper, logger: silentLogger, ...(tls === undefined ? {} : { tls }) };
+const engine =
+  kind === "direct"
+    ? new SpliceEngine(options)
+    : createStreamEngine({
+        ...options,
+        clock: systemClock,
+        localService: { handles: () => false, serve: () => {} },
+        onRequestEnd: () => {},
+      });
 await engine.listen({ host: "127.0.0.1", port: Number(port) });
 process.once("SIGTERM", () => void stop());
 
