@@ -28,6 +28,18 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "the instance to take over does not exist; correct the annotation satellites.dev/adopt",
   ],
   ["AdoptionNotAllowed", "the instance's owner must tag it satellites.dev/adoptable-by, as the message says"],
+  [
+    "AwakeLimitReached",
+    "the class lets no more satellites be awake (spec.maxAwake); it wakes when another sleeps",
+  ],
+  [
+    "Unreachable",
+    "the machine runs but its port does not answer, after a reboot and a restart; check guest and security group",
+  ],
+  ["NoTypeAvailable (Updated)", "as above, for a change of size; the satellite goes on with the size it has"],
+  ["WakeScheduleInvalid", "spec.wakeSchedule is not understood; correct it"],
+  ["TimeZoneUnknown", "spec.maintenance.timeZone is no time zone; correct it"],
+  ["ImageOutdated", "the class has a newer image; see docs/decisions/0018"],
   ["AdoptionInUse", "the instance to take over is another satellite's machine"],
   ["LaunchNotVisible", "EC2 launched the machine but does not show it yet; wait"],
 ];

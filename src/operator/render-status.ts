@@ -7,6 +7,7 @@ import type { ActionKind } from "./action.ts";
 import { blockerOf } from "./blockers.ts";
 import type { Observation } from "./observation.ts";
 import { wakeTimes } from "./wake-schedule.ts";
+import { isTimeZone } from "./maintenance-window.ts";
 import { pendingSize, wantedSize } from "./size.ts";
 
 /** Fields of the status that a step sets itself; the rest is derived. */
@@ -246,8 +247,25 @@ function updatedCondition(o: Observation, { machine }: Status): ConditionChange[
     const message = `spec.wakeSchedule is not understood, so it wakes nobody; correct ${invalid}`;
     return [{ type: "Updated", status: "False", reason: "WakeScheduleInvalid", message }];
   }
+  const timeZone = o.satellite.spec.maintenance?.timeZone;
+  if (timeZone !== undefined && !isTimeZone(timeZone)) {
+    const message = `spec.maintenance.timeZone is no time zone: "${timeZone}"; write one like Europe/Berlin`;
+    return [{ type: "Updated", status: "False", reason: "TimeZoneUnknown", message }];
+  }
   if (machine === undefined || wantedSize(o) === undefined) {
     return [];
+  }
+  const image = o.satelliteClass?.status?.resolved?.images?.[o.satellite.spec.architecture];
+  if (
+    pending === undefined &&
+    image !== undefined &&
+    machine.image !== undefined &&
+    machine.image !== image
+  ) {
+    const message =
+      `the machine was made from ${machine.image}, and its class has ${image} by now; a machine keeps its image, so ` +
+      "delete the satellite and create it anew to have the new one";
+    return [{ type: "Updated", status: "False", reason: "ImageOutdated", message }];
   }
   if (pending === undefined) {
     return [{ type: "Updated", status: "True", reason: "UpToDate", message: "size is as specified" }];
@@ -260,7 +278,9 @@ function updatedCondition(o: Observation, { machine }: Status): ConditionChange[
           type: "Updated",
           status: "False",
           reason: "SizeChangePending",
-          message: `size is ${machine.size ?? "unknown"}; ${pending.name} applies at the next sleep`,
+          message:
+            `size is ${machine.size ?? "unknown"}; ${pending.name} applies at the next sleep` +
+            (o.satellite.spec.maintenance === undefined ? "" : ", in the maintenance window"),
         },
   ];
 }

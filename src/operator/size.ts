@@ -1,6 +1,7 @@
 import type { Machine } from "../machines/cloud.ts";
 import type { Action } from "./action.ts";
 import { waitingForRetry } from "./failures.ts";
+import { mayUpdateNow } from "./maintenance-window.ts";
 import type { Observation } from "./observation.ts";
 import type { OperatorSettings } from "./settings.ts";
 
@@ -56,6 +57,7 @@ export function applySize(o: Observation, machine: Machine, settings: OperatorSe
   const pending = pendingSize(o);
   if (
     pending === undefined ||
+    !mayUpdateNow(o.satellite, o.now) ||
     isHibernated(o, machine) ||
     pending.types.includes(currentType(o, machine, settings))
   ) {

@@ -35,6 +35,8 @@ export const Annotation = {
   paused: "satellites.dev/paused",
   /** RFC 3339 time until which it is not put to sleep for idleness. */
   keepAwakeUntil: "satellites.dev/keep-awake-until",
+  /** "true" applies pending changes at the next sleep, whatever the maintenance window. */
+  updateNow: "satellites.dev/update-now",
   /** ID of an instance to take over instead of launching one; its tags must allow it. */
   adopt: "satellites.dev/adopt",
 } as const;

@@ -188,7 +188,7 @@ export interface Satellite {
      */
     port: number;
     /**
-     * When a new image or size may be applied to a sleeping machine.
+     * When a new size may be applied to a sleeping machine; at any time when absent.
      */
     maintenance?: {
       /**

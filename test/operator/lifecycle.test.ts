@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { satellite } from "./fixtures.ts";
+import { satellite, satelliteClass } from "./fixtures.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -51,6 +51,15 @@ describe("a satellite's life", () => {
     world.setPower("on");
     await world.run(MINUTE);
     expect(world.condition("Hibernatable")).to.include({ status: "True" });
+  });
+
+  it("says that its image is outdated when the class has another one by now", async () => {
+    const world = new World({
+      satelliteClass: { ...satelliteClass(), status: { resolved: { images: { amd64: "ami-2" } } } },
+    });
+    await world.run(MINUTE);
+    expect(world.condition("Updated")).to.include({ status: "False", reason: "ImageOutdated" });
+    expect(world.condition("Updated")?.message).to.include("ami-1").and.include("ami-2");
   });
 
   it("ends with its machine terminated", async () => {

@@ -76,6 +76,40 @@ describe("a change of size", () => {
   });
 });
 
+describe("a change of size with a maintenance window", () => {
+  const inWindow = (annotations: Record<string, string> = {}): World =>
+    new World({
+      satellites: [
+        satellite({
+          annotations,
+          spec: {
+            sleepMode: "Stop",
+            size: "large",
+            maintenance: { start: "01:00", duration: "1h", timeZone: "UTC" },
+          },
+        }),
+      ],
+    });
+
+  for (const [told, minute] of [
+    [false, 60],
+    [true, 4],
+  ] as const) {
+    it(`is applied ${told ? "before it when told to by annotation" : "when it opens"}`, async () => {
+      const world = inWindow(told ? { "satellites.dev/update-now": "true" } : {});
+      await world.run(MINUTE);
+      world.setPower("off");
+      await world.run(MINUTE);
+      resize(world, "small");
+      await world.run((minute - 3) * MINUTE);
+      expect(world.cloud.count("changeType")).to.equal(told ? 1 : 0);
+      await world.run(15 * MINUTE);
+      expect(world.cloud.count("changeType")).to.equal(1);
+      expect(world.satellite().status.machine?.type).to.equal("m7i.large");
+    });
+  }
+});
+
 describe("a start for which EC2 has no capacity", () => {
   const noCapacityFor = (world: World, ...types: string[]): void =>
     world.cloud.fail("start", "InsufficientInstanceCapacity", Infinity, {
