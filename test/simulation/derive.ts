@@ -35,7 +35,7 @@ export function derivePlans(workload: string, seed: number, reference: Outcome):
   const add = (kind: PlanKind, faults: readonly Fault[], operators = 1): void => {
     plans.push({ kind, plan: { workload, seed, ...(operators === 1 ? {} : { operators }), faults } });
   };
-  for (const { process, index, text } of numbered(reference, "effect")) {
+  for (const { process, index, text, atMs } of numbered(reference, "effect")) {
     const effect = (what: EffectFault["what"], more: Partial<EffectFault> = {}): Fault => ({
       on: "effect",
       process,
@@ -50,6 +50,20 @@ export function derivePlans(workload: string, seed: number, reference: Outcome):
     add("request or answer lost, or late", [effect("lose-answer")]);
     add("request or answer lost, or late", [effect("late", { forMs: LATE_MS })]);
     if (process.startsWith("operator")) {
+      // Somebody is quicker: what the operator has decided on is not so any more when its request arrives.
+      for (const what of [
+        { patch: { spec: { desiredPower: "on" } } },
+        { patch: { spec: { desiredPower: "off" } } },
+        { patch: { spec: { wakePolicy: "Manual" } } },
+        { request: "default/ada" },
+      ]) {
+        add("changes by people and others", [{ on: "time", atMs, what }]);
+      }
+      for (const aheadMs of [2, 4]) {
+        add("changes by people and others", [
+          { on: "time", atMs: Math.max(0, atMs - aheadMs), what: { request: "default/ada" } },
+        ]);
+      }
       add("crash around a side effect", [effect("crash-during", { sameIdentity: true })]);
       add("two leaders, paused or cut off", [effect("crash-before")], 2);
       add("two leaders, paused or cut off", [effect("crash-during")], 2);
@@ -94,11 +108,9 @@ export function derivePlans(workload: string, seed: number, reference: Outcome):
 function numbered(
   { trace }: Outcome,
   kind: "effect" | "notification",
-): { readonly process: string; readonly index: number; readonly text: string }[] {
-  return trace.entries.flatMap((entry) =>
-    entry.kind === kind && entry.index !== undefined
-      ? [{ process: entry.process, index: entry.index, text: entry.text }]
-      : [],
+): { readonly process: string; readonly index: number; readonly text: string; readonly atMs: number }[] {
+  return trace.entries.flatMap(({ process, index, text, atMs, ...entry }) =>
+    entry.kind === kind && index !== undefined ? [{ process, index, text, atMs }] : [],
   );
 }
 

@@ -58,7 +58,7 @@ export const MUTANTS: readonly Mutant[] = [
       ),
     ],
     workload: "use-and-wake",
-    kind: "notification",
+    kind: "changes by people",
   },
   {
     name: "lease: written without its tests",
@@ -70,7 +70,7 @@ export const MUTANTS: readonly Mutant[] = [
       ),
     ],
     workload: "use-and-wake",
-    kind: "notification",
+    kind: "changes by people",
   },
   {
     name: "idle clock: not restarted by a change of the spec or by waking",
@@ -199,7 +199,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "drain: not waited for",
     edits: [
       edit(
-        "operator/decide-running.ts",
+        "operator/stop-intent.ts",
         "return Math.max(0, untilMs - o.now.getTime());",
         "return Math.min(0, untilMs - o.now.getTime());",
       ),

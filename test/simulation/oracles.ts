@@ -189,6 +189,11 @@ export class Oracles {
         );
       }
     }
+    if (spec.desiredPower === "on" && story.desiredPower === "off" && author.startsWith("router")) {
+      if (spec.wakePolicy === "Manual") {
+        this.violate(`5: ${author} woke ${key} although its wakePolicy is Manual`);
+      }
+    }
     if (story.desiredPower === "off" && spec.desiredPower === "on" && author.startsWith("operator")) {
       this.violate(`${author} set desiredPower on`);
     }
