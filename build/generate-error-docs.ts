@@ -36,7 +36,6 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "Unreachable",
     "the machine runs but its port does not answer, after a reboot and a restart; check guest and security group",
   ],
-  ["NoTypeAvailable (Updated)", "as above, for a change of size; the satellite goes on with the size it has"],
   ["WakeScheduleInvalid", "spec.wakeSchedule is not understood; correct it"],
   ["TimeZoneUnknown", "spec.maintenance.timeZone is no time zone; correct it"],
   ["ImageOutdated", "the class has a newer image; see docs/decisions/0018"],
