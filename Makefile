@@ -57,6 +57,11 @@ hostile: $(STAMP) ## Attacks a router with floods, slow peers, evil VMs and 220,
 bench-router: $(STAMP) ## Compares the router with nginx, HAProxy and nghttpx, in one run
 	node bench/router/bench.ts
 
+.PHONY: bench-operator
+bench-operator: $(STAMP) ## Measures the operator with 100, 1,000 and 10,000 satellites
+	node test/tools/build.ts
+	node bench/operator/bench.ts
+
 .PHONY: model
 model: $(STAMP) ## Checks the power protocol exhaustively
 	node test/model/check.ts
