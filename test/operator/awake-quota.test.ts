@@ -76,11 +76,13 @@ describe("the limit of satellites awake", () => {
   });
 
   it("gives a place to one only of two that ask before either is shown as starting", () => {
-    const [first, second] = [waiting("first", 1), waiting("second", 1)];
-    const book = quota(awake("a"), first, second);
-    expect(book.admits(first)).to.equal(true);
-    expect(book.admits(second)).to.equal(false);
-    expect(book.admits(first), "asking again").to.equal(true);
+    const [young, old] = [waiting("young", 2), waiting("old", 1)];
+    const satellites = [awake("a"), young];
+    const book = new AwakeQuota(new VirtualClock(), () => satellites);
+    const limited = satelliteClass({ maxAwake: { perNamespace: 2 } });
+    expect(book.admit(young, limited)).to.equal(undefined);
+    satellites.push(old);
+    expect(book.admit(old, limited)).to.include({ reason: "AwakeLimitReached" });
   });
 
   it("is shown on the one that waits, which wakes when another sleeps", async () => {
