@@ -179,6 +179,8 @@ try {
     model: os.cpus()[0]?.model,
     memoryBytes: os.totalmem(),
     kernel: os.release(),
+    // What else the machine did: far above the number of processors, only ratios of processor time mean something.
+    loadAverage: os.loadavg().map((load) => Number(load.toFixed(1))),
   };
   const versions = Object.fromEntries(
     ["h2load", ...contenders.map(({ program }) => program)].map((program) => [
