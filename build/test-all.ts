@@ -104,7 +104,10 @@ const LAYERS: readonly Layer[] = [
   { name: "model", run: program("node", "test/model/check.ts") },
   { name: "simulation", run: () => mocha(inFolder("simulation"), "--timeout", "300000") },
   { name: "hostile", run: () => mocha(inFolder("hostile")) },
-  { name: "e2e", run: () => mocha(inFolder("e2e"), "--timeout", "300000", "--reporter", "spec", "--exit") },
+  {
+    name: "e2e",
+    run: needingTools(() => mocha(inFolder("e2e"), "--timeout", "300000", "--reporter", "spec", "--exit")),
+  },
   {
     name: "chart",
     run: needingTools(() => mocha(inFolder("chart"), "--timeout", "120000", "--reporter", "spec", "--exit")),

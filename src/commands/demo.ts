@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SatelliteError } from "../base/errors.ts";
 import type { DemoContext } from "./demo-context.ts";
@@ -48,12 +48,12 @@ export async function runDemo(options: DemoCommandOptions, context: ProcessConte
     const seconds = ((clock.monotonicMs() - startedMs) / 1000).toFixed(1).padStart(6);
     console.log(`${seconds} s  ${line}`);
   };
-  await rm(options.stateDir, { recursive: true, force: true });
   const kubectl = options.kubectl ?? (await findKubectl(options, progress, context));
   progress("starting API server, EC2 endpoint, operator and router");
   const system = await LocalSystem.start(
     {
       stateDir: options.stateDir,
+      fresh: true,
       cacheDir: options.cacheDir,
       routerPort: 0,
       mayInstall: options.install,
@@ -74,7 +74,7 @@ export async function runDemo(options: DemoCommandOptions, context: ProcessConte
     );
   } finally {
     await demo.close();
-    await system.stop();
+    await system.stop("end");
   }
   await mkdir(dirname(options.report), { recursive: true });
   await writeFile(options.report, `${JSON.stringify(report, undefined, 2)}\n`);

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { SatelliteError } from "../base/errors.ts";
@@ -11,6 +11,7 @@ import { createKubeMetrics } from "../kube/metrics.ts";
 import type { TokenUser } from "../local/kubernetes/authentication.ts";
 import { serverCertificate } from "../local/kubernetes/certificates.ts";
 import { writeKubeconfig } from "../local/kubernetes/kubeconfig.ts";
+import { endAllVms } from "../local/qemu/end-vms.ts";
 import { ensureGuestImage } from "../local/qemu/image.ts";
 import { ensurePrerequisites } from "../local/qemu/prerequisites.ts";
 import { SATELLITE_CLASSES } from "../satellite/resource.ts";
@@ -28,6 +29,8 @@ import { Program } from "./supervisor.ts";
 export interface LocalSystemOptions {
   /** Everything is kept here. */
   readonly stateDir: string;
+  /** Whether to begin with nothing: VMs and files that an earlier run left there are done away with. */
+  readonly fresh?: boolean;
   /** Kernel and guest image are kept here between runs. */
   readonly cacheDir: string;
   /** Where clients connect to the router; 0 takes a free port. */
@@ -77,6 +80,9 @@ export class LocalSystem {
     const lock = lockStateDir(options.stateDir);
     let system: LocalSystem | undefined;
     try {
+      if (options.fresh === true) {
+        await emptyStateDir(options.stateDir);
+      }
       const places = await choosePlaces({ ...options, clock: context.clock, random: context.random });
       system = new LocalSystem(options, context, { lock, places });
       await system.#startAll();
@@ -117,10 +123,13 @@ export class LocalSystem {
     return program;
   }
 
-  /** Ends all programs, the router first. VMs go on running. */
-  async stop(): Promise<void> {
+  /** Ends all programs, the router first. VMs go on running, unless `vms` is "end". */
+  async stop(vms: "keep" | "end" = "keep"): Promise<void> {
     for (const program of [...this.#programs.values()].toReversed()) {
       await program.stop();
+    }
+    if (vms === "end") {
+      await endAllVms(vmsDir(this.#options.stateDir));
     }
     this.#lock.release();
   }
@@ -258,4 +267,20 @@ export class LocalSystem {
   #file(name: string): string {
     return join(this.#options.stateDir, name);
   }
+}
+
+/** Where `local-ec2` keeps its VMs. */
+function vmsDir(stateDir: string): string {
+  return join(stateDir, "ec2", "vms");
+}
+
+/** Ends and removes what an earlier run left in a state folder that this process has locked; the lock stays. */
+async function emptyStateDir(stateDir: string): Promise<void> {
+  await endAllVms(vmsDir(stateDir));
+  for (const name of await readdir(stateDir)) {
+    if (!name.startsWith("lock.sqlite") && name !== "pid") {
+      await rm(join(stateDir, name), { recursive: true, force: true });
+    }
+  }
+  await mkdir(join(stateDir, "logs"), { mode: 0o700 });
 }
