@@ -8,3 +8,9 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
     }
   });
 }
+
+/** Rejects with the signal's reason when `signal` aborts; for a race with work that cannot be told to stop. */
+export async function rejectOnAbort(signal: AbortSignal): Promise<never> {
+  await untilAborted(signal);
+  throw signal.reason;
+}

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SatelliteError } from "../base/errors.ts";
+import { rejectOnAbort } from "../base/abort.ts";
 import type { DemoContext } from "./demo-context.ts";
 import { createDemoContext } from "./demo-context.ts";
 import { reportTable, type DemoReport } from "./demo-report.ts";
@@ -64,7 +65,7 @@ export async function runDemo(options: DemoCommandOptions, context: ProcessConte
   const demo = await createDemoContext(system, kubectl, progress, context);
   let report: DemoReport;
   try {
-    report = await tell(demo);
+    report = await Promise.race([tell(demo), rejectOnAbort(context.stop)]);
   } catch (error) {
     throw new SatelliteError(
       "DemoFailed",

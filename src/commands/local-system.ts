@@ -76,6 +76,9 @@ export class LocalSystem {
    *   say what to do; nothing is left running then
    */
   static async start(options: LocalSystemOptions, context: ProcessContext): Promise<LocalSystem> {
+    if (options.fresh === true) {
+      await checkStateDir(options.stateDir);
+    }
     await mkdir(join(options.stateDir, "logs"), { recursive: true, mode: 0o700 });
     const lock = lockStateDir(options.stateDir);
     let system: LocalSystem | undefined;
@@ -272,6 +275,17 @@ export class LocalSystem {
 /** Where `local-ec2` keeps its VMs. */
 function vmsDir(stateDir: string): string {
   return join(stateDir, "ec2", "vms");
+}
+
+/** A folder that holds other things than ours must not be emptied. */
+async function checkStateDir(stateDir: string): Promise<void> {
+  const names = existsSync(stateDir) ? await readdir(stateDir) : [];
+  if (names.length > 0 && !names.includes("lock.sqlite")) {
+    throw new SatelliteError(
+      "StateDirNotOurs",
+      `${stateDir} holds files that satellites did not make, and would be emptied; name an empty folder with --state-dir`,
+    );
+  }
 }
 
 /** Ends and removes what an earlier run left in a state folder that this process has locked; the lock stays. */

@@ -33,6 +33,9 @@ export async function runLocal(options: LocalCommandOptions, context: ProcessCon
   await system.stop();
 }
 
+/** Node 24, which comes with the dependencies; the one on PATH may be older. */
+const NODE = "node_modules/.bin/node";
+
 function instructions({ kubeconfig, routerAddress, metricsUrls }: LocalSystem): string {
   return `
 Satellites runs on this machine. In another terminal:
@@ -40,9 +43,9 @@ Satellites runs on this machine. In another terminal:
   export KUBECONFIG=${kubeconfig}
   kubectl apply -f examples/local/satellite.yaml
   kubectl get satellites --watch
-  node src/main.ts run ada --router ${routerAddress} -- uname -a
+  ${NODE} src/main.ts run ada --router ${routerAddress} -- uname -a
   kubectl patch satellite ada --type merge -p '{"spec":{"desiredPower":"off"}}'
-  node src/main.ts run ada --router ${routerAddress} -- uptime
+  ${NODE} src/main.ts run ada --router ${routerAddress} -- uptime
   kubectl describe satellite ada
   kubectl delete satellite ada
 

@@ -1,4 +1,4 @@
-import { execFile, spawn, spawnSync } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,12 +6,14 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { expect } from "chai";
-import { writeKubeconfig } from "../../../src/local/kubernetes/kubeconfig.ts";
-import { startKubernetesServer, type KubernetesServer } from "../../../src/local/kubernetes/server.ts";
-import { TOKEN } from "./support.ts";
+import { writeKubeconfig } from "../../src/local/kubernetes/kubeconfig.ts";
+import { startKubernetesServer, type KubernetesServer } from "../../src/local/kubernetes/server.ts";
+import { requireTool } from "../tools/catalog.ts";
+import { TOKEN } from "../local/kubernetes/support.ts";
 
 const run = promisify(execFile);
-const CRD_FOLDER = join(import.meta.dirname, "..", "..", "..", "crds");
+const KUBECTL = requireTool("kubectl");
+const CRD_FOLDER = join(import.meta.dirname, "..", "..", "crds");
 const USER = { name: "tester", groups: ["system:masters"], token: TOKEN };
 const MANIFEST = `
 apiVersion: satellites.dev/v1alpha1
@@ -26,11 +28,7 @@ describe("kubectl against the embedded server, with the product's CRDs", functio
   let server: KubernetesServer;
   let manifest: string;
 
-  before(async function () {
-    if (spawnSync("kubectl", ["version", "--client"]).status !== 0) {
-      this.test!.title += " (skipped: there is no kubectl on PATH)";
-      this.skip();
-    }
+  before(async () => {
     folder = mkdtempSync(join(tmpdir(), "kubectl-"));
     server = await startKubernetesServer({
       stateDir: join(folder, "state"),
@@ -55,7 +53,7 @@ describe("kubectl against the embedded server, with the product's CRDs", functio
     KUBECONFIG: join(folder, "kubeconfig"),
   });
   const kubectl = async (...args: string[]): Promise<string> => {
-    const { stdout, stderr } = await run("kubectl", args, { env: environment() });
+    const { stdout, stderr } = await run(KUBECTL, args, { env: environment() });
     return stdout + stderr;
   };
   const failure = (...args: string[]): Promise<string> =>
@@ -88,7 +86,7 @@ describe("kubectl against the embedded server, with the product's CRDs", functio
   });
 
   it("patches, labels and edits, and get -w sees it", async () => {
-    const watch = spawn("kubectl", ["get", "sat", "-w"], {
+    const watch = spawn(KUBECTL, ["get", "sat", "-w"], {
       env: environment(),
       stdio: ["ignore", "pipe", "inherit"],
     });
@@ -106,7 +104,7 @@ describe("kubectl against the embedded server, with the product's CRDs", functio
     await kubectl("label", "sat", "ada", "team=a");
     await kubectl("annotate", "sat", "ada", "note=b");
     expect(await kubectl("get", "sat", "-l", "team=a", "-o", "name")).to.contain("ada");
-    const edit = await run("kubectl", ["edit", "sat", "ada"], {
+    const edit = await run(KUBECTL, ["edit", "sat", "ada"], {
       env: { ...environment(), EDITOR: "sed -i s/amd64/arm64/" },
     });
     expect(edit.stdout).to.contain("edited");
