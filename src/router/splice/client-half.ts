@@ -40,6 +40,9 @@ export class ClientHalf implements ClientEvents {
   readonly #port: ClientHalfPort;
   readonly #decoder: RequestDecoder;
   #target: DataTarget = "drop";
+  /** Ids between these two were passed over last: they are closed, and nothing may come on them. */
+  #skippedFrom = 0;
+  #skippedTo = 0;
 
   constructor(splice: Splice, desk: RequestDesk, context: SpliceContext, port: ClientHalfPort) {
     this.#splice = splice;
@@ -211,6 +214,10 @@ export class ClientHalf implements ClientEvents {
 
   #onRequest({ streamId, endStream, dependsOnItself }: HeaderBlock, block: RequestBlock): void {
     const splice = this.#splice;
+    if (streamId > splice.lastClientId + 2) {
+      this.#skippedFrom = splice.lastClientId + 1;
+      this.#skippedTo = streamId;
+    }
     splice.lastClientId = streamId;
     if (streamId > splice.goAwayLimit) {
       this.#port.countDropped();
@@ -262,6 +269,7 @@ export class ClientHalf implements ClientEvents {
     } else {
       // Trailers for a stream that the VM has reset meanwhile: nobody waits for them.
       this.#requireNotDone(streamId);
+      this.#requireNotSkipped(streamId);
       this.#port.countDropped();
     }
   }
@@ -280,6 +288,13 @@ export class ClientHalf implements ClientEvents {
   #requireNotDone(streamId: number): void {
     if (this.#splice.streams.isClientDone(streamId)) {
       throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, `a frame behind the end of stream ${streamId}`);
+    }
+  }
+
+  /** @throws Http2ConnectionError PROTOCOL_ERROR for an id below one that was used (RFC 9113 §5.1.1) */
+  #requireNotSkipped(streamId: number): void {
+    if (streamId > this.#skippedFrom && streamId < this.#skippedTo) {
+      throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, `stream ${streamId} was passed over`);
     }
   }
 

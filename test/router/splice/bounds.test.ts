@@ -242,6 +242,28 @@ describe("splice engine: bounds", () => {
     }
   }
 
+  it("requests in error, which the router must reset (MadeYouReset)", async () => {
+    const client = await open();
+    for (let id = 1; id <= 41; id += 2) {
+      client.send(headers(id, { ":method": "POST" }, true));
+    }
+    await expectGoAway(client, ErrorCode.ENHANCE_YOUR_CALM);
+  });
+
+  it("window updates of nothing, which the machine must reset", async () => {
+    const { client } = await splice();
+    for (let count = 0; count < 20; count += 1) {
+      client.send(frame(FrameType.WINDOW_UPDATE, 0, 1, u32(0)));
+    }
+    await expectGoAway(client, ErrorCode.ENHANCE_YOUR_CALM);
+  });
+
+  it("a request with an id that was passed over", async () => {
+    const client = await open();
+    client.send(request(5), request(3));
+    await expectGoAway(client, ErrorCode.PROTOCOL_ERROR);
+  });
+
   it("a flood of resets from the machine", async () => {
     const { client, vm } = await splice();
     vm.send(...Array.from({ length: 12 }, () => frame(FrameType.RST_STREAM, 0, 1, u32(8))));
