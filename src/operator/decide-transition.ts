@@ -244,9 +244,27 @@ function decideFallingAsleep(o: Observation, machine: Machine, settings: Operato
     return writePower(o, { ...power, accepted: true });
   }
   const sinceMs = o.now.getTime() - Date.parse(power.since ?? "");
-  return sinceMs > settings.stuckStoppingMs && !settling(o, o.memory.stop, settings)
-    ? (waitingForRetry(o, "Stop") ?? { kind: "Stop", id: machine.id, hibernate: false, force: true })
-    : { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" };
+  if (sinceMs <= settings.stuckStoppingMs || settling(o, o.memory.stop, settings)) {
+    return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" };
+  }
+  return power.sleepKind === "Hibernate"
+    ? giveUpHibernation(o)
+    : (waitingForRetry(o, "Stop") ?? { kind: "Stop", id: machine.id, hibernate: false, force: true });
+}
+
+/** A machine that is forced off keeps no memory; nobody may take it for hibernated afterwards. */
+function giveUpHibernation(o: Observation): Action {
+  const { power } = o.satellite.status;
+  return writePower(
+    o,
+    { ...power, sleepKind: "Stop" },
+    {},
+    {
+      type: "Warning",
+      reason: "StuckStopping",
+      message: "the machine does not finish hibernating; it is stopped by force, and its memory is not kept",
+    },
+  );
 }
 
 /** The machine runs: drain, then stop it; fall back from hibernate to stop when it cannot. */

@@ -98,7 +98,19 @@ const TABLE: readonly (readonly [Situation, string])[] = [
   [{ power: STOPPING, is: "running", wish: "off" }, "hibernate"],
   [{ power: STOPPING, is: "running", wish: "on" }, "hibernate"],
   [{ power: STOPPING, is: "pending", wish: "off" }, "wait: ComingUp"],
-  [{ power: { ...STOPPING, accepted: true }, is: "stopping", wish: "off", memory: CALLED }, "force stop"],
+  [
+    { power: { ...STOPPING, accepted: true }, is: "stopping", wish: "off", memory: CALLED },
+    "write Stopping DesiredOff accepted",
+  ],
+  [
+    {
+      power: { ...STOPPING, accepted: true, sleepKind: "Stop" },
+      is: "stopping",
+      wish: "off",
+      memory: CALLED,
+    },
+    "force stop",
+  ],
   [{ power: STOPPING, is: "stopped", wish: "off" }, "hibernate"],
   [{ power: STOPPING, is: "stopped", wish: "off", memory: CALLED }, "write Off DesiredOff"],
 ];

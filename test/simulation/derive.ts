@@ -3,6 +3,7 @@ import type { Outcome } from "./simulate.ts";
 
 /** Kinds of plans (docs/testing.md, "Simulation and fault plans"). */
 export const PLAN_KINDS = [
+  "nothing goes wrong",
   "crash around a side effect",
   "request or answer lost, or late",
   "stale view before a destructive action",
@@ -29,13 +30,17 @@ const DESTRUCTIVE =
 const LATE_MS = 12_000;
 const AWAY_MS = 45_000;
 
-/** All plans that follow from one undisturbed story. */
+/** Side effects of one story from which plans are derived, at most; more are a loop, which is found without them. */
+const MAX_EFFECTS = 200;
+
+/** All plans that follow from one undisturbed story, which is the first of them. */
 export function derivePlans(workload: string, seed: number, reference: Outcome): DerivedPlan[] {
   const plans: DerivedPlan[] = [];
   const add = (kind: PlanKind, faults: readonly Fault[], operators = 1): void => {
     plans.push({ kind, plan: { workload, seed, ...(operators === 1 ? {} : { operators }), faults } });
   };
-  for (const { process, index, text, atMs } of numbered(reference, "effect")) {
+  add("nothing goes wrong", []);
+  for (const { process, index, text, atMs } of numbered(reference, "effect").slice(0, MAX_EFFECTS)) {
     const effect = (what: EffectFault["what"], more: Partial<EffectFault> = {}): Fault => ({
       on: "effect",
       process,
@@ -91,7 +96,7 @@ export function derivePlans(workload: string, seed: number, reference: Outcome):
       add("two leaders, paused or cut off", [effect("cut-off", { forMs: AWAY_MS })]);
     }
   }
-  for (const { process, index } of numbered(reference, "notification")) {
+  for (const { process, index } of numbered(reference, "notification").slice(0, MAX_EFFECTS)) {
     for (const what of ["drop", "duplicate", "delay", "swap", "expire", "cut"] as const) {
       const more = what === "delay" ? { forMs: 15_000 } : {};
       add("notification lost, repeated or late", [{ on: "notification", process, index, what, ...more }]);

@@ -106,8 +106,8 @@ export const MUTANTS: readonly Mutant[] = [
       ),
       edit(
         "operator/decide-transition.ts",
-        '    case "stopped":\n      return wanted',
-        '    case "stopping":\n    case "stopped":\n      return wanted',
+        'switch (machine.state) {\n    case "stopped":',
+        'switch (machine.state) {\n    case "stopping":\n    case "stopped":',
       ),
       edit(
         "operator/decide-transition.ts",
@@ -122,18 +122,6 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     workload: "drain",
     kind: "crash",
-  },
-  {
-    name: "off: believed although no stop was answered",
-    edits: [
-      edit(
-        "operator/decide-transition.ts",
-        "return memory.stop?.epoch === satellite.status.power.epoch;",
-        "return memory.stop?.epoch !== satellite.status.power.epoch + 1;",
-      ),
-    ],
-    workload: "use-and-wake",
-    kind: "stale",
   },
   {
     name: "queue: a wait is not followed by another look",

@@ -112,18 +112,18 @@ async function allPlans(): Promise<DerivedPlan[]> {
     return [];
   }
   const judge = new Judge();
-  const plans: DerivedPlan[] = [];
+  const derived: DerivedPlan[][] = [];
   for (const { name, isSmall } of WORKLOADS) {
-    if (values.plans === "all" || isSmall) {
-      plans.push(
-        ...derivePlans(name, SEED, await judge.reference({ workload: name, seed: SEED, faults: [] })),
-      );
+    const isChosen = values.workload === undefined || values.workload === name;
+    if (isChosen && (values.plans === "all" || isSmall)) {
+      const reference = await judge.reference({ workload: name, seed: SEED, faults: [] });
+      derived.push(derivePlans(name, SEED, reference));
     }
   }
-  plans.push(...cloudPlans(SEED), ...scriptedPlans(SEED));
+  const plans = [...derived, cloudPlans(SEED), scriptedPlans(SEED)].flat();
   return plans.filter(
     ({ kind, plan }) =>
-      (values.kind === undefined || kind.includes(values.kind)) &&
+      (values.kind === undefined || kind.includes(values.kind) || plan.faults.length === 0) &&
       (values.workload === undefined || plan.workload === values.workload),
   );
 }

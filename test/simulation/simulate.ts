@@ -72,6 +72,7 @@ async function tellStory(plan: Plan, options: { readonly logs?: boolean }): Prom
     }
   }, MAX_STORY_MS);
   judgeEnd(world, isEndless);
+  judgeMemory(world);
   return {
     violations: world.oracles.violations,
     trace: world.trace,
@@ -156,6 +157,19 @@ function judgeEnd(world: World, isEndless: boolean): void {
     if (!isEndless && contradicts(world, satellite)) {
       const { metadata, spec } = satellite;
       oracles.violate(`2: ${metadata.name} is wished ${spec.desiredPower}, but its machine is not`);
+    }
+  }
+}
+
+/** Who says that a machine hibernates must be right, but for a guest that fails in silence. */
+function judgeMemory(world: World): void {
+  if (world.book.guest("cold").length > 0) {
+    return;
+  }
+  for (const { metadata, status } of world.satellites()) {
+    const vm = status.machine === undefined ? undefined : world.guests.vm(status.machine.id);
+    if (status.sleep?.kind === "Hibernated" && vm?.state === "stopped") {
+      world.oracles.violate(`${metadata.name} is said to hibernate, but its machine lost its memory`);
     }
   }
 }
