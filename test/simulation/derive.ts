@@ -40,6 +40,9 @@ export function derivePlans(workload: string, seed: number, reference: Outcome):
     plans.push({ kind, plan: { workload, seed, ...(operators === 1 ? {} : { operators }), faults } });
   };
   add("nothing goes wrong", []);
+  const destructive = numbered(reference, "effect").flatMap(({ process, text, atMs }) =>
+    process.startsWith("operator") && DESTRUCTIVE.test(text) ? [atMs] : [],
+  );
   for (const { process, index, text, atMs } of numbered(reference, "effect").slice(0, MAX_EFFECTS)) {
     const effect = (what: EffectFault["what"], more: Partial<EffectFault> = {}): Fault => ({
       on: "effect",
@@ -92,6 +95,11 @@ export function derivePlans(workload: string, seed: number, reference: Outcome):
         }
       }
     } else {
+      if (text.includes("/status/activity")) {
+        for (const landsAtMs of destructive.filter((ms) => ms > atMs)) {
+          add("request or answer lost, or late", [effect("late", { forMs: landsAtMs + 10 - atMs })]);
+        }
+      }
       add("two leaders, paused or cut off", [effect("pause", { forMs: AWAY_MS })]);
       add("two leaders, paused or cut off", [effect("cut-off", { forMs: AWAY_MS })]);
     }

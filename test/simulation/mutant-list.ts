@@ -70,7 +70,7 @@ export const MUTANTS: readonly Mutant[] = [
       ),
     ],
     workload: "use-and-wake",
-    kind: "changes by people",
+    kind: "late",
   },
   {
     name: "idle clock: not restarted by a change of the spec or by waking",

@@ -1,7 +1,7 @@
 import type { Ec2Model } from "../../src/local/ec2/model.ts";
 import type { InstanceState } from "../../src/local/ec2/instance.ts";
 import { parseDurationMs } from "../../src/base/duration.ts";
-import type { Power, PowerState } from "../../src/satellite/resource.ts";
+import type { Lease, Power, PowerState } from "../../src/satellite/resource.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import type { CloudCall } from "./cloud-wire.ts";
 import type { SimClock } from "./sim-clock.ts";
@@ -17,6 +17,8 @@ export interface OracleContext {
   readonly isStale: boolean;
   /** Whether requests may land after their sender has given up, or somebody else changes machines. */
   readonly isForeign: boolean;
+  /** Whether a process may be stopped for a while between a decision and what it does about it. */
+  readonly pauses: (process: string) => boolean;
 }
 
 /** What the oracles remember of a satellite. */
@@ -132,11 +134,24 @@ export class Oracles {
     if (satellite !== undefined && tags[UID_TAG] !== satellite.metadata.uid) {
       this.violate(`1: a stream to ${upstream.satellite} was opened to ${instance}, which is another's`);
     }
+    if (satellite !== undefined) {
+      this.#checkLease(stream, satellite);
+    }
     const stopping = satellite?.status.power.state === "Stopping" && this.#drainHasEnded(satellite);
     if (state !== "running" && !stopping && !this.#context.isForeign && !this.#context.isStale) {
       this.violate(
         `3: a stream was admitted to ${instance} in epoch ${upstream.epoch} while it was ${state}`,
       );
+    }
+  }
+
+  /** A stream is admitted under a lease that the API server has, and that has not run out. */
+  #checkLease({ attempt, upstream }: OpenStream, { status }: Satellite): void {
+    const router = attempt.router.name;
+    const leasedAtMs = this.#stories.get(upstream.satellite)?.leasedAtMs.get(router) ?? -Infinity;
+    const validMs = (status.activity[router]?.validSeconds ?? 0) * 1000;
+    if (this.#context.clock.elapsedMs - leasedAtMs >= validMs && !this.#context.pauses(router)) {
+      this.violate(`3: ${router} admitted a stream to ${upstream.satellite} without a lease`);
     }
   }
 
@@ -212,6 +227,7 @@ export class Oracles {
         story.activity === "" ? {} : (JSON.parse(story.activity) as Satellite["status"]["activity"]);
       for (const [router, lease] of Object.entries(status.activity)) {
         if (before[router]?.seq !== lease.seq) {
+          this.#checkLeasable(router, lease, status.power);
           story.leasedAtMs.set(router, nowMs);
           story.busyAtMs = nowMs;
         }
@@ -220,6 +236,14 @@ export class Oracles {
     }
     if (story.power.state !== "Running" && status.power.state === "Running") {
       story.busyAtMs = nowMs;
+    }
+  }
+
+  /** A lease and a stop are ordered by the API server: none is taken on what is being stopped for want of leases. */
+  #checkLeasable(router: string, lease: Lease, { state, reason = "" }: Power): void {
+    const ends = state === "Off" || (state === "Stopping" && reason !== "Draining" && reason !== "Deleting");
+    if (lease.openStreams > 0 && ends) {
+      this.violate(`3: ${router} took a lease while power was ${state} for ${reason}`);
     }
   }
 

@@ -119,6 +119,7 @@ export class World {
       satellite: (key) => this.satellite(key),
       isStale: plan.faults.some(({ on }) => on === "visibility"),
       isForeign: plan.faults.some(isForeign),
+      pauses: (process) => plan.faults.some((fault) => isPause(fault, process)),
     });
     this.#courier = new Courier({
       ...base,
@@ -563,6 +564,13 @@ export class World {
 /** Statuses after which a client does not try again. */
 function isFinal(status: number): boolean {
   return status !== 14 && status !== 4 && status !== 8 && status !== 9;
+}
+
+function isPause(fault: Plan["faults"][number], process: string): boolean {
+  return (
+    (fault.on === "effect" && fault.what === "pause" && fault.process === process) ||
+    (fault.on === "time" && "pause" in fault.what && fault.what.pause === process)
+  );
 }
 
 /** Faults after which a call may land whose time is over, or by which others change machines. */
