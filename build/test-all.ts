@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
+import { ensurePrerequisites, PREREQUISITES, type Prerequisite } from "../src/local/qemu/prerequisites.ts";
 
 interface Outcome {
   readonly passed: number;
@@ -21,6 +22,11 @@ interface Layer {
 const IN_CI = process.env["CI"] === "true";
 /** Exit status of test/tools/build.ts where there is no usable Go. */
 const NO_GO = 2;
+/**
+ * Options for layers that drive processes and VMs. They share the machine with whatever else runs on it; a test that
+ * fails once and then holds is let pass.
+ */
+const PROCESSES = ["--reporter", "spec", "--exit", "--retries", "1"];
 /** Folders of test/ that are layers of their own. */
 const SLOW_FOLDERS = ["chart", "conformance", "e2e", "hostile", "integration", "model", "simulation"];
 
@@ -103,20 +109,18 @@ const LAYERS: readonly Layer[] = [
   { name: "unit", run: () => mocha(unitFiles) },
   { name: "model", run: program("node", "test/model/check.ts") },
   { name: "simulation", run: () => mocha(inFolder("simulation"), "--timeout", "300000") },
-  { name: "hostile", run: () => mocha(inFolder("hostile")) },
+  { name: "hostile", run: () => mocha(inFolder("hostile"), ...PROCESSES) },
   {
     name: "e2e",
-    run: needingTools(() => mocha(inFolder("e2e"), "--timeout", "300000", "--reporter", "spec", "--exit")),
+    run: needingTools(() => mocha(inFolder("e2e"), ...PROCESSES, "--timeout", "300000")),
   },
   {
     name: "chart",
-    run: needingTools(() => mocha(inFolder("chart"), "--timeout", "120000", "--reporter", "spec", "--exit")),
+    run: needingTools(() => mocha(inFolder("chart"), ...PROCESSES, "--timeout", "120000")),
   },
   {
     name: "integration",
-    run: needingTools(() =>
-      mocha(inFolder("integration"), "--timeout", "120000", "--reporter", "spec", "--exit"),
-    ),
+    run: needingTools(() => mocha(inFolder("integration"), ...PROCESSES, "--timeout", "120000")),
   },
   { name: "conformance", run: needingTools(program("node", "test/conformance/run.ts")) },
 ];
@@ -134,6 +138,33 @@ if (layers.some(({ name }) => ["chart", "integration", "conformance", "e2e"].inc
   void tools();
 }
 
+/** What the tests run beside the product's own prerequisites; where it is missing some tests are skipped. */
+const TEST_PROGRAMS: readonly Prerequisite[] = [
+  { program: "nghttp", debianPackage: "nghttp2-client", purpose: "try the router with other HTTP/2 clients" },
+  {
+    program: "nghttpd",
+    debianPackage: "nghttp2-server",
+    purpose: "try the router with another HTTP/2 server",
+  },
+  { program: "curl", debianPackage: "curl", purpose: "try the router with curl" },
+];
+
+/** Installs Debian packages that are missing, where that may be; else the tests say what they lack. */
+async function prepare(): Promise<void> {
+  try {
+    await ensurePrerequisites({
+      path: process.env["PATH"] ?? "",
+      mayInstall: true,
+      isRoot: process.getuid?.() === 0,
+      progress: (line) => console.log(line),
+      prerequisites: [...PREREQUISITES, ...TEST_PROGRAMS],
+    });
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+  }
+}
+
+await prepare();
 const results: { name: string; outcome: Outcome; seconds: number }[] = [];
 for (const { name, run } of layers) {
   console.log(`\n=== ${name}`);
