@@ -62,6 +62,14 @@ bench-operator: $(STAMP) ## Measures the operator with 100, 1,000 and 10,000 sat
 	node test/tools/build.ts
 	node bench/operator/bench.ts
 
+.PHONY: simulate
+simulate: $(STAMP) ## Every derived fault plan and 10,000 random ones, on a virtual clock
+	node test/simulation/run.ts --plans all --seeds 10000
+
+.PHONY: mutants
+mutants: $(STAMP) ## Plants bugs one at a time; the simulation must catch each
+	node test/simulation/mutants.ts
+
 .PHONY: model
 model: $(STAMP) ## Checks the power protocol exhaustively
 	node test/model/check.ts
