@@ -32,6 +32,8 @@ interface Story {
   offBy: string;
   /** When an entry of activity, the spec or the entry to Running last restarted the idle clock. */
   busyAtMs: number;
+  /** When routers were last told to drain; wall clock. */
+  drainedSinceMs: number;
   /** When each router last wrote its entry. */
   readonly leasedAtMs: Map<string, number>;
 }
@@ -186,6 +188,7 @@ export class Oracles {
         desiredPower: satellite.spec.desiredPower,
         offBy: "person",
         busyAtMs: this.#context.clock.elapsedMs,
+        drainedSinceMs: Infinity,
         leasedAtMs: new Map(),
       };
       this.#stories.set(key, story);
@@ -227,22 +230,29 @@ export class Oracles {
         story.activity === "" ? {} : (JSON.parse(story.activity) as Satellite["status"]["activity"]);
       for (const [router, lease] of Object.entries(status.activity)) {
         if (before[router]?.seq !== lease.seq) {
-          this.#checkLeasable(router, lease, status.power);
+          this.#checkLeasable(router, lease, story, status.power);
           story.leasedAtMs.set(router, nowMs);
           story.busyAtMs = nowMs;
         }
       }
       story.activity = activity;
     }
+    if (status.power.state === "Stopping" && status.power.reason !== "DesiredOff") {
+      story.drainedSinceMs = Date.parse(status.power.since ?? "");
+    }
     if (story.power.state !== "Running" && status.power.state === "Running") {
       story.busyAtMs = nowMs;
     }
   }
 
-  /** A lease and a stop are ordered by the API server: none is taken on what is being stopped for want of leases. */
-  #checkLeasable(router: string, lease: Lease, { state, reason = "" }: Power): void {
+  /**
+   * A lease and a stop are ordered by the API server: none is taken on what is being stopped for want of leases.
+   * Counts that a router reported while it drained are no leases, and may come late.
+   */
+  #checkLeasable(router: string, lease: Lease, story: Story, { state, reason = "" }: Power): void {
     const ends = state === "Off" || (state === "Stopping" && reason !== "Draining" && reason !== "Deleting");
-    if (lease.openStreams > 0 && ends) {
+    const isReport = Date.parse(lease.time) >= story.drainedSinceMs;
+    if (lease.openStreams > 0 && ends && !isReport) {
       this.violate(`3: ${router} took a lease while power was ${state} for ${reason}`);
     }
   }
