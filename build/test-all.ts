@@ -14,9 +14,17 @@ interface Outcome {
   readonly note?: string;
 }
 
+/** Whether a layer's output is shown as it comes, or at its end where others run beside it. */
+type Show = "live" | "end";
+
 interface Layer {
   readonly name: string;
-  readonly run: () => Promise<Outcome>;
+  readonly run: (show: Show) => Promise<Outcome>;
+  /**
+   * Layers that mostly wait for processes run in two lanes beside each other, the rest one after the other. In
+   * continuous integration there is time enough to give each the machine for itself.
+   */
+  readonly lane?: "vms" | "cluster";
 }
 
 const IN_CI = process.env["CI"] === "true";
@@ -30,13 +38,20 @@ const PROCESSES = ["--reporter", "spec", "--exit", "--retries", "1"];
 /** Folders of test/ that are layers of their own. */
 const SLOW_FOLDERS = ["chart", "conformance", "e2e", "hostile", "integration", "model", "simulation"];
 
-function execute(command: string, args: readonly string[]): Promise<{ status: number; output: string }> {
+/** Runs a program; what it prints is shown as it comes, or all at its end where several run beside each other. */
+function execute(
+  command: string,
+  args: readonly string[],
+  show: Show = "live",
+): Promise<{ status: number; output: string }> {
   return new Promise((resolve) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     const take = (chunk: Buffer): void => {
       output += chunk.toString();
-      process.stdout.write(chunk);
+      if (show === "live") {
+        process.stdout.write(chunk);
+      }
     };
     child.stdout.on("data", take);
     child.stderr.on("data", take);
@@ -44,24 +59,34 @@ function execute(command: string, args: readonly string[]): Promise<{ status: nu
       console.error(error.message);
       resolve({ status: 127, output });
     });
-    child.once("close", (code) => resolve({ status: code ?? 1, output }));
+    child.once("close", (code) => {
+      if (show === "end") {
+        process.stdout.write(output);
+      }
+      resolve({ status: code ?? 1, output });
+    });
   });
 }
 
 /** A program that passes or fails as a whole. */
-function program(command: string, ...args: string[]): () => Promise<Outcome> {
-  return async () => {
-    const { status } = await execute(command, args);
+function program(command: string, ...args: string[]): Layer["run"] {
+  return async (show) => {
+    const { status } = await execute(command, args, show);
     return status === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 };
   };
 }
 
-async function mocha(files: readonly string[], ...options: string[]): Promise<Outcome> {
+/** The tests of a list of files. */
+function mocha(files: readonly string[], ...options: string[]): Layer["run"] {
+  return (show) => runMocha(files, options, show);
+}
+
+async function runMocha(files: readonly string[], options: readonly string[], show: Show): Promise<Outcome> {
   if (files.length === 0) {
     console.error("no test files were found");
     return { passed: 0, failed: 1, skipped: 0 };
   }
-  const { status, output } = await execute("mocha", [...options, ...files]);
+  const { status, output } = await execute("mocha", [...options, ...files], show);
   const count = (word: string): number =>
     Number(new RegExp(`^\\s+(\\d+) ${word}`, "m").exec(output)?.[1] ?? 0);
   const failed = count("failing");
@@ -86,8 +111,8 @@ function tools(): Promise<number> {
 }
 
 /** A layer that needs kube-apiserver; skipped where it cannot be built, but not in continuous integration. */
-function needingTools(run: () => Promise<Outcome>): () => Promise<Outcome> {
-  return async () => {
+function needingTools(run: Layer["run"]): Layer["run"] {
+  return async (show) => {
     const status = await tools();
     if (status === NO_GO && !IN_CI) {
       return {
@@ -97,7 +122,9 @@ function needingTools(run: () => Promise<Outcome>): () => Promise<Outcome> {
         note: "needs Go or KUBEBUILDER_ASSETS to have kube-apiserver",
       };
     }
-    return status === 0 ? run() : { passed: 0, failed: 1, skipped: 0, note: "the tools could not be built" };
+    return status === 0
+      ? run(show)
+      : { passed: 0, failed: 1, skipped: 0, note: "the tools could not be built" };
   };
 }
 
@@ -106,23 +133,26 @@ const LAYERS: readonly Layer[] = [
   { name: "lint", run: program("oxlint", "--type-aware", "--deny-warnings") },
   { name: "format", run: program("oxfmt", "--check") },
   { name: "generated", run: program("node", "build/generate-types.ts", "--check") },
-  { name: "unit", run: () => mocha(unitFiles) },
+  { name: "unit", run: mocha(unitFiles) },
   { name: "model", run: program("node", "test/model/check.ts") },
-  { name: "simulation", run: () => mocha(inFolder("simulation"), "--timeout", "300000") },
-  { name: "hostile", run: () => mocha(inFolder("hostile"), ...PROCESSES) },
+  { name: "simulation", run: mocha(inFolder("simulation"), "--timeout", "300000") },
+  { name: "hostile", run: mocha(inFolder("hostile"), ...PROCESSES) },
   {
     name: "e2e",
-    run: needingTools(() => mocha(inFolder("e2e"), ...PROCESSES, "--timeout", "300000")),
+    lane: "vms",
+    run: needingTools(mocha(inFolder("e2e"), ...PROCESSES, "--timeout", "300000")),
   },
   {
     name: "chart",
-    run: needingTools(() => mocha(inFolder("chart"), ...PROCESSES, "--timeout", "120000")),
+    lane: "cluster",
+    run: needingTools(mocha(inFolder("chart"), ...PROCESSES, "--timeout", "120000")),
   },
   {
     name: "integration",
-    run: needingTools(() => mocha(inFolder("integration"), ...PROCESSES, "--timeout", "120000")),
+    lane: "cluster",
+    run: needingTools(mocha(inFolder("integration"), ...PROCESSES, "--timeout", "120000")),
   },
-  { name: "conformance", run: needingTools(program("node", "test/conformance/run.ts")) },
+  { name: "conformance", lane: "cluster", run: needingTools(program("node", "test/conformance/run.ts")) },
 ];
 
 const wanted = process.argv.slice(2);
@@ -166,11 +196,26 @@ async function prepare(): Promise<void> {
 
 await prepare();
 const results: { name: string; outcome: Outcome; seconds: number }[] = [];
-for (const { name, run } of layers) {
-  console.log(`\n=== ${name}`);
-  const startedMs = performance.now();
-  const outcome = await run();
-  results.push({ name, outcome, seconds: (performance.now() - startedMs) / 1000 });
+
+async function runInTurn(inTurn: readonly Layer[], show: Show): Promise<void> {
+  for (const { name, run } of inTurn) {
+    console.log(`\n=== ${name}${show === "end" ? " (shown at its end)" : ""}`);
+    const startedMs = performance.now();
+    const outcome = await run(show);
+    results.push({ name, outcome, seconds: (performance.now() - startedMs) / 1000 });
+  }
+}
+
+if (IN_CI) {
+  await runInTurn(layers, "live");
+} else {
+  await runInTurn(
+    layers.filter(({ lane }) => lane === undefined),
+    "live",
+  );
+  const lanes = ["vms", "cluster"].map((lane) => layers.filter((layer) => layer.lane === lane));
+  const show = lanes.every(({ length }) => length > 0) ? "end" : "live";
+  await Promise.all(lanes.map((lane) => runInTurn(lane, show)));
 }
 
 console.log("\nlayer         passed  failed  skipped  seconds");

@@ -76,7 +76,7 @@ describe("kube-apiserver", function () {
       const { spec, status } = answer.body as Satellite;
       expect(status).to.deep.equal({
         activity: {},
-        power: { accepted: false, epoch: 0, state: "Off" },
+        power: { accepted: false, epoch: 0, fence: 0, state: "Off" },
       });
       expect(spec["desiredPower"]).to.equal("on");
     });
