@@ -1,7 +1,7 @@
 import { Http2ConnectionError } from "./errors.ts";
 import { ErrorCode, FRAME_HEADER_BYTES, FrameType } from "./protocol.ts";
 
-/** What a {@link FrameReader} hands its frames to. Buffers belong to the reader's caller and may be kept. */
+/** What a {@link FrameReader} hands its frames to. Buffers belong to the reader's caller, who may fill them anew afterwards: what is kept is copied. */
 export interface FrameSink {
   /** A whole frame that is not DATA: its header begins at `start`, its payload at `start` + 9. */
   onFrame(
@@ -80,16 +80,14 @@ export class FrameReader {
   }
 
   /**
-   * Takes the next bytes, from `start` on. The sink may keep parts of the chunk, so it must not be written
-   * to again while it does.
+   * Takes the next bytes: chunk[start, end).
    *
    * @throws Http2ConnectionError FRAME_SIZE_ERROR, and whatever the sink throws
    */
-  read(chunk: Buffer, start = 0): void {
-    const end = chunk.length;
-    let at = this.#continueData(chunk, start);
+  read(chunk: Buffer, start = 0, end = chunk.length): void {
+    let at = this.#dataRemaining === 0 ? start : this.#continueData(chunk, start, end);
     if (this.#partialBytes > 0) {
-      at = this.#continuePartial(chunk, at);
+      at = this.#continuePartial(chunk, at, end);
     }
     while (end - at >= FRAME_HEADER_BYTES && !this.#stopped) {
       const next = this.#readFrame(chunk, at, end);
@@ -103,11 +101,11 @@ export class FrameReader {
     }
   }
 
-  #continueData(chunk: Buffer, start: number): number {
+  #continueData(chunk: Buffer, start: number, end: number): number {
     if (this.#dataRemaining === 0 || this.#stopped) {
       return start;
     }
-    const stop = Math.min(chunk.length, start + this.#dataRemaining);
+    const stop = Math.min(end, start + this.#dataRemaining);
     this.#dataRemaining -= stop - start;
     this.#sink.onDataPart(chunk, start, stop);
     return stop;
@@ -161,11 +159,11 @@ export class FrameReader {
   }
 
   /** Completes the frame that was kept; header first, then, now that its length is known, the rest. */
-  #continuePartial(chunk: Buffer, start: number): number {
+  #continuePartial(chunk: Buffer, start: number, end: number): number {
     let at = start;
-    while (this.#partial !== undefined && at < chunk.length) {
+    while (this.#partial !== undefined && at < end) {
       const whole = this.#partial;
-      const copied = chunk.copy(whole, this.#partialBytes, at);
+      const copied = chunk.copy(whole, this.#partialBytes, at, end);
       at += copied;
       this.#partialBytes += copied;
       if (this.#partialBytes < whole.length) {
@@ -175,7 +173,7 @@ export class FrameReader {
       this.#partial = undefined;
       this.#partialBytes = 0;
       if (next >= 0) {
-        return this.#continueData(chunk, at);
+        return this.#continueData(chunk, at, end);
       }
       this.#keep(whole, 0, whole.length);
     }

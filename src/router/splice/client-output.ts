@@ -1,7 +1,7 @@
-import type { Socket } from "node:net";
 import { SatelliteError } from "../../base/errors.ts";
 import type { SpliceLimits } from "./limits.ts";
 import { Outbox, type Slabs } from "./outbox.ts";
+import type { Wire } from "./wire.ts";
 
 /** A frame of ours, or how to make it when its turn comes: some depend on what passed before them. */
 type Own = Buffer | (() => Buffer);
@@ -19,7 +19,7 @@ export class ClientOutput {
   readonly #canInject: () => boolean;
   readonly #waiting: Own[] = [];
   #waitingBytes = 0;
-  /** Bytes of our own since the socket last had nothing left to send. */
+  /** Bytes of our own since the wire last had nothing left to send. */
   #ownBytes = 0;
 
   /** @param canInject whether the VM's bytes so far end with a whole frame, outside a header block */
@@ -59,11 +59,11 @@ export class ClientOutput {
    *
    * @throws SatelliteError `ClientDoesNotRead` when more of our own frames wait than the bound allows
    */
-  flush(socket: Socket): void {
+  flush(wire: Wire): void {
     if (!this.#out.isEmpty) {
-      this.#out.flush(socket);
+      this.#out.flush(wire);
     }
-    if (socket.writableLength === 0) {
+    if (wire.unsentBytes === 0) {
       this.#ownBytes = 0;
     }
     if (this.#ownBytes + this.#waitingBytes > this.#limits.maxControlBytes) {

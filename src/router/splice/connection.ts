@@ -1,4 +1,3 @@
-import type { Socket } from "node:net";
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { ConnectionInfo } from "../engine.ts";
 import { Http2ConnectionError } from "../http2/errors.ts";
@@ -14,6 +13,7 @@ import { RequestDesk } from "./request-desk.ts";
 import { Splice } from "./splice.ts";
 import { UpstreamHalf } from "./upstream-half.ts";
 import { endedError, type UpstreamLink } from "./upstream-link.ts";
+import type { Wire, WireEvents } from "./wire.ts";
 
 /** What the PING between the two GOAWAYs of a drain carries: its answer is for the router. */
 const DRAIN_PING: Buffer = Buffer.from("satldrn\0", "latin1");
@@ -24,10 +24,10 @@ const DRAIN_PING_MS = 1000;
  * One client connection. It is answered at once, holds requests until they are admitted, then is spliced to
  * the one VM that it talks to.
  */
-export class Connection {
+export class Connection implements WireEvents {
   readonly info: ConnectionInfo;
   readonly #context: SpliceContext;
-  readonly #socket: Socket;
+  readonly #wire: Wire;
   readonly #onClosed: (connection: Connection) => void;
   readonly #splice: Splice;
   readonly #desk: RequestDesk;
@@ -46,16 +46,16 @@ export class Connection {
   #drainPingAtMs: number | undefined;
   #unfinishedSinceMs: number | undefined;
 
-  /** @param onClosed called once, when the client's socket is closed */
+  /** @param onClosed called once, when the client's connection is closed */
   constructor(
-    socket: Socket,
+    wire: Wire,
     info: ConnectionInfo,
     context: SpliceContext,
     onClosed: (connection: Connection) => void,
   ) {
     this.info = info;
     this.#context = context;
-    this.#socket = socket;
+    this.#wire = wire;
     this.#onClosed = onClosed;
     this.#acceptedAtMs = context.clock.monotonicMs();
     this.#splice = new Splice(context);
@@ -70,11 +70,7 @@ export class Connection {
       maxWholeFrameBytes: context.limits.maxFrameBytes,
     });
     this.#connector = this.#newConnector();
-    socket.on("data", (chunk: Buffer) => this.#onClientData(chunk));
-    socket.on("drain", () => this.#onClientDrain());
-    socket.on("end", () => this.#onClientEnd());
-    socket.on("error", (error) => context.logger.debug("client socket failed", { id: info.id, error }));
-    socket.on("close", () => this.#dispose());
+    wire.listen(this);
   }
 
   /** Sends GOAWAY and ends the connection if it is spliced to that satellite and no stream is open. */
@@ -112,7 +108,7 @@ export class Connection {
 
   /** Ends the connection now. */
   destroy(): void {
-    this.#socket.destroy();
+    this.#wire.destroy();
     this.#dispose();
   }
 
@@ -156,15 +152,15 @@ export class Connection {
     }
   }
 
-  #onClientData(chunk: Buffer): void {
+  onBytes(buffer: Buffer, end: number): void {
     if (this.#isFinished) {
       return;
     }
     try {
       if (this.#preface === undefined) {
-        this.#clientReader.read(chunk);
+        this.#clientReader.read(buffer, 0, end);
       } else {
-        this.#onPreface(Buffer.concat([this.#preface, chunk]));
+        this.#onPreface(Buffer.concat([this.#preface, buffer.subarray(0, end)]));
       }
     } catch (error) {
       this.#failClient(error);
@@ -184,7 +180,7 @@ export class Connection {
         this.#clientReader.read(bytes, CLIENT_PREFACE.length);
         return;
       case "http1":
-        this.#socket.write(upgradeRequired("encrypted" in this.#socket ? "h2" : "h2c"));
+        this.#splice.toClient.inject(upgradeRequired(this.#wire.isEncrypted ? "h2" : "h2c"));
         this.#finish();
         return;
       case "other":
@@ -202,9 +198,9 @@ export class Connection {
     this.#finish();
   }
 
-  #onClientEnd(): void {
+  onEnd(): void {
     if (this.#isFinished) {
-      this.#socket.end();
+      this.#wire.end();
       return;
     }
     // While requests are held, a client that ended its side is one that is gone: nothing of it reaches a VM.
@@ -215,7 +211,15 @@ export class Connection {
     }
     this.#splice.isClosing = true;
     this.#turn();
-    this.#splice.link?.socket.end();
+    this.#splice.link?.wire.end();
+  }
+
+  onError(error: Error): void {
+    this.#context.logger.debug("client connection broke", { id: this.info.id, error });
+  }
+
+  onClose(): void {
+    this.#dispose();
   }
 
   #onPingAnswer(opaque: Buffer): boolean {
@@ -392,10 +396,10 @@ export class Connection {
   #flush(): void {
     const { link, isSpliced, toClient, toUpstream } = this.#splice;
     if (isSpliced && link !== undefined && !toUpstream.isEmpty) {
-      toUpstream.flush(link.socket);
+      toUpstream.flush(link.wire);
     }
     try {
-      toClient.flush(this.#socket);
+      toClient.flush(this.#wire);
     } catch (error) {
       this.#context.logger.debug("client connection fails", { id: this.info.id, error });
       this.destroy();
@@ -406,24 +410,24 @@ export class Connection {
   #balance(): void {
     const { maxUnsentBytes, maxWaitingBytes } = this.#context.limits;
     const { link } = this.#splice;
-    const upstreamIsFull = link !== undefined && link.socket.writableLength > maxUnsentBytes;
+    const upstreamIsFull = link !== undefined && link.wire.unsentBytes > maxUnsentBytes;
     if (!this.#clientPaused && (upstreamIsFull || this.#desk.held.bytes > maxWaitingBytes)) {
       this.#clientPaused = true;
-      this.#socket.pause();
+      this.#wire.pause();
     } else if (this.#clientPaused && !upstreamIsFull && this.#desk.held.bytes <= maxWaitingBytes) {
       this.#clientPaused = false;
-      this.#socket.resume();
+      this.#wire.resume();
     }
-    if (!this.#upstreamPaused && this.#socket.writableLength > maxUnsentBytes) {
+    if (!this.#upstreamPaused && this.#wire.unsentBytes > maxUnsentBytes) {
       this.#upstreamPaused = true;
-      link?.socket.pause();
+      link?.wire.pause();
     }
   }
 
-  #onClientDrain(): void {
+  onDrain(): void {
     if (this.#upstreamPaused) {
       this.#upstreamPaused = false;
-      this.#splice.link?.socket.resume();
+      this.#splice.link?.wire.resume();
     }
     this.#turn();
   }
@@ -441,8 +445,8 @@ export class Connection {
     this.#clientReader.stop();
     this.#releaseAll();
     this.#splice.link?.close();
-    this.#socket.resume();
-    this.#socket.end();
+    this.#wire.resume();
+    this.#wire.end();
   }
 
   #releaseAll(): void {

@@ -105,13 +105,14 @@ export class Connector {
   }
 
   #dial(upstream: Upstream): void {
-    const { dial, limits, clock } = this.#context;
+    const { dial, limits, clock, receive } = this.#context;
     this.abandon();
     this.#bound = upstream;
-    const link = new UpstreamLink(upstream, dial, this.#port.frames, this.#port.events, limits, clock);
+    const wire = dial(upstream, receive);
+    const link = new UpstreamLink(upstream, wire, this.#port.frames, this.#port.events, limits, clock);
     this.#splice.link = link;
     const settings = this.#splice.settings.takeRecorded().map((entries) => settingsFrame(entries));
-    link.socket.write(Buffer.concat([CLIENT_PREFACE, ...settings]));
+    wire.writeAll([CLIENT_PREFACE, ...settings]);
   }
 }
 

@@ -1,12 +1,12 @@
-import type { Writable } from "node:stream";
+import type { Wire } from "./wire.ts";
 
 const SLAB_BYTES = 64 * 1024;
 /** Received bytes up to this length are copied next to their neighbours; longer ones leave in place. */
 const COPY_BYTES = 4096;
 
 /**
- * Memory for small frames, shared by all connections. It is handed out front to back and never twice: what
- * was written stays as it is until the last socket has sent it and the slab is collected.
+ * Memory for small frames, shared by all connections. It is handed out front to back; what was handed out last is
+ * taken back when it was sent, so that most turns use the same, cached memory.
  */
 export class Slabs {
   slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
@@ -19,11 +19,18 @@ export class Slabs {
       this.used = 0;
     }
   }
+
+  /** Takes slab[start, end) back if nothing was handed out behind it. */
+  takeBack(slab: Buffer, start: number, end: number): void {
+    if (slab === this.slab && end === this.used) {
+      this.used = start;
+    }
+  }
 }
 
 /**
  * Gathers what goes to one socket in one turn, in order, and hands it over as one write. Received buffers
- * are passed on without copying where that pays; they must not be reused before the socket has sent them.
+ * are passed on without copying where that pays; they must stay as they are until the turn ends by {@link flush}.
  */
 export class Outbox {
   readonly #slabs: Slabs;
@@ -86,30 +93,35 @@ export class Outbox {
     slabs.used = end;
   }
 
-  /** Hands everything to the socket as one write. */
-  flush(socket: Writable): void {
-    if (this.#source !== undefined && this.#run === undefined && this.#pieces.length === 0) {
-      socket.write(wholeOrPart(this.#source, this.#from, this.#to));
+  /** Hands everything to the wire as one write. A wire in memory may answer meanwhile, and another turn begin. */
+  flush(wire: Wire): void {
+    const source = this.#source;
+    const run = this.#run;
+    if (this.#pieces.length > 0 || (source !== undefined && run !== undefined)) {
+      this.#flushPieces(wire);
+    } else if (source !== undefined) {
       this.#source = undefined;
-      return;
+      wire.write(source, this.#from, this.#to);
+    } else if (run !== undefined) {
+      const start = this.#runStart;
+      const end = this.#runEnd;
+      this.#run = undefined;
+      wire.write(run, start, end);
+      this.#slabs.takeBack(run, start, end);
     }
+  }
+
+  #flushPieces(wire: Wire): void {
     this.#settleSource();
     this.#settleRun();
     const pieces = this.#pieces;
-    const [first] = pieces;
-    if (first === undefined) {
-      return;
-    }
     this.#pieces = [];
-    if (pieces.length === 1) {
-      socket.write(first);
-      return;
+    const [only, second] = pieces;
+    if (only !== undefined && second === undefined) {
+      wire.write(only, 0, only.length);
+    } else {
+      wire.writeAll(pieces);
     }
-    socket.cork();
-    for (const piece of pieces) {
-      socket.write(piece);
-    }
-    socket.uncork();
   }
 
   /** Forgets what was not handed over. */

@@ -29,8 +29,8 @@ const EXPLANATION = "This port speaks HTTP/2 only, without upgrade (gRPC).\n";
  *
  * @param protocol what to use instead: "h2" over TLS, "h2c" in the clear
  */
-export function upgradeRequired(protocol: "h2" | "h2c"): string {
-  return [
+export function upgradeRequired(protocol: "h2" | "h2c"): Buffer {
+  const lines = [
     "HTTP/1.1 426 Upgrade Required",
     `Upgrade: ${protocol}`,
     "Connection: Upgrade, close",
@@ -38,5 +38,6 @@ export function upgradeRequired(protocol: "h2" | "h2c"): string {
     `Content-Length: ${EXPLANATION.length}`,
     "",
     EXPLANATION,
-  ].join("\r\n");
+  ];
+  return Buffer.from(lines.join("\r\n"), "latin1");
 }

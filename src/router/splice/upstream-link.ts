@@ -1,14 +1,14 @@
-import { connect } from "node:net";
-import type { Duplex } from "node:stream";
 import type { Clock } from "../../base/clock.ts";
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { Upstream } from "../engine.ts";
 import { FrameReader } from "../http2/frame-reader.ts";
 import type { SpliceLimits } from "./limits.ts";
+import { TcpWire, type ReceiveBuffer } from "./tcp-wire.ts";
 import { UpstreamFrames, type UpstreamEvents } from "./upstream-frames.ts";
+import type { Wire, WireEvents } from "./wire.ts";
 
 /** Opens a connection to a VM; it must allow that one side ends before the other. */
-export type Dial = (upstream: Upstream) => Duplex;
+export type Dial = (upstream: Upstream, receive: ReceiveBuffer) => Wire;
 
 /**
  * When TCP begins to ask whether the VM is still there. HTTP/2 pings are not sent: buildkitd punishes more
@@ -20,15 +20,8 @@ const KEEPALIVE_MS = 30_000;
 const MAX_RESPONSE_FRAME_BYTES = 0xff_ffff;
 
 /** Dials over plain TCP. */
-export function dialTcp(upstream: Upstream): Duplex {
-  return connect({
-    host: upstream.host,
-    port: upstream.port,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: KEEPALIVE_MS,
-    allowHalfOpen: true,
-  });
+export function dialTcp({ host, port }: Upstream, receive: ReceiveBuffer): Wire {
+  return TcpWire.connect({ host, port, keepAliveMs: KEEPALIVE_MS }, receive);
 }
 
 /** What happens to a connection to a VM, besides its frames. */
@@ -42,18 +35,19 @@ export interface LinkEvents {
 }
 
 /** One connection to a VM, for one client connection: what a tenant sends cannot end another's. */
-export class UpstreamLink {
+export class UpstreamLink implements WireEvents {
   readonly upstream: Upstream;
-  readonly socket: Duplex;
+  readonly wire: Wire;
   readonly dialedAtMs: number;
   readonly #events: LinkEvents;
   readonly #frames: UpstreamFrames;
   readonly #reader: FrameReader;
   #over = false;
+  #isClosing = false;
 
   constructor(
     upstream: Upstream,
-    dial: Dial,
+    wire: Wire,
     frames: UpstreamEvents,
     events: LinkEvents,
     limits: SpliceLimits,
@@ -67,12 +61,8 @@ export class UpstreamLink {
       maxFrameBytes: MAX_RESPONSE_FRAME_BYTES,
       maxWholeFrameBytes: limits.maxHeaderBlockBytes,
     });
-    this.socket = dial(upstream);
-    this.socket.on("data", (chunk: Buffer) => this.#onData(chunk));
-    this.socket.on("drain", () => events.onUpstreamDrain());
-    this.socket.on("error", (error) => this.#lose(error));
-    this.socket.on("end", () => this.#lose(undefined));
-    this.socket.on("close", () => this.#lose(undefined));
+    this.wire = wire;
+    wire.listen(this);
   }
 
   /** Whether what was handed on ends with a whole frame, outside a header block. */
@@ -84,16 +74,16 @@ export class UpstreamLink {
   abandon(): void {
     this.#over = true;
     this.#reader.stop();
-    this.socket.destroy();
+    this.wire.destroy();
   }
 
   /** Ends the connection in good order: what was written is still sent. Nothing more is handed on. */
   close(): void {
     this.#over = true;
     this.#reader.stop();
-    this.socket.resume();
-    this.socket.end();
-    this.socket.once("end", () => this.socket.destroy());
+    this.#isClosing = true;
+    this.wire.resume();
+    this.wire.end();
   }
 
   /** Ends the connection as if it had broken. */
@@ -101,12 +91,12 @@ export class UpstreamLink {
     this.#lose(error);
   }
 
-  #onData(chunk: Buffer): void {
+  onBytes(buffer: Buffer, end: number): void {
     if (this.#over) {
       return;
     }
     try {
-      this.#reader.read(chunk);
+      this.#reader.read(buffer, 0, end);
     } catch (error) {
       this.#lose(toError(error));
       return;
@@ -114,12 +104,32 @@ export class UpstreamLink {
     this.#events.onUpstreamTurn();
   }
 
+  onDrain(): void {
+    this.#events.onUpstreamDrain();
+  }
+
+  onEnd(): void {
+    if (this.#isClosing) {
+      this.wire.destroy();
+    } else {
+      this.#lose(undefined);
+    }
+  }
+
+  onError(error: Error): void {
+    this.#lose(error);
+  }
+
+  onClose(): void {
+    this.#lose(undefined);
+  }
+
   #lose(error: Error | undefined): void {
     if (!this.#over) {
       this.#over = true;
       this.#reader.stop();
       this.#events.onUpstreamLost(this, error);
-      this.socket.destroy();
+      this.wire.destroy();
     }
   }
 }

@@ -1,28 +1,30 @@
-import { Writable } from "node:stream";
 import { expect } from "chai";
 import * as fc from "fast-check";
 import { Outbox, Slabs } from "../../../src/router/splice/outbox.ts";
+import type { Wire } from "../../../src/router/splice/wire.ts";
 
-/** A socket that is slow: it keeps what it is given, uncopied, until the test is over. */
-class SlowSocket extends Writable {
-  readonly kept: Buffer[] = [];
+/** A wire that takes everything at once. */
+class RecordingWire implements Wire {
+  readonly isEncrypted = false;
+  readonly unsentBytes = 0;
+  readonly sent: Buffer[] = [];
   writes = 0;
 
-  constructor() {
-    super({ highWaterMark: 1 << 30 });
+  write(buffer: Buffer, from: number, to: number): void {
+    this.writes += 1;
+    this.sent.push(Buffer.from(buffer.subarray(from, to)));
   }
 
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+  writeAll(pieces: readonly Buffer[]): void {
     this.writes += 1;
-    this.kept.push(chunk);
-    done();
+    this.sent.push(...pieces.map((piece) => Buffer.from(piece)));
   }
 
-  override _writev(chunks: { chunk: Buffer; encoding: string }[], done: () => void): void {
-    this.writes += 1;
-    this.kept.push(...chunks.map(({ chunk }) => chunk));
-    done();
-  }
+  listen(): void {}
+  pause(): void {}
+  resume(): void {}
+  end(): void {}
+  destroy(): void {}
 }
 
 type Step =
@@ -43,19 +45,19 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 describe("Outbox", () => {
-  it("keeps every connection's bytes, in order and unchanged, until the slowest socket has sent them", () => {
+  it("sends every connection's bytes, in order and unchanged, out of memory that is used again", () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 1, maxLength: 120 }), (steps) => {
         const slabs = new Slabs();
         const boxes = Array.from({ length: BOXES }, () => ({
           out: new Outbox(slabs),
-          socket: new SlowSocket(),
+          wire: new RecordingWire(),
           expected: [] as Buffer[],
         }));
         for (const [place, todo] of steps.entries()) {
-          const { out, socket, expected } = boxes[todo.box]!;
+          const { out, wire, expected } = boxes[todo.box]!;
           if (todo.kind === "flush") {
-            out.flush(socket);
+            out.flush(wire);
             continue;
           }
           const bytes = Buffer.alloc(todo.sizeBytes, place);
@@ -72,10 +74,10 @@ describe("Outbox", () => {
             out.commit(used + bytes.length);
           }
         }
-        for (const { out, socket, expected } of boxes) {
-          out.flush(socket);
+        for (const { out, wire, expected } of boxes) {
+          out.flush(wire);
           expect(out.isEmpty).equal(true);
-          expect(Buffer.concat(socket.kept).equals(Buffer.concat(expected))).equal(true);
+          expect(Buffer.concat(wire.sent).equals(Buffer.concat(expected))).equal(true);
         }
       }),
       { numRuns: 300 },
@@ -84,23 +86,37 @@ describe("Outbox", () => {
 
   it("writes once a turn, however many pieces there are", () => {
     const out = new Outbox(new Slabs());
-    const socket = new SlowSocket();
+    const wire = new RecordingWire();
     for (let turn = 0; turn < 10; turn += 1) {
       out.pass(Buffer.alloc(5000), 0, 5000);
       out.add(Buffer.alloc(17));
     }
-    out.flush(socket);
-    expect(socket.writes).equal(1);
-    expect(Buffer.concat(socket.kept)).lengthOf(50_170);
+    out.flush(wire);
+    expect(wire.writes).equal(1);
+    expect(Buffer.concat(wire.sent)).lengthOf(50_170);
   });
 
   it("hands a received chunk on as it is, without copying it", () => {
     const out = new Outbox(new Slabs());
-    const socket = new SlowSocket();
     const chunk = Buffer.alloc(65_536);
-    out.pass(chunk, 0, 100);
+    const given: [Buffer, number, number][] = [];
+    const wire = new RecordingWire();
+    wire.write = (buffer, from, to): void => void given.push([buffer, from, to]);
+    out.pass(chunk, 10, 100);
     out.pass(chunk, 100, chunk.length);
-    out.flush(socket);
-    expect(socket.kept[0]).equal(chunk);
+    out.flush(wire);
+    expect(given).deep.equal([[chunk, 10, chunk.length]]);
+  });
+
+  it("uses the memory of small frames again as soon as they were sent", () => {
+    const slabs = new Slabs();
+    const out = new Outbox(slabs);
+    const { slab } = slabs;
+    for (let turn = 0; turn < 10_000; turn += 1) {
+      out.add(Buffer.alloc(100, turn));
+      out.flush(new RecordingWire());
+    }
+    expect(slabs.slab).equal(slab);
+    expect(slabs.used).equal(0);
   });
 });
