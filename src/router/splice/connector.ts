@@ -105,10 +105,10 @@ export class Connector {
   }
 
   #dial(upstream: Upstream): void {
-    const { dial, limits, clock, receive } = this.#context;
+    const { dial, limits, clock, memory } = this.#context;
     this.abandon();
     this.#bound = upstream;
-    const wire = dial(upstream, receive);
+    const wire = dial(upstream, memory);
     const link = new UpstreamLink(upstream, wire, this.#port.frames, this.#port.events, limits, clock);
     this.#splice.link = link;
     const settings = this.#splice.settings.takeRecorded().map((entries) => settingsFrame(entries));

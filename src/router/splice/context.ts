@@ -5,7 +5,7 @@ import type { OwnService } from "../own-service.ts";
 import type { HpackScratch } from "../http2/hpack-decoder.ts";
 import type { SpliceLimits } from "./limits.ts";
 import type { Slabs } from "./outbox.ts";
-import type { ReceiveBuffer } from "./tcp-wire.ts";
+import type { WireMemory } from "./tcp-wire.ts";
 import type { Dial } from "./upstream-link.ts";
 
 /** Ends of requests whose gRPC status the router does not know: responses pass unread. */
@@ -29,5 +29,5 @@ export interface SpliceContext {
   readonly onRequestEnd: (code: string) => void;
   readonly slabs: Slabs;
   readonly scratch: HpackScratch;
-  readonly receive: ReceiveBuffer;
+  readonly memory: WireMemory;
 }

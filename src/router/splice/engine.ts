@@ -11,7 +11,7 @@ import { Connection } from "./connection.ts";
 import type { SpliceContext } from "./context.ts";
 import { DEFAULT_SPLICE_LIMITS, type SpliceLimits } from "./limits.ts";
 import { Slabs } from "./outbox.ts";
-import { createReceiveBuffer, wireOf } from "./tcp-wire.ts";
+import { WireMemory, wireOf } from "./tcp-wire.ts";
 import { dialTcp, type Dial } from "./upstream-link.ts";
 import { StreamWire } from "./wire.ts";
 
@@ -63,7 +63,7 @@ export class SpliceEngine implements Engine {
       onRequestEnd: options.onRequestEnd ?? ((): void => {}),
       slabs: new Slabs(),
       scratch: new HpackScratch(),
-      receive: createReceiveBuffer(),
+      memory: new WireMemory(),
     };
     this.#listener = new Listener({
       clock: this.#context.clock,
@@ -130,7 +130,7 @@ export class SpliceEngine implements Engine {
   #accept(socket: Socket, accepted: AcceptedInfo): void {
     this.#lastId += 1;
     const info = { id: this.#lastId, ...accepted };
-    const wire = wireOf(socket, this.#context.receive);
+    const wire = wireOf(socket, this.#context.memory);
     const connection = new Connection(wire, info, this.#context, (closed) => {
       this.#connections.delete(closed);
       this.#noteEmpty();
@@ -184,6 +184,6 @@ function admitOwn(own: OwnService, gatekeeper: Gatekeeper): Gatekeeper {
 function dialer({ own, dial = dialTcp }: SpliceEngineOptions): Dial {
   return own === undefined
     ? dial
-    : (upstream, receive) =>
-        upstream === own.upstream ? new StreamWire(own.connect()) : dial(upstream, receive);
+    : (upstream, memory) =>
+        upstream === own.upstream ? new StreamWire(own.connect()) : dial(upstream, memory);
 }

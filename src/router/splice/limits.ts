@@ -51,7 +51,7 @@ export const DEFAULT_SPLICE_LIMITS: SpliceLimits = {
   maxWaitingRequests: 1000,
   maxWaitingBytes: 4 * 1024 * 1024,
   maxControlBytes: 64 * 1024,
-  maxUnsentBytes: 256 * 1024,
+  maxUnsentBytes: 64 * 1024,
   clientTimeoutMs: 10_000,
   connectTimeoutMs: 10_000,
   lingerMs: 5000,

@@ -1,15 +1,15 @@
 import { writeSync, writevSync } from "node:fs";
 import { connect, Socket, type OnReadOpts } from "node:net";
-import { copyOf, StreamWire, type Wire, type WireEvents } from "./wire.ts";
+import { Copies } from "./copies.ts";
+import { StreamWire, type Wire, type WireEvents } from "./wire.ts";
 
-/** Where a process receives: one buffer for all its TCP connections, since each part is dealt with before the next. */
-export type ReceiveBuffer = Buffer;
+/** As much as one read takes: the more, the fewer reads a large message needs. */
+const RECEIVE_BYTES = 256 * 1024;
 
-/** As much as one read takes; Linux hands out no more than is there. */
-const RECEIVE_BYTES = 64 * 1024;
-
-export function createReceiveBuffer(): ReceiveBuffer {
-  return Buffer.allocUnsafeSlow(RECEIVE_BYTES);
+/** Memory that all connections of an engine share: each deals with what it received before the next one receives. */
+export class WireMemory {
+  readonly receive: Buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
+  readonly copies = new Copies();
 }
 
 /** What node:net keeps in a Socket. Undocumented, but for years the same; {@link wireOf} checks for it. */
@@ -28,13 +28,15 @@ interface SocketInternals {
 export class TcpWire implements Wire {
   readonly isEncrypted = false;
   readonly #socket: Socket;
+  readonly #copies: Copies;
   #events: WireEvents | undefined;
   /** The descriptor, or -1 as long as it must not be written to directly. */
   #descriptor: number;
   /** Something was not sent at once, and {@link WireEvents.onDrain} is to come. */
   #isQueued = false;
 
-  private constructor(makeSocket: (onread: OnReadOpts) => Socket, receive: ReceiveBuffer) {
+  private constructor(makeSocket: (onread: OnReadOpts) => Socket, { receive, copies }: WireMemory) {
+    this.#copies = copies;
     this.#socket = makeSocket({
       buffer: receive,
       callback: (sizeBytes) => {
@@ -48,7 +50,7 @@ export class TcpWire implements Wire {
   /** Connects. What is written meanwhile waits. */
   static connect(
     options: { readonly host: string; readonly port: number; readonly keepAliveMs: number },
-    receive: ReceiveBuffer,
+    memory: WireMemory,
   ): TcpWire {
     const { host, port, keepAliveMs } = options;
     const wire = new TcpWire(
@@ -62,7 +64,7 @@ export class TcpWire implements Wire {
           allowHalfOpen: true,
           onread,
         }),
-      receive,
+      memory,
     );
     wire.#socket.once("connect", () => {
       wire.#descriptor = descriptorOf(wire.#socket);
@@ -76,13 +78,13 @@ export class TcpWire implements Wire {
    * A server's sockets cannot be given `onread`: their handle goes to a new Socket, and so does the place among the
    * connections that the server waits for.
    */
-  static adopt(socket: Socket, receive: ReceiveBuffer): TcpWire {
+  static adopt(socket: Socket, memory: WireMemory): TcpWire {
     const old = socket as unknown as SocketInternals;
     const wire = new TcpWire(
       (onread) =>
         // `handle` is what node:net itself makes sockets from.
         new Socket({ handle: old._handle, allowHalfOpen: socket.allowHalfOpen, onread } as object),
-      receive,
+      memory,
     );
     const adopted = wire.#socket as unknown as SocketInternals;
     adopted._server = old._server;
@@ -163,7 +165,7 @@ export class TcpWire implements Wire {
   /** The rest goes the way of streams: it is sent when the kernel takes it. */
   #queue(buffer: Buffer, from: number, to: number): void {
     this.#isQueued = true;
-    this.#socket.write(copyOf(buffer, from, to), () => this.#onWritten());
+    this.#copies.write(this.#socket, buffer, from, to, () => this.#onWritten());
   }
 
   #onWritten(): void {
@@ -175,9 +177,9 @@ export class TcpWire implements Wire {
 }
 
 /** The fastest wire for a connection that a listener has handed over. */
-export function wireOf(socket: Socket, receive: ReceiveBuffer): Wire {
+export function wireOf(socket: Socket, memory: WireMemory): Wire {
   const isBareTcp = socket.constructor === Socket && socket.bytesRead === 0 && descriptorOf(socket) >= 0;
-  return isBareTcp ? TcpWire.adopt(socket, receive) : new StreamWire(socket);
+  return isBareTcp ? TcpWire.adopt(socket, memory) : new StreamWire(socket, memory.copies);
 }
 
 /** The file descriptor of a connected TCP socket; -1 where there is none to be had. */

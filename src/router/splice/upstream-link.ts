@@ -3,12 +3,12 @@ import { SatelliteError, toError } from "../../base/errors.ts";
 import type { Upstream } from "../engine.ts";
 import { FrameReader } from "../http2/frame-reader.ts";
 import type { SpliceLimits } from "./limits.ts";
-import { TcpWire, type ReceiveBuffer } from "./tcp-wire.ts";
+import { TcpWire, type WireMemory } from "./tcp-wire.ts";
 import { UpstreamFrames, type UpstreamEvents } from "./upstream-frames.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 
 /** Opens a connection to a VM; it must allow that one side ends before the other. */
-export type Dial = (upstream: Upstream, receive: ReceiveBuffer) => Wire;
+export type Dial = (upstream: Upstream, memory: WireMemory) => Wire;
 
 /**
  * When TCP begins to ask whether the VM is still there. HTTP/2 pings are not sent: buildkitd punishes more
@@ -20,8 +20,8 @@ const KEEPALIVE_MS = 30_000;
 const MAX_RESPONSE_FRAME_BYTES = 0xff_ffff;
 
 /** Dials over plain TCP. */
-export function dialTcp({ host, port }: Upstream, receive: ReceiveBuffer): Wire {
-  return TcpWire.connect({ host, port, keepAliveMs: KEEPALIVE_MS }, receive);
+export function dialTcp({ host, port }: Upstream, memory: WireMemory): Wire {
+  return TcpWire.connect({ host, port, keepAliveMs: KEEPALIVE_MS }, memory);
 }
 
 /** What happens to a connection to a VM, besides its frames. */

@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import type { Copies } from "./copies.ts";
 
 /** What a wire tells of itself. */
 export interface WireEvents {
@@ -41,9 +42,12 @@ export interface Wire {
 /** A wire over any stream: TLS, and connections in memory. */
 export class StreamWire implements Wire {
   readonly #stream: Duplex;
+  readonly #copies: Copies | undefined;
 
-  constructor(stream: Duplex) {
+  /** @param copies for streams whose bytes leave the process, see {@link Copies.write} */
+  constructor(stream: Duplex, copies?: Copies) {
     this.#stream = stream;
+    this.#copies = copies;
   }
 
   get unsentBytes(): number {
@@ -64,8 +68,11 @@ export class StreamWire implements Wire {
   }
 
   write(buffer: Buffer, from: number, to: number): void {
-    // A stream keeps what it cannot send at once, by reference.
-    this.#stream.write(copyOf(buffer, from, to));
+    if (this.#copies === undefined) {
+      this.#stream.write(Buffer.from(buffer.subarray(from, to)));
+    } else {
+      this.#copies.write(this.#stream, buffer, from, to);
+    }
   }
 
   writeAll(pieces: readonly Buffer[]): void {
@@ -91,11 +98,4 @@ export class StreamWire implements Wire {
   destroy(): void {
     this.#stream.destroy();
   }
-}
-
-/** A copy in memory of its own; the pool of small buffers would keep all its neighbours as long as this one waits. */
-export function copyOf(buffer: Buffer, from: number, to: number): Buffer {
-  const copy = Buffer.allocUnsafeSlow(to - from);
-  buffer.copy(copy, 0, from, to);
-  return copy;
 }

@@ -3,7 +3,7 @@ import net from "node:net";
 import { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
-import { createReceiveBuffer, TcpWire, wireOf } from "../../../src/router/splice/tcp-wire.ts";
+import { TcpWire, WireMemory, wireOf } from "../../../src/router/splice/tcp-wire.ts";
 import { StreamWire, type Wire, type WireEvents } from "../../../src/router/splice/wire.ts";
 
 /** Notes what a wire tells. */
@@ -70,7 +70,7 @@ async function firstOf(listener: Listener): Promise<string> {
 }
 
 describe("TcpWire", () => {
-  const receive = createReceiveBuffer();
+  const memory = new WireMemory();
   const accepted: net.Socket[] = [];
   let onAccepted: (socket: net.Socket) => void;
   let server: net.Server;
@@ -93,7 +93,7 @@ describe("TcpWire", () => {
     client.on("error", () => {});
     const wire = await new Promise<Wire>((resolve) => {
       onAccepted = (socket): void => {
-        const made = wireOf(socket, receive);
+        const made = wireOf(socket, memory);
         made.listen(listener);
         resolve(made);
       };
@@ -114,8 +114,8 @@ describe("TcpWire", () => {
     await until(() => accepted.length === 1);
     const [socket] = accepted;
     await once(socket!, "readable");
-    expect(wireOf(socket!, receive)).instanceOf(StreamWire);
-    expect(wireOf(new Duplex() as net.Socket, receive)).instanceOf(StreamWire);
+    expect(wireOf(socket!, memory)).instanceOf(StreamWire);
+    expect(wireOf(new Duplex() as net.Socket, memory)).instanceOf(StreamWire);
     client.destroy();
     socket!.destroy();
   });
@@ -165,7 +165,7 @@ describe("TcpWire", () => {
   it("writes before it is connected, in order", async () => {
     const listener = new Listener();
     onAccepted = (socket): void => void socket.pipe(socket);
-    const wire = TcpWire.connect({ host: "127.0.0.1", port, keepAliveMs: 1000 }, receive);
+    const wire = TcpWire.connect({ host: "127.0.0.1", port, keepAliveMs: 1000 }, memory);
     wire.listen(listener);
     wire.writeAll([Buffer.from("a"), Buffer.from("b")]);
     wire.write(Buffer.from("c"), 0, 1);
@@ -180,7 +180,7 @@ describe("TcpWire", () => {
     server.close();
     await once(server, "close");
     const listener = new Listener();
-    TcpWire.connect({ host: "127.0.0.1", port, keepAliveMs: 1000 }, receive).listen(listener);
+    TcpWire.connect({ host: "127.0.0.1", port, keepAliveMs: 1000 }, memory).listen(listener);
     await listener.closed;
     expect(listener.errors.map((error) => (error as NodeJS.ErrnoException).code)).deep.equal([
       "ECONNREFUSED",
@@ -193,10 +193,10 @@ describe("TcpWire", () => {
       const socket = net.connect(port, "127.0.0.1");
       socket.on("error", () => {});
       const near = await new Promise<Wire>((resolve) => {
-        onAccepted = (raw): void => resolve(wireOf(raw, receive));
+        onAccepted = (raw): void => resolve(wireOf(raw, memory));
       });
       onAccepted = (raw): void => void raw.pipe(raw);
-      const far = TcpWire.connect({ host: "127.0.0.1", port, keepAliveMs: 1000 }, receive);
+      const far = TcpWire.connect({ host: "127.0.0.1", port, keepAliveMs: 1000 }, memory);
       near.listen(joinEvents(near, far));
       far.listen(joinEvents(far, near));
       clients.push({ socket, got: [], sent: 0, mark });
