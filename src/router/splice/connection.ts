@@ -6,7 +6,8 @@ import { pingFrame, settingsFrame, windowUpdateFrame } from "../http2/frame-writ
 import { CLIENT_PREFACE, DEFAULT_MAX_FRAME_BYTES, ErrorCode, MAX_31_BIT } from "../http2/protocol.ts";
 import { ClientFrames } from "./client-frames.ts";
 import { ClientHalf } from "./client-half.ts";
-import { Connector, unavailable } from "./connector.ts";
+import type { Refusal } from "./answers.ts";
+import { Connector, stopping, unavailable } from "./connector.ts";
 import type { SpliceContext } from "./context.ts";
 import { judgePreface, upgradeRequired } from "./preface.ts";
 import { RequestDesk } from "./request-desk.ts";
@@ -104,6 +105,21 @@ export class Connection implements WireEvents {
     this.#splice.toClient.inject(pingFrame(DRAIN_PING, false));
     this.#drainPingAtMs = this.#context.clock.monotonicMs();
     this.#turn();
+  }
+
+  /** Ends the connection and what is still open on it: gRPC clients hear UNAVAILABLE. */
+  end(): void {
+    if (this.#isFinished || !this.#clientFrames.settingsSeen) {
+      this.destroy();
+      return;
+    }
+    const refusal = stopping();
+    this.#desk.refuseAll(refusal);
+    if (this.#splice.link?.atBoundary !== false) {
+      this.#answerOpen(refusal);
+    }
+    this.#splice.goAway(this.#splice.lastClientId, ErrorCode.NO_ERROR);
+    this.#finish();
   }
 
   /** Ends the connection now. */
@@ -331,23 +347,18 @@ export class Connection implements WireEvents {
       this.#context.gatekeeper.upstreamFailed(link.upstream, error ?? endedError(link.upstream));
     }
     if (link.atBoundary) {
-      this.#answerUnavailable();
+      const satellite = this.#connector.bound?.satellite ?? "the satellite";
+      this.#answerOpen(unavailable(`the connection to ${satellite} ended`));
       this.#splice.giveBackUnforwarded();
     }
     this.#finish();
   }
 
-  #answerUnavailable(): void {
-    const satellite = this.#connector.bound?.satellite ?? "the satellite";
-    for (const stream of this.#splice.streams.all()) {
-      if (!stream.upstreamEnded) {
-        const { id, clientEnded, responseStarted } = stream;
-        this.#splice.answer(
-          id,
-          unavailable(`the connection to ${satellite} ended`),
-          !clientEnded,
-          responseStarted,
-        );
+  /** Answers what the VM has not ended, in its place. */
+  #answerOpen(refusal: Refusal): void {
+    for (const { id, clientEnded, upstreamEnded, responseStarted } of this.#splice.streams.all()) {
+      if (!upstreamEnded) {
+        this.#splice.answer(id, refusal, !clientEnded, responseStarted);
       }
     }
   }

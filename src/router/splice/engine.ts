@@ -39,6 +39,8 @@ export interface SpliceEngineOptions {
 }
 
 const SWEEP_MS = 1000;
+/** Time that clients get to read why the router ended their calls. */
+const FAREWELL_MS = 1000;
 
 /**
  * The splice engine, for clients that talk to one satellite per connection, as gRPC clients do: it answers
@@ -104,27 +106,36 @@ export class SpliceEngine implements Engine {
   }
 
   async drain(graceMs: number): Promise<void> {
-    const { clock } = this.#context;
     this.#listener.stop();
     for (const connection of this.#connections) {
       connection.drain();
     }
-    let timer: Timer | undefined;
-    await new Promise<void>((resolve) => {
-      this.#onEmpty = resolve;
-      timer = clock.setTimer(graceMs, resolve);
-      this.#noteEmpty();
-    });
-    timer?.cancel();
-    this.#destroyAll();
+    await this.#whenEmpty(graceMs);
   }
 
   async close(): Promise<void> {
     this.#sweeper?.cancel();
     this.#sweeper = undefined;
     const closed = this.#listener.close();
-    this.#destroyAll();
+    for (const connection of this.#connections) {
+      connection.end();
+    }
+    await this.#whenEmpty(FAREWELL_MS);
+    for (const connection of this.#connections) {
+      connection.destroy();
+    }
     await closed;
+  }
+
+  /** Resolves when no connection is left, or after `timeoutMs`. */
+  async #whenEmpty(timeoutMs: number): Promise<void> {
+    let timer: Timer | undefined;
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+      timer = this.#context.clock.setTimer(timeoutMs, resolve);
+      this.#noteEmpty();
+    });
+    timer?.cancel();
   }
 
   #accept(socket: Socket, accepted: AcceptedInfo): void {
@@ -141,12 +152,6 @@ export class SpliceEngine implements Engine {
   #noteEmpty(): void {
     if (this.#connections.size === 0) {
       this.#onEmpty?.();
-    }
-  }
-
-  #destroyAll(): void {
-    for (const connection of this.#connections) {
-      connection.destroy();
     }
   }
 

@@ -287,9 +287,12 @@ describe("splice engine: GOAWAY", () => {
     expect(rig.gate.released).equal(2);
   });
 
-  it("of a drain does not wait longer than its grace", async () => {
-    const drained = rig.engine.drain(1);
-    await drained;
+  it("of a drain does not wait longer than its grace; what is open then hears UNAVAILABLE", async () => {
+    await rig.engine.drain(1);
+    await rig.engine.close();
+    const answer = await client.headers(1);
+    expect(answer.get("grpc-status")).equal("14");
+    expect(answer.get("satellite-reason")).equal("RouterStopping");
     await client.closed;
     expect(rig.gate.released).equal(1);
   });
