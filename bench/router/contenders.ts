@@ -22,40 +22,26 @@ export interface Contender {
   command(site: Site, port: number, isTls: boolean): readonly string[];
 }
 
-const ENGINE_SERVER = path.join(import.meta.dirname, "engine-server.ts");
-
-/** Our engines and their peers, one process (and where they have threads, one thread) each. */
-export const CONTENDERS: readonly Contender[] = [
-  ...(["direct", "multiplexed"] as const).map((engine): Contender => ({
-    name: engine,
+/** A program of ours, run by this Node. */
+function own(name: string, program: string, ...args: readonly string[]): Contender {
+  return {
+    name,
     program: process.execPath,
-    command: (site, port, isTls) => [
+    command: ({ upstreamPort, keyFile, certFile }, port, isTls) => [
       process.execPath,
-      ENGINE_SERVER,
-      engine,
-      String(site.upstreamPort),
+      path.join(import.meta.dirname, program),
+      ...args,
+      String(upstreamPort),
       String(port),
-      ...(isTls ? [site.keyFile, site.certFile] : []),
+      ...(isTls ? [keyFile, certFile] : []),
     ],
-  })),
-  {
-    name: "nghttpx",
-    program: "nghttpx",
-    command: (site, port, isTls) => [
-      "nghttpx",
-      "--single-process",
-      "--workers=1",
-      "--log-level=FATAL",
-      "--accesslog-file=/dev/null",
-      "--errorlog-file=/dev/null",
-      "--conf=/dev/null",
-      `--frontend=127.0.0.1,${port}${isTls ? "" : ";no-tls"}`,
-      `--backend=127.0.0.1,${site.upstreamPort};;proto=h2`,
-      ...(isTls ? [site.keyFile, site.certFile] : []),
-    ],
-  },
-  {
-    name: "haproxy",
+  };
+}
+
+/** @param reuse whether requests of several clients may share a connection to the server, see HAProxy's `http-reuse` */
+function haproxy(name: string, reuse: "safe" | "never"): Contender {
+  return {
+    name,
     program: "haproxy",
     command(site, port, isTls) {
       const pemFile = path.join(site.directory, "haproxy.pem");
@@ -69,12 +55,13 @@ export const CONTENDERS: readonly Contender[] = [
         file,
         `global
   nbthread 1
+  tune.h2.initial-window-size 16777216
 defaults
   mode http
   timeout client 60s
   timeout server 60s
   timeout connect 5s
-  http-reuse always
+  http-reuse ${reuse}
 frontend clients
   bind 127.0.0.1:${port} ${listener}
   default_backend servers
@@ -84,7 +71,40 @@ backend servers
       );
       return ["haproxy", "-q", "-db", "-f", file];
     },
+  };
+}
+
+/**
+ * The router with either engine, all checks on, and its peers: one process (and where they have threads, one thread)
+ * each. nghttpx, and HAProxy by default, let the requests of many clients share a connection to the server; the router,
+ * and the second HAProxy, give each client its own, so that what one tenant's client does to its connection is no
+ * other's affair.
+ */
+export const CONTENDERS: readonly Contender[] = [
+  own("direct", "router-server.ts", "direct"),
+  own("multiplexed", "router-server.ts", "multiplexed"),
+  {
+    name: "nghttpx",
+    program: "nghttpx",
+    command: (site, port, isTls) => [
+      "nghttpx",
+      "--single-process",
+      "--workers=1",
+      "--log-level=FATAL",
+      "--accesslog-file=/dev/null",
+      "--errorlog-file=/dev/null",
+      "--conf=/dev/null",
+      // By default windows are 64 KiB, which would measure round trips.
+      "--frontend-http2-window-size=16M",
+      "--frontend-http2-connection-window-size=64M",
+      "--backend-http2-window-size=16M",
+      `--frontend=127.0.0.1,${port}${isTls ? "" : ";no-tls"}`,
+      `--backend=127.0.0.1,${site.upstreamPort};;proto=h2`,
+      ...(isTls ? [site.keyFile, site.certFile] : []),
+    ],
   },
+  haproxy("haproxy", "safe"),
+  haproxy("haproxy, own connections", "never"),
   {
     name: "nginx",
     program: "nginx",
@@ -101,6 +121,7 @@ events { worker_connections 4096; }
 http {
   access_log off;
   client_body_temp_path ${site.directory}/nginx-body;
+  client_max_body_size 0;
   upstream servers { server 127.0.0.1:${site.upstreamPort}; keepalive 128; keepalive_requests 100000000; }
   server {
     listen 127.0.0.1:${port} http2${isTls ? " ssl" : ""};
@@ -114,21 +135,24 @@ http {
       return ["nginx", "-p", site.directory, "-c", file];
     },
   },
+  own("node:http2", "node-proxy.ts"),
 ];
 
 /** A process that was started, and how much processor time it used. */
 export class Running {
   readonly #child: ChildProcess;
+  #output = "";
 
   private constructor(child: ChildProcess) {
     this.#child = child;
+    child.stdout?.on("data", (chunk: Buffer) => (this.#output += String(chunk)));
   }
 
   /** Starts a command and waits until something listens on `port`. */
   static async start(command: readonly string[], port: number): Promise<Running> {
     const [program = "", ...args] = command;
     const child = spawn(program, args, {
-      stdio: ["ignore", "ignore", command[0] === process.execPath ? "inherit" : "ignore"],
+      stdio: command[0] === process.execPath ? ["ignore", "pipe", "inherit"] : "ignore",
     });
     const running = new Running(child);
     for (let attempt = 0; attempt < 200; attempt += 1) {
@@ -162,12 +186,14 @@ export class Running {
     return ticks * 10_000;
   }
 
-  async stop(): Promise<void> {
+  /** @returns what the process printed */
+  async stop(): Promise<string> {
     if (this.#child.exitCode === null) {
-      const ended = once(this.#child, "exit");
+      const ended = once(this.#child, "close");
       this.#child.kill("SIGTERM");
       await ended;
     }
+    return this.#output;
   }
 }
 

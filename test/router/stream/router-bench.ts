@@ -2,7 +2,7 @@ import { Registry } from "prom-client";
 
 import { systemClock } from "../../../src/base/clock.ts";
 import { ObjectCache } from "../../../src/kube/cache.ts";
-import { anonymousLoopback } from "../../../src/router/access.ts";
+import { anonymousLoopback, type Access } from "../../../src/router/access.ts";
 import { createRouter, type Router, type RouterOptions } from "../../../src/router/router.ts";
 import type { Satellite } from "../../../src/satellite/types.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
@@ -20,7 +20,10 @@ export class RouterBench {
   constructor(
     satellites: readonly Satellite[],
     options: RouterOptions = {},
-    { synced = Promise.resolve() }: { readonly synced?: Promise<void> } = {},
+    {
+      synced = Promise.resolve(),
+      access = anonymousLoopback({ logger: silentLogger }),
+    }: { readonly synced?: Promise<void>; readonly access?: Access } = {},
   ) {
     for (const object of satellites) {
       this.server.put(object);
@@ -30,7 +33,7 @@ export class RouterBench {
     this.router = createRouter({
       client: this.server,
       satellites: { cache, synced },
-      access: anonymousLoopback({ logger: silentLogger }),
+      access,
       clock: systemClock,
       random: Math.random,
       logger: silentLogger,
