@@ -15,13 +15,14 @@ const GRANT_MS = 30_000;
  */
 export class AwakeQuota {
   readonly #clock: Clock;
-  readonly #satellites: () => readonly Satellite[];
+  readonly #contenders: (className: string) => readonly Satellite[];
   /** When a place was granted to a satellite that is still shown as off, by "namespace/name". */
   readonly #granted = new Map<string, number>();
 
-  constructor(clock: Clock, satellites: () => readonly Satellite[]) {
+  /** @param contenders satellites of a class that are awake or wished to be; others of it do no harm, but cost time */
+  constructor(clock: Clock, contenders: (className: string) => readonly Satellite[]) {
     this.#clock = clock;
-    this.#satellites = satellites;
+    this.#contenders = contenders;
   }
 
   /**
@@ -65,7 +66,7 @@ export class AwakeQuota {
   #count(self: Satellite, own: string): Counts {
     const counts = new Counts();
     const nowMs = this.#clock.monotonicMs();
-    for (const other of this.#satellites()) {
+    for (const other of this.#contenders(self.spec.className)) {
       const key = keyOf(other);
       if (other.spec.className !== self.spec.className || key === own) {
         continue;

@@ -1,5 +1,6 @@
 import type { Random } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
+import type { Turns } from "../base/turns.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
@@ -31,6 +32,8 @@ export interface Dependencies {
     list(): Satellite[];
     upsert(satellite: Satellite): unknown;
   };
+  /** Writes to the API server at the same time, so that their time is not spent waiting for a connection. */
+  readonly writes: Turns;
   readonly classes: { get(name: string): SatelliteClass | undefined };
   /** The account and region that a class's machines live in. */
   readonly cloudOf: (satelliteClass: SatelliteClass) => MachineCloud;

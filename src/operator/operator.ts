@@ -2,6 +2,7 @@ import { untilAborted } from "../base/abort.ts";
 import type { Random } from "../base/backoff.ts";
 import { sleep, type Clock } from "../base/clock.ts";
 import { SatelliteError } from "../base/errors.ts";
+import { Turns } from "../base/turns.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { EventRecorder } from "../kube/events.ts";
 import { LeaderElector, type LeadershipEnd } from "../kube/leader-election.ts";
@@ -64,6 +65,11 @@ export interface OperatorOptions {
 const EVENTS_CLOSE_MS = 2000;
 /** Share of the lease by which the clocks of two machines may differ in speed. */
 const CLOCK_RESERVE = 0.1;
+/**
+ * Writes of satellites at the same time: fewer than the client has connections. Five hundred at once would each wait
+ * longer for a connection than a write may take, and be given up although nothing is wrong.
+ */
+const WRITES_AT_ONCE = 12;
 /** How often a follower's caches must have shown life to count as ready, in milliseconds. */
 const STALE_CACHE_MS = 300_000;
 
@@ -275,6 +281,7 @@ export class Operator {
       cluster,
       client,
       satellites: this.#satellites.cache,
+      writes: new Turns(WRITES_AT_ONCE),
       classes: this.#classes.cache,
       cloudOf,
       directory: this.#directory,
@@ -282,7 +289,7 @@ export class Operator {
         await this.#listMachines();
       },
       idle: this.#idle,
-      quota: new AwakeQuota(clock, () => this.#satellites.cache.list()),
+      quota: new AwakeQuota(clock, (className) => this.#satellites.cache.byIndex("contenders", className)),
       probe,
       userDataFor,
       assertLeading: () => this.#assertLeading(),

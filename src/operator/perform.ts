@@ -161,8 +161,19 @@ async function patch(
   satellite: Satellite,
   operations: readonly JsonPatchOperation[],
   options: { readonly status?: boolean },
-  { client, satellites }: Dependencies,
+  dependencies: Dependencies,
 ): Promise<StepResult> {
+  return dependencies.writes.run(() => patchNow(satellite, operations, options, dependencies));
+}
+
+async function patchNow(
+  satellite: Satellite,
+  operations: readonly JsonPatchOperation[],
+  options: { readonly status?: boolean },
+  { assertLeading, client, satellites }: Dependencies,
+): Promise<StepResult> {
+  // It may have waited for its turn.
+  assertLeading();
   const key = objectKey(satellite);
   try {
     const written = await client.patch<Satellite>(

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { AwakeQuota } from "../../src/operator/awake-quota.ts";
+import { SATELLITE_INDEXES } from "../../src/operator/satellite-indexes.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { satellite, satelliteClass } from "./fixtures.ts";
@@ -73,6 +74,20 @@ describe("the limit of satellites awake", () => {
       waiting("d", 1, { deletionTimestamp: "2026-01-01T00:00:00Z" }),
     ];
     expect(quota(awake("a"), ...stuck).admits(waiting("z", 9))).to.equal(true);
+  });
+
+  it("is counted without looking at those that sleep", () => {
+    const sleeping = satellite({ name: "s", spec: { desiredPower: "off" } });
+    const draining = satellite({
+      name: "d",
+      spec: { desiredPower: "off" },
+      status: { power: { state: "Stopping", epoch: 1, accepted: true, fence: 0 } },
+    });
+    const { contenders } = SATELLITE_INDEXES;
+    expect(contenders(sleeping)).to.deep.equal([]);
+    expect([awake("a"), waiting("w", 1), draining].map(contenders)).to.deep.equal(
+      Array.from({ length: 3 }, () => ["default"]),
+    );
   });
 
   it("gives a place to one only of two that ask before either is shown as starting", () => {

@@ -1,4 +1,5 @@
 import { Registry } from "prom-client";
+import { Turns } from "../../src/base/turns.ts";
 import { keyString } from "../../src/kube/objects.ts";
 import type { Announcement } from "../../src/operator/action.ts";
 import { AwakeQuota } from "../../src/operator/awake-quota.ts";
@@ -56,6 +57,7 @@ export class World {
     this.dependencies = {
       cluster: CLUSTER,
       client: this.store,
+      writes: new Turns(1000),
       satellites: {
         get: (key) => this.#find(key),
         list: () =>
