@@ -15,7 +15,13 @@ import { withDeadline } from "./deadline.ts";
 import { KubeError } from "./errors.ts";
 import { jsonLines } from "./json-lines.ts";
 import type { KubeMetrics } from "./metrics.ts";
-import { type KubeObject, objectKey, type ObjectKey, type ResourceType } from "./objects.ts";
+import {
+  type KubeObject,
+  objectKey,
+  type ObjectKey,
+  type ResourceType,
+  withoutManagedFields,
+} from "./objects.ts";
 import { collectionPath, objectPath, withQuery } from "./paths.ts";
 import { apiVersion } from "./resources.ts";
 import { statusError } from "./status.ts";
@@ -97,7 +103,8 @@ class HttpKubeClient implements ConnectedKubeClient {
   }
 
   async get<T extends KubeObject>(type: ResourceType, key: ObjectKey, options?: CallOptions): Promise<T> {
-    return (await this.#call({ method: "GET", path: objectPath(type, key) }, options)) as T;
+    const answer = await this.#call({ method: "GET", path: objectPath(type, key) }, options);
+    return withoutManagedFields(answer as T);
   }
 
   async list<T extends KubeObject>(
@@ -114,7 +121,7 @@ class HttpKubeClient implements ConnectedKubeClient {
       items: T[] | null;
       metadata: { resourceVersion?: string; continue?: string };
     };
-    const items = answer.items ?? [];
+    const items = (answer.items ?? []).map(withoutManagedFields);
     for (const item of items) {
       // The items of a list of a built-in type name neither; those of a watch do.
       item.apiVersion ??= apiVersion(type);
@@ -246,7 +253,7 @@ class HttpKubeClient implements ConnectedKubeClient {
           request: `watch ${request.path.split("?", 1)[0] ?? ""}`,
         });
       }
-      yield event;
+      yield { type: event.type, object: withoutManagedFields(event.object) };
     }
   }
 
@@ -254,7 +261,7 @@ class HttpKubeClient implements ConnectedKubeClient {
     return { ...object, apiVersion: apiVersion(type), kind: type.kind };
   }
 
-  async #write<T>(
+  async #write<T extends KubeObject>(
     method: "POST" | "PUT" | "PATCH",
     path: string,
     body: unknown,
@@ -269,7 +276,7 @@ class HttpKubeClient implements ConnectedKubeClient {
       body: JSON.stringify(body),
       contentType,
     };
-    return (await this.#call(request, options)) as T;
+    return withoutManagedFields((await this.#call(request, options)) as T);
   }
 
   /** One call with its repetitions, all within the caller's time. */

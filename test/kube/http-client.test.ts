@@ -297,6 +297,21 @@ describe("createKubeClient", () => {
       const second = await client.list(SECRET, { continue: "more" });
       expect(second).to.deep.equal({ items: [], resourceVersion: "50" });
     });
+
+    it("leaves out managedFields, which nobody reads, of whatever the server answers", async () => {
+      const managedFields = [{ manager: "kubectl", fieldsV1: { "f:data": {} } }];
+      const full = { ...SECRET_JSON, metadata: { ...SECRET_JSON.metadata, managedFields } };
+      server.fallback = answer(200, full);
+      expect(await client.get(SECRET, KEY)).to.deep.equal(SECRET_JSON);
+      expect(await client.patch(SECRET, KEY, { type: "merge", body: {} })).to.deep.equal(SECRET_JSON);
+      server.next(answer(200, { metadata: { resourceVersion: "50" }, items: [full] }));
+      expect((await client.list(SECRET)).items).to.deep.equal([SECRET_JSON]);
+      const event = `${JSON.stringify({ type: "MODIFIED", object: full })}\n`;
+      server.next((_request, response) => void response.writeHead(200).end(event));
+      const watching = client.watch(SECRET, { resourceVersion: "50", timeoutSeconds: 300 });
+      const { value } = await watching[Symbol.asyncIterator]().next();
+      expect(value).to.deep.equal({ type: "MODIFIED", object: SECRET_JSON });
+    });
   });
 
   describe("refusals and failures", () => {
