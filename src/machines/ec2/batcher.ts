@@ -8,10 +8,15 @@ export interface BatchWindow {
   readonly maxMs: number;
   /** Sent as soon as there are so many. */
   readonly maxItems: number;
+  /**
+   * While one request follows the other, `idleMs` doubles with each, up to so many times itself and to `maxMs`. 1: it
+   * never grows.
+   */
+  readonly growth: number;
 }
 
 /** 100 ms idle, 1 s at most, 500 items. */
-export const DEFAULT_WINDOW: BatchWindow = { idleMs: 100, maxMs: 1_000, maxItems: 500 };
+export const DEFAULT_WINDOW: BatchWindow = { idleMs: 100, maxMs: 1_000, maxItems: 500, growth: 1 };
 
 /** What a batcher needs. */
 export interface BatcherOptions<Result> {
@@ -46,7 +51,8 @@ interface Item<Result> {
 
 /**
  * Gathers single requests into few. The first after a quiet time goes out at once, so that one wake is not
- * delayed; those that follow while it is on its way, or shortly after, are gathered for a window of time.
+ * delayed; those that follow while it is on its way, or shortly after, are gathered for a window of time, which may
+ * grow while they keep coming: a thousand wakes that arrive over seconds must not use up EC2's few requests.
  * Whatever waits for a token goes out together once there is one.
  *
  * When a request fails for some of its items, those that the error names are dropped and the others are sent
@@ -62,6 +68,8 @@ export class Batcher<Result> {
   #isFlushing = false;
   #lastAddedMs = Number.NEGATIVE_INFINITY;
   #openedMs = 0;
+  /** Requests since the last time that nothing was added for twice `maxMs`. */
+  #streak = 0;
   /** Whether the open window is that of the first item after a quiet time. */
   #leads = false;
   #timer: Timer | undefined;
@@ -92,7 +100,9 @@ export class Batcher<Result> {
   }
 
   #schedule(nowMs: number): void {
-    const quiet = this.#onTheWay === 0 && nowMs - this.#lastAddedMs >= this.#window.idleMs;
+    const pauseMs = nowMs - this.#lastAddedMs;
+    const idleMs = this.#idleMs(pauseMs);
+    const quiet = this.#onTheWay === 0 && pauseMs >= idleMs;
     this.#lastAddedMs = nowMs;
     if (this.#isFlushing) {
       return;
@@ -104,13 +114,23 @@ export class Batcher<Result> {
     if (this.#waiting.length === 1) {
       this.#openedMs = nowMs;
       // Zero and not now: what is asked for in the same turn of the event loop still goes along.
-      this.#arm(quiet ? 0 : this.#window.idleMs);
+      this.#arm(quiet ? 0 : idleMs);
       this.#leads = quiet;
       return;
     }
     if (!this.#leads) {
-      this.#arm(Math.min(this.#window.idleMs, this.#openedMs + this.#window.maxMs - nowMs));
+      this.#arm(Math.min(idleMs, this.#openedMs + this.#window.maxMs - nowMs));
     }
+  }
+
+  /** How long to wait for more, from what came lately. */
+  #idleMs(pauseMs: number): number {
+    const { idleMs, maxMs, growth } = this.#window;
+    if (pauseMs >= 2 * maxMs) {
+      this.#streak = 0;
+    }
+    // The first request of a streak went out at once; the second waits as long as any.
+    return Math.min(maxMs, idleMs * Math.min(growth, 2 ** Math.max(0, this.#streak - 1)));
   }
 
   #arm(delayMs: number): void {
@@ -129,6 +149,7 @@ export class Batcher<Result> {
         const count = await this.#options.acquire(() =>
           Math.min(this.#waiting.length, this.#window.maxItems),
         );
+        this.#streak += 1;
         void this.#send(this.#waiting.splice(0, count));
       }
     } catch (error) {

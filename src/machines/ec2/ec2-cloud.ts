@@ -24,7 +24,7 @@ import type {
 } from "../cloud.ts";
 import { CloudError } from "../errors.ts";
 import { createAwsClients, type AwsClientOptions, type AwsClients } from "./aws-clients.ts";
-import { Batcher, type BatchWindow } from "./batcher.ts";
+import { Batcher, DEFAULT_WINDOW, type BatchWindow } from "./batcher.ts";
 import { Catalogue } from "./catalogue.ts";
 import { inspectClass } from "./class-inspection.ts";
 import { Ec2Calls, type Call } from "./ec2-calls.ts";
@@ -48,7 +48,7 @@ export interface Ec2CloudOptions extends AwsClientOptions {
   readonly registry: Registry;
   /** Replaces some of EC2's documented request limits. */
   readonly limits?: Partial<Record<LimitedAction, ActionLimit>>;
-  /** When batches are sent; default 100 ms idle, 1 s at most, 500 items. */
+  /** When batches are sent; default: `DEFAULT_WINDOW` for reads, longer for changes that keep coming. */
   readonly window?: BatchWindow;
   /** Milliseconds that a change may take, asked right before each one is sent; 0 stops it. Default: no limit. */
   readonly changeBudgetMs?: () => number;
@@ -64,6 +64,12 @@ export interface Ec2Cloud extends MachineCloud {
 const RUN_TIMEOUT_MS = 30_000;
 const CHANGE_TIMEOUT_MS = 10_000;
 const READ_TIMEOUT_MS = 15_000;
+/**
+ * Changes are gathered for longer while they keep coming: a start takes many seconds anyhow, and StartInstances has a
+ * bucket of five requests and two a second. A thousand wakes that trickle in need a dozen requests, and a single one
+ * none that waits.
+ */
+const CHANGE_WINDOW: BatchWindow = { idleMs: 100, maxMs: 2_000, maxItems: 500, growth: 16 };
 /** Most that EC2 gives per page. */
 const PAGE_SIZE = 1_000;
 
@@ -133,7 +139,9 @@ class BatchingEc2Cloud implements Ec2Cloud {
       send: (InstanceIds, abortSignal) =>
         housekeeping.send(new TerminateInstancesCommand({ InstanceIds }), { abortSignal }),
     });
-    this.#describe = this.#batch("DescribeInstances", "wake", (ids) => this.#describeAll(ids));
+    this.#describe = this.#batch("DescribeInstances", "wake", options.window ?? DEFAULT_WINDOW, (ids) =>
+      this.#describeAll(ids),
+    );
   }
 
   resolve(request: LaunchRequest): Promise<ResolvedLaunch> {
@@ -265,7 +273,8 @@ class BatchingEc2Cloud implements Ec2Cloud {
   }
 
   #batchChanges({ action, priority, send }: BatchedCall): Batcher<void> {
-    return this.#batch(action, priority, async (ids) => {
+    const window = this.#options.window ?? CHANGE_WINDOW;
+    return this.#batch(action, priority, window, async (ids) => {
       await this.#calls.callWithToken({
         action,
         bucket: action,
@@ -281,12 +290,12 @@ class BatchingEc2Cloud implements Ec2Cloud {
   #batch<Result>(
     action: LimitedAction,
     priority: Priority,
+    window: BatchWindow,
     send: (ids: readonly string[]) => Promise<ReadonlyMap<string, Result>>,
   ): Batcher<Result | undefined> {
-    const { clock, window } = this.#options;
     return new Batcher<Result | undefined>({
-      clock,
-      ...(window === undefined ? {} : { window }),
+      clock: this.#options.clock,
+      window,
       acquire: (wanted) => this.#calls.acquire(action, priority, wanted),
       send: (ids) => {
         this.#metrics.batchSize.observe({ action }, ids.length);

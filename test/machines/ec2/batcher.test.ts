@@ -93,6 +93,58 @@ describe("Batcher", () => {
     expect(sent.length).to.be.at.most(5);
   });
 
+  describe("whose window grows", () => {
+    const window = { idleMs: 100, maxMs: 2_000, maxItems: 500, growth: 16 };
+
+    /** Submits one after the other, so many milliseconds apart; returns the batches' sizes. */
+    async function trickle(count: number, apartMs: number): Promise<number[]> {
+      const { clock, batcher, sent } = rig(() => {}, 20, { window });
+      const all: Promise<string>[] = [];
+      for (const id of idsUpTo(count)) {
+        all.push(batcher.submit(id));
+        await clock.advance(apartMs);
+      }
+      await runInTime(clock, Promise.all(all));
+      return sent.map((ids) => ids.length);
+    }
+
+    it("needs few requests for a thousand that trickle in over twenty seconds", async () => {
+      const sizes = await trickle(1_000, 20);
+      expect(sizes.reduce((sum, size) => sum + size)).to.equal(1_000);
+      expect(sizes.length).to.be.at.most(12);
+    });
+
+    it("gathers also what comes more slowly than the window is idle", async () => {
+      expect(await trickle(60, 500)).to.have.length.at.most(20);
+    });
+
+    it("keeps nobody for longer than two seconds", async () => {
+      const { clock, batcher, sentAtMs } = rig(() => {}, 20, { window });
+      const all: Promise<string>[] = [];
+      for (const id of idsUpTo(400)) {
+        all.push(batcher.submit(id));
+        await clock.advance(50);
+      }
+      await runInTime(clock, Promise.all(all));
+      const gapsMs = sentAtMs.slice(1).map((atMs, index) => atMs - (sentAtMs[index] ?? 0));
+      expect(Math.max(...gapsMs)).to.be.at.most(2_050);
+    });
+
+    it("sends at once again after a quiet time", async () => {
+      const { clock, batcher, sentAtMs } = rig(() => {}, 20, { window });
+      for (const id of idsUpTo(40)) {
+        void batcher.submit(id);
+        await clock.advance(50);
+      }
+      await clock.advance(6_000);
+      const startMs = clock.monotonicMs();
+      await runInTime(clock, batcher.submit("late"));
+      await clock.advance(200);
+      await runInTime(clock, batcher.submit("later"));
+      expect(sentAtMs.slice(-2).map((atMs) => atMs - startMs)).to.deep.equal([0, 220]);
+    });
+  });
+
   it("puts at most 500 into a request", async () => {
     const { clock, batcher, sent } = rig();
     await runInTime(clock, Promise.all(idsUpTo(1_200).map((id) => batcher.submit(id))));
