@@ -74,7 +74,7 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
     },
     leaderMarginMs: leaseMs / 6,
     cloudOf: (satelliteClass) => clouds.of(satelliteClass),
-    probe: guestProbe(loadGuestSchema()),
+    probe: guestProbe(loadGuestSchema(), clock),
     userDataFor: (satelliteClass, satellite) =>
       userDataFor(satelliteClass, satellite, (name) =>
         client.get<Secret>(SECRET, { namespace: options.namespace, name }),

@@ -18,9 +18,15 @@ export function silentMs(o: Observation): number {
   return silence?.epoch === o.satellite.status.power.epoch ? o.nowMs - silence.sinceMs : 0;
 }
 
-/** When to look at a silent port again: quickly at first, when it may be about to answer. */
+/**
+ * When to look at a silent port again: quickly at first, when it may be about to answer, and less often the more
+ * ports are silent.
+ */
 export function silentPollMs(o: Observation, settings: OperatorSettings): number {
-  return silentMs(o) < SILENT_MS ? settings.probePollMs : SILENT_POLL_MS;
+  const spacedMs = (o.memory.silentPorts ?? 0) * settings.probeSpacingMs;
+  return silentMs(o) < SILENT_MS
+    ? Math.min(SILENT_POLL_MS, Math.max(settings.probePollMs, spacedMs))
+    : SILENT_POLL_MS;
 }
 
 /**

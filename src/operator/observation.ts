@@ -71,6 +71,8 @@ export interface Memory {
   /** Why the machine could not be seen the last time. */
   blindness?: Failure;
   probe?: Probe;
+  /** How many VMs' ports were silent after the last look at this one. */
+  silentPorts?: number;
   /** Since when the port has been silent in an epoch; monotonic ms. */
   silence?: { readonly epoch: number; readonly sinceMs: number };
   /** The reboot of a silent machine. */

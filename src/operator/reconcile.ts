@@ -1,7 +1,8 @@
 import { backoffMs } from "../base/backoff.ts";
+import { keyString, objectKey } from "../kube/objects.ts";
 import type { WorkResult } from "../kube/workers.ts";
 import type { Satellite } from "../satellite/types.ts";
-import { isPaused } from "../satellite/resource.ts";
+import { isPaused, type PowerState } from "../satellite/resource.ts";
 import { statusPatch } from "../satellite/status-patch.ts";
 import { findCondition } from "../satellite/conditions.ts";
 import { decide } from "./decide.ts";
@@ -25,6 +26,9 @@ const AGAIN_AT_ONCE: WorkResult = { requeueAfterMs: 0 };
 /** Actions that change nothing outside this process; everything else needs the leader's lease. */
 const HARMLESS: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>(["Wait", "Probe", "ListMachines"]);
 
+/** Power states in which a VM's port is looked at. */
+const MAY_ANSWER: ReadonlySet<PowerState> = new Set<PowerState>(["Starting", "Running"]);
+
 /**
  * Brings one satellite a step nearer to its spec each time it is called: observe, decide, act once. It keeps
  * in memory only what paces it; after a crash everything that matters is in the satellite.
@@ -32,6 +36,8 @@ const HARMLESS: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>(["Wait", "
 export class Reconciler {
   readonly #dependencies: Dependencies;
   readonly #remembered = new Map<string, Remembered>();
+  /** Keys of satellites whose port did not answer the last look. */
+  readonly #silent = new Set<string>();
   #reconcileID = 0;
 
   constructor(dependencies: Dependencies) {
@@ -48,7 +54,11 @@ export class Reconciler {
     const satellite = this.#dependencies.satellites.get(key);
     if (satellite === undefined) {
       this.#remembered.delete(key);
+      this.#silent.delete(key);
       return undefined;
+    }
+    if (!MAY_ANSWER.has(satellite.status.power.state)) {
+      this.#silent.delete(key);
     }
     const remembered = this.#recall(key, satellite);
     const logger = this.#dependencies.logger.child({
@@ -143,6 +153,9 @@ export class Reconciler {
       const result = await perform(action, o, remembered.memory, this.#dependencies);
       metrics.actions.inc({ action: action.kind, outcome: result.kind });
       this.#noteSuccess(action, result.kind, remembered);
+      if (action.kind === "Probe") {
+        this.#noteProbe(o.satellite, remembered.memory);
+      }
       if (result.kind === "done") {
         remembered.staleWrites = 0;
         return AGAIN_AT_ONCE;
@@ -166,6 +179,16 @@ export class Reconciler {
     if (outcome === "done" && memory.failure?.action === action.kind) {
       delete memory.failure;
     }
+  }
+
+  #noteProbe(satellite: Satellite, memory: Memory): void {
+    const key = keyString(objectKey(satellite));
+    if (memory.probe?.ready === true) {
+      this.#silent.delete(key);
+    } else {
+      this.#silent.add(key);
+    }
+    memory.silentPorts = this.#silent.size;
   }
 
   #noteFailure(action: Action, o: Observation, error: unknown, memory: Memory, nowMs: number): void {

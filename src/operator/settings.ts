@@ -6,6 +6,8 @@ export interface OperatorSettings extends OrphanSettings {
   readonly transitionPollMs: number;
   /** Between looks at the port of a VM that is coming up. */
   readonly probePollMs: number;
+  /** Between looks at any two of the VMs that are coming up: a thousand of them are each looked at less often. */
+  readonly probeSpacingMs: number;
   /** How old a description may be of a machine whose start was accepted: its port tells more, and costs no call. */
   readonly comingUpMaxAgeMs: number;
   /** How old a description may be of a machine that is at rest. */
@@ -47,6 +49,7 @@ const DAY = 24 * HOUR;
 export const defaultSettings: OperatorSettings = {
   transitionPollMs: 500,
   probePollMs: 200,
+  probeSpacingMs: 2,
   comingUpMaxAgeMs: 2 * SECOND,
   restingMaxAgeMs: 2 * MINUTE,
   settleMs: 10 * SECOND,

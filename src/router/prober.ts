@@ -103,13 +103,14 @@ export function createProber(options: ProberOptions): Prober {
   };
 }
 
-interface Attempt {
+/** An attempt under way. */
+export interface Attempt {
   cancel(): void;
 }
 
 /** One connection. `done` is called once, later, unless the attempt is cancelled. */
-function startAttempt(
-  { host, port }: Target,
+export function startAttempt(
+  { host, port }: Pick<Target, "host" | "port">,
   clock: Clock,
   timeoutMs: number,
   done: (answered: boolean) => void,

@@ -105,3 +105,27 @@ describe("a machine that runs while its port is silent", () => {
     expect(world.condition("Healthy")).to.include({ status: "True" });
   });
 });
+
+describe("many machines whose ports are silent", () => {
+  /** How often a port is looked at in a minute of silence, of so many satellites. */
+  async function looksAtOne(count: number): Promise<number> {
+    const names = Array.from({ length: count }, (_, index) => `silent-${index}`);
+    const world = new World({
+      satellites: names.map((name) => satellite({ name, spec: { idleTimeout: "0s" } })),
+      settings: { probePollMs: 1000, probeSpacingMs: 500 },
+    });
+    let looks = 0;
+    world.answers = () => {
+      looks += 1;
+      return false;
+    };
+    await world.run(MINUTE);
+    return looks / count;
+  }
+
+  it("are each looked at less often, so that all together cost no more", async () => {
+    const [one, two, eight] = [await looksAtOne(1), await looksAtOne(2), await looksAtOne(8)];
+    expect(two, "two fit into the shortest pause").to.be.closeTo(one, 3);
+    expect(eight).to.be.within(one / 4 - 3, one / 4 + 3);
+  });
+});
