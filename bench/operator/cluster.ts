@@ -115,7 +115,11 @@ export async function addSleepers(admin: ApiClient, fleet: Fleet, count: number)
       status: {
         ...status,
         observedGeneration,
-        conditions: conditions?.map((condition) => ({ ...condition, observedGeneration })),
+        conditions: conditions?.map((condition) => ({
+          ...condition,
+          message: condition.message.replace(templateInstance.id, instance.id),
+          observedGeneration,
+        })),
         machine: { ...machine, id: instance.id },
         ...(endpoint === undefined ? {} : { endpoint: { ...endpoint, host: instance.privateAddress } }),
       },

@@ -19,6 +19,8 @@ export interface Figures {
     readonly satellites: number;
     /** From the first wish to the last satellite that runs, of which 17 s are EC2's. */
     readonly seconds: number;
+    /** Share of the machine that was in use meanwhile, by API server, etcd, endpoint, VMs and operator. */
+    readonly machineBusyPercent: number;
     readonly startInstancesCalls: number;
     readonly ec2Calls: Readonly<Record<string, number>>;
     readonly throttledCalls: number;

@@ -112,10 +112,15 @@ export class Metrics {
     this.#lines = text.split("\n");
   }
 
-  /** Sum of all series of a metric. */
-  sum(name: string): number {
+  /**
+   * Sum of all series of a metric.
+   *
+   * @param label of those that have this label alone, as in `phase="Running"`
+   */
+  sum(name: string, label?: string): number {
+    const starts = label === undefined ? [`${name}{`, `${name} `] : [`${name}{${label}}`];
     return this.#lines
-      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+      .filter((line) => starts.some((start) => line.startsWith(start)))
       .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
   }
 }

@@ -31,6 +31,7 @@ const LINES: readonly Line[] = [
     digits: 1,
     target: "EC2's limits alone",
   },
+  { title: "machine busy meanwhile, %", value: (f) => f.wake.machineBusyPercent },
   { title: "StartInstances calls", value: (f) => f.wake.startInstancesCalls, target: "<= 20 for 1,000" },
   { title: "EC2 calls in all", value: (f) => Object.values(f.wake.ec2Calls).reduce((a, b) => a + b, 0) },
   { title: "EC2 calls throttled", value: (f) => f.wake.throttledCalls, target: "0" },
