@@ -27,6 +27,15 @@ interface TestPod {
   readonly spec: { readonly containers: readonly { readonly command: readonly string[] }[] };
 }
 
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+/** "patch satellites.dev/satellites" of a request's description, which also names its object. */
+const firstTwoWords = (text: string): string => text.split(" ").slice(0, 2).join(" ");
+
 const CLASSES = "/apis/satellites.dev/v1alpha1/satelliteclasses";
 const SATELLITES = "/apis/satellites.dev/v1alpha1/namespaces/team-a/satellites";
 const NETWORK = { tags: { "satellites.dev/network": "local" } };
@@ -159,11 +168,31 @@ describe("the chart's accounts on kube-apiserver", function () {
   }
 
   /** Status with which a call fails. */
-  const failure = (guest: GuestClient): Promise<unknown> =>
-    guest.describe(30_000).then(
+  const failure = (guest: GuestClient, deadlineMs = 30_000): Promise<unknown> =>
+    guest.describe(deadlineMs).then(
       () => "no failure",
       (error: unknown) => Reflect.get(error as object, "code"),
     );
+
+  /** A program's ClusterRole about satellites.dev, whose rules can be changed in the cluster one at a time. */
+  async function clusterRole(program: string): Promise<{
+    readonly rules: readonly Rule[];
+    /** Gives the rule of that number other verbs, and all other rules their own. */
+    change(index: number, verbs: (before: readonly string[]) => readonly string[]): Promise<void>;
+  }> {
+    const path = `/apis/rbac.authorization.k8s.io/v1/clusterroles/sat-system-sat-satellites-${program}`;
+    const { rules } = (await get(path)).body as { rules: Rule[] };
+    return {
+      rules,
+      async change(index, verbs) {
+        const changed = rules.map((rule, at) =>
+          at === index ? { ...rule, verbs: verbs(rule.verbs) } : rule,
+        );
+        const answer = await release.admin.mergePatch(path, { rules: changed });
+        expect(answer.status, JSON.stringify(answer.body)).to.equal(200);
+      },
+    };
+  }
 
   const untilReady = (port: unknown): Promise<true> =>
     eventually("the program is ready", async () => {
@@ -278,8 +307,54 @@ describe("the chart's accounts on kube-apiserver", function () {
             ]);
           }
         });
+
+        it("are found to be wrong when the cluster's role has one verb less, or one more", async () => {
+          const role = await clusterRole(program);
+          const compare = async (): Promise<ReturnType<typeof compareRights>> =>
+            compareRights(
+              await grantedRights(release.admin, { namespace: RELEASE_NAMESPACE, name }),
+              requests,
+            );
+          for (const [index, { apiGroups, resources, verbs }] of role.rules.entries()) {
+            const what = `${apiGroups.join("")}/${resources.join("")}`;
+            for (const verb of verbs) {
+              await role.change(index, (before) => before.filter((each) => each !== verb));
+              const { unused, missing } = await compare();
+              expect(unused, `without ${verb} ${what}`).to.deep.equal([]);
+              expect(missing.map(firstTwoWords)).to.include(`${verb} ${what}`);
+            }
+            await role.change(index, (before) => [...before, "deletecollection"]);
+            expect(await compare()).to.deep.equal({ unused: [`deletecollection ${what}`], missing: [] });
+            await role.change(index, (before) => before);
+          }
+          expect(await compare()).to.deep.equal({ unused: [], missing: [] });
+        });
       });
     }
+
+    it("are refused what is taken from them, and the audit shows it", async () => {
+      await create("denied", { desiredPower: "off" });
+      await untilPhase("denied", "Asleep");
+      const wake = { spec: { desiredPower: "on" } };
+      const role = await clusterRole("router");
+      await role.change(0, (before) => before.filter((verb) => verb !== "patch"));
+      await eventually("the role is in force", async () => {
+        const path = `${SATELLITES}/denied?dryRun=All`;
+        return (await pods.router.client.mergePatch(path, wake)).status === 403;
+      });
+      expect(await failure(connect("denied"), 5000)).to.be.oneOf([
+        status.UNAVAILABLE,
+        status.DEADLINE_EXCEEDED,
+      ]);
+      const user = `system:serviceaccount:${RELEASE_NAMESPACE}:sat-satellites-router`;
+      const refused = auditedRequests(release.server.auditLog, user).filter(({ code }) => code === 403);
+      expect(refused.map(({ verb, resource }) => `${verb} ${resource}`)).to.include(
+        "patch satellites.dev/satellites",
+      );
+      expect((await read("denied")).status.phase).to.equal("Asleep");
+      await role.change(0, (before) => before);
+      await connect("denied").describe(60_000);
+    });
 
     describe("the admission policies", () => {
       const path = `${SATELLITES}/policy`;
