@@ -59,7 +59,7 @@ bench-router: $(STAMP) ## Compares the router with nginx, HAProxy and nghttpx, i
 
 .PHONY: bench-operator
 bench-operator: $(STAMP) ## Measures the operator with 100, 1,000 and 10,000 satellites
-	node test/tools/build.ts
+	node test/tools/build.ts kube-apiserver etcd
 	node bench/operator/bench.ts
 
 .PHONY: simulate
