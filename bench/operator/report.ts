@@ -3,24 +3,40 @@ import type { Figures } from "./figures.ts";
 /** A line of the table. */
 interface Line {
   readonly title: string;
-  readonly value: (figures: Figures) => number;
+  /** The figure of one fleet; `first` is the smallest, NaN where a figure says nothing. */
+  readonly value: (figures: Figures, first: Figures) => number;
   readonly digits?: number;
   /** What the largest fleet should reach. */
   readonly target?: string;
+}
+
+const startCpuSeconds = (f: Figures): number => (f.startCpuMsPerSatellite * f.satellites) / 1000;
+
+/** What each satellite adds to a figure; what the process costs without any is in the first fleet's already. */
+function beyond(figures: Figures, first: Figures, value: (figures: Figures) => number): number {
+  const more = figures.satellites - first.satellites;
+  return more === 0 ? Number.NaN : (value(figures) - value(first)) / more;
 }
 
 const LINES: readonly Line[] = [
   { title: "caches filled, s", value: (f) => f.syncedSeconds, digits: 1, target: "< 10 with 10,000" },
   { title: "all reconciled once, s", value: (f) => f.reconciledSeconds, digits: 1 },
   { title: "reconciled per second", value: (f) => f.reconcilesPerSecond },
+  { title: "CPU of the start, s", value: startCpuSeconds, digits: 1 },
   {
-    title: "CPU of the start per satellite, ms",
-    value: (f) => f.startCpuMsPerSatellite,
+    title: "  per satellite beyond the first fleet, ms",
+    value: (f, first) => beyond(f, first, startCpuSeconds) * 1000,
     digits: 2,
     target: "flat",
   },
   { title: "RSS, peak of the start, MiB", value: (f) => f.peakRssMiB, target: "< 350" },
   { title: "RSS at rest, MiB", value: (f) => f.rest.rssMiB, target: "< 350" },
+  {
+    title: "  per satellite beyond the first fleet, KiB",
+    value: (f, first) => beyond(f, first, ({ rest }) => rest.rssMiB) * 1024,
+    digits: 1,
+    target: "flat",
+  },
   { title: "CPU at rest, % of a core", value: (f) => f.rest.cpuPercent, digits: 1 },
   { title: "API requests per minute at rest", value: (f) => f.rest.apiRequestsPerMinute },
   { title: "EC2 calls per minute at rest", value: (f) => f.rest.ec2CallsPerMinute, target: "<= 15" },
@@ -40,15 +56,17 @@ const LINES: readonly Line[] = [
   { title: "RSS, peak of the wakes, MiB", value: (f) => f.wake.peakRssMiB, target: "< 350" },
 ];
 
+const cell = (value: number, digits: number): string => (Number.isNaN(value) ? "-" : value.toFixed(digits));
+
 /** Prints a line for each figure, a column for each fleet, and the targets. */
 export function printTable(figures: readonly Figures[]): void {
   const head = ["satellites", ...figures.map(({ satellites }) => satellites.toLocaleString("en")), "target"];
   const rows = LINES.map(({ title, value, digits = 0, target = "" }) => [
     title,
-    ...figures.map((each) => value(each).toFixed(digits)),
+    ...figures.map((each) => cell(value(each, figures[0] ?? each), digits)),
     target,
   ]);
   for (const [title = "", ...cells] of [head, ...rows]) {
-    console.log(title.padEnd(38), ...cells.map((cell) => cell.padStart(10)));
+    console.log(title.padEnd(43), ...cells.map((text) => text.padStart(10)));
   }
 }

@@ -25,6 +25,7 @@ const SCENARIOS: readonly Scenario[] = [
   ...WATCH_SCENARIOS,
   ...BUILTIN_SCENARIOS,
 ];
+const FEWEST_CASES = 150;
 const DOCS = join(import.meta.dirname, "..", "..", "docs", "conformance.md");
 
 /** A case whose answers differ. */
@@ -165,6 +166,15 @@ function report(scenarios: readonly Scenario[], found: readonly Difference[]): b
   return asListed;
 }
 
+/** Whether a run of all cases is worth its name: a file of cases that is not loaded any more must not go unnoticed. */
+function areEnough(scenarios: readonly Scenario[]): boolean {
+  const enough = scenarios.length >= FEWEST_CASES;
+  if (!enough) {
+    process.stdout.write(`only ${scenarios.length} cases of at least ${FEWEST_CASES} ran\n`);
+  }
+  return enough;
+}
+
 async function main(args: readonly string[]): Promise<void> {
   checkNames();
   const text = args.find((arg) => !arg.startsWith("--")) ?? "";
@@ -177,7 +187,8 @@ async function main(args: readonly string[]): Promise<void> {
       if (args.includes("--write-docs")) {
         writeFileSync(DOCS, documentation(scenarios.length, found));
       }
-      process.exitCode = report(scenarios, found) ? 0 : 1;
+      const asListed = report(scenarios, found);
+      process.exitCode = asListed && (text !== "" || areEnough(scenarios)) ? 0 : 1;
     } finally {
       await embedded.stop();
     }
