@@ -19,7 +19,7 @@ function labelsOfMetrics(): Map<string, ReadonlySet<string>> {
 }
 
 /** Labels that Prometheus and the ServiceMonitor add. */
-const ADDED_LABELS = ["namespace", "service", "pod", "program", "le"];
+const ADDED_LABELS: ReadonlySet<string> = new Set(["namespace", "service", "pod", "program", "le"]);
 const OURS = /\b(?:satellites|workqueue|rest_client|controller_runtime|leader_election|process|nodejs)_\w+/g;
 
 interface Metric {
@@ -51,7 +51,7 @@ describe("the chart's monitoring", function () {
       return have === undefined
         ? [name]
         : labels
-            .filter((label) => !have.has(label) && !ADDED_LABELS.includes(label))
+            .filter((label) => !have.has(label) && !ADDED_LABELS.has(label))
             .map((label) => `${name}{${label}}`);
     });
 
