@@ -160,10 +160,11 @@ async function changeType(
 async function patch(
   satellite: Satellite,
   operations: readonly JsonPatchOperation[],
-  options: { readonly status?: boolean },
+  options: { readonly status?: boolean; readonly urgent?: boolean },
   dependencies: Dependencies,
 ): Promise<StepResult> {
-  return dependencies.writes.run(() => patchNow(satellite, operations, options, dependencies));
+  const write = (): Promise<StepResult> => patchNow(satellite, operations, options, dependencies);
+  return dependencies.writes.run(write, options.urgent);
 }
 
 async function patchNow(
@@ -225,7 +226,9 @@ async function writeStatus(
   if (operations === undefined) {
     return DONE;
   }
-  const result = await patch(o.satellite, operations, { status: true }, dependencies);
+  // A start takes long anyhow: of many, all are to be sent before the first of them is noted as accepted.
+  const urgent = isToBeSent(action.status.power);
+  const result = await patch(o.satellite, operations, { status: true, urgent }, dependencies);
   if (result.kind === "done") {
     noteOwnedStart(action.status.power, memory);
     measureWake(o, action, dependencies);
@@ -236,9 +239,11 @@ async function writeStatus(
   return result;
 }
 
+const isToBeSent = ({ state, accepted }: Power): boolean => state === "Starting" && !accepted;
+
 /** A start whose intent this process wrote, with an answer, is its own to send. */
 function noteOwnedStart(power: Power, memory: Memory): void {
-  if (power.state === "Starting" && !power.accepted) {
+  if (isToBeSent(power)) {
     memory.ownedStart = startOf(power);
   }
 }
