@@ -6,6 +6,7 @@ import type { Fault } from "../../src/local/ec2/faults.ts";
 import {
   eventually,
   Installation,
+  NAMESPACE,
   type OperatorProcess,
   type RouterProcess,
   SATELLITES_PATH,
@@ -160,6 +161,11 @@ describe("two operators and three routers on kube-apiserver", function () {
     const { leader, follower } = await startPair();
     const names = Array.from({ length: 10 }, (_, index) => `paused-${index}`);
     await Promise.all(names.map((name) => product.asleep(name)));
+    // They are sent one after the other; what is still to be told of the time before the pause is no act after it.
+    await eventually("the events of falling asleep are written", async () => {
+      const told = await asleepInEvents();
+      return names.every((name) => told.has(name));
+    });
     leader.signal("SIGSTOP");
     const pausedAt = new Date().toISOString();
     await product.untilLeads(follower.name);
@@ -298,6 +304,14 @@ describe("two operators and three routers on kube-apiserver", function () {
     const mine = metadata.managedFields.find(({ manager }) => manager === "gitops");
     expect(JSON.stringify(mine)).to.include("f:idleTimeout").and.not.include("f:desiredPower");
   });
+
+  /** Names of the satellites of which an event says that they fell asleep. */
+  async function asleepInEvents(): Promise<Set<string>> {
+    const { body } = await product.server.admin.request("GET", `/api/v1/namespaces/${NAMESPACE}/events`);
+    const { items } = body as { items: { reason: string; involvedObject: { name: string } }[] };
+    const told = items.filter(({ reason }) => ["Hibernated", "Stopped"].includes(reason));
+    return new Set(told.map(({ involvedObject }) => involvedObject.name));
+  }
 
   /** Requests of a user that change something, from a moment on, as the API server's audit log has them. */
   function writesOf(user: string, since: string): string[] {
