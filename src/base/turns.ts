@@ -1,6 +1,5 @@
-/** Lets a limited number of tasks run at the same time; the others wait for their turn: urgent ones first, in order. */
+/** Lets a limited number of tasks run at the same time; the others wait for their turn, in order. */
 export class Turns {
-  readonly #urgent: (() => void)[] = [];
   readonly #waiting: (() => void)[] = [];
   #free: number;
 
@@ -10,18 +9,18 @@ export class Turns {
   }
 
   /** Runs `task` when its turn has come, and settles as it does. */
-  async run<T>(task: () => Promise<T>, urgent = false): Promise<T> {
+  async run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#free > 0) {
       this.#free -= 1;
     } else {
       await new Promise<void>((resolve) => {
-        (urgent ? this.#urgent : this.#waiting).push(resolve);
+        this.#waiting.push(resolve);
       });
     }
     try {
       return await task();
     } finally {
-      const next = this.#urgent.shift() ?? this.#waiting.shift();
+      const next = this.#waiting.shift();
       if (next === undefined) {
         this.#free += 1;
       } else {

@@ -160,11 +160,10 @@ async function changeType(
 async function patch(
   satellite: Satellite,
   operations: readonly JsonPatchOperation[],
-  options: { readonly status?: boolean; readonly urgent?: boolean },
+  options: { readonly status?: boolean },
   dependencies: Dependencies,
 ): Promise<StepResult> {
-  const write = (): Promise<StepResult> => patchNow(satellite, operations, options, dependencies);
-  return dependencies.writes.run(write, options.urgent);
+  return dependencies.writes.run(() => patchNow(satellite, operations, options, dependencies));
 }
 
 async function patchNow(
@@ -226,9 +225,7 @@ async function writeStatus(
   if (operations === undefined) {
     return DONE;
   }
-  // A start takes long anyhow: of many, all are to be sent before the first of them is noted as accepted.
-  const urgent = isToBeSent(action.status.power);
-  const result = await patch(o.satellite, operations, { status: true, urgent }, dependencies);
+  const result = await patch(o.satellite, operations, { status: true }, dependencies);
   if (result.kind === "done") {
     noteOwnedStart(action.status.power, memory);
     measureWake(o, action, dependencies);
@@ -239,11 +236,9 @@ async function writeStatus(
   return result;
 }
 
-const isToBeSent = ({ state, accepted }: Power): boolean => state === "Starting" && !accepted;
-
 /** A start whose intent this process wrote, with an answer, is its own to send. */
 function noteOwnedStart(power: Power, memory: Memory): void {
-  if (isToBeSent(power)) {
+  if (power.state === "Starting" && !power.accepted) {
     memory.ownedStart = startOf(power);
   }
 }

@@ -9,7 +9,7 @@ const settle = (): Promise<void> =>
 
 interface Rig {
   /** Asks for a turn for the task of that name. */
-  readonly begin: (name: string, urgent?: boolean) => Promise<string>;
+  readonly begin: (name: string) => Promise<string>;
   /** Ends that task. */
   readonly end: (name: string) => void;
   /** Names of the tasks that have begun. */
@@ -22,14 +22,14 @@ function rig(limit: number): Rig {
   const begun: string[] = [];
   return {
     begun,
-    begin(name, urgent = false) {
+    begin(name) {
       const gate = Promise.withResolvers<void>();
       gates.set(name, gate);
       return turns.run(async () => {
         begun.push(name);
         await gate.promise;
         return name;
-      }, urgent);
+      });
     },
     end: (name) => gates.get(name)?.resolve(),
   };
@@ -38,7 +38,7 @@ function rig(limit: number): Rig {
 describe("Turns", () => {
   it("let no more tasks run at a time than their limit, the others in order", async () => {
     const { begin, end, begun } = rig(2);
-    const all = ["a", "b", "c", "d"].map((name) => begin(name));
+    const all = ["a", "b", "c", "d"].map(begin);
     await settle();
     expect(begun).to.deep.equal(["a", "b"]);
     end("b");
@@ -46,15 +46,6 @@ describe("Turns", () => {
     expect(begun).to.deep.equal(["a", "b", "c"]);
     ["a", "c", "d"].forEach(end);
     expect(await Promise.all(all)).to.deep.equal(["a", "b", "c", "d"]);
-  });
-
-  it("come first to what is urgent, but take nothing from what runs", async () => {
-    const { begin, end, begun } = rig(1);
-    const all = [begin("a"), begin("b"), begin("u", true), begin("v", true)];
-    await settle();
-    ["a", "u", "v", "b"].forEach(end);
-    await Promise.all(all);
-    expect(begun).to.deep.equal(["a", "u", "v", "b"]);
   });
 
   it("pass on the turn of a task that fails, and what it threw", async () => {
