@@ -31,8 +31,8 @@ export interface KubeObject {
 }
 
 /**
- * The object without `metadata.managedFields`, which the product never reads: they are half of a Satellite's size, and
- * caches hold thousands of them. A copy, since deleting a member would cost more memory than it frees (V8 turns the
+ * The object without `metadata.managedFields`, which the product never reads: they name every field once more, and caches
+ * hold thousands of objects. A copy, since deleting a member would cost more memory than it frees (V8 turns the
  * object into a hash table).
  */
 export function withoutManagedFields<T extends KubeObject>(object: T): T {
