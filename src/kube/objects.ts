@@ -31,9 +31,9 @@ export interface KubeObject {
 }
 
 /**
- * The object without `metadata.managedFields`, which the product never reads: they name every field once more, and caches
- * hold thousands of objects. A copy, since deleting a member would cost more memory than it frees (V8 turns the
- * object into a hash table).
+ * The object without `metadata.managedFields`, which the product never reads: they name every field once more, and
+ * caches hold thousands of objects. A copy, since deleting a member would turn it into a hash table (V8), which takes
+ * more memory.
  */
 export function withoutManagedFields<T extends KubeObject>(object: T): T {
   if (object.metadata === undefined || !("managedFields" in object.metadata)) {
