@@ -34,7 +34,7 @@ test: $(STAMP) ## Everything: types, lint, architecture, generated files, and ev
 
 .PHONY: test-unit
 test-unit: $(STAMP) ## Unit tests alone
-	mocha
+	node build/test-all.ts unit
 
 .PHONY: test-integration
 test-integration: $(STAMP) ## Operator and router as processes
