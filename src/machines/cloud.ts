@@ -22,6 +22,18 @@ export interface Machine {
   readonly tags: Readonly<Record<string, string>>;
 }
 
+/** Something that the cloud will do to a machine or its host, and that a stop and a start avoids. */
+export interface MachineEvent {
+  readonly id: string;
+  /** ID of the machine. */
+  readonly machine: string;
+  /** The cloud's own name of the kind, e.g. `instance-retirement`. */
+  readonly code: string;
+  readonly description: string;
+  /** When it happens at the earliest, RFC 3339. */
+  readonly notBefore: string;
+}
+
 /** What is wanted of a new machine, before anything is chosen. */
 export interface LaunchRequest {
   readonly owner: MachineOwner;
@@ -125,4 +137,6 @@ export interface MachineCloud {
   describe(id: string, maxAgeMs: number): Promise<Machine | undefined>;
   /** All machines tagged as this cluster's, read now and complete; terminated ones included while visible. */
   list(): Promise<Machine[]>;
+  /** Events announced for machines that run and still to come; those of machines that are not ours included. */
+  events(): Promise<MachineEvent[]>;
 }

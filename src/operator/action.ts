@@ -49,5 +49,5 @@ export type ActionKind = Action["kind"];
 /** Why a satellite is put to sleep or taken down; a reason of the power protocol. */
 export type StopReason = Extract<
   PowerReason,
-  "DesiredOff" | "Draining" | "Deleting" | "Drift" | "Refresh" | "Update" | "Unreachable"
+  "DesiredOff" | "Draining" | "Deleting" | "Drift" | "Refresh" | "Update" | "Unreachable" | "ScheduledEvent"
 >;

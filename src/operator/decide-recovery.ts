@@ -50,9 +50,9 @@ export function decideRecovery(
   switch (healthy?.status === "False" ? healthy.reason : undefined) {
     case Recovery.Rebooting:
       return o.memory.reboot?.epoch === power.epoch
-        ? beginStop(o, PowerReason.Unreachable, [
-            unhealthy(o, Recovery.Restarting, "it is stopped and started"),
-          ])
+        ? beginStop(o, PowerReason.Unreachable, {
+            conditions: [unhealthy(o, Recovery.Restarting, "it is stopped and started")],
+          })
         : (waitingForRetry(o, "Reboot") ?? { kind: "Reboot", id: machine.id });
     case Recovery.Restarting:
       return report(o, unhealthy(o, Recovery.Unreachable, "a reboot and a restart did not help"));

@@ -5,6 +5,7 @@ import { decideRecovery, silentMs, silentPollMs } from "./decide-recovery.ts";
 import type { Observation } from "./observation.ts";
 import { movePower, renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
+import { decideScheduledEvent } from "./decide-scheduled-event.ts";
 import { beginStop } from "./stop-intent.ts";
 
 /** `status.power.state` is Running: watch for the wish to sleep, for idleness and for drift. */
@@ -14,6 +15,10 @@ export function decideRunning(o: Observation, machine: Machine, settings: Operat
   }
   if (o.satellite.spec.desiredPower === "off") {
     return beginStop(o);
+  }
+  const avoidance = decideScheduledEvent(o);
+  if (avoidance !== undefined) {
+    return avoidance;
   }
   const { remainingMs, staleRouters } = o.idleness;
   const [router] = staleRouters;

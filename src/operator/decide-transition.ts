@@ -1,6 +1,6 @@
 import type { Machine } from "../machines/cloud.ts";
 import { timestamp } from "../satellite/conditions.ts";
-import { PowerReason } from "../satellite/power.ts";
+import { isDraining, PowerReason } from "../satellite/power.ts";
 import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { Action, Announcement } from "./action.ts";
 import { decideRecovery, silentPollMs } from "./decide-recovery.ts";
@@ -275,7 +275,7 @@ function decideStopCall(o: Observation, machine: Machine, settings: OperatorSett
       ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" }
       : writePower(o, { ...power, accepted: true });
   }
-  if (power.reason === PowerReason.Draining && !power.accepted) {
+  if (isDraining(power) && !power.accepted) {
     const leftMs = drainingMs(o);
     if (leftMs > 0) {
       return { kind: "Wait", afterMs: leftMs, reason: "Draining" };

@@ -7,6 +7,7 @@ import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Announcement } from "./action.ts";
 import type { AwakeQuota } from "./awake-quota.ts";
+import type { HostEvents } from "./host-events.ts";
 import type { IdleTracker } from "./idle.ts";
 import type { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
@@ -38,6 +39,7 @@ export interface Dependencies {
   /** The account and region that a class's machines live in. */
   readonly cloudOf: (satelliteClass: SatelliteClass) => MachineCloud;
   readonly directory: MachineDirectory;
+  readonly hostEvents: HostEvents;
   /** Fills the directory from one complete list; calls made together share it. */
   readonly listMachines: () => Promise<void>;
   readonly idle: IdleTracker;

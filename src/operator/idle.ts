@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import { parseDurationMs } from "../base/duration.ts";
-import { PowerReason } from "../satellite/power.ts";
+import { isDraining } from "../satellite/power.ts";
 import { Annotation, type Lease, type PowerState } from "../satellite/resource.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Idleness } from "./observation.ts";
@@ -59,7 +59,7 @@ export class IdleTracker {
     track.generation = metadata.generation;
     track.state = status.power.state;
     this.#observeLeases(track, status.activity, nowMs);
-    track.drainingSinceMs = isDraining(satellite) ? (track.drainingSinceMs ?? nowMs) : undefined;
+    track.drainingSinceMs = isDraining(status.power) ? (track.drainingSinceMs ?? nowMs) : undefined;
   }
 
   #observeLeases(track: Track, activity: Satellite["status"]["activity"], nowMs: number): void {
@@ -115,14 +115,6 @@ function restartsIdleClock(before: Track, { metadata, status }: Satellite): bool
   return (
     before.generation !== metadata.generation ||
     (before.state !== "Running" && status.power.state === "Running")
-  );
-}
-
-/** Whether the routers are given time to let go of the machine. */
-function isDraining({ status: { power } }: Satellite): boolean {
-  return (
-    power.state === "Stopping" &&
-    (power.reason === PowerReason.Draining || power.reason === PowerReason.Deleting)
   );
 }
 

@@ -2,6 +2,7 @@ import type { Machine } from "../machines/cloud.ts";
 import type { CloudErrorClass } from "../machines/errors.ts";
 import type { Lease } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
+import type { SeenEvent } from "./host-events.ts";
 
 /** A failed action, remembered until it succeeds or what it depended on changes. */
 export interface Failure {
@@ -118,6 +119,10 @@ export interface Observation {
   readonly adoptee: Machine | undefined;
   /** "namespace/name" of another satellite that uses the adoptee. */
   readonly adopteeUser: string | undefined;
+  /** What the cloud has announced for the machine. */
+  readonly event: SeenEvent | undefined;
+  /** Whether a complete list of events was taken, so that the absence of one can be believed. */
+  readonly eventsKnown: boolean;
   /** Why it may not be started now, by the class's limit. */
   readonly awakeLimit: Blocker | undefined;
   readonly idleness: Idleness;

@@ -14,7 +14,7 @@ export function observeBlindly(
   key: string,
   satellite: Satellite,
   memory: Memory,
-  { cluster, clock, classes, idle, directory }: Dependencies,
+  { cluster, clock, classes, idle, directory, hostEvents }: Dependencies,
 ): Observation {
   return {
     cluster,
@@ -24,6 +24,8 @@ export function observeBlindly(
     stray: undefined,
     adoptee: undefined,
     adopteeUser: undefined,
+    event: hostEvents.of(satellite.status.machine?.id),
+    eventsKnown: hostEvents.known,
     awakeLimit: undefined,
     idleness: idle.idleness(key, satellite),
     listed: directory.complete,

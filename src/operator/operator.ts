@@ -18,6 +18,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { ProbeAnswer } from "./dependencies.ts";
 import { AwakeQuota } from "./awake-quota.ts";
 import { ClassReconciler } from "./class-reconciler.ts";
+import { HostEvents } from "./host-events.ts";
 import { IdleTracker } from "./idle.ts";
 import { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
@@ -83,11 +84,13 @@ export class Operator {
   readonly #classes: Reflector<SatelliteClass>;
   readonly #idle: IdleTracker;
   readonly #directory = new MachineDirectory();
+  readonly #hostEvents = new HostEvents();
   readonly #events: EventRecorder;
   readonly #elector: LeaderElector;
   readonly #metrics: OperatorMetrics;
   #queue: WorkQueue | undefined;
   #classQueue: WorkQueue | undefined;
+  #eventsReadAtMs = -Infinity;
   /** The listing under way; callers share it. */
   #listing: Promise<MachineListing> | undefined;
 
@@ -231,6 +234,9 @@ export class Operator {
       await this.#survey(collector).catch((error: unknown) => {
         logger.warn("The machines could not be surveyed; drift and orphans are noticed later", { error });
       });
+      await this.#readEvents().catch((error: unknown) => {
+        logger.warn("Scheduled events could not be read; machines are moved to other hosts later", { error });
+      });
       await sleep(clock, listPeriodMs, signal).catch(() => undefined);
     }
     await Promise.all([workers, classWork]);
@@ -266,6 +272,20 @@ export class Operator {
     await collector.collect(listing, this.#satellites.cache.list());
   }
 
+  /** Asks now and then what the cloud has announced, and looks again at the satellites that it concerns. */
+  async #readEvents(): Promise<void> {
+    const { clock, settings } = this.#options;
+    if (clock.monotonicMs() - this.#eventsReadAtMs < settings.eventPollMs) {
+      return;
+    }
+    const now = clock.now();
+    const lists = await Promise.all([...this.#clouds()].map((cloud) => cloud.events()));
+    this.#eventsReadAtMs = clock.monotonicMs();
+    for (const id of this.#hostEvents.replace(lists.flat(), now)) {
+      this.#enqueueBy("machine", id);
+    }
+  }
+
   #orphanCollector(): OrphanCollector {
     return new OrphanCollector({
       ...this.#options,
@@ -285,6 +305,7 @@ export class Operator {
       classes: this.#classes.cache,
       cloudOf,
       directory: this.#directory,
+      hostEvents: this.#hostEvents,
       listMachines: async () => {
         await this.#listMachines();
       },
@@ -320,11 +341,10 @@ export class Operator {
   }
 
   async #listAll(): Promise<MachineListing> {
-    const clouds = new Set(
-      this.#classes.cache.list().map((satelliteClass) => this.#options.cloudOf(satelliteClass)),
-    );
     const lists = await Promise.all(
-      [...clouds].map(async (cloud) => (await cloud.list()).map((machine) => [machine, cloud] as const)),
+      [...this.#clouds()].map(async (cloud) =>
+        (await cloud.list()).map((machine) => [machine, cloud] as const),
+      ),
     );
     const listing = new Map(lists.flat());
     const { ids } = this.#directory.replace([...listing.keys()]);
@@ -332,5 +352,10 @@ export class Operator {
       this.#enqueueBy("machine", id);
     }
     return listing;
+  }
+
+  /** Every place that a class names. */
+  #clouds(): ReadonlySet<MachineCloud> {
+    return new Set(this.#classes.cache.list().map((satelliteClass) => this.#options.cloudOf(satelliteClass)));
   }
 }

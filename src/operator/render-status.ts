@@ -8,6 +8,7 @@ import { blockerOf } from "./blockers.ts";
 import type { Observation } from "./observation.ts";
 import { wakeTimes } from "./wake-schedule.ts";
 import { isTimeZone } from "./maintenance-window.ts";
+import { eventCondition } from "./scheduled-event.ts";
 import { pendingSize, wantedSize } from "./size.ts";
 
 /** Fields of the status that a step sets itself; the rest is derived. */
@@ -91,6 +92,7 @@ function derivedConditions(o: Observation, status: Status): ConditionChange[] {
     ...healthyCondition(o, status),
     ...hibernatableCondition(o, status),
     ...updatedCondition(o, status),
+    ...eventCondition(o),
   ];
 }
 

@@ -36,6 +36,8 @@ export interface OperatorSettings extends OrphanSettings {
   readonly quotaPollMs: number;
   /** At rest, a satellite is looked at again after this time at the latest. */
   readonly resyncMs: number;
+  /** Between complete lists of the events that the cloud has announced. */
+  readonly eventPollMs: number;
   /** A hibernated machine is refreshed after this time (EC2 keeps hibernation for 60 days at most). */
   readonly refreshHibernatedMs: number;
 }
@@ -63,6 +65,7 @@ export const defaultSettings: OperatorSettings = {
   guestPollMs: 30 * SECOND,
   quotaPollMs: 5 * SECOND,
   resyncMs: 10 * MINUTE,
+  eventPollMs: 5 * MINUTE,
   refreshHibernatedMs: 59 * DAY,
   orphanGraceMs: 10 * MINUTE,
   duplicateGraceMs: MINUTE,

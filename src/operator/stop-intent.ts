@@ -1,9 +1,15 @@
 import { parseDurationMs } from "../base/duration.ts";
-import { findCondition, type ConditionChange } from "../satellite/conditions.ts";
+import { findCondition } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
-import type { Action, StopReason } from "./action.ts";
+import type { Action, Announcement, StopReason } from "./action.ts";
 import type { Observation } from "./observation.ts";
-import { HIBERNATION_REFUSED, movePower, renderStatus, secondsSince } from "./render-status.ts";
+import {
+  HIBERNATION_REFUSED,
+  movePower,
+  renderStatus,
+  secondsSince,
+  type StatusChange,
+} from "./render-status.ts";
 import { pendingSize } from "./size.ts";
 
 /**
@@ -13,7 +19,7 @@ import { pendingSize } from "./size.ts";
 export function beginStop(
   o: Observation,
   why: StopReason = PowerReason.DesiredOff,
-  conditions: readonly ConditionChange[] = [],
+  change: Pick<StatusChange, "conditions" | "machine"> = {},
 ): Action {
   const { power, usage } = o.satellite.status;
   const ran = power.state === "Running" ? secondsSince(o, power.since) : 0;
@@ -25,16 +31,26 @@ export function beginStop(
     status: renderStatus(o, {
       power: movePower(o, "Stopping", reason, { sleepKind: hibernate ? "Hibernate" : "Stop" }),
       usage: { ...usage, runningSeconds: (usage?.runningSeconds ?? 0) + ran },
-      conditions,
+      ...change,
     }),
-    announce: {
-      type: "Normal",
-      reason: draining ? "Draining" : "Sleeping",
-      message: draining
-        ? `waiting up to ${o.satellite.spec.drainTimeout} for open streams`
-        : `putting the machine to sleep (${hibernate ? "hibernate" : "stop"})`,
-    },
+    announce: announcementOf(o, draining, hibernate, why),
   };
+}
+
+function announcementOf(
+  { satellite: { spec } }: Observation,
+  draining: boolean,
+  hibernate: boolean,
+  why: StopReason,
+): Announcement {
+  const how = hibernate ? "hibernate" : "stop";
+  if (why === PowerReason.ScheduledEvent) {
+    const message = `stopping the machine (${how}) and starting it on another host, since its host has a scheduled event`;
+    return { type: "Normal", reason: why, message };
+  }
+  return draining
+    ? { type: "Normal", reason: "Draining", message: `waiting up to ${spec.drainTimeout} for open streams` }
+    : { type: "Normal", reason: "Sleeping", message: `putting the machine to sleep (${how})` };
 }
 
 function mayHibernate(o: Observation): boolean {

@@ -2,7 +2,7 @@ import { backoffMs, type Random } from "../base/backoff.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import { toError } from "../base/errors.ts";
 import { timestamp } from "../satellite/conditions.ts";
-import { PowerReason } from "../satellite/power.ts";
+import { isDraining } from "../satellite/power.ts";
 import type { Lease } from "../satellite/resource.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -379,11 +379,9 @@ export class LeaseKeeper {
  * router has acknowledged it, or has no entry.
  */
 export function epochToDrain({ status }: Satellite, router: string): number | undefined {
-  const { state, reason, epoch } = status.power;
+  const { epoch } = status.power;
   const entry = status.activity[router];
-  const isAwaited =
-    state === "Stopping" && (reason === PowerReason.Draining || reason === PowerReason.Deleting);
-  return isAwaited && entry !== undefined && entry.drainedEpoch !== epoch ? epoch : undefined;
+  return isDraining(status.power) && entry !== undefined && entry.drainedEpoch !== epoch ? epoch : undefined;
 }
 
 function isAwakeOrStarting(satellite: Satellite): boolean {

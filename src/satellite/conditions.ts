@@ -1,7 +1,14 @@
 import type { Condition } from "./resource.ts";
 
 /** Condition types of a Satellite (docs/api.md). */
-export type ConditionType = "Ready" | "Awake" | "Launched" | "Hibernatable" | "Healthy" | "Updated";
+export type ConditionType =
+  | "Ready"
+  | "Awake"
+  | "Launched"
+  | "Hibernatable"
+  | "Healthy"
+  | "Updated"
+  | "EventScheduled";
 
 /** A condition as it should read now. */
 export interface ConditionChange {

@@ -1,4 +1,4 @@
-import { PowerReason } from "./power.ts";
+import { isDraining, PowerReason } from "./power.ts";
 import type { Phase, Power } from "./resource.ts";
 
 /** What the phase is derived from. */
@@ -17,10 +17,7 @@ const PHASES: readonly (readonly [Phase, (facts: PhaseFacts) => boolean])[] = [
   ["Deleting", ({ deleting }) => deleting],
   ["Failed", ({ failed }) => failed],
   ["Updating", ({ power }) => power.state === "Updating"],
-  [
-    "Draining",
-    ({ power }) => power.state === "Stopping" && power.reason === PowerReason.Draining && !power.accepted,
-  ],
+  ["Draining", ({ power }) => isDraining(power) && !power.accepted],
   ["Stopping", ({ power }) => power.state === "Stopping"],
   ["Running", ({ power }) => power.state === "Running"],
   ["Launching", ({ power }) => power.state === "Starting" && power.reason === PowerReason.Launch],

@@ -25,6 +25,8 @@ export const PowerReason = {
   Update: "Update",
   /** The machine runs, but its port has been silent for long, and a reboot did not help. */
   Unreachable: "Unreachable",
+  /** The cloud has announced to stop or reboot the machine; stopped and started, it runs on another host. */
+  ScheduledEvent: "ScheduledEvent",
   /** The machine changed state without us. */
   Drift: "Drift",
 } as const;
@@ -51,7 +53,20 @@ const UNCONDITIONAL_STOPS: ReadonlySet<string> = new Set([
   PowerReason.Update,
   PowerReason.Refresh,
   PowerReason.Unreachable,
+  PowerReason.ScheduledEvent,
 ]);
+
+/** Reasons for which the call waits until the routers have let go of the machine. */
+const DRAINING_STOPS: ReadonlySet<string> = new Set([
+  PowerReason.Draining,
+  PowerReason.Deleting,
+  PowerReason.ScheduledEvent,
+]);
+
+/** Whether the routers are given time to let go of the machine, and say so by `drainedEpoch`. */
+export function isDraining({ state, reason = "" }: Power): boolean {
+  return state === "Stopping" && DRAINING_STOPS.has(reason);
+}
 
 function identity(satellite: Satellite): PatchOperation {
   return test("/metadata/uid", satellite.metadata.uid);

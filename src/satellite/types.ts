@@ -286,6 +286,10 @@ export interface Satellite {
       image?: string;
       launchedAt?: string;
       bootID?: string;
+      /**
+       * The cloud's scheduled event for which it was stopped last.
+       */
+      answeredEvent?: string;
     };
     /**
      * Where the VM's gRPC port is.

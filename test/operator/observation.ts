@@ -20,6 +20,8 @@ export function observation(init: Partial<Observation> = {}): Observation {
     stray: undefined,
     adoptee: undefined,
     adopteeUser: undefined,
+    event: undefined,
+    eventsKnown: true,
     awakeLimit: undefined,
     idleness: { remainingMs: Infinity, liveLeases: [], staleRouters: [] },
     memory: {},

@@ -5,6 +5,7 @@ import type {
   LaunchRequest,
   Machine,
   MachineCloud,
+  MachineEvent,
   ResolvedLaunch,
 } from "../../src/machines/cloud.ts";
 import { CloudError } from "../../src/machines/errors.ts";
@@ -190,6 +191,10 @@ export class ScriptedCloud implements MachineCloud {
     return this.#answer("list", undefined, () =>
       structuredClone([...this.machines.values()]).filter(({ tags }) => tags[Tag.cluster] === CLUSTER),
     );
+  }
+
+  events(): Promise<MachineEvent[]> {
+    return this.#answer("events", undefined, () => []);
   }
 
   #create(plan: LaunchPlan): Machine {

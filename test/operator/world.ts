@@ -4,6 +4,7 @@ import { keyString } from "../../src/kube/objects.ts";
 import type { Announcement } from "../../src/operator/action.ts";
 import { AwakeQuota } from "../../src/operator/awake-quota.ts";
 import type { Dependencies } from "../../src/operator/dependencies.ts";
+import { HostEvents } from "../../src/operator/host-events.ts";
 import { IdleTracker } from "../../src/operator/idle.ts";
 import { MachineDirectory } from "../../src/operator/machine-directory.ts";
 import { createOperatorMetrics } from "../../src/operator/metrics.ts";
@@ -39,6 +40,7 @@ export class World {
   readonly store = new ObjectStore();
   readonly cloud = new ScriptedCloud(this.clock);
   readonly events: (Announcement & { readonly satellite: string })[] = [];
+  readonly hostEvents = new HostEvents();
   readonly dependencies: Dependencies;
   /** What the guest of each machine (by address) answers; a machine that runs answers by default. */
   answers: (address: string) => boolean = () => true;
@@ -67,6 +69,7 @@ export class World {
       classes: { get: (name) => this.store.find(SATELLITE_CLASSES, { name }) as SatelliteClass | undefined },
       cloudOf: () => this.cloud,
       directory,
+      hostEvents: this.hostEvents,
       listMachines: async () => {
         directory.replace(await this.cloud.list());
       },

@@ -48,6 +48,8 @@ const MOVES: Readonly<Record<PowerState, Readonly<Partial<Record<PowerState, boo
 };
 
 const IN_TRANSITION: ReadonlySet<InstanceState> = new Set(["pending", "stopping", "shutting-down"]);
+/** Reasons of stops that wait for the routers whoever wished them. */
+const DRAINS: ReadonlySet<string> = new Set(["Deleting", "ScheduledEvent"]);
 /** Times in the status have whole seconds, and news travels. */
 const SLACK_MS = 1100;
 const UID_TAG = "satellites.dev/uid";
@@ -250,7 +252,7 @@ export class Oracles {
    * Counts that a router reported while it drained are no leases, and may come late.
    */
   #checkLeasable(router: string, lease: Lease, story: Story, { state, reason = "" }: Power): void {
-    const ends = state === "Off" || (state === "Stopping" && reason !== "Draining" && reason !== "Deleting");
+    const ends = state === "Off" || (state === "Stopping" && reason !== "Draining" && !DRAINS.has(reason));
     const isReport = Date.parse(lease.time) >= story.drainedSinceMs;
     if (lease.openStreams > 0 && ends && !isReport) {
       this.violate(`3: ${router} took a lease while power was ${state} for ${reason}`);
@@ -274,7 +276,7 @@ export class Oracles {
       this.violate(`2: the epoch of ${key} changed within ${to.state}`);
     }
     const deleting = after.metadata.deletionTimestamp !== undefined;
-    const forced = deleting || to.reason === "Refresh" || to.reason === "Update";
+    const forced = deleting || ["Refresh", "Update", "ScheduledEvent"].includes(to.reason ?? "");
     if (isMove && to.state === "Starting" && after.spec.desiredPower === "off" && !forced) {
       this.violate(`5: ${key} was started although desiredPower is off`);
     }
@@ -356,7 +358,7 @@ export class Oracles {
     const key = `${owner.metadata.namespace ?? ""}/${owner.metadata.name}`;
     const story = this.#stories.get(key);
     const { power, activity } = owner.status;
-    const byPerson = story?.offBy === "person" || power.reason === "Deleting";
+    const byPerson = story?.offBy === "person" || DRAINS.has(power.reason ?? "");
     if (byPerson && this.#drainHasEnded(owner)) {
       return;
     }

@@ -2,6 +2,7 @@ import { SatelliteError, toError } from "../../base/errors.ts";
 import { parseFault, type Faults } from "./faults.ts";
 import type { Ec2Model } from "./model.ts";
 import type { RequestLog } from "./request-log.ts";
+import { parseEvent } from "./scheduled-events.ts";
 import { jsonResponse, type WireRequest, type WireResponse } from "./wire.ts";
 
 /** What the control API looks at and changes. */
@@ -17,6 +18,7 @@ export interface Controlled {
  * - `GET /_control/calls?action=…&id=…` requests so far; `DELETE /_control/calls` forgets them
  * - `GET /_control/instances` all records; `GET /_control/images`
  * - `POST /_control/faults` one fault as JSON (see `Fault`); `DELETE /_control/faults`
+ * - `POST /_control/events` `{id, code, notBefore, description?}` announces an event for an instance
  * - `POST /_control/capacity` `{zone, type, instances}`, `instances: null` for no limit
  */
 export function answerControl(request: WireRequest, controlled: Controlled): WireResponse {
@@ -53,6 +55,11 @@ function answer(
     case "DELETE /_control/faults":
       faults.clear();
       return {};
+    case "POST /_control/events": {
+      const { instance, ...event } = parseEvent(JSON.parse(body));
+      model.schedule(instance, event);
+      return {};
+    }
     case "POST /_control/capacity":
       setCapacity(model, JSON.parse(body));
       return {};

@@ -49,6 +49,15 @@ export const describeInstances: Action = (model, parameters) => {
   };
 };
 
+/** Filters of DescribeInstanceStatus; there are none by tag (EC2 API reference). */
+const STATUS_FILTERS: Readonly<Record<string, (instance: Instance) => readonly string[]>> = {
+  "availability-zone": ({ zone }) => [zone],
+  "event.code": ({ events }) => events.map(({ code }) => code),
+  "event.description": ({ events }) => events.map(({ description }) => description),
+  "event.instance-event-id": ({ events }) => events.map(({ id }) => id),
+  "instance-state-name": ({ state }) => [state],
+};
+
 /** Status checks and scheduled events; of running instances only, unless all are asked for. */
 export const describeInstanceStatus: Action = (model, parameters) => {
   const ids = [...new Set(parameters.strings("InstanceId"))];
@@ -64,15 +73,11 @@ export const describeInstanceStatus: Action = (model, parameters) => {
       const all = (ids.length > 0 ? model.instances.lookUp(ids) : model.instances.visible()).filter(
         ({ state }) => includeAll || state === "running",
       );
-      const known = (name: string): boolean => name === "event.code" || isInstanceFilter(name);
       const matching = applyFilters(
         all,
         filters,
-        known,
-        (instance) => (name) =>
-          name === "event.code"
-            ? instance.events.map(({ code }) => code)
-            : instanceFilterValues(instance)(name),
+        (name) => Object.hasOwn(STATUS_FILTERS, name),
+        (instance) => (name) => STATUS_FILTERS[name]?.(instance),
       );
       const { items, nextToken } = cutPage(matching, page, ({ id }) => id);
       return { content: { instanceStatusSet: items.map(statusXml), nextToken } };

@@ -59,10 +59,18 @@ export class Lifecycle {
   }
 
   /** Stops a running instance and returns it as stopping. */
-  stop(id: string, options: { readonly hibernate: boolean; readonly force: boolean }): Instance {
+  stop(
+    id: string,
+    options: {
+      readonly hibernate: boolean;
+      readonly force: boolean;
+      /** Default: what EC2 says where its user asked for it. */
+      readonly stateReason?: Instance["stateReason"];
+    },
+  ): Instance {
     const instance = this.#begin(id, {
       state: "stopping",
-      stateReason: options.hibernate ? USER_HIBERNATE : USER_SHUTDOWN,
+      stateReason: options.stateReason ?? (options.hibernate ? USER_HIBERNATE : USER_SHUTDOWN),
       transitionReason: `User initiated (${this.#now()})`,
     });
     this.#continueStop(instance, options.force);

@@ -10,6 +10,7 @@ import { volatileStore, type InstanceStore } from "./instance-store.ts";
 import { DEFAULT_INSTANCE_TYPES, type GuestSize, type InstanceType } from "./instance-types.ts";
 import { Instances } from "./instances.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { ScheduledEvents } from "./scheduled-events.ts";
 import { AddressPool, defaultNetwork, type Network } from "./network.ts";
 
 /** What an account's EC2 in one region is made of. */
@@ -60,6 +61,7 @@ export class Ec2Model {
   readonly capacity = new Capacity();
   readonly #options: Ec2ModelOptions;
   readonly #lifecycle: Lifecycle;
+  readonly #events: ScheduledEvents;
   readonly #addresses: ReadonlyMap<string, AddressPool>;
 
   constructor(options: Ec2ModelOptions) {
@@ -79,6 +81,7 @@ export class Ec2Model {
       instances: this.instances,
       specOf: (instance) => this.#specOf(instance),
     });
+    this.#events = new ScheduledEvents(options.clock, this.instances, this.#lifecycle);
     this.#addresses = new Map(this.network.subnets.map((subnet) => [subnet.id, new AddressPool(subnet)]));
     for (const instance of this.instances.truths()) {
       this.#addresses.get(instance.subnet)?.continueAfter(instance.privateAddress);
@@ -170,9 +173,13 @@ export class Ec2Model {
     }
     const stopped = found.filter(({ state }) => state === "stopped");
     this.#checkCapacity(stopped);
-    return found.map((instance) =>
-      changed(instance, instance.state === "stopped" ? this.#lifecycle.start(instance.id) : instance),
-    );
+    return found.map((instance) => {
+      if (instance.state !== "stopped") {
+        return changed(instance, instance);
+      }
+      this.#events.complete(instance.id);
+      return changed(instance, this.#lifecycle.start(instance.id));
+    });
   }
 
   /**
@@ -228,6 +235,7 @@ export class Ec2Model {
       }
     }
     for (const { id } of found) {
+      this.#events.complete(id, (code) => code === "instance-reboot");
       this.#lifecycle.reboot(id);
     }
   }
@@ -289,8 +297,7 @@ export class Ec2Model {
 
   /** Announces an event for an instance, such as its retirement. */
   schedule(id: string, event: Omit<ScheduledEvent, "id">): void {
-    const { events } = this.instances.truth(id);
-    this.instances.change(id, { events: [...events, { id: this.newId("instance-event"), ...event }] });
+    this.#events.schedule(id, { id: this.newId("instance-event"), ...event });
   }
 
   /** Resolves when the hypervisor has nothing under way. */
@@ -300,6 +307,7 @@ export class Ec2Model {
 
   /** Ends the model; VMs stay as they are. */
   close(): void {
+    this.#events.close();
     this.#lifecycle.close();
   }
 

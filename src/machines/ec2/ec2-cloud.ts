@@ -20,6 +20,7 @@ import type {
   LaunchRequest,
   Machine,
   MachineCloud,
+  MachineEvent,
   ResolvedLaunch,
 } from "../cloud.ts";
 import { CloudError } from "../errors.ts";
@@ -31,6 +32,7 @@ import { Ec2Calls, type Call } from "./ec2-calls.ts";
 import type { LimitedAction } from "./limits.ts";
 import { MachineSnapshot } from "./machine-snapshot.ts";
 import { toMachine } from "./machine.ts";
+import { readEvents } from "./machine-events.ts";
 import { createEc2Metrics, type Ec2Metrics } from "./metrics.ts";
 import { resolveLaunch, type PlanContext } from "./launch-plan.ts";
 import { toRunInstances } from "./run-instances.ts";
@@ -225,6 +227,10 @@ class BatchingEc2Cloud implements Ec2Cloud {
     } while (NextToken !== undefined);
     this.#snapshot.replace(machines, mark);
     return machines;
+  }
+
+  events(): Promise<MachineEvent[]> {
+    return readEvents(this.#clients, this.#calls);
   }
 
   async reboot(id: string): Promise<void> {

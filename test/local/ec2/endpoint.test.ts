@@ -410,7 +410,7 @@ describe("EC2 endpoint, through the SDK over HTTP", () => {
     http.model.schedule(id, {
       code: "instance-retirement",
       description: "The instance is running on degraded hardware",
-      notBefore: "2026-06-01T00:00:00.000Z",
+      notBefore: "2096-06-01T00:00:00.000Z",
     });
     const { InstanceStatuses } = await http.client.send(new DescribeInstanceStatusCommand({}));
     expect(InstanceStatuses?.[0]?.Events?.[0]).to.include({ Code: "instance-retirement" });
@@ -418,6 +418,20 @@ describe("EC2 endpoint, through the SDK over HTTP", () => {
     await http.client.send(new TerminateInstancesCommand({ InstanceIds: [id] }));
     await http.model.settled();
     expect(await volumes()).to.equal(0);
+  });
+
+  it("finds scheduled events by their kind, and has no filter by tag for them", async () => {
+    const id = await launch();
+    http.model.schedule(id, { code: "instance-stop", description: "x", notBefore: "2096-06-01T00:00:00Z" });
+    const found = async (code: string): Promise<(string | undefined)[] | undefined> => {
+      const Filters = [{ Name: "event.code", Values: [code] }];
+      const answer = await http.client.send(new DescribeInstanceStatusCommand({ Filters }));
+      return answer.InstanceStatuses?.map(({ InstanceId }) => InstanceId);
+    };
+    expect(await found("instance-stop")).to.deep.equal([id]);
+    expect(await found("system-reboot")).to.deep.equal([]);
+    const byTag = new DescribeInstanceStatusCommand({ Filters: [{ Name: "tag:a", Values: ["b"] }] });
+    expect((await refusal(http.client.send(byTag))).name).to.equal("InvalidParameterValue");
   });
 
   it("tags instances and volumes", async () => {
@@ -516,6 +530,16 @@ describe("EC2 endpoint, through the SDK over HTTP", () => {
       });
       return [response.status, await response.json()];
     };
+
+    it("announces events for instances, and refuses what is none", async () => {
+      const id = await launch();
+      const event = { id, code: "instance-retirement", notBefore: "2096-06-01T00:00:00Z" };
+      expect(await control("POST", "events", event)).to.deep.equal([200, {}]);
+      expect(http.model.instances.truth(id).events[0]).to.include({ code: "instance-retirement" });
+      const [status, why] = await control("POST", "events", { ...event, code: "earthquake" });
+      expect(status).to.equal(400);
+      expect(why).to.include({ code: "InvalidEvent" });
+    });
 
     it("lists calls, by action and instance, and instances", async () => {
       const id = await launch();

@@ -182,6 +182,49 @@ describe("life of an instance in the model", () => {
     expect(hypervisor.vm(id)).to.include({ boot: 2, state: "running" });
   });
 
+  describe("with a scheduled event", () => {
+    const inMs = ({ clock }: ReturnType<typeof rig>, ms: number): string =>
+      new Date(clock.now().getTime() + ms).toISOString();
+    const HOUR = 3_600_000;
+    const schedule = async (code: string): Promise<ReturnType<typeof rig> & { readonly id: string }> => {
+      const given = rig();
+      const { id } = given.model.run(LAUNCH);
+      await given.clock.advance(60_000);
+      given.model.schedule(id, { code, description: "degraded hardware", notBefore: inMs(given, 48 * HOUR) });
+      return { ...given, id };
+    };
+
+    it("is stopped when its time has come, and EC2 says who it was", async () => {
+      const { clock, model, state, id } = await schedule("instance-retirement");
+      await clock.advance(48 * HOUR - 1);
+      expect(state(id)).to.equal("running");
+      await clock.advance(60_000);
+      expect(state(id)).to.equal("stopped");
+      expect(model.instances.truth(id).stateReason?.code).to.equal("Server.ScheduledStop");
+    });
+
+    it("is left alone when it was stopped and started before; the event is listed as completed", async () => {
+      const { clock, model, state, id } = await schedule("instance-stop");
+      model.stop([id], STOP);
+      await clock.advance(60_000);
+      expect(model.instances.truth(id).events[0]?.description).to.equal("degraded hardware");
+      model.start([id]);
+      await clock.advance(60_000);
+      expect(model.instances.truth(id).events[0]?.description).to.equal("[Completed] degraded hardware");
+      await clock.advance(100 * HOUR);
+      expect(state(id)).to.equal("running");
+    });
+
+    it("is booted anew by the reboot of its host, whatever its user rebooted before", async () => {
+      const { clock, hypervisor, model, id } = await schedule("system-reboot");
+      model.reboot([id]);
+      await clock.advance(60_000);
+      const { boot } = hypervisor.vm(id) ?? {};
+      await clock.advance(49 * HOUR);
+      expect(hypervisor.vm(id)?.boot).to.equal((boot ?? 0) + 1);
+    });
+  });
+
   it("needs capacity to start again, too", async () => {
     const { clock, model } = rig();
     const { id } = model.run(LAUNCH);

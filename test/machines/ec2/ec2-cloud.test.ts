@@ -435,6 +435,35 @@ describe("EC2 cloud", () => {
     });
   });
 
+  describe("events", () => {
+    const NOT_BEFORE = "2096-06-01T00:00:00.000Z";
+
+    it("are those that are still to come, for all machines by one call", async () => {
+      const account = createAccount();
+      const first = await launchOne(account);
+      const second = await launchOne(account, { attempt: 1 });
+      for (const { machine } of [first, second]) {
+        account.model.schedule(machine.id, {
+          code: "instance-retirement",
+          description: "degraded hardware",
+          notBefore: NOT_BEFORE,
+        });
+      }
+      await account.run(account.cloud.stop(second.machine.id, STOP));
+      await account.run(account.model.settled());
+      await account.run(account.cloud.start(second.machine.id));
+      await account.run(account.model.settled());
+      const [event, further] = await account.run(account.cloud.events());
+      expect(event).to.include({
+        machine: first.machine.id,
+        code: "instance-retirement",
+        notBefore: NOT_BEFORE,
+      });
+      expect(further).to.equal(undefined);
+      expect(calls(account, "DescribeInstanceStatus")).to.equal(1);
+    });
+  });
+
   it("tags, reboots, and changes the type of a stopped machine", async () => {
     const account = createAccount();
     const { machine } = await launchOne(account);

@@ -1,0 +1,64 @@
+import { DescribeInstanceStatusCommand, type InstanceStatus } from "@aws-sdk/client-ec2";
+import type { MachineEvent } from "../cloud.ts";
+import type { AwsClients } from "./aws-clients.ts";
+import type { Ec2Calls } from "./ec2-calls.ts";
+
+/** Kinds of events (EC2 user guide, "Types of scheduled events"); a stop and a start avoids each of them. */
+const EVENT_CODES = [
+  "instance-reboot",
+  "instance-retirement",
+  "instance-stop",
+  "system-maintenance",
+  "system-reboot",
+];
+
+/** EC2 goes on listing events that are over, for a week, with one of these in front of the description. */
+const OVER = /^\[(?:Completed|Canceled)\]/;
+
+const PAGE_SIZE = 1_000;
+const READ_TIMEOUT_MS = 15_000;
+
+/**
+ * Events that are still to come for running instances of the account and region. EC2 cannot filter them by tag; a
+ * filter by kind leaves those few that have an event, so that one call does for any number of machines.
+ *
+ * @throws CloudError
+ */
+export async function readEvents(clients: AwsClients, calls: Ec2Calls): Promise<MachineEvent[]> {
+  const events: MachineEvent[] = [];
+  let token: string | undefined;
+  do {
+    const command = new DescribeInstanceStatusCommand({
+      Filters: [{ Name: "event.code", Values: EVENT_CODES }],
+      MaxResults: PAGE_SIZE,
+      ...(token === undefined ? {} : { NextToken: token }),
+    });
+    const { InstanceStatuses = [], NextToken } = await calls.call({
+      action: "DescribeInstanceStatus",
+      bucket: "Other",
+      kind: "read",
+      priority: "housekeeping",
+      timeoutMs: READ_TIMEOUT_MS,
+      send: (abortSignal) => clients.read.send(command, { abortSignal }),
+    });
+    events.push(...InstanceStatuses.flatMap(eventsOf));
+    token = NextToken === "" ? undefined : NextToken;
+  } while (token !== undefined);
+  return events;
+}
+
+function eventsOf({ InstanceId: machine = "", Events = [] }: InstanceStatus): MachineEvent[] {
+  return Events.flatMap(({ Code, Description = "", InstanceEventId, NotBefore }) =>
+    Code === undefined || NotBefore === undefined || OVER.test(Description)
+      ? []
+      : [
+          {
+            id: InstanceEventId ?? `${machine}/${Code}/${NotBefore.toISOString()}`,
+            machine,
+            code: Code,
+            description: Description,
+            notBefore: NotBefore.toISOString(),
+          },
+        ],
+  );
+}
