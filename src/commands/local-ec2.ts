@@ -4,7 +4,7 @@ import { untilAborted } from "../base/abort.ts";
 import { createEc2Endpoint } from "../local/ec2/endpoint.ts";
 import { listenOnLoopback } from "../local/ec2/http-server.ts";
 import type { Hypervisor } from "../local/ec2/hypervisor.ts";
-import { fileStore } from "../local/ec2/instance-store.ts";
+import { fileStore } from "../local/ec2/record-store.ts";
 import { Ec2Model } from "../local/ec2/model.ts";
 import { defaultNetwork } from "../local/ec2/network.ts";
 import { QemuHypervisor } from "../local/qemu/hypervisor.ts";
@@ -55,6 +55,7 @@ export async function runLocalEc2(options: LocalEc2Options, context: ProcessCont
     hypervisor,
     guestSize: () => GUEST_SIZE,
     store: fileStore(join(options.stateDir, "instances")),
+    volumeStore: fileStore(join(options.stateDir, "volumes")),
   });
   await model.restore();
   const endpoint = createEc2Endpoint({

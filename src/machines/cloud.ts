@@ -15,6 +15,8 @@ export interface Machine {
   readonly launchedAt: string;
   /** Whether it was launched with hibernation enabled. */
   readonly hibernationConfigured: boolean;
+  /** Data volumes that are attached or being attached. */
+  readonly volumes: readonly string[];
   /** The cloud's own words for the last transition, e.g. `Server.InsufficientInstanceCapacity`. */
   readonly stateReason?: { readonly code: string; readonly message: string };
   /** ClientToken that it was launched with. */
@@ -47,8 +49,41 @@ export interface LaunchRequest {
   readonly attempt: number;
   /** Which type and zone to take: 0 is the most preferred; counts on modulo their number. */
   readonly combination: number;
+  /** The only zone that it may be in, since its data volume is there. */
+  readonly zone?: string;
   /** Script or cloud-config that the guest runs at its first boot; at most 16 KB (EC2 user guide). */
   readonly userData: string;
+}
+
+/** What a volume is like. */
+export interface VolumeShape {
+  readonly sizeGiB: number;
+  readonly type: string;
+  readonly iops?: number;
+  readonly throughput?: number;
+  readonly kmsKeyID?: string;
+}
+
+/** Every parameter of a data volume; written to `status.volume` before the cloud is asked, as a launch is. */
+export interface VolumePlan extends VolumeShape {
+  /** Idempotency token; same plan, same token. */
+  readonly token: string;
+  readonly zone: string;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+/** A data volume as last seen. */
+export interface Volume {
+  readonly id: string;
+  readonly state: "creating" | "available" | "in-use" | "deleting" | "deleted" | "error";
+  readonly zone: string;
+  readonly createdAt: string;
+  /** The machine that has it, or is about to have or to lose it. */
+  readonly attachment?: {
+    readonly machine: string;
+    readonly state: "attaching" | "attached" | "detaching" | "detached" | "busy";
+  };
+  readonly tags: Readonly<Record<string, string>>;
 }
 
 /**
@@ -65,13 +100,9 @@ export interface LaunchPlan {
   readonly subnet: string;
   readonly securityGroups: readonly string[];
   readonly hibernate: boolean;
-  readonly rootVolume: {
-    readonly sizeGiB: number;
-    readonly type: string;
-    readonly iops?: number;
-    readonly throughput?: number;
-    readonly kmsKeyID?: string;
-  };
+  readonly rootVolume: VolumeShape;
+  /** The volume beside it, which outlives the machine; it is made once the machine is there. */
+  readonly dataVolume?: VolumeShape;
   readonly instanceProfile?: string;
   /** SHA-256 of the user data, hex. */
   readonly userDataHash: string;
@@ -128,7 +159,19 @@ export interface MachineCloud {
     readonly architecture: "amd64" | "arm64";
     readonly zone: string;
   }): Promise<string[]>;
-  /** Adds or overwrites tags. */
+  /** Creates a data volume, or finds the one that the same plan created before. */
+  createVolume(plan: VolumePlan): Promise<Volume>;
+  /** The volume, read now; `undefined` when the cloud does not know it. Calls made together share one request. */
+  describeVolume(id: string): Promise<Volume | undefined>;
+  /** Attaches an available volume to a machine that runs or is stopped. */
+  attachVolume(id: string, machine: string): Promise<void>;
+  /** Detaches a volume from a machine that is stopped. */
+  detachVolume(id: string, machine: string): Promise<void>;
+  /** Deletes a volume that is attached to nothing; one that is gone already is no error. */
+  deleteVolume(id: string): Promise<void>;
+  /** All data volumes tagged as this cluster's, read now and complete. */
+  listVolumes(): Promise<Volume[]>;
+  /** Adds or overwrites tags of a machine or a volume. */
   tag(id: string, tags: Readonly<Record<string, string>>): Promise<void>;
   /**
    * The machine, no older than `maxAgeMs` milliseconds; `undefined` when the cloud does not know it (which

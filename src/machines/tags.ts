@@ -9,6 +9,10 @@ export const Tag = {
   name: "satellites.dev/name",
   /** UID of the Satellite. */
   uid: "satellites.dev/uid",
+  /** "data" on a volume that outlives its machine; root volumes do not bear it. */
+  volume: "satellites.dev/volume",
+  /** ClientToken of a data volume, since EC2 cannot look for volumes by that. */
+  token: "satellites.dev/token",
   /** "true" on a machine that its satellite left behind (deletionPolicy Retain). */
   retained: "satellites.dev/retained",
   /** RFC 3339 time at which it was found to belong to no satellite; empty when it was taken up again. */
@@ -44,3 +48,11 @@ export function ownerTags(cluster: string, owner: MachineOwner): Record<string, 
 export function adoptableBy(cluster: string, owner: Pick<MachineOwner, "namespace" | "name">): string {
   return `${cluster}/${owner.namespace}/${owner.name}`;
 }
+
+/** Tags of a satellite's data volume. */
+export function dataVolumeTags(tags: Readonly<Record<string, string>>): Record<string, string> {
+  return { ...tags, [Tag.volume]: DATA_VOLUME };
+}
+
+/** Value of {@link Tag.volume}. */
+export const DATA_VOLUME = "data";

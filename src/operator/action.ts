@@ -35,12 +35,21 @@ export type Action =
   | { readonly kind: "Stop"; readonly id: string; readonly hibernate: boolean; readonly force: boolean }
   | { readonly kind: "Reboot"; readonly id: string }
   | { readonly kind: "Terminate"; readonly id: string }
-  /** Tags the machine as this satellite's. */
-  | { readonly kind: "Claim"; readonly id: string }
+  /** Tags the machine, and its data volumes, as this satellite's. */
+  | { readonly kind: "Claim"; readonly id: string; readonly volumes?: readonly string[] }
   /** Gives a stopped machine the first of `types` that its zone has. */
   | { readonly kind: "ChangeType"; readonly id: string; readonly types: readonly string[] }
-  /** Marks the machine as kept, so that nothing of ours counts it as its own any more. */
-  | { readonly kind: "Retain"; readonly id: string }
+  /** Marks the data volume and the machine as kept, so that nothing of ours counts them as its own any more. */
+  | { readonly kind: "Retain"; readonly ids: readonly string[] }
+  /** Creates the data volume of the written intent, for the first time or again. */
+  | { readonly kind: "CreateVolume" }
+  | { readonly kind: "AttachVolume"; readonly id: string; readonly machine: string }
+  | { readonly kind: "DetachVolume"; readonly id: string; readonly machine: string }
+  | { readonly kind: "DeleteVolume"; readonly id: string }
+  /** Resolves the launch of a machine that is to replace the one in use, and writes it as the intent. */
+  | { readonly kind: "PlanReplacement"; readonly attempt: number; readonly combination: number }
+  /** Looks whether the port of that machine answers. */
+  | { readonly kind: "ProbeReplacement"; readonly id: string; readonly host: string; readonly port: number }
   /** Looks whether the VM's port answers, and asks the guest for its boot ID and running work. */
   | { readonly kind: "Probe"; readonly host: string; readonly port: number };
 

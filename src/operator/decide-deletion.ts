@@ -1,8 +1,11 @@
+import type { Machine } from "../machines/cloud.ts";
 import { Tag } from "../machines/tags.ts";
 import { PowerReason } from "../satellite/power.ts";
 import { FINALIZER } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
 import { launchIsUnsettled, settleLaunch } from "./decide-launch.ts";
+import { isLost, isOurs, settleVolume, volumeRefusal } from "./data-volume.ts";
+import { remove, settleReplacement } from "./decide-update.ts";
 import { drainingMs } from "./stop-intent.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { Observation } from "./observation.ts";
@@ -14,32 +17,35 @@ import type { OperatorSettings } from "./settings.ts";
  * settled first: sending the same request again is the only proof of what came of it.
  */
 export function decideDeletion(o: Observation, settings: OperatorSettings): Action {
-  const { satellite, machine, memory } = o;
+  const { satellite, machine } = o;
   const { status } = satellite;
   if (satellite.metadata.finalizers?.includes(FINALIZER) !== true) {
     return { kind: "Wait", afterMs: settings.resyncMs, reason: "NotOurs" };
   }
+  const rest = removeOthers(o, settings);
+  if (rest !== undefined) {
+    return rest;
+  }
   if (status.machine === undefined) {
     if (launchIsUnsettled(o)) {
-      return settleLaunch(o);
+      const step = settleLaunch(o);
+      return step.kind === "RemoveFinalizer" ? finish(o, settings) : step;
     }
     if (!o.listed) {
       return waitingForRetry(o, "ListMachines") ?? { kind: "ListMachines" };
     }
     return o.stray === undefined
-      ? { kind: "RemoveFinalizer" }
+      ? finish(o, settings)
       : { kind: "WriteStatus", status: renderStatus(o, { machine: { id: o.stray.id } }) };
   }
   if (machine === undefined) {
     return decideUnknownMachine(o, settings);
   }
   if (machine.state === "terminated") {
-    return { kind: "RemoveFinalizer" };
+    return finish(o, settings);
   }
   if (satellite.spec.deletionPolicy === "Retain") {
-    return memory.retained === true || machine.tags[Tag.retained] === "true"
-      ? { kind: "RemoveFinalizer" }
-      : (waitingForRetry(o, "Retain") ?? { kind: "Retain", id: machine.id });
+    return retain(o, machine);
   }
   if (status.power.state !== "Stopping" || status.power.reason !== PowerReason.Deleting) {
     return writeDeletionIntent(o);
@@ -48,14 +54,71 @@ export function decideDeletion(o: Observation, settings: OperatorSettings): Acti
   if (leftMs > 0 && machine.state === "running") {
     return { kind: "Wait", afterMs: leftMs, reason: "Draining" };
   }
-  const sentAtMs = memory.terminateAtMs;
-  if (
-    machine.state === "shutting-down" ||
-    (sentAtMs !== undefined && o.nowMs - sentAtMs < settings.settleMs)
-  ) {
-    return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Terminating" };
+  return remove(o, machine, settings) ?? finish(o, settings);
+}
+
+/**
+ * Terminates the machines beside the one in use: one that was to replace it, and one that was replaced. A launch whose
+ * outcome is unknown is settled here, too.
+ */
+function removeOthers(o: Observation, settings: OperatorSettings): Action | undefined {
+  const { replacement } = o.satellite.status;
+  if (replacement?.state === "Launching" && replacement.machine === undefined) {
+    return settleReplacement(o, replacement);
   }
-  return waitingForRetry(o, "Terminate") ?? { kind: "Terminate", id: machine.id };
+  const steps = [o.replacement, o.retired].map((machine) => remove(o, machine, settings));
+  return steps.find((step) => step !== undefined && step.kind !== "Wait");
+}
+
+/** Keeps the machine and its volume; the volume first, since nobody would look for it after the machine. */
+function retain(o: Observation, machine: Machine | undefined): Action {
+  const { volume } = o.satellite.status;
+  if (volume !== undefined && volume.id === undefined && volumeRefusal(o) === undefined) {
+    return settleVolume(o);
+  }
+  if (o.memory.retained === true || machine?.tags[Tag.retained] === "true") {
+    return { kind: "RemoveFinalizer" };
+  }
+  const ids = [volume?.id, machine?.id].filter((id) => id !== undefined);
+  return ids.length === 0
+    ? { kind: "RemoveFinalizer" }
+    : (waitingForRetry(o, "Retain") ?? { kind: "Retain", ids });
+}
+
+/** No machine is left, or soon none will be: then the volume goes, and then the satellite. */
+function finish(o: Observation, settings: OperatorSettings): Action {
+  const { satellite, memory, volume } = o;
+  const wait = (reason: string): Action => ({ kind: "Wait", afterMs: settings.transitionPollMs, reason });
+  const { replacement } = satellite.status;
+  const isUnseen =
+    replacement?.machine !== undefined &&
+    o.replacement === undefined &&
+    memory.terminated?.[replacement.machine.id] === undefined &&
+    o.now.getTime() - Date.parse(replacement.since) < settings.unknownInstanceMs;
+  if (isUnseen) {
+    return wait("InstanceNotVisibleYet");
+  }
+  if ([o.replacement, o.retired].some((machine) => (machine?.state ?? "terminated") !== "terminated")) {
+    return wait("Terminating");
+  }
+  if (satellite.spec.deletionPolicy === "Retain") {
+    return retain(o, undefined);
+  }
+  const intent = satellite.status.volume;
+  if (intent === undefined || (intent.id === undefined && volumeRefusal(o) !== undefined)) {
+    return { kind: "RemoveFinalizer" };
+  }
+  if (intent.id === undefined) {
+    return settleVolume(o);
+  }
+  if (memory.volumeDeleted === intent.id || isLost(o, settings)) {
+    return { kind: "RemoveFinalizer" };
+  }
+  const holder = volume?.attachment?.machine;
+  if (volume === undefined || volume.state === "creating" || (holder !== undefined && isOurs(o, holder))) {
+    return wait("VolumeInUse");
+  }
+  return waitingForRetry(o, "DeleteVolume") ?? { kind: "DeleteVolume", id: intent.id };
 }
 
 function writeDeletionIntent(o: Observation): Action {
@@ -72,7 +135,8 @@ function writeDeletionIntent(o: Observation): Action {
 function decideUnknownMachine(o: Observation, settings: OperatorSettings): Action {
   const launchedAt = Date.parse(o.satellite.status.machine?.launchedAt ?? "");
   const ageMs = Number.isNaN(launchedAt) ? Infinity : o.now.getTime() - launchedAt;
-  return ageMs > settings.unknownInstanceMs || o.memory.terminateAtMs !== undefined
-    ? { kind: "RemoveFinalizer" }
+  const isSent = o.memory.terminated?.[o.satellite.status.machine?.id ?? ""] !== undefined;
+  return ageMs > settings.unknownInstanceMs || isSent
+    ? finish(o, settings)
     : { kind: "Wait", afterMs: 2000, reason: "InstanceNotVisibleYet" };
 }

@@ -28,7 +28,7 @@ export function decideLaunch(o: Observation, settings: OperatorSettings): Action
     return settleLaunch(o);
   }
   if (o.stray !== undefined) {
-    return rebuildFrom(o, o.stray);
+    return rebuildFrom(o, o.stray, o.stray.volumes[0]);
   }
   if (satellite.status.power.state !== "Off") {
     return powerOff(o);
@@ -71,7 +71,7 @@ export function settleLaunch(o: Observation): Action {
  * The definite refusal of the launch that is planned now, if there was one. Having sent too many requests is none: an
  * earlier one, of this process or of the one before, may have been carried out without an answer.
  */
-function refusalOf({ memory: { failure }, satellite }: Observation): Failure | undefined {
+export function refusalOf({ memory: { failure }, satellite }: Observation): Failure | undefined {
   const isOfThisPlan = failure?.action === "Launch" && failure.attempt === satellite.status.launch?.attempt;
   return isOfThisPlan && !failure.outcomeUnknown && failure.class !== "throttled" ? failure : undefined;
 }
@@ -111,12 +111,15 @@ function writeLaunched(o: Observation, machine: Machine): Action {
 }
 
 /** The status was lost (restored from a backup, say), or it is an adoption: the machine's tags tell whose it is. */
-function rebuildFrom(o: Observation, machine: Machine): Action {
+function rebuildFrom(o: Observation, machine: Machine, volume?: string): Action {
   const { spec, status } = o.satellite;
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
       power: { ...status.power, state: "Off", accepted: false, reason: PowerReason.Drift },
+      ...(volume === undefined || status.volume !== undefined
+        ? {}
+        : { volume: { id: volume, attempt: 0, zone: machine.zone } }),
       machine: machineStatus(machine, status.launch?.size),
       ...(machine.address === undefined ? {} : { endpoint: { host: machine.address, port: spec.port } }),
     }),

@@ -5,6 +5,8 @@ import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { Action, Announcement } from "./action.ts";
 import { decideRecovery, silentPollMs } from "./decide-recovery.ts";
 import { scheduledWake, waitForSchedule } from "./decide-schedule.ts";
+import { giveVolume } from "./data-volume.ts";
+import { applyImage } from "./decide-update.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { AcceptedCall, Observation } from "./observation.ts";
 import {
@@ -12,11 +14,11 @@ import {
   MEMORY_LOST,
   movePower,
   renderStatus,
-  secondsSince,
   type StatusChange,
 } from "./render-status.ts";
 import { anotherType, applySize } from "./size.ts";
 import type { OperatorSettings } from "./settings.ts";
+import { beginStart } from "./start-intent.ts";
 import { beginStop, drainingMs } from "./stop-intent.ts";
 
 /** `status.power.state` is Off: start it when it is wanted; mend a machine that runs although nobody wants it. */
@@ -25,7 +27,9 @@ export function decideSleeping(o: Observation, machine: Machine, settings: Opera
   switch (machine.state) {
     case "stopped":
       return (
-        applySize(o, machine, settings) ?? (wanted ? decideWake(o, settings) : decideAsleep(o, settings))
+        applySize(o, machine, settings) ??
+        applyImage(o, machine) ??
+        (wanted ? decideWake(o, settings) : decideAsleep(o, settings))
       );
     case "running":
     case "pending":
@@ -52,30 +56,6 @@ function decideAsleep(o: Observation, settings: OperatorSettings): Action {
     }
   }
   return waitForSchedule(o, settings, "Asleep");
-}
-
-function beginStart(o: Observation, reason: PowerReason, accepted = false): Action {
-  const { power, usage, sleep } = o.satellite.status;
-  return {
-    kind: "WriteStatus",
-    status: renderStatus(o, {
-      power: {
-        state: "Starting",
-        epoch: power.epoch + 1,
-        accepted,
-        fence: 0,
-        reason,
-        since: timestamp(o.now),
-      },
-      usage: { ...usage, asleepSeconds: (usage?.asleepSeconds ?? 0) + secondsSince(o, sleep?.since) },
-    }),
-    announce: {
-      type: "Normal",
-      reason: "Waking",
-      message:
-        sleep === undefined ? "starting the machine" : `waking the machine (${sleep.kind.toLowerCase()})`,
-    },
-  };
 }
 
 /**
@@ -155,6 +135,10 @@ function decideComingUp(
   endpoint: NonNullable<SatelliteStatus["endpoint"]>,
   settings: OperatorSettings,
 ): Action {
+  const missing = machine.state === "running" ? giveVolume(o, machine, settings) : undefined;
+  if (missing !== undefined) {
+    return missing;
+  }
   const { probe } = o.memory;
   const { power } = o.satellite.status;
   const seen = probe?.epoch === power.epoch ? probe : undefined;

@@ -1,10 +1,10 @@
 /**
  * What to do next for one satellite: a pure function from what was observed to one action. The order of the
- * rules is the order of the file: deletion, pause, finalizer, launch, then the machine by `status.power.state`.
+ * rules is the order of the file: deletion, pause, finalizer, launch, then the machine by `status.power.state`. A
+ * replaced machine is terminated beside that.
  * Each state has its own function; docs/power-protocol.md explains the moves between them.
  */
 import type { Machine } from "../machines/cloud.ts";
-import { PowerReason } from "../satellite/power.ts";
 import { FINALIZER, isPaused } from "../satellite/resource.ts";
 import { statusPatch } from "../satellite/status-patch.ts";
 import type { Action } from "./action.ts";
@@ -12,6 +12,7 @@ import { decideDeletion } from "./decide-deletion.ts";
 import { decideGone, decideLaunch } from "./decide-launch.ts";
 import { decideSleeping, decideStarting, decideStopping } from "./decide-transition.ts";
 import { decideRunning } from "./decide-running.ts";
+import { decideUpdating, retire } from "./decide-update.ts";
 import type { Observation } from "./observation.ts";
 import { claim } from "./ownership.ts";
 import { renderStatus } from "./render-status.ts";
@@ -20,7 +21,17 @@ import type { OperatorSettings } from "./settings.ts";
 /** The next action for the satellite in `o`. Throws only on a bug. */
 export function decide(o: Observation, settings: OperatorSettings): Action {
   const action = decideAction(o, settings);
-  return action.kind === "Wait" ? statusFirst(o, action) : action;
+  return action.kind === "Wait" ? statusFirst(o, soonEnough(o, action, settings)) : action;
+}
+
+/** While a machine that was replaced goes away, its end is looked for. */
+function soonEnough(
+  { satellite: { status }, memory }: Observation,
+  wait: Extract<Action, { kind: "Wait" }>,
+  settings: OperatorSettings,
+): Extract<Action, { kind: "Wait" }> {
+  const isGoing = memory.terminated?.[status.retired?.id ?? ""] !== undefined;
+  return isGoing ? { ...wait, afterMs: Math.min(wait.afterMs, settings.quotaPollMs) } : wait;
 }
 
 /** Before waiting, the status must say what is. */
@@ -43,10 +54,17 @@ function decideAction(o: Observation, settings: OperatorSettings): Action {
   if (satellite.metadata.finalizers?.includes(FINALIZER) !== true) {
     return { kind: "AddFinalizer" };
   }
+  const retirement = retire(o, settings);
+  if (retirement !== undefined) {
+    return retirement;
+  }
+  const { machine } = o;
+  if (satellite.status.power.state === "Updating") {
+    return decideUpdating(o, machine, settings);
+  }
   if (satellite.status.machine === undefined) {
     return decideLaunch(o, settings);
   }
-  const { machine } = o;
   if (machine === undefined || machine.state === "terminated" || machine.state === "shutting-down") {
     return decideGone(o, settings);
   }
@@ -64,11 +82,6 @@ function decidePower(o: Observation, machine: Machine, settings: OperatorSetting
     case "Stopping":
       return decideStopping(o, machine, settings);
     case "Updating":
-      return {
-        kind: "WriteStatus",
-        status: renderStatus(o, {
-          power: { ...o.satellite.status.power, state: "Off", accepted: false, reason: PowerReason.Update },
-        }),
-      };
+      return decideUpdating(o, machine, settings);
   }
 }

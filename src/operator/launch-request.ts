@@ -38,6 +38,7 @@ export function launchRequest(
     attempt: step.attempt,
     combination: step.combination,
     userData,
+    ...(satellite.status.volume === undefined ? {} : { zone: satellite.status.volume.zone }),
   };
 }
 
@@ -90,6 +91,7 @@ export function intentOf(plan: LaunchPlan, size: string, classGeneration: number
     ...plan,
     securityGroups: [...plan.securityGroups],
     rootVolume: { ...plan.rootVolume },
+    ...(plan.dataVolume === undefined ? {} : { dataVolume: { ...plan.dataVolume } }),
     tags: { ...plan.tags },
     size,
     classGeneration,
@@ -126,6 +128,7 @@ export function planOf(intent: LaunchIntent): LaunchPlan {
     securityGroups: intent.securityGroups ?? [],
     hibernate: intent.hibernate ?? false,
     rootVolume,
+    ...(intent.dataVolume === undefined ? {} : { dataVolume: intent.dataVolume }),
     ...(intent.instanceProfile === undefined ? {} : { instanceProfile: intent.instanceProfile }),
     userDataHash,
     tags: intent.tags ?? {},

@@ -1,4 +1,4 @@
-import type { Machine } from "../machines/cloud.ts";
+import type { Machine, Volume } from "../machines/cloud.ts";
 import type { CloudErrorClass } from "../machines/errors.ts";
 import type { Lease } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
@@ -59,7 +59,18 @@ export interface Memory {
   /** The start that this process wrote or fenced itself, as "epoch/fence": only that one may it send. */
   ownedStart?: string;
   stop?: AcceptedCall;
-  terminateAtMs?: number;
+  /** When each machine was last told to terminate, and EC2 accepted that; monotonic ms. */
+  terminated?: Readonly<Record<string, number>>;
+  /** Token of the intent that `launched` was launched by. */
+  launchedToken?: string;
+  /** The data volume that was made last, by the token of its intent. */
+  volumeMade?: { readonly token: string; readonly volume: Volume };
+  /** The data volume that was attached last, and to what. */
+  attached?: { readonly volume: string; readonly machine: string; readonly atMs: number };
+  /** ID of the data volume that was deleted. */
+  volumeDeleted?: string;
+  /** What a look at the port of a machine that is to replace another one showed. */
+  replacementProbe?: { readonly machine: string; readonly atMs: number; readonly ready: boolean };
   /** The machine that was last to be tagged as this satellite's, when, and whether that was done. */
   claimed?: { readonly id: string; readonly atMs: number; readonly done?: string };
   /** The instance type that this process gave the machine last. */
@@ -111,6 +122,12 @@ export interface Observation {
   readonly satelliteClass: SatelliteClass | undefined;
   /** The machine in `status.machine`, as the cloud describes it; `undefined`: the cloud does not know it. */
   readonly machine: Machine | undefined;
+  /** The machine in `status.replacement`. */
+  readonly replacement: Machine | undefined;
+  /** The machine in `status.retired`. */
+  readonly retired: Machine | undefined;
+  /** The volume in `status.volume`, looked at while it may have to be attached, moved or deleted. */
+  readonly volume: Volume | undefined;
   /** Whether a complete list of machines was taken, so that `stray` can be believed. */
   readonly listed: boolean;
   /** A live machine tagged with this satellite's name although `status` names none. */

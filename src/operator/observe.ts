@@ -1,5 +1,5 @@
 import { keyString, objectKey } from "../kube/objects.ts";
-import type { Machine } from "../machines/cloud.ts";
+import type { Machine, MachineCloud, Volume } from "../machines/cloud.ts";
 import { isPaused } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import { launchIsUnsettled } from "./decide-launch.ts";
@@ -21,6 +21,9 @@ export function observeBlindly(
     satellite,
     satelliteClass: classes.get(satellite.spec.className),
     machine: undefined,
+    replacement: undefined,
+    retired: undefined,
+    volume: undefined,
     stray: undefined,
     adoptee: undefined,
     adopteeUser: undefined,
@@ -49,7 +52,11 @@ export async function observe(
 ): Promise<Observation> {
   const blind = observeBlindly(key, satellite, memory, dependencies);
   const { satelliteClass } = blind;
-  const base = { ...blind, awakeLimit: awakeLimit(satellite, satelliteClass, dependencies) };
+  const base = {
+    ...blind,
+    awakeLimit: awakeLimit(satellite, satelliteClass, dependencies),
+    ...(await observeBesides(satellite, satelliteClass, dependencies)),
+  };
   if (satellite.status.machine === undefined) {
     const stray = await findStray(key, base, dependencies);
     const adoption = await observeAdoption(satellite, satelliteClass, dependencies);
@@ -58,7 +65,47 @@ export async function observe(
   const cloud = dependencies.cloudOf(requireClass(satellite, satelliteClass));
   const machine = await cloud.describe(satellite.status.machine.id, maxAgeMs(satellite, dependencies));
   noteContradiction(satellite, machine, memory, base.nowMs);
-  return { ...base, machine };
+  const volume = base.volume ?? (await missingVolume(satellite, machine, cloud));
+  return { ...base, machine, volume };
+}
+
+/** What there is beside the machine in use: while it is replaced, after that, and until all is taken down. */
+async function observeBesides(
+  satellite: Satellite,
+  satelliteClass: SatelliteClass | undefined,
+  dependencies: Dependencies,
+): Promise<Pick<Observation, "replacement" | "retired" | "volume">> {
+  const { metadata, status } = satellite;
+  const deleting = metadata.deletionTimestamp !== undefined;
+  const isMoving = deleting || status.power.state === "Updating";
+  const volumeId = isMoving ? status.volume?.id : undefined;
+  const [replacementId, retiredId] = [status.replacement?.machine?.id, status.retired?.id];
+  if (replacementId === undefined && retiredId === undefined && volumeId === undefined) {
+    return { replacement: undefined, retired: undefined, volume: undefined };
+  }
+  const cloud = dependencies.cloudOf(requireClass(satellite, satelliteClass));
+  const describe = (id: string | undefined): Promise<Machine | undefined> =>
+    id === undefined
+      ? Promise.resolve(undefined)
+      : cloud.describe(id, dependencies.settings.transitionPollMs / 2);
+  const [replacement, retired, volume] = await Promise.all([
+    describe(replacementId),
+    describe(retiredId),
+    volumeId === undefined ? undefined : cloud.describeVolume(volumeId),
+  ]);
+  return { replacement, retired, volume };
+}
+
+/** The data volume, where the machine that was started does not have it. */
+async function missingVolume(
+  { status }: Satellite,
+  machine: Machine | undefined,
+  cloud: MachineCloud,
+): Promise<Volume | undefined> {
+  const id = status.volume?.id;
+  return id !== undefined && status.power.state === "Starting" && machine?.volumes.includes(id) === false
+    ? cloud.describeVolume(id)
+    : undefined;
 }
 
 function awakeLimit(

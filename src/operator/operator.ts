@@ -22,10 +22,11 @@ import { HostEvents } from "./host-events.ts";
 import { IdleTracker } from "./idle.ts";
 import { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
-import { OrphanCollector, type MachineListing } from "./orphan-collector.ts";
+import { OrphanCollector, type MachineListing, type OrphanCollectorOptions } from "./orphan-collector.ts";
 import { Reconciler } from "./reconcile.ts";
 import { SATELLITE_INDEXES } from "./satellite-indexes.ts";
 import type { OperatorSettings } from "./settings.ts";
+import { VolumeCollector } from "./volume-collector.ts";
 
 /** What an {@link Operator} takes. */
 export interface OperatorOptions {
@@ -91,6 +92,7 @@ export class Operator {
   #queue: WorkQueue | undefined;
   #classQueue: WorkQueue | undefined;
   #eventsReadAtMs = -Infinity;
+  #volumesReadAtMs = -Infinity;
   /** The listing under way; callers share it. */
   #listing: Promise<MachineListing> | undefined;
 
@@ -229,10 +231,14 @@ export class Operator {
       logger,
       metrics: kubeMetrics,
     });
-    const collector = this.#orphanCollector();
+    const collector = new OrphanCollector(this.#collectorOptions());
+    const volumes = new VolumeCollector(this.#collectorOptions());
     while (!signal.aborted) {
       await this.#survey(collector).catch((error: unknown) => {
         logger.warn("The machines could not be surveyed; drift and orphans are noticed later", { error });
+      });
+      await this.#surveyVolumes(volumes).catch((error: unknown) => {
+        logger.warn("Data volumes could not be surveyed; orphans are noticed later", { error });
       });
       await this.#readEvents().catch((error: unknown) => {
         logger.warn("Scheduled events could not be read; machines are moved to other hosts later", { error });
@@ -286,13 +292,28 @@ export class Operator {
     }
   }
 
-  #orphanCollector(): OrphanCollector {
-    return new OrphanCollector({
+  /** Looks now and then at all data volumes, for those that nobody uses. */
+  async #surveyVolumes(collector: VolumeCollector): Promise<void> {
+    const { clock, settings } = this.#options;
+    if (clock.monotonicMs() - this.#volumesReadAtMs < settings.volumePollMs) {
+      return;
+    }
+    const lists = await Promise.all(
+      [...this.#clouds()].map(async (cloud) =>
+        (await cloud.listVolumes()).map((volume) => [volume, cloud] as const),
+      ),
+    );
+    this.#volumesReadAtMs = clock.monotonicMs();
+    await collector.collect(new Map(lists.flat()), this.#satellites.cache.list());
+  }
+
+  #collectorOptions(): OrphanCollectorOptions {
+    return {
       ...this.#options,
       metrics: this.#metrics,
       assertLeading: () => this.#assertLeading(),
       announce: (satellite, announcement) => this.#events.record(satellite, announcement),
-    });
+    };
   }
 
   #reconciler(): Reconciler {

@@ -158,7 +158,8 @@ function limit(
   return granted;
 }
 
-function lately(touched: ReadonlyMap<string, number>, sinceMs: number): Map<string, number> {
+/** Those of `touched` that were so after `sinceMs`. */
+export function lately(touched: ReadonlyMap<string, number>, sinceMs: number): Map<string, number> {
   return new Map([...touched].filter(([, atMs]) => atMs > sinceMs));
 }
 
@@ -173,8 +174,10 @@ class Owners {
       const { metadata, status } = satellite;
       this.#byUid.set(metadata.uid ?? "", satellite);
       this.#byName.set(`${metadata.namespace ?? ""}/${metadata.name}`, satellite);
-      if (status.machine !== undefined) {
-        this.#byMachine.set(status.machine.id, satellite);
+      for (const used of [status.machine, status.replacement?.machine, status.retired]) {
+        if (used !== undefined) {
+          this.#byMachine.set(used.id, satellite);
+        }
       }
     }
   }
@@ -183,6 +186,7 @@ class Owners {
   suspect({
     id,
     tags,
+    clientToken,
   }: Machine):
     | { readonly kind: "orphan"; readonly evidence: string }
     | { readonly kind: "duplicate"; readonly evidence: string; readonly satellite: Satellite }
@@ -193,8 +197,11 @@ class Owners {
     }
     const satellite = this.#byUid.get(uid);
     if (satellite !== undefined) {
-      const used = satellite.status.machine?.id;
-      return used === undefined ? undefined : { kind: "duplicate", evidence: used, satellite };
+      const { machine, replacement, launch } = satellite.status;
+      const used = machine?.id;
+      // Its ID is about to be written.
+      const isReplacing = replacement?.state === "Launching" && clientToken === launch?.token;
+      return used === undefined || isReplacing ? undefined : { kind: "duplicate", evidence: used, satellite };
     }
     const namesake = this.#byName.get(`${tags[Tag.namespace] ?? ""}/${tags[Tag.name] ?? ""}`);
     // A satellite restored from a backup takes its machine up again by name.

@@ -29,7 +29,14 @@ export function bearsOurTags(o: Observation, { tags }: Machine): boolean {
 export function claim(o: Observation, machine: Machine): Action | undefined {
   const { claimed } = o.memory;
   const isRecent = claimed?.id === machine.id && o.nowMs - claimed.atMs < CLAIM_PAUSE_MS;
-  return bearsOurTags(o, machine) || isRecent ? undefined : { kind: "Claim", id: machine.id };
+  return bearsOurTags(o, machine) || isRecent
+    ? undefined
+    : { kind: "Claim", id: machine.id, volumes: claimedVolumes(o) };
+}
+
+/** The data volume, which belongs to whom the machine belongs to. */
+function claimedVolumes({ satellite: { status } }: Observation): string[] {
+  return status.volume?.id === undefined ? [] : [status.volume.id];
 }
 
 /** Tags that cannot be set must not keep the satellite from being started or stopped: they are tried now and then. */

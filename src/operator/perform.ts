@@ -1,29 +1,21 @@
 import type { JsonPatchOperation } from "../kube/client.ts";
 import { isConflict, isInvalid, isNotFound } from "../kube/errors.ts";
 import { objectKey } from "../kube/objects.ts";
-import { NAMESPACE } from "../kube/resources.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import { ownerTags, Tag } from "../machines/tags.ts";
 import { set, test } from "../satellite/json-patch.ts";
 import { idleOffPatch, PowerReason, pruneActivityPatch, scheduledWakePatch } from "../satellite/power.ts";
 import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES, type Power } from "../satellite/resource.ts";
 import { statusPatch } from "../satellite/status-patch.ts";
-import { timestamp } from "../satellite/conditions.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
 import { startOf } from "./decide-transition.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { ConfigurationError } from "./failures.ts";
-import {
-  checkNamespaceAllowed,
-  intentOf,
-  launchRequest,
-  planOf,
-  requireClass,
-  sizeOf,
-} from "./launch-request.ts";
+import { requireClass } from "./launch-request.ts";
 import type { Memory, Observation, Probe } from "./observation.ts";
-import { renderStatus } from "./render-status.ts";
+import { launch, planLaunch, planReplacement } from "./perform-launch.ts";
+import { performOnVolume } from "./perform-volume.ts";
 
 /** What came of a step. */
 export type StepResult =
@@ -73,9 +65,20 @@ export async function perform(
       await dependencies.listMachines();
       return DONE;
     case "PlanLaunch":
-      return planLaunch(action, o, memory, dependencies);
+      return writeStatus(await planLaunch(action, o, memory, dependencies), o, memory, dependencies);
     case "Launch":
-      memory.launched = await launch(o, dependencies);
+      await launch(o, memory, dependencies);
+      return DONE;
+    case "PlanReplacement":
+      return writeStatus(await planReplacement(action, o, memory, dependencies), o, memory, dependencies);
+    case "ProbeReplacement":
+      await probeReplacement(action, memory, dependencies);
+      return DONE;
+    case "CreateVolume":
+    case "AttachVolume":
+    case "DetachVolume":
+    case "DeleteVolume":
+      await performOnVolume(action, o, memory, cloudFor(o, dependencies), dependencies.clock);
       return DONE;
     case "Start":
       await cloudFor(o, dependencies).start(action.id);
@@ -93,18 +96,22 @@ export async function perform(
       return DONE;
     case "Terminate":
       await cloudFor(o, dependencies).terminate(action.id);
-      memory.terminateAtMs = dependencies.clock.monotonicMs();
+      memory.terminated = { ...memory.terminated, [action.id]: dependencies.clock.monotonicMs() };
       return DONE;
     case "Claim":
       memory.claimed = { id: action.id, atMs: dependencies.clock.monotonicMs() };
-      await cloudFor(o, dependencies).tag(action.id, claimTags(o));
+      for (const id of [action.id, ...(action.volumes ?? [])]) {
+        await cloudFor(o, dependencies).tag(id, claimTags(o));
+      }
       memory.claimed = { ...memory.claimed, done: action.id };
       return DONE;
     case "ChangeType":
       await changeType(action, o, memory, dependencies);
       return DONE;
     case "Retain":
-      await cloudFor(o, dependencies).tag(action.id, retainedTags());
+      for (const id of action.ids) {
+        await cloudFor(o, dependencies).tag(id, retainedTags());
+      }
       memory.retained = true;
       return DONE;
     case "Probe":
@@ -259,62 +266,13 @@ function measureWake(
   }
 }
 
-async function planLaunch(
-  action: Extract<Action, { kind: "PlanLaunch" }>,
-  o: Observation,
+async function probeReplacement(
+  action: Extract<Action, { kind: "ProbeReplacement" }>,
   memory: Memory,
-  dependencies: Dependencies,
-): Promise<StepResult> {
-  const { satellite } = o;
-  const satelliteClass = requireClass(satellite, o.satelliteClass);
-  if (satelliteClass.spec.allowedNamespaces !== undefined) {
-    const namespace = await dependencies.client.get(NAMESPACE, { name: satellite.metadata.namespace ?? "" });
-    checkNamespaceAllowed(satelliteClass, {
-      name: namespace.metadata.name,
-      labels: namespace.metadata.labels ?? {},
-    });
-  }
-  const userData = await dependencies.userDataFor(satelliteClass, satellite);
-  const request = launchRequest(satellite, satelliteClass, action, userData);
-  const { plan, combinations } = await dependencies.cloudOf(satelliteClass).resolve(request);
-  const { power } = satellite.status;
-  const status = renderStatus(o, {
-    power: {
-      state: "Starting",
-      epoch: power.state === "Starting" ? power.epoch : power.epoch + 1,
-      accepted: false,
-      fence: 0,
-      reason: PowerReason.Launch,
-      since: timestamp(o.now),
-    },
-    launch: intentOf(plan, sizeOf(satellite, satelliteClass), satelliteClass.metadata.generation ?? 0),
-  });
-  memory.combinations = combinations;
-  delete memory.launched;
-  return writeStatus(
-    {
-      kind: "WriteStatus",
-      status,
-      announce: {
-        type: "Normal",
-        reason: "Launching",
-        message: `launching ${plan.type} from ${plan.image} in ${plan.zone}`,
-      },
-    },
-    o,
-    memory,
-    dependencies,
-  );
-}
-
-async function launch(o: Observation, dependencies: Dependencies): Promise<NonNullable<Memory["launched"]>> {
-  const satelliteClass = requireClass(o.satellite, o.satelliteClass);
-  const intent = o.satellite.status.launch;
-  if (intent === undefined) {
-    throw new Error("launch without a written intent");
-  }
-  const userData = await dependencies.userDataFor(satelliteClass, o.satellite);
-  return dependencies.cloudOf(satelliteClass).launch(planOf(intent), userData);
+  { clock, probe: look }: Dependencies,
+): Promise<void> {
+  const { ready } = await look(action.host, action.port);
+  memory.replacementProbe = { machine: action.id, atMs: clock.monotonicMs(), ready };
 }
 
 function noteSilence({ epoch, atMs, ready }: Probe, memory: Memory): void {

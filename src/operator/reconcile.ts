@@ -24,7 +24,12 @@ const STALE_BACKOFF = { baseMs: 5, maxMs: 5000 };
 const AGAIN_AT_ONCE: WorkResult = { requeueAfterMs: 0 };
 
 /** Actions that change nothing outside this process; everything else needs the leader's lease. */
-const HARMLESS: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>(["Wait", "Probe", "ListMachines"]);
+const HARMLESS: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>([
+  "Wait",
+  "Probe",
+  "ProbeReplacement",
+  "ListMachines",
+]);
 
 /** Power states in which a VM's port is looked at. */
 const MAY_ANSWER: ReadonlySet<PowerState> = new Set<PowerState>(["Starting", "Running"]);

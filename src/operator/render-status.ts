@@ -6,6 +6,7 @@ import type { OperatorStatus } from "../satellite/status-patch.ts";
 import type { ActionKind } from "./action.ts";
 import { blockerOf } from "./blockers.ts";
 import type { Observation } from "./observation.ts";
+import { mayReplace, newerImage } from "./image-update.ts";
 import { wakeTimes } from "./wake-schedule.ts";
 import { isTimeZone } from "./maintenance-window.ts";
 import { eventCondition } from "./scheduled-event.ts";
@@ -18,6 +19,9 @@ export interface StatusChange {
   readonly endpoint?: SatelliteStatus["endpoint"] | undefined;
   readonly sleep?: SatelliteStatus["sleep"] | undefined;
   readonly launch?: SatelliteStatus["launch"] | undefined;
+  readonly volume?: SatelliteStatus["volume"] | undefined;
+  readonly replacement?: SatelliteStatus["replacement"] | undefined;
+  readonly retired?: SatelliteStatus["retired"] | undefined;
   readonly usage?: SatelliteStatus["usage"] | undefined;
   /** Overrides of derived conditions. */
   readonly conditions?: readonly ConditionChange[];
@@ -41,7 +45,7 @@ export function renderStatus(o: Observation, change: StatusChange = {}): Operato
     generation,
   );
   const failed =
-    (failure?.terminal === true && !SIDE_ACTIONS.has(failure.action)) ||
+    (failure?.terminal === true && !isBeside(failure.action, status.machine !== undefined)) ||
     findCondition(conditions, "Healthy")?.reason === Recovery.Unreachable;
   const deleting = satellite.metadata.deletionTimestamp !== undefined;
   const facts = {
@@ -59,13 +63,21 @@ export function renderStatus(o: Observation, change: StatusChange = {}): Operato
     endpoint,
     sleep: status.sleep,
     launch: status.launch,
+    volume: status.volume,
+    replacement: status.replacement,
+    retired: status.retired,
     usage: status.usage,
     conditions,
   };
 }
 
 /** Without these a satellite still does what it is for. */
-const SIDE_ACTIONS: ReadonlySet<string> = new Set<ActionKind>(["Claim", "ChangeType"]);
+const SIDE_ACTIONS: ReadonlySet<string> = new Set<ActionKind>(["Claim", "ChangeType", "PlanReplacement"]);
+
+/** A launch is one of these, too, where there is a machine that it was to replace. */
+function isBeside(action: string, hasMachine: boolean): boolean {
+  return SIDE_ACTIONS.has(action) || (action === "Launch" && hasMachine);
+}
 
 /** `status.machine` with the type that the machine has by now, and the size that this type stands for. */
 function describedMachine(o: Observation, machine: SatelliteStatus["machine"]): SatelliteStatus["machine"] {
@@ -82,7 +94,7 @@ function describedMachine(o: Observation, machine: SatelliteStatus["machine"]): 
   };
 }
 
-type Status = Pick<StatusChange, "machine" | "launch"> & Pick<SatelliteStatus, "power">;
+type Status = Pick<StatusChange, "machine" | "launch" | "replacement"> & Pick<SatelliteStatus, "power">;
 
 function derivedConditions(o: Observation, status: Status): ConditionChange[] {
   return [
@@ -242,7 +254,7 @@ function hasWoken(o: Observation, power: Power): boolean {
 /** Reason of Hibernatable=False after EC2 refused to hibernate a machine for good. */
 export const HIBERNATION_REFUSED = "HibernationRefused";
 
-function updatedCondition(o: Observation, { machine }: Status): ConditionChange[] {
+function updatedCondition(o: Observation, { machine, replacement }: Status): ConditionChange[] {
   const pending = pendingSize(o);
   const { invalid } = wakeTimes(o.satellite, o.now);
   if (invalid !== undefined) {
@@ -257,17 +269,9 @@ function updatedCondition(o: Observation, { machine }: Status): ConditionChange[
   if (machine === undefined || wantedSize(o) === undefined) {
     return [];
   }
-  const image = o.satelliteClass?.status?.resolved?.images?.[o.satellite.spec.architecture];
-  if (
-    pending === undefined &&
-    image !== undefined &&
-    machine.image !== undefined &&
-    machine.image !== image
-  ) {
-    const message =
-      `the machine was made from ${machine.image}, and its class has ${image} by now; a machine keeps its image, so ` +
-      "delete the satellite and create it anew to have the new one";
-    return [{ type: "Updated", status: "False", reason: "ImageOutdated", message }];
+  const image = pending === undefined ? imageCondition(o, machine, replacement) : undefined;
+  if (image !== undefined) {
+    return [image];
   }
   if (pending === undefined) {
     return [{ type: "Updated", status: "True", reason: "UpToDate", message: "size is as specified" }];
@@ -285,6 +289,48 @@ function updatedCondition(o: Observation, { machine }: Status): ConditionChange[
             (o.satellite.spec.maintenance === undefined ? "" : ", in the maintenance window"),
         },
   ];
+}
+
+/** What becomes of a machine whose class has another image by now. */
+function imageCondition(
+  o: Observation,
+  machine: NonNullable<Status["machine"]>,
+  replacement: Status["replacement"],
+): ConditionChange | undefined {
+  const not = (reason: string, message: string): ConditionChange => ({
+    type: "Updated",
+    status: "False",
+    reason,
+    message,
+  });
+  if (replacement?.state === "Launching") {
+    return not("Replacing", `machine ${machine.id} is being replaced by one from ${replacement.image}`);
+  }
+  const image = newerImage({
+    ...o,
+    satellite: { ...o.satellite, status: { ...o.satellite.status, machine } },
+  });
+  if (image === undefined) {
+    return undefined;
+  }
+  if (replacement?.image === image && replacement.reason !== undefined) {
+    const { reason, message = "" } = replacement;
+    return not(reason, `the machine keeps its image; replacing it by one from ${image} failed: ${message}`);
+  }
+  const { failure } = o.memory;
+  if (failure?.action === "PlanReplacement") {
+    return not(failure.reason, failure.message);
+  }
+  const versions = `the machine was made from ${machine.image ?? "another image"}, and its class has ${image} by now`;
+  if (mayReplace(o)) {
+    const when = o.satellite.spec.maintenance === undefined ? "" : ", in the maintenance window";
+    return not("ImageUpdatePending", `${versions}; it is replaced while it sleeps${when}`);
+  }
+  return not(
+    "ImageOutdated",
+    `${versions}; a machine keeps its image where nothing of it would be kept, so delete the satellite and create it ` +
+      "anew, or set spec.imageUpdates: Always in the class, which loses the machine's disk",
+  );
 }
 
 /** `status.machine` for a machine as the cloud describes it. */

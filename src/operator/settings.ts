@@ -38,6 +38,8 @@ export interface OperatorSettings extends OrphanSettings {
   readonly resyncMs: number;
   /** Between complete lists of the events that the cloud has announced. */
   readonly eventPollMs: number;
+  /** Between complete lists of data volumes, which are looked at for orphans. */
+  readonly volumePollMs: number;
   /** A hibernated machine is refreshed after this time (EC2 keeps hibernation for 60 days at most). */
   readonly refreshHibernatedMs: number;
 }
@@ -66,6 +68,7 @@ export const defaultSettings: OperatorSettings = {
   quotaPollMs: 5 * SECOND,
   resyncMs: 10 * MINUTE,
   eventPollMs: 5 * MINUTE,
+  volumePollMs: 10 * MINUTE,
   refreshHibernatedMs: 59 * DAY,
   orphanGraceMs: 10 * MINUTE,
   duplicateGraceMs: MINUTE,

@@ -2,6 +2,7 @@ import { parseDurationMs } from "../base/duration.ts";
 import { findCondition } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
 import type { Action, Announcement, StopReason } from "./action.ts";
+import { isToBeReplacedNext } from "./image-update.ts";
 import type { Observation } from "./observation.ts";
 import {
   HIBERNATION_REFUSED,
@@ -60,7 +61,8 @@ function mayHibernate(o: Observation): boolean {
     o.satellite.spec.sleepMode === "Hibernate" &&
     o.machine?.hibernationConfigured === true &&
     !refused &&
-    pendingSize(o) === undefined
+    pendingSize(o) === undefined &&
+    !isToBeReplacedNext(o)
   );
 }
 

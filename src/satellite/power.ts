@@ -39,7 +39,7 @@ const LEGAL_MOVES: Readonly<Record<PowerState, readonly PowerState[]>> = {
   Starting: ["Running", "Stopping", "Off"],
   Running: ["Stopping", "Off"],
   Stopping: ["Off"],
-  Updating: ["Starting", "Off"],
+  Updating: ["Starting", "Stopping", "Off"],
 };
 
 /** Whether the operator may move from one power state to another. */

@@ -48,6 +48,8 @@ export type PowerState = Power["state"];
 export type Phase = NonNullable<SatelliteStatus["phase"]>;
 export type Lease = SatelliteStatus["activity"][string];
 export type Condition = NonNullable<SatelliteStatus["conditions"]>[number];
+export type VolumeIntent = NonNullable<SatelliteStatus["volume"]>;
+export type Replacement = NonNullable<SatelliteStatus["replacement"]>;
 export type LaunchIntent = NonNullable<SatelliteStatus["launch"]>;
 export type SizeTable = SatelliteClass["spec"]["sizes"];
 

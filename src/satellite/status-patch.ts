@@ -12,6 +12,9 @@ export const OPERATOR_FIELDS = [
   "endpoint",
   "sleep",
   "launch",
+  "volume",
+  "replacement",
+  "retired",
   "usage",
   "conditions",
 ] as const satisfies readonly (keyof SatelliteStatus)[];

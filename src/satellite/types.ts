@@ -78,6 +78,16 @@ export interface SatelliteClass {
         kmsKeyID?: string;
       };
       /**
+       * A second volume, for the cache: it outlives the machine, which a new image replaces, keeps the satellite in its zone, and goes with the satellite. Machines that are launched from now on have it. Always encrypted.
+       */
+      dataVolume?: {
+        sizeGiB: number;
+        type: "gp3" | "gp2" | "io1" | "io2";
+        iops?: number;
+        throughput?: number;
+        kmsKeyID?: string;
+      };
+      /**
        * Name or ARN of the instance profile; none when absent, since the guest runs code that nobody trusts.
        */
       instanceProfile?: string;
@@ -88,6 +98,10 @@ export interface SatelliteClass {
         [k: string]: string;
       };
     };
+    /**
+     * Whether a sleeping machine is replaced when the class has another image by now. A replaced machine's own disk is lost, so IfDataKept replaces only those whose data is on a data volume; Always replaces all; Never none.
+     */
+    imageUpdates: "IfDataKept" | "Always" | "Never";
     /**
      * Names of sizes, each with instance types in order of preference.
      */
@@ -326,12 +340,68 @@ export interface Satellite {
         throughput?: number;
         kmsKeyID?: string;
       };
+      /**
+       * What the data volume is to be like, which is made once the machine is there.
+       */
+      dataVolume?: {
+        sizeGiB: number;
+        type: string;
+        iops?: number;
+        throughput?: number;
+        kmsKeyID?: string;
+      };
       instanceProfile?: string;
       userDataHash?: string;
       classGeneration?: number;
       tags?: {
         [k: string]: string;
       };
+    };
+    /**
+     * The data volume, whose every parameter is written before it is made. It is kept when the machine is replaced.
+     */
+    volume?: {
+      id?: string;
+      attempt: number;
+      token?: string;
+      zone: string;
+      sizeGiB?: number;
+      type?: string;
+      iops?: number;
+      throughput?: number;
+      kmsKeyID?: string;
+      createdAt?: string;
+    };
+    /**
+     * The replacement of the machine by one of another image, that is under way or that failed.
+     */
+    replacement?: {
+      /**
+       * Launching makes the new machine; Returning goes back to the old one; Failed is over.
+       */
+      state: "Launching" | "Returning" | "Failed";
+      image: string;
+      since: string;
+      /**
+       * The new machine, which nobody uses yet.
+       */
+      machine?: {
+        id: string;
+        type?: string;
+        size?: string;
+        zone?: string;
+        image?: string;
+        launchedAt?: string;
+      };
+      reason?: string;
+      message?: string;
+    };
+    /**
+     * The machine that was replaced, until it is terminated.
+     */
+    retired?: {
+      id: string;
+      since: string;
     };
     /**
      * When it was last used, for people.

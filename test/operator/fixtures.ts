@@ -76,6 +76,7 @@ export function satelliteClass(spec: Partial<SatelliteClass["spec"]> = {}): Sate
         large: { types: ["m7i.xlarge", "m7a.xlarge", "m6i.xlarge"] },
       },
       defaultSize: "large",
+      imageUpdates: "IfDataKept",
       guest: { kind: "image", cpuPercent: 95, memoryPercent: 90, diskReservePercent: 15 },
       ...spec,
     },
@@ -94,6 +95,7 @@ export function machine(init: Partial<Machine> = {}): Machine {
     address: "10.0.0.1",
     launchedAt: "2026-01-01T00:00:00.000Z",
     hibernationConfigured: true,
+    volumes: [],
     tags: ownerTags(CLUSTER, { namespace: "team-a", name: "ada", uid: "uid-ada" }),
     ...init,
   };

@@ -6,6 +6,8 @@ import type {
   Machine,
   MachineCloud,
   MachineEvent,
+  Volume,
+  VolumePlan,
   ResolvedLaunch,
 } from "../../src/machines/cloud.ts";
 import { CloudError } from "../../src/machines/errors.ts";
@@ -30,6 +32,7 @@ export interface ScriptedFault {
 
 const STOPPING_MS = 2000;
 const PENDING_MS = 1000;
+const VOLUME_MS = 800;
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -39,11 +42,14 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
  */
 export class ScriptedCloud implements MachineCloud {
   readonly machines = new Map<string, Mutable<Machine>>();
+  readonly volumes = new Map<string, Mutable<Volume> & { readonly token: string }>();
   readonly faults: ScriptedFault[] = [];
   /** Every call, in order, as "call id". */
   readonly calls: string[] = [];
   /** Instance types that exist where machines are launched. */
   combinations = ["m7i.xlarge eu-west-1a", "m7a.xlarge eu-west-1a"];
+  /** The image that every class chooses. */
+  image = "ami-1";
   /** What every class comes to. */
   facts: ClassFacts = {
     images: { amd64: "ami-1" },
@@ -74,18 +80,22 @@ export class ScriptedCloud implements MachineCloud {
 
   resolve(request: LaunchRequest): Promise<ResolvedLaunch> {
     return this.#answer("resolve", undefined, () => {
-      const index = request.combination % this.combinations.length;
-      const [type = "", zone = ""] = (this.combinations[index] ?? "").split(" ");
+      const combinations = this.combinations.filter((pair) => pair.endsWith(request.zone ?? ""));
+      const [type = "", zone = ""] = (combinations[request.combination % combinations.length] ?? "").split(
+        " ",
+      );
+      const { dataVolume } = request.cloud as { dataVolume?: NonNullable<LaunchPlan["dataVolume"]> };
       const plan: LaunchPlan = {
         attempt: request.attempt,
         token: `${request.owner.uid}/${request.attempt}/${zone}/${type}`,
         type,
         zone,
-        image: "ami-1",
+        image: this.image,
         subnet: "subnet-1",
         securityGroups: ["sg-1"],
         hibernate: request.hibernate,
         rootVolume: { sizeGiB: 40, type: "gp3" },
+        ...(dataVolume === undefined ? {} : { dataVolume }),
         userDataHash: "hash",
         tags: {
           [Tag.cluster]: CLUSTER,
@@ -94,7 +104,7 @@ export class ScriptedCloud implements MachineCloud {
           [Tag.uid]: request.owner.uid,
         },
       };
-      return { plan, combinations: this.combinations.length };
+      return { plan, combinations: combinations.length };
     });
   }
 
@@ -178,8 +188,8 @@ export class ScriptedCloud implements MachineCloud {
 
   tag(id: string, tags: Readonly<Record<string, string>>): Promise<void> {
     return this.#answer("tag", id, () => {
-      const machine = this.#existing(id);
-      machine.tags = { ...machine.tags, ...tags };
+      const tagged = id.startsWith("vol-") ? this.#existingVolume(id) : this.#existing(id);
+      tagged.tags = { ...tagged.tags, ...tags };
     });
   }
 
@@ -191,6 +201,112 @@ export class ScriptedCloud implements MachineCloud {
     return this.#answer("list", undefined, () =>
       structuredClone([...this.machines.values()]).filter(({ tags }) => tags[Tag.cluster] === CLUSTER),
     );
+  }
+
+  createVolume(plan: VolumePlan): Promise<Volume> {
+    return this.#answer("createVolume", undefined, () => {
+      const known = [...this.volumes.values()].find(({ token }) => token === plan.token);
+      return structuredClone(known ?? this.#makeVolume(plan));
+    });
+  }
+
+  describeVolume(id: string): Promise<Volume | undefined> {
+    return this.#answer("describeVolume", id, () => structuredClone(this.volumes.get(id)));
+  }
+
+  attachVolume(id: string, to: string): Promise<void> {
+    return this.#answer("attachVolume", id, () => {
+      const volume = this.#existingVolume(id);
+      const { state, zone } = this.#existing(to);
+      if (volume.state !== "available") {
+        throw ec2Error(volume.state === "in-use" ? "VolumeInUse" : "IncorrectState", "attachVolume");
+      }
+      if ((state !== "running" && state !== "stopped") || this.hibernated.has(to)) {
+        throw ec2Error("IncorrectState", "attachVolume");
+      }
+      if (zone !== volume.zone) {
+        throw ec2Error("InvalidVolume.ZoneMismatch", "attachVolume");
+      }
+      volume.state = "in-use";
+      volume.attachment = { machine: to, state: "attaching" };
+      this.#showVolumes();
+      this.#clock.setTimer(VOLUME_MS, () => {
+        if (volume.attachment?.machine === to) {
+          volume.attachment = { machine: to, state: "attached" };
+        }
+      });
+    });
+  }
+
+  detachVolume(id: string, from: string): Promise<void> {
+    return this.#answer("detachVolume", id, () => {
+      const volume = this.#existingVolume(id);
+      if (volume.attachment?.machine !== from) {
+        throw ec2Error("IncorrectState", "detachVolume");
+      }
+      if (this.#existing(from).state !== "stopped" || this.hibernated.has(from)) {
+        throw new Error(`${id} was to be detached from ${from}, whose guest uses it`);
+      }
+      this.#release(volume);
+    });
+  }
+
+  deleteVolume(id: string): Promise<void> {
+    return this.#answer("deleteVolume", id, () => {
+      if (this.volumes.get(id)?.state === "in-use") {
+        throw ec2Error("VolumeInUse", "deleteVolume");
+      }
+      this.volumes.delete(id);
+    });
+  }
+
+  listVolumes(): Promise<Volume[]> {
+    return this.#answer("listVolumes", undefined, () =>
+      structuredClone([...this.volumes.values()]).filter(({ tags }) => tags[Tag.cluster] === CLUSTER),
+    );
+  }
+
+  #makeVolume({ token, zone, tags }: VolumePlan): Volume {
+    const volume: Mutable<Volume> & { readonly token: string } = {
+      id: `vol-${++this.#count}`,
+      state: "creating",
+      zone,
+      createdAt: this.#clock.now().toISOString(),
+      tags: { ...tags },
+      token,
+    };
+    this.volumes.set(volume.id, volume);
+    this.#clock.setTimer(VOLUME_MS, () => {
+      volume.state = "available";
+    });
+    return volume;
+  }
+
+  #existingVolume(id: string): Mutable<Volume> {
+    const volume = this.volumes.get(id);
+    if (volume === undefined) {
+      throw ec2Error("InvalidVolume.NotFound", "describeVolume");
+    }
+    return volume;
+  }
+
+  /** Takes a volume from its machine, in the cloud's time. */
+  #release(volume: Mutable<Volume>): void {
+    volume.attachment = { machine: volume.attachment?.machine ?? "", state: "detaching" };
+    this.#showVolumes();
+    this.#clock.setTimer(VOLUME_MS, () => {
+      delete (volume as { attachment?: unknown }).attachment;
+      volume.state = "available";
+    });
+  }
+
+  /** Machines show what is attached to them. */
+  #showVolumes(): void {
+    for (const machine of this.machines.values()) {
+      machine.volumes = [...this.volumes.values()].flatMap(({ id, attachment }) =>
+        attachment?.machine === machine.id && attachment.state.startsWith("attach") ? [id] : [],
+      );
+    }
   }
 
   events(): Promise<MachineEvent[]> {
@@ -208,6 +324,7 @@ export class ScriptedCloud implements MachineCloud {
       address: `10.0.0.${number}`,
       launchedAt: this.#clock.now().toISOString(),
       hibernationConfigured: plan.hibernate,
+      volumes: [],
       clientToken: plan.token,
       tags: { ...plan.tags },
     };
@@ -227,6 +344,11 @@ export class ScriptedCloud implements MachineCloud {
     this.#clock.setTimer(durationMs, () => {
       if (machine.state === by) {
         machine.state = to;
+      }
+      for (const volume of this.volumes.values()) {
+        if (machine.state === "terminated" && volume.attachment?.machine === machine.id) {
+          this.#release(volume);
+        }
       }
     });
   }

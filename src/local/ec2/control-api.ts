@@ -16,7 +16,7 @@ export interface Controlled {
  * The side door of the endpoint, for tests and the demo; EC2 has nothing like it.
  *
  * - `GET /_control/calls?action=…&id=…` requests so far; `DELETE /_control/calls` forgets them
- * - `GET /_control/instances` all records; `GET /_control/images`
+ * - `GET /_control/instances` and `/_control/volumes` all records; `GET /_control/images`
  * - `POST /_control/faults` one fault as JSON (see `Fault`); `DELETE /_control/faults`
  * - `POST /_control/events` `{id, code, notBefore, description?}` announces an event for an instance
  * - `POST /_control/capacity` `{zone, type, instances}`, `instances: null` for no limit
@@ -47,6 +47,8 @@ function answer(
       return {};
     case "GET /_control/instances":
       return model.instances.truths();
+    case "GET /_control/volumes":
+      return model.volumes.truths();
     case "GET /_control/images":
       return model.images;
     case "POST /_control/faults":

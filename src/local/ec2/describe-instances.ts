@@ -2,7 +2,7 @@ import type { Action } from "./action.ts";
 import { invalidCombination } from "./api-error.ts";
 import { applyFilters, isTagFilter, readFilters, tagFilterValues } from "./filters.ts";
 import type { Instance } from "./instance.ts";
-import { reservationXml, stateXml, volumeXml } from "./instance-xml.ts";
+import { reservationXml, stateXml } from "./instance-xml.ts";
 import { cutPage, isPaged, readPage } from "./paging.ts";
 import type { XmlNode } from "./xml.ts";
 
@@ -105,28 +105,3 @@ function statusXml(instance: Instance): XmlNode {
     instanceStatus: summary,
   };
 }
-
-/** Root volumes that are left. */
-export const describeVolumes: Action = (model, parameters) => {
-  const ids = parameters.strings("VolumeId");
-  const filters = readFilters(parameters);
-  const page = readPage(parameters, 500);
-  return {
-    run: () => {
-      const left = model.instances
-        .visible()
-        .filter(({ state, volume }) => state !== "terminated" || !volume.deleteOnTermination)
-        .filter(({ volume }) => ids.length === 0 || ids.includes(volume.id));
-      const known = (name: string): boolean => isTagFilter(name) || name === "attachment.instance-id";
-      const matching = applyFilters(
-        left,
-        filters,
-        known,
-        (instance) => (name) =>
-          isTagFilter(name) ? tagFilterValues(instance.volume.tags, name) : [instance.id],
-      );
-      const { items, nextToken } = cutPage(matching, page, ({ volume }) => volume.id);
-      return { content: { volumeSet: items.map(volumeXml), nextToken } };
-    },
-  };
-};

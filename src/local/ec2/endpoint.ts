@@ -20,7 +20,7 @@ import {
   describeSecurityGroups,
   describeSubnets,
 } from "./describe-catalogue.ts";
-import { describeInstances, describeInstanceStatus, describeVolumes } from "./describe-instances.ts";
+import { describeInstances, describeInstanceStatus } from "./describe-instances.ts";
 import { Faults, type Fault } from "./faults.ts";
 import type { Ec2Model } from "./model.ts";
 import { QueryParameters } from "./query-parameters.ts";
@@ -28,11 +28,15 @@ import { RequestBuckets, type ActionLimit } from "./request-buckets.ts";
 import { RequestLog } from "./request-log.ts";
 import { runInstances } from "./run-instances.ts";
 import { answerSsm } from "./ssm.ts";
+import { attachVolume, createVolume, deleteVolume, describeVolumes, detachVolume } from "./volume-actions.ts";
 import { ConnectionDropped, type WireHandler, type WireRequest, type WireResponse } from "./wire.ts";
 import { writeError, writeResponse } from "./xml.ts";
 
 const ACTIONS: Readonly<Record<string, Action>> = {
+  AttachVolume: attachVolume,
   CreateTags: createTags,
+  CreateVolume: createVolume,
+  DeleteVolume: deleteVolume,
   DescribeImages: describeImages,
   DescribeInstanceStatus: describeInstanceStatus,
   DescribeInstanceTypeOfferings: describeInstanceTypeOfferings,
@@ -41,6 +45,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   DescribeSecurityGroups: describeSecurityGroups,
   DescribeSubnets: describeSubnets,
   DescribeVolumes: describeVolumes,
+  DetachVolume: detachVolume,
   ModifyInstanceAttribute: modifyInstanceAttribute,
   RebootInstances: rebootInstances,
   RunInstances: runInstances,

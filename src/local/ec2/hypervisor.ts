@@ -22,6 +22,17 @@ export interface InstanceSpec {
 /** What a hypervisor knows of an instance: its VM runs, its memory is kept on disk, or only its disk is. */
 export type VmState = "running" | "hibernated" | "stopped" | "missing";
 
+/** Keeps the data volumes under the model. Every method is idempotent. */
+export interface VolumeHost {
+  /** Makes an empty disk. */
+  create(volume: string, sizeGiB: number): Promise<void>;
+  /** Gives a disk to an instance, whether its VM runs or not; it has it at each start from then on. */
+  attach(volume: string, instance: string): Promise<void>;
+  /** Takes it from an instance whose VM does not run, or that is gone. */
+  detach(volume: string, instance: string): Promise<void>;
+  remove(volume: string): Promise<void>;
+}
+
 /**
  * Runs the VMs under the instance model. Every method is idempotent and safe to call again after a crash of
  * the caller; VMs outlive the process that started them.
@@ -37,6 +48,8 @@ export interface Hypervisor {
   hibernate(id: string): Promise<{ readonly hibernated: boolean }>;
   /** Ends the VM and removes all its files. */
   terminate(id: string): Promise<void>;
+  /** Data volumes; undefined where VMs have none. */
+  readonly volumes?: VolumeHost;
   /** What is there now. */
   state(id: string): Promise<VmState>;
   /** Calls `listener` when a VM's process ends without having been asked to. */

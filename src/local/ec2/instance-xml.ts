@@ -1,5 +1,6 @@
 import { STATE_CODES, type Instance, type InstanceState, type RootVolume } from "./instance.ts";
 import { ACCOUNT_ID, type Ec2Model, type StateChange } from "./model.ts";
+import type { Volume } from "./volume.ts";
 import type { XmlNode } from "./xml.ts";
 
 /** `InstanceState`. */
@@ -56,7 +57,9 @@ export function instanceXml(model: Ec2Model, instance: Instance): XmlNode {
     architecture: instance.architecture,
     rootDeviceType: "ebs",
     rootDeviceName: instance.volume.deviceName,
-    blockDeviceMapping: isLeft ? [volumeMappingXml(instance)] : [],
+    blockDeviceMapping: isLeft
+      ? [volumeMappingXml(instance), ...model.volumes.attachedTo(instance.id).map(dataMappingXml)]
+      : [],
     virtualizationType: "hvm",
     clientToken: instance.clientToken ?? "",
     tagSet: tagsXml(instance.tags),
@@ -115,7 +118,48 @@ export function volumeXml(instance: Instance): XmlNode {
   };
 }
 
-function volumeTypeXml(volume: RootVolume): XmlNode {
+/** `Volume` that is no root. */
+export function dataVolumeXml(volume: Volume): XmlNode {
+  return {
+    volumeId: volume.id,
+    size: volume.sizeGiB,
+    snapshotId: "",
+    availabilityZone: volume.zone,
+    status: volume.state,
+    createTime: volume.createdAt,
+    attachmentSet: volume.attachment === undefined ? [] : [attachmentXml(volume)],
+    tagSet: tagsXml(volume.tags),
+    ...volumeTypeXml(volume),
+  };
+}
+
+/** `VolumeAttachment` of a data volume; the model keeps them when their instance is terminated. */
+export function attachmentXml({ id, attachment }: Volume): XmlNode {
+  return {
+    volumeId: id,
+    instanceId: attachment?.instance,
+    device: attachment?.device,
+    status: attachment?.state ?? "detached",
+    attachTime: attachment?.since,
+    deleteOnTermination: false,
+  };
+}
+
+function dataMappingXml({ id, attachment }: Volume): XmlNode {
+  return {
+    deviceName: attachment?.device,
+    ebs: {
+      volumeId: id,
+      status: attachment?.state === "busy" ? "detaching" : attachment?.state,
+      attachTime: attachment?.since,
+      deleteOnTermination: false,
+    },
+  };
+}
+
+function volumeTypeXml(
+  volume: Omit<RootVolume, "id" | "deviceName" | "deleteOnTermination" | "tags">,
+): XmlNode {
   return {
     volumeType: volume.type,
     iops: volume.iops,

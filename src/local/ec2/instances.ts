@@ -1,7 +1,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { Ec2ApiError } from "./api-error.ts";
 import type { Instance } from "./instance.ts";
-import type { InstanceStore } from "./instance-store.ts";
+import type { RecordStore } from "./record-store.ts";
 import { Visibility } from "./visibility.ts";
 
 /** How long a terminated instance stays visible: about an hour (EC2 user guide, "Terminate instances"). */
@@ -14,13 +14,15 @@ const ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
 /** All instances of the account: the truth, what readers see of it, and what is kept on disk. */
 export class Instances {
   readonly #clock: Clock;
-  readonly #store: InstanceStore;
-  readonly #visibility: Visibility;
+  readonly #store: RecordStore<Instance>;
+  readonly #visibility: Visibility<Instance>;
   readonly #byId = new Map<string, Instance>();
   readonly #byToken = new Map<string, string>();
+  /** Called with each instance that was added or changed. */
+  onChange: (instance: Instance) => void = () => {};
 
   /** @param visibilityDelayMs how long the next change stays hidden from readers */
-  constructor(clock: Clock, store: InstanceStore, visibilityDelayMs: () => number) {
+  constructor(clock: Clock, store: RecordStore<Instance>, visibilityDelayMs: () => number) {
     this.#clock = clock;
     this.#store = store;
     this.#visibility = new Visibility(clock, visibilityDelayMs);
@@ -35,6 +37,7 @@ export class Instances {
     this.#store.save(instance);
     this.#index(instance);
     this.#visibility.publish(instance);
+    this.onChange(instance);
   }
 
   /** Replaces some fields of an instance and returns the new record. */

@@ -119,6 +119,13 @@ function checkVolume(volume: LaunchParameters["volume"]): void {
       `Volume of size ${volume.sizeGiB}GB is smaller than snapshot of the image, expect size >= ${IMAGE_SIZE_GIB}GB`,
     );
   }
+  checkVolumeType(volume);
+}
+
+/** What holds for volumes of every kind. @throws Ec2ApiError */
+export function checkVolumeType(
+  volume: Pick<RootVolume, "type" | "iops" | "throughput" | "encrypted" | "kmsKeyId">,
+): void {
   if (!VOLUME_TYPES.includes(volume.type)) {
     throw invalidValue("volumeType", volume.type, `Use one of ${VOLUME_TYPES.join(", ")}.`);
   }

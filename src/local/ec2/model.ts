@@ -6,11 +6,14 @@ import { Capacity } from "./capacity.ts";
 import { checkLaunch, type LaunchParameters } from "./launch-check.ts";
 import type { Hypervisor, InstanceSpec } from "./hypervisor.ts";
 import type { Instance, InstanceState, ScheduledEvent } from "./instance.ts";
-import { volatileStore, type InstanceStore } from "./instance-store.ts";
+
 import { DEFAULT_INSTANCE_TYPES, type GuestSize, type InstanceType } from "./instance-types.ts";
 import { Instances } from "./instances.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { ScheduledEvents } from "./scheduled-events.ts";
+import { volatileStore, type RecordStore } from "./record-store.ts";
+import type { Volume, VolumeScript } from "./volume.ts";
+import { Volumes } from "./volumes.ts";
 import { AddressPool, defaultNetwork, type Network } from "./network.ts";
 
 /** What an account's EC2 in one region is made of. */
@@ -31,7 +34,13 @@ export interface Ec2ModelOptions {
   /** Names of instance profiles that exist. Default none. */
   readonly instanceProfiles?: readonly string[];
   /** Default: nothing is kept. */
-  readonly store?: InstanceStore;
+  readonly store?: RecordStore<Instance>;
+  /** Default: nothing is kept. */
+  readonly volumeStore?: RecordStore<Volume>;
+  /** How long changes of volumes take. Default: no time. */
+  readonly volumeScript?: Partial<VolumeScript>;
+  /** How long the next change of a volume stays hidden from readers, in milliseconds. Default 0. */
+  readonly volumeDelayMs?: () => number;
   /** How long the next change stays hidden from readers, in milliseconds. Default 0. */
   readonly visibilityDelayMs?: () => number;
   /** How long after a cold boot hibernation is refused as too early, in milliseconds. Default 0. */
@@ -58,6 +67,7 @@ export class Ec2Model {
   readonly network: Network;
   readonly instanceTypes: readonly InstanceType[];
   readonly instances: Instances;
+  readonly volumes: Volumes;
   readonly capacity = new Capacity();
   readonly #options: Ec2ModelOptions;
   readonly #lifecycle: Lifecycle;
@@ -71,7 +81,7 @@ export class Ec2Model {
     this.instanceTypes = options.instanceTypes ?? DEFAULT_INSTANCE_TYPES;
     this.instances = new Instances(
       options.clock,
-      options.store ?? volatileStore,
+      options.store ?? volatileStore(),
       options.visibilityDelayMs ?? (() => 0),
     );
     this.#lifecycle = new Lifecycle({
@@ -80,6 +90,16 @@ export class Ec2Model {
       hypervisor: options.hypervisor,
       instances: this.instances,
       specOf: (instance) => this.#specOf(instance),
+    });
+    this.volumes = new Volumes({
+      clock: options.clock,
+      logger: options.logger,
+      hypervisor: options.hypervisor,
+      instances: this.instances,
+      store: options.volumeStore ?? volatileStore(),
+      visibilityDelayMs: options.volumeDelayMs ?? (() => 0),
+      script: { createMs: 0, attachMs: 0, detachMs: 0, ...options.volumeScript },
+      newId: () => this.newId("vol"),
     });
     this.#events = new ScheduledEvents(options.clock, this.instances, this.#lifecycle);
     this.#addresses = new Map(this.network.subnets.map((subnet) => [subnet.id, new AddressPool(subnet)]));
@@ -91,6 +111,7 @@ export class Ec2Model {
   /** Carries on what was under way before a restart; call it once before the first request. */
   async restore(): Promise<void> {
     await this.#lifecycle.reconcile();
+    this.volumes.restore();
   }
 
   /** Images that instances can boot. */
@@ -242,21 +263,20 @@ export class Ec2Model {
 
   /** Adds or overwrites tags of instances (by `i-…`) and volumes (by `vol-…`). */
   tag(resources: readonly string[], tags: Readonly<Record<string, string>>): void {
-    const volumes = new Map(this.instances.truths().map((instance) => [instance.volume.id, instance]));
-    const ids = resources.filter((resource) => !resource.startsWith("vol-"));
-    const owners = resources
-      .filter((resource) => resource.startsWith("vol-"))
-      .map((resource) => {
-        const owner = volumes.get(resource);
-        if (owner === undefined) {
-          throw new Ec2ApiError("InvalidVolume.NotFound", `The volume '${resource}' does not exist.`);
-        }
-        return owner.id;
-      });
+    const roots = new Map(this.instances.truths().map((instance) => [instance.volume.id, instance.id]));
+    const [volumes, ids] = [
+      resources.filter((resource) => resource.startsWith("vol-")),
+      resources.filter((resource) => !resource.startsWith("vol-")),
+    ];
+    const data = volumes.filter((id) => !roots.has(id));
+    this.volumes.lookUp(data);
     for (const { id } of this.#forChange(ids)) {
       this.instances.change(id, { tags: { ...this.instances.truth(id).tags, ...tags } });
     }
-    for (const id of owners) {
+    for (const id of data) {
+      this.volumes.tag(id, tags);
+    }
+    for (const id of volumes.flatMap((volume) => roots.get(volume) ?? [])) {
       const { volume } = this.instances.truth(id);
       this.instances.change(id, { volume: { ...volume, tags: { ...volume.tags, ...tags } } });
     }
@@ -308,6 +328,7 @@ export class Ec2Model {
   /** Ends the model; VMs stay as they are. */
   close(): void {
     this.#events.close();
+    this.volumes.close();
     this.#lifecycle.close();
   }
 

@@ -37,6 +37,10 @@ export const DOCUMENTED_LIMITS: Readonly<Record<string, ActionLimit>> = {
   RebootInstances: { requests: { burst: 50, refillPerSecond: 5 } },
   CreateTags: { requests: { burst: 100, refillPerSecond: 10 } },
   ModifyInstanceAttribute: { requests: { burst: 50, refillPerSecond: 5 } },
+  CreateVolume: { requests: { burst: 50, refillPerSecond: 5 } },
+  AttachVolume: { requests: { burst: 50, refillPerSecond: 5 } },
+  DetachVolume: { requests: { burst: 50, refillPerSecond: 5 } },
+  DeleteVolume: { requests: { burst: 50, refillPerSecond: 5 } },
   DescribeInstances: { requests: { burst: 50, refillPerSecond: 10 } },
   /** DescribeInstances with filters or pages. */
   DescribeInstancesFiltered: { requests: { burst: 100, refillPerSecond: 20 } },

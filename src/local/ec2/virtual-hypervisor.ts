@@ -1,5 +1,5 @@
 import { sleep, type Clock } from "../../base/clock.ts";
-import type { Hypervisor, InstanceSpec, VmState } from "./hypervisor.ts";
+import type { Hypervisor, InstanceSpec, VmState, VolumeHost } from "./hypervisor.ts";
 
 /** How long things take and what goes wrong. A test may change any field while the hypervisor is in use. */
 export interface VirtualHypervisorScript {
@@ -50,6 +50,23 @@ export class VirtualHypervisor implements Hypervisor {
   readonly #forced = new Map<string, AbortController>();
   readonly #images: ReturnType<Hypervisor["images"]>;
   #boots = 0;
+  /** The instances that had each volume, in order; the volumes hold nothing else. */
+  readonly volumeUsers = new Map<string, string[]>();
+  readonly volumes: VolumeHost = {
+    create: (volume) => {
+      this.volumeUsers.set(volume, this.volumeUsers.get(volume) ?? []);
+      return Promise.resolve();
+    },
+    attach: (volume, instance) => {
+      this.volumeUsers.set(volume, [...(this.volumeUsers.get(volume) ?? []), instance]);
+      return Promise.resolve();
+    },
+    detach: () => Promise.resolve(),
+    remove: (volume) => {
+      this.volumeUsers.delete(volume);
+      return Promise.resolve();
+    },
+  };
 
   /** @param script delays and faults; those that are left out take no time and do not happen */
   constructor(clock: Clock, script: Partial<VirtualHypervisorScript> = {}) {

@@ -1,19 +1,18 @@
 import type { Clock } from "../../base/clock.ts";
-import type { Instance } from "./instance.ts";
 
-interface Shown {
+interface Shown<T> {
   readonly visibleAtMs: number;
-  readonly instance: Instance;
+  readonly instance: T;
 }
 
 /**
- * What readers see of the instances: each change becomes visible after a delay ("eventual consistency",
+ * What readers see of the instances, or of the volumes: each change becomes visible after a delay ("eventual consistency",
  * EC2 developer guide), so that reads right after a change can be stale and a new instance can be missing.
  */
-export class Visibility {
+export class Visibility<T extends { readonly id: string }> {
   readonly #clock: Clock;
   readonly #delayMs: () => number;
-  readonly #shown = new Map<string, Shown[]>();
+  readonly #shown = new Map<string, Shown<T>[]>();
 
   /** @param delayMs how long the next change stays hidden, in milliseconds; 0 shows it at once */
   constructor(clock: Clock, delayMs: () => number) {
@@ -22,7 +21,7 @@ export class Visibility {
   }
 
   /** Takes note of a new or changed instance. Changes of one instance never overtake each other. */
-  publish(instance: Instance): void {
+  publish(instance: T): void {
     const history = this.#shown.get(instance.id) ?? [];
     const visibleAtMs = Math.max(
       this.#clock.monotonicMs() + this.#delayMs(),
@@ -32,7 +31,7 @@ export class Visibility {
   }
 
   /** Shows an instance at once, for one that was restored. */
-  restore(instance: Instance): void {
+  restore(instance: T): void {
     this.#shown.set(instance.id, [{ visibleAtMs: 0, instance }]);
   }
 
@@ -41,18 +40,18 @@ export class Visibility {
   }
 
   /** The instance as readers see it now; undefined when it is not visible yet. */
-  get(id: string): Instance | undefined {
+  get(id: string): T | undefined {
     const nowMs = this.#clock.monotonicMs();
     return this.#shown.get(id)?.findLast((shown) => shown.visibleAtMs <= nowMs)?.instance;
   }
 
   /** All visible instances, oldest first. */
-  all(): Instance[] {
+  all(): T[] {
     return [...this.#shown.keys()].map((id) => this.get(id)).filter((instance) => instance !== undefined);
   }
 
   /** Without what a later change hides already. */
-  #relevant(history: readonly Shown[]): Shown[] {
+  #relevant(history: readonly Shown<T>[]): Shown<T>[] {
     const nowMs = this.#clock.monotonicMs();
     const current = history.findLastIndex((shown) => shown.visibleAtMs <= nowMs);
     return history.slice(Math.max(0, current));

@@ -1,3 +1,4 @@
+import type { VolumeShape } from "../cloud.ts";
 import { CloudError } from "../errors.ts";
 
 /** Things chosen by identifier or by tags. */
@@ -18,13 +19,8 @@ export interface ClassSpec {
   readonly image: ImageChoice;
   readonly subnets: Selection;
   readonly securityGroups: Selection;
-  readonly rootVolume: {
-    readonly sizeGiB: number;
-    readonly type: string;
-    readonly iops?: number;
-    readonly throughput?: number;
-    readonly kmsKeyID?: string;
-  };
+  readonly rootVolume: VolumeShape;
+  readonly dataVolume?: VolumeShape;
   readonly instanceProfile?: string;
   readonly tags: Readonly<Record<string, string>>;
 }
@@ -40,22 +36,27 @@ type Fields = Readonly<Record<string, unknown>>;
  * @throws CloudError of class `parameter`
  */
 export function readClassSpec(cloud: Fields): ClassSpec {
-  const volume = object(cloud, "rootVolume") ?? {};
+  const dataVolume = object(cloud, "dataVolume");
   return {
     region: string(cloud, "region") ?? invalid("region"),
     image: readImage(object(cloud, "image") ?? invalid("image")),
     subnets: readSelection(cloud, "subnets"),
     securityGroups: readSelection(cloud, "securityGroups"),
-    rootVolume: {
-      sizeGiB: number(volume, "sizeGiB") ?? DEFAULT_VOLUME.sizeGiB,
-      type: string(volume, "type") ?? DEFAULT_VOLUME.type,
-      ...optional("iops", number(volume, "iops")),
-      ...optional("throughput", number(volume, "throughput")),
-      ...optional("kmsKeyID", string(volume, "kmsKeyID")),
-    },
+    rootVolume: readVolume(object(cloud, "rootVolume") ?? {}),
+    ...(dataVolume === undefined ? {} : { dataVolume: readVolume(dataVolume) }),
     tags: strings(object(cloud, "tags") ?? {}, "tags"),
     ...optional("roleARN", string(cloud, "roleARN")),
     ...optional("instanceProfile", string(cloud, "instanceProfile")),
+  };
+}
+
+function readVolume(volume: Fields): VolumeShape {
+  return {
+    sizeGiB: number(volume, "sizeGiB") ?? DEFAULT_VOLUME.sizeGiB,
+    type: string(volume, "type") ?? DEFAULT_VOLUME.type,
+    ...optional("iops", number(volume, "iops")),
+    ...optional("throughput", number(volume, "throughput")),
+    ...optional("kmsKeyID", string(volume, "kmsKeyID")),
   };
 }
 

@@ -22,6 +22,8 @@ import type {
   MachineCloud,
   MachineEvent,
   ResolvedLaunch,
+  Volume,
+  VolumePlan,
 } from "../cloud.ts";
 import { CloudError } from "../errors.ts";
 import { createAwsClients, type AwsClientOptions, type AwsClients } from "./aws-clients.ts";
@@ -37,6 +39,7 @@ import { createEc2Metrics, type Ec2Metrics } from "./metrics.ts";
 import { resolveLaunch, type PlanContext } from "./launch-plan.ts";
 import { toRunInstances } from "./run-instances.ts";
 import { Tag } from "../tags.ts";
+import { Ec2Volumes } from "./volumes.ts";
 import { toTagList } from "./tags.ts";
 import type { ActionLimit, Priority } from "./token-bucket.ts";
 
@@ -111,6 +114,8 @@ class BatchingEc2Cloud implements Ec2Cloud {
   readonly #stops: Readonly<Record<"stop" | "force" | "hibernate", Batcher<void>>>;
   readonly #terminate: Batcher<void>;
   readonly #describe: Batcher<Machine | undefined>;
+  readonly #volumes: Ec2Volumes;
+  readonly #describeVolume: Batcher<Volume | undefined>;
 
   constructor(options: Ec2CloudOptions) {
     this.#options = options;
@@ -141,9 +146,12 @@ class BatchingEc2Cloud implements Ec2Cloud {
       send: (InstanceIds, abortSignal) =>
         housekeeping.send(new TerminateInstancesCommand({ InstanceIds }), { abortSignal }),
     });
-    this.#describe = this.#batch("DescribeInstances", "wake", options.window ?? DEFAULT_WINDOW, (ids) =>
-      this.#describeAll(ids),
+    this.#volumes = new Ec2Volumes(this.#clients, this.#calls, options.cluster);
+    const window = options.window ?? DEFAULT_WINDOW;
+    this.#describeVolume = this.#batch("DescribeVolumes", "wake", window, (ids) =>
+      this.#volumes.describe(ids),
     );
+    this.#describe = this.#batch("DescribeInstances", "wake", window, (ids) => this.#describeAll(ids));
   }
 
   resolve(request: LaunchRequest): Promise<ResolvedLaunch> {
@@ -203,14 +211,31 @@ class BatchingEc2Cloud implements Ec2Cloud {
     if (seen !== undefined) {
       return seen.machine;
     }
-    try {
-      return await this.#describe.submit(id, maxAgeMs);
-    } catch (error) {
-      if (error instanceof CloudError && error.class === "gone") {
-        return undefined;
-      }
-      throw error;
-    }
+    return unlessGone(this.#describe.submit(id, maxAgeMs));
+  }
+
+  createVolume(plan: VolumePlan): Promise<Volume> {
+    return this.#volumes.create(plan);
+  }
+
+  async describeVolume(id: string): Promise<Volume | undefined> {
+    return unlessGone(this.#describeVolume.submit(id, 0));
+  }
+
+  async attachVolume(id: string, machine: string): Promise<void> {
+    await this.#volumes.attach(id, machine).finally(() => this.#snapshot.changed(machine));
+  }
+
+  async detachVolume(id: string, machine: string): Promise<void> {
+    await this.#volumes.detach(id, machine).finally(() => this.#snapshot.changed(machine));
+  }
+
+  deleteVolume(id: string): Promise<void> {
+    return this.#volumes.delete(id);
+  }
+
+  listVolumes(): Promise<Volume[]> {
+    return this.#volumes.list();
   }
 
   async list(): Promise<Machine[]> {
@@ -411,6 +436,18 @@ function notVisible(plan: LaunchPlan, why: string, cause: unknown): CloudError {
       plan.token,
     cause,
   });
+}
+
+/** What EC2 does not know is no failure of the read. */
+async function unlessGone<T>(read: Promise<T | undefined>): Promise<T | undefined> {
+  try {
+    return await read;
+  } catch (error) {
+    if (error instanceof CloudError && error.class === "gone") {
+      return undefined;
+    }
+    throw error;
+  }
 }
 
 /** Those of `ids` that stand in EC2's message. */

@@ -51,6 +51,19 @@ const GONE: ErrorRule = {
   advice: "EC2 does not know the instance: it was just launched, or was terminated outside of the operator",
   retry: "look-again",
 };
+const VOLUME_STATE: ErrorRule = {
+  class: "state",
+  reason: "VolumeInUse",
+  advice:
+    "the volume is attached to an instance; it is looked at again. If that instance is none of ours, detach it",
+  retry: "look-again",
+};
+const VOLUME_GONE: ErrorRule = {
+  class: "gone",
+  reason: "VolumeNotFound",
+  advice: "EC2 does not know the volume: it was just created, or was deleted outside of the operator",
+  retry: "look-again",
+};
 const QUOTA: ErrorRule = {
   class: "quota",
   reason: "QuotaExceeded",
@@ -131,7 +144,7 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRule>> = {
   IncorrectState: STATE,
   IncorrectSpotRequestState: STATE,
   InvalidState: STATE,
-  VolumeInUse: STATE,
+  VolumeInUse: VOLUME_STATE,
 
   "InvalidInstanceID.NotFound": GONE,
   "InvalidInstanceID.Malformed": {
@@ -189,7 +202,18 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRule>> = {
     ...PARAMETER,
     advice: "the KMS key of the root volume cannot be used; enable it or choose another one",
   },
-  "InvalidVolume.NotFound": PARAMETER,
+  "InvalidVolume.NotFound": VOLUME_GONE,
+  "InvalidAttachment.NotFound": {
+    ...VOLUME_STATE,
+    advice: "the volume is not attached there; it is looked at again",
+  },
+  "InvalidVolume.ZoneMismatch": {
+    ...PARAMETER,
+    reason: "ZoneMismatch",
+    advice:
+      "the volume is in another zone than the instance; somebody has changed status.volume or status.machine",
+  },
+  "InvalidZone.NotFound": networkRule("spec.ec2.subnets"),
   InvalidAction: {
     ...PARAMETER,
     reason: "EndpointUnsuitable",

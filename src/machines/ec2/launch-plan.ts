@@ -36,13 +36,19 @@ export async function resolveLaunch(
     catalogue.securityGroups(spec.securityGroups),
     suitableTypes(request, catalogue),
   ]);
-  const combinations = await combine(types, spread(bestPerZone(subnets), request.owner.uid), catalogue);
+  const places = bestPerZone(subnets).filter(
+    ({ zone }) => request.zone === undefined || zone === request.zone,
+  );
+  const combinations = await combine(types, spread(places, request.owner.uid), catalogue);
   const chosen = combinations[request.combination % Math.max(1, combinations.length)];
   if (chosen === undefined) {
     throw invalidClass(
       "NoCombination",
-      `none of the types ${request.types.join(", ")} exists in a zone of the class's subnets; ` +
-        "add types to the size or subnets to the class",
+      request.zone === undefined
+        ? `none of the types ${request.types.join(", ")} exists in a zone of the class's subnets; ` +
+            "add types to the size or subnets to the class"
+        : `the data volume is in ${request.zone}, where the class has no subnet or none of the types ` +
+            `${request.types.join(", ")} exists; add a subnet there to the class, or types to the size`,
       "NoTypeAvailable",
     );
   }
@@ -169,6 +175,7 @@ function toPlan(
       // Hibernation writes the memory to the root volume, beside the system (EC2 user guide, "Prerequisites").
       sizeGiB: Math.max(spec.rootVolume.sizeGiB, image.rootSizeGiB + memoryGiB),
     },
+    ...(spec.dataVolume === undefined ? {} : { dataVolume: spec.dataVolume }),
     userDataHash: hashUserData(request.userData),
     tags: { ...spec.tags, ...ownerTags(context.cluster, owner) },
     ...(spec.instanceProfile === undefined ? {} : { instanceProfile: spec.instanceProfile }),

@@ -9,6 +9,11 @@ export type LimitedAction =
   | "CreateTags"
   | "ModifyInstanceAttribute"
   | "RebootInstances"
+  | "CreateVolume"
+  | "AttachVolume"
+  | "DetachVolume"
+  | "DeleteVolume"
+  | "DescribeVolumes"
   | "DescribeInstances"
   | "DescribeInstancesFiltered"
   | "Other";
@@ -37,6 +42,11 @@ export const DEFAULT_LIMITS: Readonly<Record<LimitedAction, ActionLimit>> = {
   CreateTags: { requests: { burst: 100, refillPerSecond: 10 } },
   ModifyInstanceAttribute: { requests: { burst: 50, refillPerSecond: 5 } },
   RebootInstances: { requests: { burst: 50, refillPerSecond: 5 } },
+  CreateVolume: { requests: { burst: 50, refillPerSecond: 5 } },
+  AttachVolume: { requests: { burst: 50, refillPerSecond: 5 } },
+  DetachVolume: { requests: { burst: 50, refillPerSecond: 5 } },
+  DeleteVolume: { requests: { burst: 50, refillPerSecond: 5 } },
+  DescribeVolumes: { requests: { burst: 100, refillPerSecond: 20 } },
   DescribeInstances: { requests: { burst: 50, refillPerSecond: 10 } },
   DescribeInstancesFiltered: { requests: { burst: 100, refillPerSecond: 20 } },
   Other: { requests: { burst: 100, refillPerSecond: 20 } },

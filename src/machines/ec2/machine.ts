@@ -1,6 +1,7 @@
 import type { Instance } from "@aws-sdk/client-ec2";
 import type { Machine, MachineState } from "../cloud.ts";
 import { CloudError } from "../errors.ts";
+import { DATA_DEVICE } from "./volumes.ts";
 
 const STATES: ReadonlySet<string> = new Set<MachineState>([
   "pending",
@@ -40,6 +41,11 @@ export function toMachine(instance: Instance): Machine {
     image: instance.ImageId ?? "",
     launchedAt: instance.LaunchTime?.toISOString() ?? "",
     hibernationConfigured: instance.HibernationOptions?.Configured ?? false,
+    volumes: (instance.BlockDeviceMappings ?? []).flatMap(({ DeviceName, Ebs }) =>
+      DeviceName === DATA_DEVICE && Ebs?.VolumeId !== undefined && Ebs.Status?.startsWith("attach") === true
+        ? [Ebs.VolumeId]
+        : [],
+    ),
     tags: Object.fromEntries(tags),
     ...(address === undefined ? {} : { address }),
     ...(token === undefined || token === "" ? {} : { clientToken: token }),

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileStore } from "../../../src/local/ec2/instance-store.ts";
+import { fileStore } from "../../../src/local/ec2/record-store.ts";
 import { Ec2Model } from "../../../src/local/ec2/model.ts";
 import { VirtualHypervisor } from "../../../src/local/ec2/virtual-hypervisor.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";

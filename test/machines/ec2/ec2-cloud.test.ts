@@ -4,7 +4,7 @@ import { DOCUMENTED_LIMITS } from "../../../src/local/ec2/request-buckets.ts";
 import { defaultNetwork } from "../../../src/local/ec2/network.ts";
 import { createEc2Cloud } from "../../../src/machines/ec2/ec2-cloud.ts";
 import type { ClassFacts } from "../../../src/machines/cloud.ts";
-import { Tag } from "../../../src/machines/tags.ts";
+import { dataVolumeTags, ownerTags, Tag } from "../../../src/machines/tags.ts";
 import { CloudError } from "../../../src/machines/errors.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import {
@@ -432,6 +432,70 @@ describe("EC2 cloud", () => {
       await account.run(account.cloud.list());
       await account.run(account.cloud.describe(id, 60_000));
       expect(calls(account, "DescribeInstances")).to.equal(1);
+    });
+  });
+
+  describe("data volumes", () => {
+    const plan = {
+      token: "volume-token",
+      zone: "eu-west-1a",
+      sizeGiB: 200,
+      type: "gp3",
+      tags: dataVolumeTags(ownerTags(CLUSTER, { namespace: "team-a", name: "ada", uid: "uid-1" })),
+    };
+
+    it("are encrypted, tagged and one for one plan", async () => {
+      const account = createAccount();
+      const { id } = await account.run(account.cloud.createVolume(plan));
+      expect((await account.run(account.cloud.createVolume(plan))).id).to.equal(id);
+      expect(account.model.volumes.truths()).to.have.length(1);
+      const { encrypted, tags } = account.model.volumes.truth(id);
+      expect(encrypted).to.equal(true);
+      expect(tags).to.include({ [Tag.cluster]: CLUSTER, [Tag.volume]: "data", [Tag.uid]: "uid-1" });
+    });
+
+    it("are found after an answer that was lost, also when the next request is refused", async () => {
+      const account = createAccount();
+      account.endpoint.faults.add({ action: "CreateVolume", kind: "forget" });
+      const lost = await failure(account, account.cloud.createVolume(plan));
+      expect(lost.outcomeUnknown).to.equal(true);
+      account.endpoint.faults.add({ action: "CreateVolume", kind: "refuse", code: "VolumeLimitExceeded" });
+      const { id } = await account.run(account.cloud.createVolume(plan));
+      expect(account.model.volumes.truths().map((volume) => volume.id)).to.deep.equal([id]);
+      account.endpoint.faults.add({ action: "CreateVolume", kind: "refuse", code: "VolumeLimitExceeded" });
+      const refused = await failure(account, account.cloud.createVolume({ ...plan, token: "other" }));
+      expect(refused).to.include({ class: "quota", outcomeUnknown: false });
+    });
+
+    it("are attached to the machine that shows them, moved, listed and deleted", async () => {
+      const account = createAccount();
+      const { id } = await account.run(account.cloud.createVolume(plan));
+      const { machine } = await launchOne(account);
+      await account.run(account.cloud.attachVolume(id, machine.id));
+      expect((await account.run(account.cloud.describe(machine.id, 0)))?.volumes).to.deep.equal([id]);
+      expect(await account.run(account.cloud.describeVolume(id))).to.deep.include({
+        state: "in-use",
+        attachment: { machine: machine.id, state: "attached" },
+      });
+      expect((await failure(account, account.cloud.deleteVolume(id))).class).to.equal("state");
+      await account.run(account.cloud.stop(machine.id, STOP));
+      await account.run(account.model.settled());
+      await account.run(account.cloud.detachVolume(id, machine.id));
+      expect((await account.run(account.cloud.describe(machine.id, 0)))?.volumes).to.deep.equal([]);
+      expect((await account.run(account.cloud.listVolumes())).map((volume) => volume.id)).to.deep.equal([id]);
+      await account.run(account.cloud.deleteVolume(id));
+      await account.run(account.cloud.deleteVolume(id));
+      expect(await account.run(account.cloud.describeVolume(id))).to.equal(undefined);
+    });
+
+    it("hold a launch in their zone", async () => {
+      const account = createAccount();
+      for (const zone of ["eu-west-1a", "eu-west-1b"]) {
+        const { plan: launch } = await account.run(account.cloud.resolve(launchRequest({ zone })));
+        expect(launch.zone).to.equal(zone);
+      }
+      const nowhere = await failure(account, account.cloud.resolve(launchRequest({ zone: "eu-west-1c" })));
+      expect(nowhere.message).to.include("data volume").and.include("eu-west-1c");
     });
   });
 

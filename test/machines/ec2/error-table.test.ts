@@ -35,8 +35,10 @@ const EXPECTED: Readonly<Record<CloudErrorClass, readonly string[]>> = {
     "IncorrectSpotRequestState",
     "InvalidState",
     "VolumeInUse",
+    "InvalidAttachment.NotFound",
   ],
   gone: [
+    "InvalidVolume.NotFound",
     "InvalidInstanceID.NotFound",
     "InvalidInstanceID.Malformed",
     "InvalidInstanceID.NotLinkable",
@@ -74,7 +76,8 @@ const EXPECTED: Readonly<Record<CloudErrorClass, readonly string[]>> = {
     "InvalidBlockDeviceMapping",
     "InvalidUserData.Malformed",
     "InvalidKMSKey.InvalidState",
-    "InvalidVolume.NotFound",
+    "InvalidVolume.ZoneMismatch",
+    "InvalidZone.NotFound",
     "InvalidAction",
   ],
   permission: [

@@ -1,0 +1,205 @@
+import {
+  AttachVolumeCommand,
+  CreateVolumeCommand,
+  DeleteVolumeCommand,
+  DescribeVolumesCommand,
+  DetachVolumeCommand,
+  type CreateVolumeCommandInput,
+  type Volume as Ec2Volume,
+} from "@aws-sdk/client-ec2";
+import type { Volume, VolumePlan } from "../cloud.ts";
+import { CloudError } from "../errors.ts";
+import { DATA_VOLUME, Tag } from "../tags.ts";
+import type { AwsClients } from "./aws-clients.ts";
+import type { Ec2Calls } from "./ec2-calls.ts";
+import type { LimitedAction } from "./limits.ts";
+import { toTagList } from "./tags.ts";
+
+/** Device of the data volume (EC2 user guide, "Device names for volumes"); on Nitro the guest sees an NVMe disk. */
+export const DATA_DEVICE = "/dev/sdf";
+
+const CHANGE_TIMEOUT_MS = 10_000;
+const READ_TIMEOUT_MS = 15_000;
+const PAGE_SIZE = 500;
+
+/** The calls that concern data volumes. */
+export class Ec2Volumes {
+  readonly #clients: AwsClients;
+  readonly #calls: Ec2Calls;
+  readonly #cluster: string;
+
+  constructor(clients: AwsClients, calls: Ec2Calls, cluster: string) {
+    this.#clients = clients;
+    this.#calls = calls;
+    this.#cluster = cluster;
+  }
+
+  /**
+   * Creates an encrypted volume. Sending the same plan again is safe, and is the proof of the outcome: EC2 answers
+   * with the volume that the same token created.
+   */
+  async create(plan: VolumePlan): Promise<Volume> {
+    const input: CreateVolumeCommandInput = {
+      AvailabilityZone: plan.zone,
+      ClientToken: plan.token,
+      Size: plan.sizeGiB,
+      VolumeType: plan.type as "gp3",
+      Encrypted: true,
+      ...(plan.iops === undefined ? {} : { Iops: plan.iops }),
+      ...(plan.throughput === undefined ? {} : { Throughput: plan.throughput }),
+      ...(plan.kmsKeyID === undefined ? {} : { KmsKeyId: plan.kmsKeyID }),
+      TagSpecifications: [
+        { ResourceType: "volume", Tags: toTagList({ ...plan.tags, [Tag.token]: plan.token }) },
+      ],
+    };
+    try {
+      const volume = await this.#change("CreateVolume", (abortSignal) =>
+        this.#clients.housekeeping.send(new CreateVolumeCommand(input), { abortSignal }),
+      );
+      return toVolume(volume);
+    } catch (error) {
+      return this.#createdBefore(plan, error);
+    }
+  }
+
+  /**
+   * The volume of the plan's token, looked for after a refusal: an earlier request for it may have been carried out
+   * without an answer, and a refusal need not have looked at the token.
+   *
+   * @throws the refusal when there is none; CloudError of class `server` when it is not known whether there is one
+   */
+  async #createdBefore(plan: VolumePlan, refusal: unknown): Promise<Volume> {
+    if (!(refusal instanceof CloudError) || refusal.class === "throttled" || refusal.class === "server") {
+      throw refusal;
+    }
+    let found: Volume | undefined;
+    try {
+      [found] = await this.#find([{ Name: `tag:${Tag.token}`, Values: [plan.token] }]);
+    } catch (error) {
+      throw volumeNotVisible(plan, error);
+    }
+    if (found === undefined) {
+      throw refusal.code === "IdempotentParameterMismatch" ? volumeNotVisible(plan, refusal) : refusal;
+    }
+    return found;
+  }
+
+  async attach(id: string, machine: string): Promise<void> {
+    const command = new AttachVolumeCommand({ VolumeId: id, InstanceId: machine, Device: DATA_DEVICE });
+    await this.#change("AttachVolume", (abortSignal) => this.#clients.wake.send(command, { abortSignal }));
+  }
+
+  async detach(id: string, machine: string): Promise<void> {
+    const command = new DetachVolumeCommand({ VolumeId: id, InstanceId: machine });
+    await this.#change("DetachVolume", (abortSignal) => this.#clients.wake.send(command, { abortSignal }));
+  }
+
+  async delete(id: string): Promise<void> {
+    try {
+      await this.#change("DeleteVolume", (abortSignal) =>
+        this.#clients.housekeeping.send(new DeleteVolumeCommand({ VolumeId: id }), { abortSignal }),
+      );
+    } catch (error) {
+      if (!(error instanceof CloudError) || error.class !== "gone") {
+        throw error;
+      }
+    }
+  }
+
+  /** Those of `ids` that there are. A token of DescribeVolumes was taken for it. */
+  async describe(ids: readonly string[]): Promise<ReadonlyMap<string, Volume>> {
+    const command = new DescribeVolumesCommand({ VolumeIds: [...ids] });
+    const { Volumes = [] } = await this.#calls.callWithToken({
+      action: "DescribeVolumes",
+      bucket: "DescribeVolumes",
+      kind: "read",
+      priority: "wake",
+      timeoutMs: READ_TIMEOUT_MS,
+      send: (abortSignal) => this.#clients.read.send(command, { abortSignal }),
+    });
+    return new Map(Volumes.map(toVolume).map((volume) => [volume.id, volume]));
+  }
+
+  /** All data volumes of this cluster. */
+  list(): Promise<Volume[]> {
+    return this.#find([
+      { Name: `tag:${Tag.cluster}`, Values: [this.#cluster] },
+      { Name: `tag:${Tag.volume}`, Values: [DATA_VOLUME] },
+    ]);
+  }
+
+  async #find(filters: { Name: string; Values: string[] }[]): Promise<Volume[]> {
+    const volumes: Volume[] = [];
+    let token: string | undefined;
+    do {
+      const command = new DescribeVolumesCommand({
+        Filters: filters,
+        MaxResults: PAGE_SIZE,
+        ...(token === undefined ? {} : { NextToken: token }),
+      });
+      const { Volumes = [], NextToken } = await this.#calls.call({
+        action: "DescribeVolumes",
+        bucket: "DescribeVolumes",
+        kind: "read",
+        priority: "housekeeping",
+        timeoutMs: READ_TIMEOUT_MS,
+        send: (abortSignal) => this.#clients.read.send(command, { abortSignal }),
+      });
+      volumes.push(...Volumes.map(toVolume));
+      token = NextToken === "" ? undefined : NextToken;
+    } while (token !== undefined);
+    return volumes;
+  }
+
+  #change<T>(action: LimitedAction, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return this.#calls.call({
+      action,
+      bucket: action,
+      kind: "change",
+      priority: "wake",
+      timeoutMs: CHANGE_TIMEOUT_MS,
+      send,
+    });
+  }
+}
+
+function volumeNotVisible(plan: VolumePlan, cause: unknown): CloudError {
+  return new CloudError({
+    code: "VolumeNotVisible",
+    class: "server",
+    reason: "VolumeNotVisible",
+    message:
+      "CreateVolume was refused, and EC2 does not say whether an earlier request succeeded; it is looked for again. If " +
+      `this lasts for an hour, look in the account for the tag ${Tag.token}=${plan.token}`,
+    cause,
+  });
+}
+
+/**
+ * A volume as the SDK returns it, in the operator's words.
+ *
+ * @throws CloudError `MalformedAnswer` when it lacks an ID or a state
+ */
+export function toVolume(volume: Ec2Volume): Volume {
+  const { VolumeId: id, State: state, AvailabilityZone: zone = "", CreateTime, Attachments = [] } = volume;
+  if (id === undefined || state === undefined) {
+    throw new CloudError({
+      code: "MalformedAnswer",
+      class: "server",
+      reason: "CloudUnavailable",
+      message: "EC2 described a volume without ID or state; check the endpoint",
+    });
+  }
+  const attachment = Attachments.find(({ State }) => State !== "detached");
+  const tags = (volume.Tags ?? []).map(({ Key, Value }) => [Key ?? "", Value ?? ""] as const);
+  return {
+    id,
+    state,
+    zone,
+    createdAt: CreateTime?.toISOString() ?? "",
+    tags: Object.fromEntries(tags),
+    ...(attachment?.InstanceId === undefined
+      ? {}
+      : { attachment: { machine: attachment.InstanceId, state: attachment.State ?? "attached" } }),
+  };
+}

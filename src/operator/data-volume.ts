@@ -1,0 +1,126 @@
+import { createHash } from "node:crypto";
+import type { Machine } from "../machines/cloud.ts";
+import type { VolumeIntent } from "../satellite/resource.ts";
+import type { Action } from "./action.ts";
+import { waitingForRetry } from "./failures.ts";
+import type { Failure, Observation } from "./observation.ts";
+import { renderStatus } from "./render-status.ts";
+import type { OperatorSettings } from "./settings.ts";
+
+/** How long a volume that is not seen is put down to eventual consistency. */
+const POLL_MS = 2000;
+
+/**
+ * The next step until a machine that runs has the satellite's data volume. The intent is written before the volume is
+ * made, and its ID before it is used, as for launches.
+ *
+ * @returns `undefined` when the machine has it, or is to have none
+ */
+export function giveVolume(o: Observation, machine: Machine, settings: OperatorSettings): Action | undefined {
+  const { volume, launch } = o.satellite.status;
+  if (volume === undefined) {
+    return launch?.dataVolume === undefined ? undefined : planVolume(o, machine.zone, 0);
+  }
+  if (volume.id === undefined) {
+    return settleVolume(o);
+  }
+  if (machine.volumes.includes(volume.id)) {
+    return undefined;
+  }
+  if (isLost(o, settings)) {
+    return planVolume(o, machine.zone, volume.attempt + 1);
+  }
+  return attach(o, volume.id, machine, settings);
+}
+
+/** Attaches the volume once it is free, and waits until it is. */
+export function attach(o: Observation, id: string, machine: Machine, settings: OperatorSettings): Action {
+  const { volume, memory, nowMs } = o;
+  const { attached } = memory;
+  const isRecent =
+    attached?.volume === id && attached.machine === machine.id && nowMs - attached.atMs < settings.settleMs;
+  if (volume === undefined || volume.state === "creating") {
+    return { kind: "Wait", afterMs: POLL_MS / 2, reason: "VolumeNotReady" };
+  }
+  const holder = volume.attachment?.machine;
+  if (isRecent || (holder !== undefined && isOurs(o, holder))) {
+    return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Attaching" };
+  }
+  return waitingForRetry(o, "AttachVolume") ?? { kind: "AttachVolume", id, machine: machine.id };
+}
+
+/** Whether a machine is one of the satellite's; what is attached to one of those will be free, or is where it should be. */
+export function isOurs({ satellite: { status } }: Observation, id: string): boolean {
+  return [status.machine?.id, status.replacement?.machine?.id, status.retired?.id].includes(id);
+}
+
+/** Whether the volume is gone although it should be there. One that was made just now may not be visible yet. */
+export function isLost({ volume, satellite, now }: Observation, settings: OperatorSettings): boolean {
+  if (volume !== undefined) {
+    return volume.state === "error" || volume.state === "deleting" || volume.state === "deleted";
+  }
+  const createdAtMs = Date.parse(satellite.status.volume?.createdAt ?? "");
+  return !(now.getTime() - createdAtMs < settings.unknownInstanceMs);
+}
+
+/** Sends the written intent until the volume's ID is known, and writes that. */
+export function settleVolume(o: Observation): Action {
+  const { volume } = o.satellite.status;
+  const made = o.memory.volumeMade;
+  if (volume === undefined || made === undefined || made.token !== volume.token) {
+    return waitingForRetry(o, "CreateVolume") ?? { kind: "CreateVolume" };
+  }
+  const { id, createdAt } = made.volume;
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, { volume: { ...volume, id, ...(createdAt === "" ? {} : { createdAt }) } }),
+    announce: {
+      type: "Normal",
+      reason: "VolumeCreated",
+      message: `made data volume ${id} in ${volume.zone}`,
+    },
+  };
+}
+
+/** The definite refusal of the volume: there is none. */
+export function volumeRefusal({ memory: { failure } }: Observation): Failure | undefined {
+  const isDefinite =
+    failure?.action === "CreateVolume" && !failure.outcomeUnknown && failure.class !== "throttled";
+  return isDefinite ? failure : undefined;
+}
+
+/** Writes what the volume is to be; after one that was lost it is another one, by another token. */
+function planVolume(o: Observation, zone: string, attempt: number): Action {
+  const { volume, launch } = o.satellite.status;
+  const { sizeGiB, type, iops, throughput, kmsKeyID } = launch?.dataVolume ?? volume ?? {};
+  const intent: VolumeIntent = {
+    attempt,
+    token: volumeToken(o.satellite.metadata.uid ?? "", attempt),
+    zone,
+    ...(sizeGiB === undefined ? {} : { sizeGiB }),
+    ...(type === undefined ? {} : { type }),
+    ...(iops === undefined ? {} : { iops }),
+    ...(throughput === undefined ? {} : { throughput }),
+    ...(kmsKeyID === undefined ? {} : { kmsKeyID }),
+  };
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, { volume: intent }),
+    ...(volume?.id === undefined
+      ? {}
+      : {
+          announce: {
+            type: "Warning",
+            reason: "VolumeLost",
+            message: `data volume ${volume.id} was deleted outside, and what it held is lost; another one is made`,
+          },
+        }),
+  };
+}
+
+/** Token of one attempt to make a satellite's data volume; 64 hexadecimal digits. */
+function volumeToken(uid: string, attempt: number): string {
+  return createHash("sha256")
+    .update(JSON.stringify([uid, "volume", attempt]))
+    .digest("hex");
+}

@@ -1,0 +1,263 @@
+import type { Machine } from "../machines/cloud.ts";
+import { timestamp } from "../satellite/conditions.ts";
+import { PowerReason } from "../satellite/power.ts";
+import type { Replacement } from "../satellite/resource.ts";
+import type { Action } from "./action.ts";
+import { attach, giveVolume, isLost } from "./data-volume.ts";
+import { refusalOf } from "./decide-launch.ts";
+import { waitingForRetry } from "./failures.ts";
+import { isTold, pendingImage } from "./image-update.ts";
+import { mayUpdateNow } from "./maintenance-window.ts";
+import type { Failure, Observation } from "./observation.ts";
+import { machineStatus, movePower, renderStatus, type StatusChange } from "./render-status.ts";
+import type { OperatorSettings } from "./settings.ts";
+import { isHibernated } from "./size.ts";
+import { beginStart } from "./start-intent.ts";
+
+/** How long a new machine may take until its port answers; routers hold requests for 20 minutes. */
+const PATIENCE_MS = 10 * 60_000;
+
+/**
+ * Begins to replace a stopped machine whose image is outdated. One that hibernates is started first, to be stopped: its
+ * memory belongs to the disks.
+ *
+ * @returns `undefined` when there is nothing to replace, or not now
+ */
+export function applyImage(o: Observation, machine: Machine): Action | undefined {
+  const wanted = o.satellite.spec.desiredPower === "on";
+  const { volume, launch } = o.satellite.status;
+  const isAttached = volume?.id === undefined || machine.volumes.includes(volume.id);
+  if (
+    pendingImage(o) === undefined ||
+    !mayUpdateNow(o.satellite, o.now) ||
+    (wanted && !isTold(o)) ||
+    !isAttached ||
+    waitingForRetry(o, "PlanReplacement") !== undefined
+  ) {
+    return undefined;
+  }
+  if (isHibernated(o, machine)) {
+    return wanted ? undefined : beginStart(o, PowerReason.Refresh);
+  }
+  return { kind: "PlanReplacement", attempt: (launch?.attempt ?? 0) + 1, combination: 0 };
+}
+
+/**
+ * `status.power.state` is Updating: launch a machine beside the one in use, which is stopped, give it the data volume,
+ * and use it once its port answers; or go back to the old one. Requests are held meanwhile.
+ */
+export function decideUpdating(o: Observation, old: Machine | undefined, settings: OperatorSettings): Action {
+  const { replacement } = o.satellite.status;
+  switch (replacement?.state) {
+    case "Launching":
+      return replacement.machine === undefined
+        ? settleReplacement(o, replacement)
+        : (bringUp(o, replacement, settings) ?? replace(o));
+    case "Returning":
+      return goBack(o, replacement, old, settings);
+    case "Failed":
+    case undefined:
+      return {
+        kind: "WriteStatus",
+        status: renderStatus(o, { power: movePower(o, "Off", PowerReason.Update) }),
+      };
+  }
+}
+
+/** Sends the planned launch until its outcome is known, as the first launch of a satellite. */
+export function settleReplacement(o: Observation, replacement: Replacement): Action {
+  const { memory, satellite } = o;
+  const { launch, power } = satellite.status;
+  if (memory.launched !== undefined && memory.launchedToken === launch?.token) {
+    return {
+      kind: "WriteStatus",
+      status: renderStatus(o, {
+        // What an earlier leader decided on the launch as it was must not land after this.
+        ...(power.state === "Updating" ? { power: { ...power, accepted: true } } : {}),
+        replacement: {
+          ...replacement,
+          since: timestamp(o.now),
+          machine: machineStatus(memory.launched, launch?.size),
+        },
+      }),
+      announce: {
+        type: "Normal",
+        reason: "Replacing",
+        message: `launched ${memory.launched.id} from ${replacement.image}, to replace ${satellite.status.machine?.id ?? "the machine"}`,
+      },
+    };
+  }
+  const refused = refusalOf(o);
+  if (refused === undefined) {
+    return waitingForRetry(o, "Launch") ?? { kind: "Launch" };
+  }
+  const isDeleting = satellite.metadata.deletionTimestamp !== undefined;
+  return isDeleting
+    ? { kind: "WriteStatus", status: renderStatus(o, { replacement: undefined }) }
+    : nextCombination(o, replacement, refused);
+}
+
+/** Another type in the same zone while EC2 has no capacity, once around; else the machine stays what it is. */
+function nextCombination(o: Observation, replacement: Replacement, refused: Failure): Action {
+  const attempt = (o.satellite.status.launch?.attempt ?? 0) + 1;
+  if (refused.class === "capacity" && refused.count % (o.memory.combinations ?? 1) !== 0) {
+    return { kind: "PlanReplacement", attempt, combination: refused.count };
+  }
+  return giveUp(o, replacement, refused.reason, refused.message);
+}
+
+/** The next step until the new machine has the volume and answers; `undefined` when it does. */
+function bringUp(o: Observation, replacement: Replacement, settings: OperatorSettings): Action | undefined {
+  const { replacement: machine, now, memory, nowMs } = o;
+  const ageMs = now.getTime() - Date.parse(replacement.since);
+  if (machine === undefined) {
+    return ageMs < settings.unknownInstanceMs
+      ? { kind: "Wait", afterMs: 2000, reason: "InstanceNotVisibleYet" }
+      : giveUp(o, replacement, "ReplacementGone", "the new machine was terminated outside");
+  }
+  if (machine.state !== "pending" && machine.state !== "running") {
+    const why = machine.stateReason?.message ?? machine.state;
+    return giveUp(o, replacement, "ReplacementFailed", `the new machine ${machine.id} ended: ${why}`);
+  }
+  if (ageMs > PATIENCE_MS) {
+    const message = `the new machine ${machine.id} did not answer within 10 minutes; look at its console output`;
+    return giveUp(o, replacement, "ReplacementSilent", message);
+  }
+  if (machine.state === "pending" || machine.address === undefined) {
+    return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Replacing" };
+  }
+  const move = moveVolume(o, machine, settings);
+  if (move !== undefined) {
+    return move;
+  }
+  const probe = memory.replacementProbe;
+  const seen = probe?.machine === machine.id ? probe : undefined;
+  if (seen?.ready === true) {
+    return undefined;
+  }
+  if (seen !== undefined && nowMs - seen.atMs < settings.probePollMs) {
+    return { kind: "Wait", afterMs: seen.atMs + settings.probePollMs - nowMs, reason: "Replacing" };
+  }
+  return { kind: "ProbeReplacement", id: machine.id, host: machine.address, port: o.satellite.spec.port };
+}
+
+/** Takes the volume from the old machine, which is stopped, and gives it to the new one. */
+function moveVolume(o: Observation, machine: Machine, settings: OperatorSettings): Action | undefined {
+  const { volume, satellite } = o;
+  const { id } = satellite.status.volume ?? {};
+  const holder = volume?.attachment;
+  const old = satellite.status.machine?.id;
+  if (id === undefined || holder === undefined || holder.machine !== old || machine.volumes.includes(id)) {
+    return giveVolume(o, machine, settings);
+  }
+  return holder.state === "detaching" || holder.state === "busy"
+    ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Detaching" }
+    : (waitingForRetry(o, "DetachVolume") ?? { kind: "DetachVolume", id, machine: holder.machine });
+}
+
+/** The new machine answers: it is the one in use from now on, and the old one may go. */
+function replace(o: Observation): Action {
+  const { satellite, replacement: machine } = o;
+  const { status, spec } = satellite;
+  const { power, replacement, machine: old } = status;
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, {
+      power: {
+        state: "Starting",
+        epoch: power.epoch + 1,
+        accepted: true,
+        fence: 0,
+        reason: PowerReason.Update,
+        since: timestamp(o.now),
+      },
+      machine: replacement?.machine,
+      endpoint: machine?.address === undefined ? undefined : { host: machine.address, port: spec.port },
+      sleep: undefined,
+      replacement: undefined,
+      ...(old === undefined ? {} : { retired: { id: old.id, since: timestamp(o.now) } }),
+    }),
+    announce: {
+      type: "Normal",
+      reason: "Replaced",
+      message: `${machine?.id ?? "another machine"} (${replacement?.image ?? "new image"}) has replaced ${old?.id ?? "the old one"}`,
+    },
+  };
+}
+
+function giveUp(o: Observation, { image, machine }: Replacement, reason: string, message: string): Action {
+  const returning: Replacement = {
+    state: "Returning",
+    image,
+    since: timestamp(o.now),
+    reason,
+    message: message.slice(0, MAX_MESSAGE_LENGTH),
+    ...(machine === undefined ? {} : { machine }),
+  };
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, { replacement: returning }),
+    announce: {
+      type: "Warning",
+      reason,
+      message: `the machine keeps its image, ${image} could not replace it: ${message}`,
+    },
+  };
+}
+
+const MAX_MESSAGE_LENGTH = 4096;
+
+/** Terminates the new machine, so that it lets go of the volume, and gives that back to the old one. */
+function goBack(
+  o: Observation,
+  replacement: Replacement,
+  old: Machine | undefined,
+  settings: OperatorSettings,
+): Action {
+  const removal = remove(o, o.replacement, settings);
+  if (removal !== undefined) {
+    return removal;
+  }
+  const { id } = o.satellite.status.volume ?? {};
+  const isAlive = old !== undefined && old.state !== "terminated" && old.state !== "shutting-down";
+  if (id !== undefined && isAlive && !old.volumes.includes(id) && !isLost(o, settings)) {
+    return attach(o, id, old, settings);
+  }
+  const { machine: _new, ...rest } = replacement;
+  const change: StatusChange = {
+    power: movePower(o, "Off", PowerReason.Update),
+    replacement: { ...rest, state: "Failed", since: timestamp(o.now) },
+  };
+  return { kind: "WriteStatus", status: renderStatus(o, change) };
+}
+
+/**
+ * The next step until a machine that nobody uses is terminated; `undefined` when it is, or is not there. Other
+ * machines' terminations do not count for it.
+ */
+export function remove(
+  o: Observation,
+  machine: Machine | undefined,
+  settings: OperatorSettings,
+): Action | undefined {
+  if (machine === undefined || machine.state === "terminated") {
+    return undefined;
+  }
+  const sentAtMs = o.memory.terminated?.[machine.id];
+  const isSent = sentAtMs !== undefined && o.nowMs - sentAtMs < settings.settleMs;
+  return machine.state === "shutting-down" || isSent
+    ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Terminating" }
+    : (waitingForRetry(o, "Terminate") ?? { kind: "Terminate", id: machine.id });
+}
+
+/** Terminates the machine that was replaced, beside everything else; a wait for it holds nothing up. */
+export function retire(o: Observation, settings: OperatorSettings): Action | undefined {
+  if (o.satellite.status.retired === undefined) {
+    return undefined;
+  }
+  const step = remove(o, o.retired, settings);
+  if (step === undefined) {
+    return { kind: "WriteStatus", status: renderStatus(o, { retired: undefined }) };
+  }
+  return step.kind === "Wait" ? undefined : step;
+}

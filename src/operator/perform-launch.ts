@@ -1,0 +1,113 @@
+import { NAMESPACE } from "../kube/resources.ts";
+import type { LaunchPlan } from "../machines/cloud.ts";
+import { timestamp } from "../satellite/conditions.ts";
+import { PowerReason } from "../satellite/power.ts";
+import type { LaunchIntent } from "../satellite/resource.ts";
+import type { Action } from "./action.ts";
+import type { Dependencies } from "./dependencies.ts";
+import { ConfigurationError } from "./failures.ts";
+import {
+  checkNamespaceAllowed,
+  intentOf,
+  launchRequest,
+  planOf,
+  requireClass,
+  sizeOf,
+} from "./launch-request.ts";
+import type { Memory, Observation } from "./observation.ts";
+import { movePower, renderStatus } from "./render-status.ts";
+
+/** Resolves a launch and says how it is written as the intent. @throws CloudError, ConfigurationError, KubeError */
+export async function planLaunch(
+  action: Extract<Action, { kind: "PlanLaunch" }>,
+  o: Observation,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<Extract<Action, { kind: "WriteStatus" }>> {
+  const { plan, intent } = await resolveLaunch(action, o, memory, dependencies);
+  const { power } = o.satellite.status;
+  const status = renderStatus(o, {
+    power: {
+      state: "Starting",
+      epoch: power.state === "Starting" ? power.epoch : power.epoch + 1,
+      accepted: false,
+      fence: 0,
+      reason: PowerReason.Launch,
+      since: timestamp(o.now),
+    },
+    launch: intent,
+  });
+  const message = `launching ${plan.type} from ${plan.image} in ${plan.zone}`;
+  const announce = { type: "Normal", reason: "Launching", message } as const;
+  return { kind: "WriteStatus", status, announce };
+}
+
+/**
+ * The same for a machine that is to replace the one in use.
+ *
+ * @throws ConfigurationError when the class has come to the machine's own image again meanwhile
+ */
+export async function planReplacement(
+  action: Extract<Action, { kind: "PlanReplacement" }>,
+  o: Observation,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<Extract<Action, { kind: "WriteStatus" }>> {
+  const { plan, intent } = await resolveLaunch(action, o, memory, dependencies);
+  const { power, machine } = o.satellite.status;
+  if (plan.image === machine?.image) {
+    throw new ConfigurationError(
+      "ImageUnchanged",
+      `the class has the machine's image ${plan.image} again; nothing is replaced`,
+    );
+  }
+  const isAgain = power.state === "Updating";
+  const status = renderStatus(o, {
+    power: {
+      ...movePower(o, "Updating", PowerReason.Update),
+      // Each plan makes patches void that were decided on the one before.
+      fence: isAgain ? power.fence + 1 : 0,
+    },
+    launch: intent,
+    replacement: { state: "Launching", image: plan.image, since: timestamp(o.now) },
+  });
+  const message = `launching ${plan.type} from ${plan.image} to replace ${machine?.id ?? "the machine"}`;
+  const announce = { type: "Normal", reason: "Replacing", message } as const;
+  return { kind: "WriteStatus", status, announce };
+}
+
+/** Resolves every parameter of a launch, within what the class allows. What came of the launch before is forgotten. */
+async function resolveLaunch(
+  step: { readonly attempt: number; readonly combination: number },
+  { satellite, satelliteClass: known }: Observation,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<{ readonly plan: LaunchPlan; readonly intent: LaunchIntent }> {
+  const satelliteClass = requireClass(satellite, known);
+  if (satelliteClass.spec.allowedNamespaces !== undefined) {
+    const namespace = await dependencies.client.get(NAMESPACE, { name: satellite.metadata.namespace ?? "" });
+    checkNamespaceAllowed(satelliteClass, {
+      name: namespace.metadata.name,
+      labels: namespace.metadata.labels ?? {},
+    });
+  }
+  const userData = await dependencies.userDataFor(satelliteClass, satellite);
+  const request = launchRequest(satellite, satelliteClass, step, userData);
+  const { plan, combinations } = await dependencies.cloudOf(satelliteClass).resolve(request);
+  memory.combinations = combinations;
+  delete memory.launched;
+  const size = sizeOf(satellite, satelliteClass);
+  return { plan, intent: intentOf(plan, size, satelliteClass.metadata.generation ?? 0) };
+}
+
+/** Sends the written intent, for the first time or again, and remembers the machine. @throws CloudError */
+export async function launch(o: Observation, memory: Memory, dependencies: Dependencies): Promise<void> {
+  const satelliteClass = requireClass(o.satellite, o.satelliteClass);
+  const intent = o.satellite.status.launch;
+  if (intent === undefined) {
+    throw new Error("launch without a written intent");
+  }
+  const userData = await dependencies.userDataFor(satelliteClass, o.satellite);
+  memory.launched = await dependencies.cloudOf(satelliteClass).launch(planOf(intent), userData);
+  memory.launchedToken = intent.token;
+}

@@ -1,0 +1,34 @@
+import { timestamp } from "../satellite/conditions.ts";
+import type { PowerReason } from "../satellite/power.ts";
+import type { Action } from "./action.ts";
+import type { Observation } from "./observation.ts";
+import { renderStatus, secondsSince } from "./render-status.ts";
+
+/**
+ * Writes the intent to start, before any call: the next epoch.
+ *
+ * @param accepted whether the machine runs already
+ */
+export function beginStart(o: Observation, reason: PowerReason, accepted = false): Action {
+  const { power, usage, sleep } = o.satellite.status;
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, {
+      power: {
+        state: "Starting",
+        epoch: power.epoch + 1,
+        accepted,
+        fence: 0,
+        reason,
+        since: timestamp(o.now),
+      },
+      usage: { ...usage, asleepSeconds: (usage?.asleepSeconds ?? 0) + secondsSince(o, sleep?.since) },
+    }),
+    announce: {
+      type: "Normal",
+      reason: "Waking",
+      message:
+        sleep === undefined ? "starting the machine" : `waking the machine (${sleep.kind.toLowerCase()})`,
+    },
+  };
+}

@@ -1,0 +1,362 @@
+import { expect } from "chai";
+import { Tag } from "../../src/machines/tags.ts";
+import { SATELLITE_CLASSES } from "../../src/satellite/resource.ts";
+import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
+import { satellite, satelliteClass } from "./fixtures.ts";
+import type { CloudCall } from "./scripted-cloud.ts";
+import { World } from "./world.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const NEW_IMAGE = "ami-2";
+
+type ClassSpec = SatelliteClass["spec"];
+
+function classWith(spec: Partial<ClassSpec> = {}, dataVolume = true): SatelliteClass {
+  const made = satelliteClass(spec);
+  const volume = dataVolume ? { dataVolume: { sizeGiB: 200, type: "gp3" as const } } : {};
+  return {
+    ...made,
+    spec: { ...made.spec, ec2: { ...made.spec.ec2, ...volume } },
+    status: { resolved: { images: { amd64: "ami-1" } } },
+  };
+}
+
+interface Given {
+  readonly spec?: Partial<Satellite["spec"]>;
+  readonly classSpec?: Partial<ClassSpec>;
+  readonly dataVolume?: boolean;
+}
+
+/** A world whose satellite has come up and sleeps without its memory. */
+async function asleep({ spec = {}, classSpec = {}, dataVolume = true }: Given = {}): Promise<World> {
+  const world = new World({
+    satellites: [satellite({ spec: { idleTimeout: "0s", sleepMode: "Stop", ...spec } })],
+    satelliteClass: classWith(classSpec, dataVolume),
+  });
+  await world.run(MINUTE);
+  expect(world.satellite().status.phase).to.equal("Running");
+  world.setPower("off");
+  await world.run(MINUTE);
+  return world;
+}
+
+/** The class has another image from now on. */
+function publish(world: World, image = NEW_IMAGE): void {
+  world.cloud.image = image;
+  world.store.edit<SatelliteClass>(SATELLITE_CLASSES, { name: "default" }, ({ status }) => {
+    status.resolved = { images: { amd64: image } };
+  });
+}
+
+const live = (world: World): string[] =>
+  [...world.cloud.machines.values()]
+    .filter(({ state }) => state !== "terminated" && state !== "shutting-down")
+    .map(({ image, state }) => `${image} ${state}`);
+
+/** Which machine, by its image, has each volume. */
+const holders = (world: World): (string | undefined)[] =>
+  [...world.cloud.volumes.values()].map(
+    ({ attachment, state }) => world.cloud.machines.get(attachment?.machine ?? "")?.image ?? state,
+  );
+
+const remove = (world: World): void =>
+  world.edit(({ metadata }) => {
+    metadata.deletionTimestamp = "2026-01-01T00:01:00Z";
+  });
+
+/** Calls that change something on the way to another machine, each of which may lose its answer or be refused. */
+const CALLS: readonly CloudCall[] = [
+  "launch",
+  "detachVolume",
+  "attachVolume",
+  "terminate",
+  "stop",
+  "describeVolume",
+];
+
+describe("a data volume", () => {
+  it("is made once, where the machine is, and attached before the satellite is awake", async () => {
+    const world = await asleep();
+    expect(holders(world)).to.deep.equal(["ami-1"]);
+    expect(world.satellite().status.volume).to.include({ id: "vol-2", zone: "eu-west-1a", sizeGiB: 200 });
+    expect([...world.cloud.volumes.values()][0]?.tags).to.include({
+      [Tag.uid]: "uid-ada",
+      [Tag.volume]: "data",
+    });
+    world.setPower("on");
+    await world.run(MINUTE);
+    expect(world.cloud.count("createVolume")).to.equal(1);
+    expect(world.cloud.count("attachVolume")).to.equal(1);
+  });
+
+  for (const call of ["createVolume", "attachVolume"] as const) {
+    it(`is one, whatever becomes of the answer to ${call} and of the operator`, async () => {
+      const world = new World({ satelliteClass: classWith() });
+      world.cloud.fail(call, "InternalError", 2, { takesEffect: true });
+      for (let step = 0; step < 100; step++) {
+        world.restart();
+        await world.run(700);
+      }
+      expect(world.satellite().status.phase).to.equal("Running");
+      expect(holders(world)).to.deep.equal(["ami-1"]);
+    });
+  }
+
+  it("goes with the satellite, also when the machine went before", async () => {
+    for (const isGone of [false, true]) {
+      const world = await asleep();
+      if (isGone) {
+        await world.cloud.terminate("i-1");
+        await world.run(MINUTE);
+      }
+      remove(world);
+      await world.run(MINUTE);
+      expect(world.exists()).to.equal(false);
+      expect(world.cloud.volumes.size).to.equal(0);
+    }
+  });
+
+  it("goes with a satellite that is deleted at any moment of its first launch", async () => {
+    for (let ms = 0; ms < 6000; ms += 300) {
+      const world = new World({ satelliteClass: classWith() });
+      world.cloud.fail("createVolume", "InternalError", 1, { takesEffect: true });
+      await world.run(ms);
+      remove(world);
+      await world.run(6 * MINUTE);
+      expect(world.exists(), `after ${ms} ms`).to.equal(false);
+      expect(world.cloud.volumes.size, `after ${ms} ms`).to.equal(0);
+      expect(live(world)).to.deep.equal([]);
+    }
+  });
+
+  it("is kept with the machine by deletionPolicy Retain, and nobody's any more", async () => {
+    const world = await asleep({ spec: { deletionPolicy: "Retain" } });
+    remove(world);
+    await world.run(MINUTE);
+    expect(world.exists()).to.equal(false);
+    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
+    const [volume] = world.cloud.volumes.values();
+    expect(volume?.tags).to.include({ [Tag.retained]: "true", [Tag.cluster]: "", [Tag.uid]: "" });
+  });
+
+  it("keeps the next machine in its zone", async () => {
+    const world = await asleep();
+    world.cloud.combinations = ["m7i.xlarge eu-west-1b", "m7a.xlarge eu-west-1a"];
+    await world.cloud.terminate("i-1");
+    world.setPower("on");
+    await world.run(2 * MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+    expect(world.satellite().status.machine).to.include({ zone: "eu-west-1a", type: "m7a.xlarge" });
+    expect(world.cloud.count("createVolume")).to.equal(1);
+  });
+
+  it("is made anew when somebody has deleted it, and that is said", async () => {
+    const world = await asleep();
+    world.cloud.volumes.clear();
+    for (const machine of world.cloud.machines.values()) {
+      machine.volumes = [];
+    }
+    await world.run(10 * MINUTE);
+    world.setPower("on");
+    await world.run(MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+    expect(holders(world)).to.deep.equal(["ami-1"]);
+    expect(world.events.map(({ reason }) => reason)).to.include("VolumeLost");
+  });
+});
+
+describe("a replacement", () => {
+  it("gives a sleeper another machine with its data volume, and lets the old one go", async () => {
+    const world = await asleep();
+    publish(world);
+    await world.run(2 * MINUTE);
+    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+    expect(holders(world)).to.deep.equal(["ami-2"]);
+    expect(world.satellite()).to.nested.include({
+      "spec.desiredPower": "off",
+      "status.power.state": "Off",
+      "status.machine.image": "ami-2",
+    });
+    expect(world.satellite().status).not.to.have.any.keys("replacement", "retired");
+    expect(world.condition("Updated")).to.include({ status: "True" });
+    expect(world.cloud.count("createVolume")).to.equal(1);
+    expect(world.thrown).to.deep.equal([]);
+  });
+
+  it("holds a request that comes meanwhile, and serves it with the new machine", async () => {
+    const world = await asleep();
+    publish(world);
+    await world.run(1500);
+    expect(world.satellite().status).to.include({ phase: "Updating" });
+    world.setPower("on");
+    await world.run(MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+    expect(live(world)).to.deep.equal(["ami-2 running"]);
+    expect(world.cloud.count("start")).to.equal(0);
+  });
+
+  it("never terminates the old machine before the new one has answered", async () => {
+    const world = await asleep();
+    world.answers = () => false;
+    publish(world);
+    await world.run(5 * MINUTE);
+    expect(live(world)).to.have.members(["ami-1 stopped", "ami-2 running"]);
+    expect(world.cloud.count("terminate")).to.equal(0);
+  });
+
+  it("goes back to the old machine when the new one does not answer, and tries again much later", async () => {
+    const world = await asleep();
+    world.answers = () => false;
+    publish(world);
+    await world.run(15 * MINUTE);
+    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
+    expect(holders(world)).to.deep.equal(["ami-1"]);
+    expect(world.condition("Updated")).to.include({ status: "False", reason: "ReplacementSilent" });
+    world.answers = () => true;
+    await world.run(5 * HOUR);
+    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
+    world.setPower("on");
+    await world.run(MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+    world.setPower("off");
+    await world.run(2 * HOUR);
+    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+  });
+
+  it("tries the other types of the zone for want of capacity, and then stays with the old machine", async () => {
+    const world = await asleep();
+    world.cloud.combinations = ["m7i.xlarge eu-west-1a", "m6i.xlarge eu-west-1b", "m7a.xlarge eu-west-1a"];
+    world.cloud.fail("launch", "InsufficientInstanceCapacity", Infinity);
+    publish(world);
+    await world.run(MINUTE);
+    expect(world.cloud.count("launch")).to.equal(3);
+    expect(world.condition("Updated")).to.include({ status: "False", reason: "InsufficientCapacity" });
+    expect(world.satellite().status).to.nested.include({ phase: "Asleep", "machine.image": "ami-1" });
+    world.setPower("on");
+    await world.run(MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+  });
+
+  it("waits for the maintenance window, or for the annotation", async () => {
+    const maintenance = { start: "02:00", duration: "1h", timeZone: "UTC" };
+    const world = await asleep({ spec: { maintenance } });
+    publish(world);
+    await world.run(HOUR);
+    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
+    expect(world.condition("Updated")).to.include({ status: "False", reason: "ImageUpdatePending" });
+    world.edit(({ metadata }) => {
+      metadata.annotations = { "satellites.dev/update-now": "true" };
+    });
+    await world.run(2 * MINUTE);
+    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+  });
+
+  it("leaves alone what is awake", async () => {
+    const world = await asleep();
+    world.setPower("on");
+    await world.run(MINUTE);
+    publish(world);
+    await world.run(HOUR);
+    expect(live(world)).to.deep.equal(["ami-1 running"]);
+  });
+
+  it("starts one that hibernates, to stop it first: its memory belongs to its disks", async () => {
+    const world = await asleep({ spec: { sleepMode: "Hibernate" } });
+    expect(world.satellite().status.sleep?.kind).to.equal("Hibernated");
+    publish(world);
+    await world.run(10 * MINUTE);
+    expect(world.satellite().status.machine?.image).to.equal("ami-2");
+    expect(world.satellite().status.sleep?.kind).to.equal("Hibernated");
+    expect(holders(world)).to.deep.equal(["ami-2"]);
+    expect(world.thrown).to.deep.equal([]);
+  });
+
+  it("happens without a data volume only where the class says so", async () => {
+    const kept = await asleep({ dataVolume: false });
+    publish(kept);
+    await kept.run(HOUR);
+    expect(live(kept)).to.deep.equal(["ami-1 stopped"]);
+    expect(kept.condition("Updated")).to.include({ status: "False", reason: "ImageOutdated" });
+    const replaced = await asleep({ dataVolume: false, classSpec: { imageUpdates: "Always" } });
+    publish(replaced);
+    await replaced.run(HOUR);
+    expect(live(replaced)).to.deep.equal(["ami-2 stopped"]);
+    const never = await asleep({ classSpec: { imageUpdates: "Never" } });
+    publish(never);
+    await never.run(HOUR);
+    expect(live(never)).to.deep.equal(["ami-1 stopped"]);
+  });
+
+  for (const takesEffect of [true, false]) {
+    for (const call of CALLS) {
+      const what = takesEffect ? "whose answer is lost" : "that fails";
+      it(`survives a ${call} ${what}, and operators that change at every step`, async () => {
+        const world = await asleep();
+        publish(world);
+        world.cloud.fail(call, "InternalError", 2, { takesEffect });
+        for (let step = 0; step < 150; step++) {
+          world.restart();
+          await world.run(900);
+        }
+        expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+        expect(holders(world)).to.deep.equal(["ami-2"]);
+        expect(world.satellite().status.power.state).to.equal("Off");
+      });
+    }
+  }
+
+  it("leaves nothing when the satellite is deleted at any moment of it", async () => {
+    for (let ms = 0; ms < 12_000; ms += 250) {
+      const world = await asleep();
+      publish(world);
+      world.cloud.fail("launch", "InternalError", 1, { takesEffect: true });
+      await world.run(ms);
+      remove(world);
+      world.restart();
+      await world.run(10 * MINUTE);
+      expect(world.exists(), `after ${ms} ms`).to.equal(false);
+      expect(live(world), `after ${ms} ms`).to.deep.equal([]);
+      expect(world.cloud.volumes.size, `after ${ms} ms`).to.equal(0);
+    }
+  }).timeout(60_000);
+
+  it("leaves one machine and its volume when the satellite is let go of at any moment of it", async () => {
+    for (let ms = 0; ms < 12_000; ms += 250) {
+      const world = await asleep({ spec: { deletionPolicy: "Retain" } });
+      publish(world);
+      await world.run(ms);
+      remove(world);
+      await world.run(10 * MINUTE);
+      expect(world.exists(), `after ${ms} ms`).to.equal(false);
+      expect(live(world), `after ${ms} ms`).to.have.length(1);
+      expect(world.cloud.volumes.size, `after ${ms} ms`).to.equal(1);
+      const left = [...world.cloud.machines.values()].find(({ state }) => state !== "terminated");
+      expect(left?.tags[Tag.retained], `after ${ms} ms`).to.equal("true");
+    }
+  }).timeout(60_000);
+
+  it("goes on when the old machine is terminated outside meanwhile", async () => {
+    const world = await asleep();
+    publish(world);
+    await world.run(1500);
+    await world.cloud.terminate("i-1");
+    await world.run(2 * MINUTE);
+    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+    expect(holders(world)).to.deep.equal(["ami-2"]);
+  });
+
+  it("goes back when the new machine is terminated outside meanwhile", async () => {
+    const world = await asleep();
+    publish(world);
+    while (world.satellite().status.replacement?.machine === undefined) {
+      await world.run(50);
+    }
+    const added = [...world.cloud.machines.values()].find(({ image }) => image === NEW_IMAGE);
+    await world.cloud.terminate(added?.id ?? "");
+    await world.run(2 * MINUTE);
+    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
+    expect(holders(world)).to.deep.equal(["ami-1"]);
+    expect(world.condition("Updated")?.status).to.equal("False");
+  });
+});
