@@ -17,6 +17,10 @@ const CHANGES: ReadonlySet<string> = new Set([
   "RebootInstances",
   "CreateTags",
   "ModifyInstanceAttribute",
+  "CreateVolume",
+  "AttachVolume",
+  "DetachVolume",
+  "DeleteVolume",
 ]);
 
 /** One call as the world sees it. */
@@ -79,7 +83,7 @@ function callOf(process: SimProcess, { body, headers }: TransportRequest): Cloud
   const parameters = new URLSearchParams(body);
   const action = parameters.get("Action") ?? headers["x-amz-target"] ?? "";
   const ids = [...parameters]
-    .filter(([name]) => /^(?:InstanceId|ResourceId)\.\d+$/.test(name))
+    .filter(([name]) => /^(?:InstanceId|ResourceId)\.\d+$|^(?:InstanceId|VolumeId)$/.test(name))
     .map(([, id]) => id);
   return { process, action, ids, isChange: CHANGES.has(action), force: parameters.get("Force") === "true" };
 }

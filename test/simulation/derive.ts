@@ -174,13 +174,26 @@ const ACTIONS = [
   "TerminateInstances",
   "DescribeInstances",
   "DescribeImages",
+  "CreateVolume",
+  "AttachVolume",
+  "DetachVolume",
+  "DeleteVolume",
+  "DescribeVolumes",
 ] as const;
+
+/** The story in which each action matters. */
+function storyFor(action: (typeof ACTIONS)[number]): string {
+  if (action.endsWith("Volume") || action === "DescribeVolumes") {
+    return action === "DeleteVolume" ? "delete-updating" : "update";
+  }
+  return action === "TerminateInstances" ? "delete-asleep" : "use-and-wake";
+}
 
 /** Every action × error × once, thrice and for ever. */
 export function cloudPlans(seed: number): DerivedPlan[] {
   const plans: DerivedPlan[] = [];
   for (const action of ACTIONS) {
-    const workload = action === "TerminateInstances" ? "delete-asleep" : "use-and-wake";
+    const workload = storyFor(action);
     for (const error of CLOUD_ERRORS) {
       for (const times of [1, 3, undefined]) {
         const fault: CloudFault = {

@@ -8,6 +8,9 @@ export interface GuestScript {
   resumeMs: number;
 }
 
+/** An image that comes out in the course of a story. */
+export const NEXT_IMAGE = "ami-0077000000000000c";
+
 /** VMs with guests in them: a port that answers a while after the boot, and a boot ID. */
 export class Guests extends VirtualHypervisor {
   readonly guest: GuestScript;
@@ -20,6 +23,11 @@ export class Guests extends VirtualHypervisor {
     super(clock, script);
     this.#clock = clock;
     this.guest = guest;
+  }
+
+  /** Beside those of all virtual VMs, one that classes may choose later. */
+  override images(): ReturnType<VirtualHypervisor["images"]> {
+    return [...super.images(), { id: NEXT_IMAGE, name: "satellites/next/amd64", architecture: "x86_64" }];
   }
 
   override async launch(spec: InstanceSpec): Promise<void> {

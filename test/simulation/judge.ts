@@ -2,7 +2,17 @@ import type { Plan } from "./plan.ts";
 import { simulate, type Outcome } from "./simulate.ts";
 
 /** EC2 actions whose number is bounded. */
-const BOUNDED = ["RunInstances", "StartInstances", "StopInstances", "TerminateInstances", "CreateTags"];
+const BOUNDED = [
+  "RunInstances",
+  "StartInstances",
+  "StopInstances",
+  "TerminateInstances",
+  "CreateTags",
+  "CreateVolume",
+  "AttachVolume",
+  "DetachVolume",
+  "DeleteVolume",
+];
 
 /** What is wrong with the story of a plan, beside the violations that it met on the way. */
 export class Judge {

@@ -40,11 +40,11 @@ interface Story {
 
 /** The moves of docs/power-protocol.md, "States"; true where the epoch goes up. */
 const MOVES: Readonly<Record<PowerState, Readonly<Partial<Record<PowerState, boolean>>>>> = {
-  Off: { Starting: true, Stopping: false },
+  Off: { Starting: true, Stopping: false, Updating: false },
   Starting: { Starting: false, Running: false, Stopping: false, Off: false },
   Running: { Stopping: false, Off: false },
   Stopping: { Off: false },
-  Updating: { Starting: true, Off: false },
+  Updating: { Updating: false, Starting: true, Stopping: false, Off: false },
 };
 
 const IN_TRANSITION: ReadonlySet<InstanceState> = new Set(["pending", "stopping", "shutting-down"]);
@@ -121,6 +121,9 @@ export class Oracles {
     }
     if (call.action === "RunInstances" && status === 200) {
       this.#checkLaunches();
+    }
+    if (call.action.endsWith("Volume") && status === 200) {
+      this.#checkVolumes();
     }
     if (call.isChange) {
       const reads = this.#readsOf(call.process);
@@ -379,9 +382,39 @@ export class Oracles {
     return sinceMs >= parseDurationMs(spec.drainTimeout) - SLACK_MS;
   }
 
+  /** Data volumes by the UID that they are tagged with. */
+  volumesByOwner(): Map<string, string[]> {
+    const owned = new Map<string, string[]>();
+    for (const { id, tags } of this.#context.model.volumes.truths()) {
+      const uid = tags[UID_TAG] ?? "";
+      owned.set(uid, [...(owned.get(uid) ?? []), id]);
+    }
+    return owned;
+  }
+
+  /** A volume is on a machine that its satellite knows, and is the only one. */
+  #checkVolumes(): void {
+    if (this.#context.isForeign) {
+      return;
+    }
+    for (const [uid, ids] of this.volumesByOwner()) {
+      if (ids.length > 1) {
+        this.violate(`1: ${uid} has ${ids.length} data volumes: ${ids.join(", ")}`);
+      }
+    }
+    for (const { id, attachment } of this.#context.model.volumes.truths()) {
+      const owner = attachment === undefined ? undefined : this.#ownerOf(attachment.instance);
+      if (attachment !== undefined && owner !== undefined && !machinesOf(owner).has(attachment.instance)) {
+        this.violate(`1: ${id} is on ${attachment.instance}, which its satellite does not know`);
+      }
+    }
+  }
+
   #checkLaunches(): void {
     for (const [uid, ids] of this.liveByOwner()) {
-      if (ids.length > 1 && !this.#context.isForeign) {
+      const owner = this.#ownerOf(ids[0] ?? "");
+      const isReplaced = owner?.status.replacement !== undefined || owner?.status.retired !== undefined;
+      if (ids.length > (isReplaced ? 2 : 1) && !this.#context.isForeign) {
         this.violate(`1: ${uid} has ${ids.length} live instances: ${ids.join(", ")}`);
       }
     }
@@ -418,4 +451,10 @@ export class Oracles {
     const satellite = this.#context.satellite(key);
     return satellite?.metadata.uid === tags[UID_TAG] ? satellite : undefined;
   }
+}
+
+/** Every machine that a satellite names. */
+function machinesOf({ status }: Satellite): ReadonlySet<string> {
+  const named = [status.machine, status.replacement?.machine, status.retired];
+  return new Set(named.flatMap((machine) => (machine === undefined ? [] : [machine.id])));
 }

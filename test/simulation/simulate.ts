@@ -153,6 +153,14 @@ function judgeEnd(world: World, isEndless: boolean): void {
       oracles.violate(`1: ${uid} has ${ids.length} machines at the end: ${ids.join(", ")}`);
     }
   }
+  for (const [uid, ids] of oracles.volumesByOwner()) {
+    if (known.get(uid) === undefined && !isEndless) {
+      oracles.violate(`6: ${ids.join(", ")} are left of ${uid}, which is deleted`);
+    }
+    if (ids.length > 1) {
+      oracles.violate(`1: ${uid} has ${ids.length} data volumes at the end: ${ids.join(", ")}`);
+    }
+  }
   for (const satellite of world.satellites()) {
     if (!isEndless && contradicts(world, satellite)) {
       const { metadata, spec } = satellite;

@@ -1,3 +1,4 @@
+import { NEXT_IMAGE } from "./guests.ts";
 import type { World } from "./world.ts";
 
 /** A story without faults: what people, clients and the guest do. */
@@ -130,6 +131,45 @@ function deleted(phase: string, when: (world: World) => Promise<unknown>): Workl
   };
 }
 
+/** Creates a class with a data volume and a satellite of it, and lets a new image come out once that sleeps. */
+async function beginUpdate(world: World): Promise<void> {
+  world.createClass("default", {}, { dataVolume: { sizeGiB: 20 } });
+  world.createSatellite("ada", { idleTimeout: "10s", drainTimeout: "5s", sleepMode: "Stop" });
+  await world.until(isAsleep(world), PATIENCE_MS);
+  world.kubectl("PATCH", "satelliteclasses/default", {
+    spec: { ec2: { image: { nameFilter: null, id: NEXT_IMAGE } } },
+  });
+  await world.until(() => world.satellite(KEY)?.status.power.state === "Updating", PATIENCE_MS);
+}
+
+/** A new image for one that sleeps; a request comes while the machine is replaced. */
+const update: Workload = {
+  name: "update",
+  routers: 1,
+  isSmall: true,
+  async tell(world) {
+    await beginUpdate(world);
+    await world.sleep(2000);
+    const call = world.call(KEY, { router: 0, streamMs: 2000 });
+    await world.until(() => call.isDone, PATIENCE_MS);
+    const isNew = (): boolean => world.satellite(KEY)?.status.machine?.image === NEXT_IMAGE;
+    await world.until(() => isNew() && isAsleep(world)(), PATIENCE_MS);
+  },
+};
+
+/** Deleted while its machine is being replaced. */
+const deleteUpdating: Workload = {
+  name: "delete-updating",
+  routers: 1,
+  isSmall: false,
+  async tell(world) {
+    await beginUpdate(world);
+    await world.sleep(4000);
+    world.kubectl("DELETE", PATH);
+    await world.until(isGone(world), PATIENCE_MS);
+  },
+};
+
 /** Several satellites at once: created, woken together, deleted together but one. */
 const several: Workload = {
   name: "several",
@@ -167,6 +207,8 @@ export const WORKLOADS: readonly Workload[] = [
   manual,
   ...Object.entries(DELETE_WHEN).map(([phase, when]) => deleted(phase, when)),
   several,
+  update,
+  deleteUpdating,
 ];
 
 /** @throws Error when there is none of that name */

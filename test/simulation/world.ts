@@ -49,6 +49,7 @@ const VM_SCRIPT = {
   hibernateMs: 3500,
   terminateMs: 2000,
 };
+const VOLUME_SCRIPT = { createMs: 700, attachMs: 900, detachMs: 800 };
 const GUEST_SCRIPT = { bootMs: 1500, resumeMs: 300 };
 
 /** What a world is made of, beside its plan. */
@@ -105,11 +106,14 @@ export class World {
       users: [{ name: "simulated", groups: ["system:masters"], token: TOKEN }],
     });
     this.guests = new Guests(clock, this.#vmScript(), this.#guestScript());
+    const visibilityDelayMs = this.#visibility();
     this.model = new Ec2Model({
       ...base,
       region: REGION,
       hypervisor: this.guests,
-      visibilityDelayMs: this.#visibility(),
+      visibilityDelayMs,
+      volumeScript: VOLUME_SCRIPT,
+      volumeDelayMs: visibilityDelayMs,
       hibernationReadyAfterMs: this.book.guest("not-ready")[0]?.forMs ?? 0,
     });
     this.endpoint = createEc2Endpoint({ ...base, model: this.model });
@@ -202,7 +206,11 @@ export class World {
     return response;
   }
 
-  createClass(name: string, spec: Readonly<Record<string, unknown>> = {}): void {
+  createClass(
+    name: string,
+    spec: Readonly<Record<string, unknown>> = {},
+    ec2: Readonly<Record<string, unknown>> = {},
+  ): void {
     this.#expectCreated(
       this.kubectl("POST", "satelliteclasses", {
         apiVersion: "satellites.dev/v1alpha1",
@@ -215,6 +223,7 @@ export class World {
             subnets: { tags: { "satellites.dev/network": "local" } },
             securityGroups: { tags: { "satellites.dev/network": "local" } },
             rootVolume: { sizeGiB: 10, type: "gp3" },
+            ...ec2,
           },
           sizes: { small: { types: ["m7i.large", "m7a.large"] } },
           defaultSize: "small",
