@@ -38,7 +38,19 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
   ],
   ["WakeScheduleInvalid", "spec.wakeSchedule is not understood; correct it"],
   ["TimeZoneUnknown", "spec.maintenance.timeZone is no time zone; correct it"],
-  ["ImageOutdated", "the class has a newer image; see docs/decisions/0018"],
+  [
+    "ImageOutdated",
+    "the class has another image by now, and replacing the machine would lose its disk; see docs/decisions/0040",
+  ],
+  ["ImageUpdatePending", "the class has another image by now; the machine is replaced while it sleeps"],
+  [
+    "ReplacementSilent",
+    "the new machine's port did not answer within 10 minutes; the old one is used. Check the image",
+  ],
+  ["ReplacementFailed", "the new machine ended by itself, as the message says; the old one is used"],
+  ["ReplacementGone", "the new machine was terminated outside; the old one is used"],
+  ["VolumeNotVisible", "it is not known whether EC2 made the data volume; it is looked for again"],
+  ["VolumeIntentIncomplete", "somebody has written status.volume; delete the satellite and create it anew"],
   ["AdoptionInUse", "the instance to take over is another satellite's machine"],
   ["LaunchNotVisible", "EC2 launched the machine but does not show it yet; wait"],
 ];

@@ -22,7 +22,11 @@ export async function userDataFor(
     case "image":
       return "";
     case "buildkit":
-      return buildkitUserData({ ...guest, port: satellite.spec.port });
+      return buildkitUserData({
+        ...guest,
+        port: satellite.spec.port,
+        dataVolume: satelliteClass.spec.ec2.dataVolume !== undefined || satellite.status.volume !== undefined,
+      });
     case "custom": {
       const name = guest.userDataSecretRef?.name ?? "";
       const encoded = (await readSecret(name)).data?.[SECRET_KEY];

@@ -12,11 +12,15 @@ export interface BuildkitGuest {
   readonly diskReservePercent: number;
   /** Version that the image's buildkitd must have; any when absent. */
   readonly version?: string;
+  /** Whether the cache is on a volume of its own, which is attached a little after the first boot has begun. */
+  readonly dataVolume?: boolean;
 }
 
 const CONFIG = "/etc/buildkit/buildkitd.toml";
 const LIMIT_CPU = "/usr/local/sbin/satellites-limit-cpu";
 const CHECK_VERSION = "/usr/local/sbin/satellites-check-version";
+const MOUNT_CACHE = "/usr/local/sbin/satellites-mount-cache";
+const CACHE = "/var/lib/buildkit";
 const UNITS = "/etc/systemd/system";
 
 /** On shortage the kernel ends builds before the guest's own services (proc(5), "oom_score_adj"; 0 is theirs). */
@@ -36,6 +40,9 @@ export function buildkitUserData(guest: BuildkitGuest): string {
       ...(guest.version === undefined
         ? []
         : [file(CHECK_VERSION, checkVersionScript(guest.version), "0755")]),
+      ...(guest.dataVolume === true
+        ? [file(MOUNT_CACHE, MOUNT_CACHE_SCRIPT, "0755"), file(`${UNITS}/buildkit-cache.service`, CACHE_UNIT)]
+        : []),
       file(`${UNITS}/buildkit.slice`, sliceUnit(guest)),
       file(`${UNITS}/buildkit-cpu.service`, CPU_UNIT),
       file(`${UNITS}/buildkit.service`, daemonUnit(guest)),
@@ -60,7 +67,7 @@ function file(path: string, content: string, permissions = "0644"): CloudConfigF
 
 /** buildkitd.toml (BuildKit, docs/buildkitd.toml.md); space is given as a share of the disk. */
 function daemonConfig({ port, diskReservePercent }: BuildkitGuest): string {
-  return `root = "/var/lib/buildkit"
+  return `root = "${CACHE}"
 
 [grpc]
   address = ["tcp://0.0.0.0:${port}", "unix:///run/buildkit/buildkitd.sock"]
@@ -121,14 +128,62 @@ RemainAfterExit=yes
 ExecStart=${LIMIT_CPU}
 `;
 
+/**
+ * Waits for the data volume, makes a file system on it if it holds nothing at all, and mounts it. Its device is that of
+ * the attachment, or an EBS disk by the name that udev gives it, where it is NVMe (EC2 user guide, "Amazon EBS volumes
+ * and NVMe"); the disk of the root file system is none of these. A machine that replaces another one finds its cache.
+ */
+const MOUNT_CACHE_SCRIPT = `#!/bin/sh
+set -eu
+root=$(lsblk -nro PKNAME "$(findmnt -nro SOURCE /)" | head -n 1)
+find_disk() {
+  for link in /dev/sdf /dev/xvdf /dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol*; do
+    case "$link" in *-part*) continue ;; esac
+    disk=$(readlink -f "$link") || continue
+    if [ -b "$disk" ] && [ "$disk" != "/dev/$root" ]; then
+      echo "$disk"
+      return
+    fi
+  done
+}
+disk=$(find_disk)
+while [ -z "$disk" ]; do
+  sleep 1
+  disk=$(find_disk)
+done
+status=0
+blkid -p "$disk" || status=$?
+if [ "$status" -eq 2 ]; then
+  mkfs.ext4 -q -m 0 "$disk"
+elif [ "$status" -ne 0 ]; then
+  echo "$disk cannot be looked into, so nothing is written to it" >&2
+  exit 1
+fi
+mkdir -p ${CACHE}
+mountpoint -q ${CACHE} || mount -o noatime "$disk" ${CACHE}
+resize2fs "$disk"
+`;
+
+const CACHE_UNIT = `[Unit]
+Description=Mount the data volume as BuildKit's cache
+Before=buildkit.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+TimeoutStartSec=600
+ExecStart=${MOUNT_CACHE}
+`;
+
 /** A build that runs out of memory ends alone: the daemon and other builds go on (OOMPolicy=continue). */
-function daemonUnit({ version }: BuildkitGuest): string {
+function daemonUnit({ version, dataVolume }: BuildkitGuest): string {
+  const needed = `buildkit-cpu.service${dataVolume === true ? " buildkit-cache.service" : ""}`;
   const check = version === undefined ? "" : `ExecStartPre=${CHECK_VERSION}\n`;
   return `[Unit]
 Description=BuildKit
 Wants=network-online.target
-After=network-online.target buildkit-cpu.service
-Requires=buildkit-cpu.service
+After=network-online.target ${needed}
+Requires=${needed}
 
 [Service]
 Type=notify

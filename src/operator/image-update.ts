@@ -14,7 +14,7 @@ export function newerImage({ satellite: { spec, status }, satelliteClass }: Obse
 
 /**
  * Whether the class lets machines like this one be replaced: what is on a data volume is kept, all else is lost with the
- * machine (docs/decisions/0018).
+ * machine (docs/decisions/0040).
  */
 export function mayReplace({ satellite: { status }, satelliteClass }: Observation): boolean {
   const policy = satelliteClass?.spec.imageUpdates ?? "IfDataKept";

@@ -67,6 +67,47 @@ describe("BuildKit's user data", () => {
     expect(contentOf("/etc/systemd/system/buildkit.service")).not.to.include("ExecStartPre");
   });
 
+  describe("with a data volume", () => {
+    const script = contentOf("/usr/local/sbin/satellites-mount-cache", { ...GUEST, dataVolume: true });
+
+    /** What the script does to disks, where `blkid` answers with a status. */
+    const run = (blkid: number): { readonly did: string[]; readonly status: number | null } => {
+      const fakes = [
+        `blkid() { return ${blkid}; }`,
+        ...["mkfs.ext4", "mount", "mkdir", "resize2fs"].map((name) => `${name}() { echo "${name} $*"; }`),
+        "mountpoint() { return 1; }",
+        "findmnt() { echo /dev/nvme0n1p1; }",
+        "lsblk() { echo nvme0n1; }",
+        'readlink() { case "$2" in /dev/sdf) echo /dev/nvme0n1 ;; /dev/xvdf) echo /dev/nvme1n1 ;; *) return 1 ;; esac; }',
+      ];
+      // The disks are not there, so that a test of one cannot be the shell's own.
+      const check = 'check() { if test "$1" = -b; then true; else test "$@"; fi; }';
+      const tested = script.replaceAll(/\[ (.*?) \]/g, "check $1");
+      const shell = [...fakes, check, tested].join("\n");
+      const { stdout, status } = spawnSync("bash", ["-c", shell], { encoding: "utf8" });
+      return { did: stdout.trim().split("\n"), status };
+    };
+
+    it("mounts it before the service starts, and waits for it", () => {
+      const unit = contentOf("/etc/systemd/system/buildkit.service", { ...GUEST, dataVolume: true });
+      expect(unit).to.match(/^Requires=.*buildkit-cache\.service$/m);
+      expect(unit).to.match(/^After=.*buildkit-cache\.service$/m);
+      expect(contentOf("/etc/systemd/system/buildkit.service")).not.to.include("buildkit-cache");
+      expect(contentOf("/usr/local/sbin/satellites-mount-cache")).to.equal("");
+    });
+
+    it("makes a file system only on a disk that holds nothing, and never on the root disk", () => {
+      expect(run(2).did).to.deep.equal([
+        "mkfs.ext4 -q -m 0 /dev/nvme1n1",
+        "mkdir -p /var/lib/buildkit",
+        "mount -o noatime /dev/nvme1n1 /var/lib/buildkit",
+        "resize2fs /dev/nvme1n1",
+      ]);
+      expect(run(0).did[0]).to.equal("mkdir -p /var/lib/buildkit");
+      expect(run(8)).to.deep.equal({ did: [""], status: 1 });
+    });
+  });
+
   it("cannot be broken out of by a version", () => {
     assert(
       property(string({ minLength: 1, maxLength: 64 }), integer({ min: 1, max: 65_535 }), (version, port) => {
