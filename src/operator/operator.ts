@@ -284,9 +284,9 @@ export class Operator {
     if (clock.monotonicMs() - this.#eventsReadAtMs < settings.eventPollMs) {
       return;
     }
+    this.#eventsReadAtMs = clock.monotonicMs();
     const now = clock.now();
     const lists = await Promise.all([...this.#clouds()].map((cloud) => cloud.events()));
-    this.#eventsReadAtMs = clock.monotonicMs();
     for (const id of this.#hostEvents.replace(lists.flat(), now)) {
       this.#enqueueBy("machine", id);
     }
@@ -298,12 +298,12 @@ export class Operator {
     if (clock.monotonicMs() - this.#volumesReadAtMs < settings.volumePollMs) {
       return;
     }
+    this.#volumesReadAtMs = clock.monotonicMs();
     const lists = await Promise.all(
       [...this.#clouds()].map(async (cloud) =>
         (await cloud.listVolumes()).map((volume) => [volume, cloud] as const),
       ),
     );
-    this.#volumesReadAtMs = clock.monotonicMs();
     await collector.collect(new Map(lists.flat()), this.#satellites.cache.list());
   }
 

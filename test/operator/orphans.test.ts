@@ -190,3 +190,31 @@ describe("a duplicate", () => {
     expect(kinds(judgeAt([0, 1], lists))).to.deep.equal([]);
   });
 });
+
+describe("machines of a satellite that is being replaced", () => {
+  const uid = "uid-ada";
+  const launch = { attempt: 1, token: "token-1" };
+  const lists = (status: Partial<Satellite["status"]>, second: Partial<Machine>): ReturnType<typeof always> =>
+    always(
+      [machine({ id: "i-1" }), machine({ id: "i-2", ...second })],
+      [other, satellite({ uid, status: { machine: { id: "i-1" }, launch, ...status } })],
+    );
+  const replacement = { state: "Launching", image: "ami-2", since: "2026-01-01T00:00:00Z" } as const;
+
+  it("are spared: the new one before its ID is written and after, and the old one", () => {
+    const minutes = [0, 5, 100];
+    expect(kinds(judgeAt(minutes, lists({ replacement }, { clientToken: "token-1" })))).to.deep.equal([]);
+    const named = { ...replacement, machine: { id: "i-2" } };
+    expect(kinds(judgeAt(minutes, lists({ replacement: named }, {})))).to.deep.equal([]);
+    const retired = { id: "i-2", since: "2026-01-01T00:00:00Z" };
+    expect(kinds(judgeAt(minutes, lists({ retired }, {})))).to.deep.equal([]);
+  });
+
+  it("are duplicates where another launch made them, or none is under way", () => {
+    const minutes = [0, 5];
+    const landedLate = lists({ replacement }, { clientToken: "token-0" });
+    expect(kinds(judgeAt(minutes, landedLate))).to.deep.equal(["Terminate i-2"]);
+    const over = lists({ replacement: { ...replacement, state: "Failed" } }, { clientToken: "token-1" });
+    expect(kinds(judgeAt(minutes, over))).to.deep.equal(["Terminate i-2"]);
+  });
+});

@@ -140,6 +140,21 @@ describe("a data volume", () => {
     expect(volume?.tags).to.include({ [Tag.retained]: "true", [Tag.cluster]: "", [Tag.uid]: "" });
   });
 
+  it("is taken up again with its machine by a satellite that was restored from a backup, and goes with it", async () => {
+    const world = await asleep();
+    world.edit((restored) => {
+      restored.metadata.uid = "uid-restored";
+      restored.status = { power: { state: "Off", epoch: 0, accepted: false, fence: 0 }, activity: {} };
+    });
+    await world.dependencies.listMachines();
+    await world.run(MINUTE);
+    expect(world.satellite().status.volume).to.include({ id: "vol-2" });
+    expect([...world.cloud.volumes.values()][0]?.tags[Tag.uid]).to.equal("uid-restored");
+    remove(world);
+    await world.run(MINUTE);
+    expect(world.cloud.volumes.size).to.equal(0);
+  });
+
   it("keeps the next machine in its zone", async () => {
     const world = await asleep();
     world.cloud.combinations = ["m7i.xlarge eu-west-1b", "m7a.xlarge eu-west-1a"];
