@@ -10,6 +10,14 @@ import type { OperatorSettings } from "./settings.ts";
 /** How long a volume that is not seen is put down to eventual consistency. */
 const POLL_MS = 2000;
 
+/** Whether the machine is to have a data volume and has none; then nobody may use it yet, even if its port answers. */
+export function lacksVolume({ satellite: { status } }: Observation, machine: Machine): boolean {
+  const { volume, launch } = status;
+  return volume === undefined
+    ? launch?.dataVolume !== undefined
+    : volume.id === undefined || !machine.volumes.includes(volume.id);
+}
+
 /**
  * The next step until a machine that runs has the satellite's data volume. The intent is written before the volume is
  * made, and its ID before it is used, as for launches.
@@ -18,6 +26,11 @@ const POLL_MS = 2000;
  */
 export function giveVolume(o: Observation, machine: Machine, settings: OperatorSettings): Action | undefined {
   const { volume, launch } = o.satellite.status;
+  if (machine.state !== "running") {
+    return lacksVolume(o, machine)
+      ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "ComingUp" }
+      : undefined;
+  }
   if (volume === undefined) {
     return launch?.dataVolume === undefined ? undefined : planVolume(o, machine.zone, 0);
   }

@@ -5,7 +5,7 @@ import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { Action, Announcement } from "./action.ts";
 import { decideRecovery, silentPollMs } from "./decide-recovery.ts";
 import { scheduledWake, waitForSchedule } from "./decide-schedule.ts";
-import { giveVolume } from "./data-volume.ts";
+import { giveVolume, lacksVolume } from "./data-volume.ts";
 import { applyImage } from "./decide-update.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { AcceptedCall, Observation } from "./observation.ts";
@@ -135,7 +135,7 @@ function decideComingUp(
   endpoint: NonNullable<SatelliteStatus["endpoint"]>,
   settings: OperatorSettings,
 ): Action {
-  const missing = machine.state === "running" ? giveVolume(o, machine, settings) : undefined;
+  const missing = lacksVolume(o, machine) ? giveVolume(o, machine, settings) : undefined;
   if (missing !== undefined) {
     return missing;
   }

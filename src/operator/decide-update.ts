@@ -2,7 +2,7 @@ import type { Machine } from "../machines/cloud.ts";
 import { timestamp } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
 import type { Replacement } from "../satellite/resource.ts";
-import type { Action } from "./action.ts";
+import type { Action, ActionKind } from "./action.ts";
 import { attach, giveVolume, isLost } from "./data-volume.ts";
 import { refusalOf } from "./decide-launch.ts";
 import { waitingForRetry } from "./failures.ts";
@@ -119,6 +119,11 @@ function bringUp(o: Observation, replacement: Replacement, settings: OperatorSet
     const why = machine.stateReason?.message ?? machine.state;
     return giveUp(o, replacement, "ReplacementFailed", `the new machine ${machine.id} ended: ${why}`);
   }
+  const { failure } = memory;
+  const isOfThis = failure?.attempt === o.satellite.status.launch?.attempt;
+  if (failure?.terminal === true && isOfThis && VOLUME_MOVES.has(failure.action)) {
+    return giveUp(o, replacement, failure.reason, failure.message);
+  }
   if (ageMs > PATIENCE_MS) {
     const message = `the new machine ${machine.id} did not answer within 10 minutes; look at its console output`;
     return giveUp(o, replacement, "ReplacementSilent", message);
@@ -141,6 +146,13 @@ function bringUp(o: Observation, replacement: Replacement, settings: OperatorSet
   return { kind: "ProbeReplacement", id: machine.id, host: machine.address, port: o.satellite.spec.port };
 }
 
+/** Steps without which the new machine is of no use. */
+const VOLUME_MOVES: ReadonlySet<string> = new Set<ActionKind>([
+  "CreateVolume",
+  "AttachVolume",
+  "DetachVolume",
+]);
+
 /** Takes the volume from the old machine, which is stopped, and gives it to the new one. */
 function moveVolume(o: Observation, machine: Machine, settings: OperatorSettings): Action | undefined {
   const { volume, satellite } = o;
@@ -150,7 +162,9 @@ function moveVolume(o: Observation, machine: Machine, settings: OperatorSettings
   if (id === undefined || holder === undefined || holder.machine !== old || machine.volumes.includes(id)) {
     return giveVolume(o, machine, settings);
   }
-  return holder.state === "detaching" || holder.state === "busy"
+  const { detached } = o.memory;
+  const isSent = detached?.volume === id && o.nowMs - detached.atMs < settings.settleMs;
+  return isSent || holder.state === "detaching" || holder.state === "busy"
     ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Detaching" }
     : (waitingForRetry(o, "DetachVolume") ?? { kind: "DetachVolume", id, machine: holder.machine });
 }

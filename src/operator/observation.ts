@@ -67,6 +67,8 @@ export interface Memory {
   volumeMade?: { readonly token: string; readonly volume: Volume };
   /** The data volume that was attached last, and to what. */
   attached?: { readonly volume: string; readonly machine: string; readonly atMs: number };
+  /** The data volume that was detached last. */
+  detached?: { readonly volume: string; readonly atMs: number };
   /** ID of the data volume that was deleted. */
   volumeDeleted?: string;
   /** What a look at the port of a machine that is to replace another one showed. */

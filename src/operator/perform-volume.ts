@@ -29,6 +29,7 @@ export async function performOnVolume(
       return;
     case "DetachVolume":
       await cloud.detachVolume(action.id, action.machine);
+      memory.detached = { volume: action.id, atMs: clock.monotonicMs() };
       return;
     case "DeleteVolume":
       await cloud.deleteVolume(action.id);

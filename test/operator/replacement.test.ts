@@ -2,7 +2,10 @@ import { expect } from "chai";
 import { Tag } from "../../src/machines/tags.ts";
 import { SATELLITE_CLASSES } from "../../src/satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
-import { satellite, satelliteClass } from "./fixtures.ts";
+import { decide } from "../../src/operator/decide.ts";
+import { defaultSettings } from "../../src/operator/settings.ts";
+import { machine, satellite, satelliteClass } from "./fixtures.ts";
+import { NOW_MS, observation } from "./observation.ts";
 import type { CloudCall } from "./scripted-cloud.ts";
 import { World } from "./world.ts";
 
@@ -102,6 +105,30 @@ describe("a data volume", () => {
       expect(holders(world)).to.deep.equal(["ami-1"]);
     });
   }
+
+  it("is waited for where the port answers before the machine is said to run", () => {
+    const launch = { attempt: 0, token: "t", dataVolume: { sizeGiB: 200, type: "gp3" } };
+    const next = (volumes: readonly string[], id?: string): string => {
+      const o = observation({
+        satellite: satellite({
+          status: {
+            power: { state: "Starting", epoch: 1, accepted: true, fence: 0, reason: "Launch" },
+            machine: { id: "i-1" },
+            endpoint: { host: "10.0.0.1", port: 8372 },
+            launch,
+            ...(id === undefined ? {} : { volume: { id, attempt: 0, zone: "eu-west-1a" } }),
+          },
+        }),
+        machine: machine({ state: "pending", volumes }),
+        memory: { probe: { epoch: 1, atMs: NOW_MS, ready: true, runningWork: 0 } },
+      });
+      const action = decide(o, defaultSettings);
+      return action.kind === "WriteStatus" ? action.status.power.state : action.kind;
+    };
+    expect(next([])).not.to.equal("Running");
+    expect(next([], "vol-1")).not.to.equal("Running");
+    expect(next(["vol-1"], "vol-1")).to.equal("Running");
+  });
 
   it("goes with the satellite, also when the machine went before", async () => {
     for (const isGone of [false, true]) {
@@ -237,6 +264,16 @@ describe("a replacement", () => {
     world.setPower("off");
     await world.run(2 * HOUR);
     expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+  });
+
+  it("goes back at once when the volume may not be moved", async () => {
+    const world = await asleep();
+    world.cloud.fail("detachVolume", "UnauthorizedOperation", Infinity);
+    publish(world);
+    await world.run(MINUTE);
+    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
+    expect(holders(world)).to.deep.equal(["ami-1"]);
+    expect(world.condition("Updated")).to.include({ status: "False", reason: "NotPermitted" });
   });
 
   it("tries the other types of the zone for want of capacity, and then stays with the old machine", async () => {

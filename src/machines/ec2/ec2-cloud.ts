@@ -39,7 +39,7 @@ import { createEc2Metrics, type Ec2Metrics } from "./metrics.ts";
 import { resolveLaunch, type PlanContext } from "./launch-plan.ts";
 import { toRunInstances } from "./run-instances.ts";
 import { Tag } from "../tags.ts";
-import { Ec2Volumes } from "./volumes.ts";
+import { Ec2Volumes, VOLUME_NOT_FOUND } from "./volumes.ts";
 import { toTagList } from "./tags.ts";
 import type { ActionLimit, Priority } from "./token-bucket.ts";
 
@@ -219,7 +219,7 @@ class BatchingEc2Cloud implements Ec2Cloud {
   }
 
   async describeVolume(id: string): Promise<Volume | undefined> {
-    return unlessGone(this.#describeVolume.submit(id, 0));
+    return unlessGone(this.#describeVolume.submit(id, 0), VOLUME_NOT_FOUND);
   }
 
   async attachVolume(id: string, machine: string): Promise<void> {
@@ -438,12 +438,12 @@ function notVisible(plan: LaunchPlan, why: string, cause: unknown): CloudError {
   });
 }
 
-/** What EC2 does not know is no failure of the read. */
-async function unlessGone<T>(read: Promise<T | undefined>): Promise<T | undefined> {
+/** What EC2 does not know is no failure of the read. @param code the only one that says so, where it matters much */
+async function unlessGone<T>(read: Promise<T | undefined>, code?: string): Promise<T | undefined> {
   try {
     return await read;
   } catch (error) {
-    if (error instanceof CloudError && error.class === "gone") {
+    if (error instanceof CloudError && error.class === "gone" && error.code === (code ?? error.code)) {
       return undefined;
     }
     throw error;

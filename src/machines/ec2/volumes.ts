@@ -18,6 +18,9 @@ import { toTagList } from "./tags.ts";
 /** Device of the data volume (EC2 user guide, "Device names for volumes"); on Nitro the guest sees an NVMe disk. */
 export const DATA_DEVICE = "/dev/sdf";
 
+/** EC2's code for a volume that it does not know; no other refusal proves that there is none. */
+export const VOLUME_NOT_FOUND = "InvalidVolume.NotFound";
+
 const CHANGE_TIMEOUT_MS = 10_000;
 const READ_TIMEOUT_MS = 15_000;
 const PAGE_SIZE = 500;
@@ -100,7 +103,7 @@ export class Ec2Volumes {
         this.#clients.housekeeping.send(new DeleteVolumeCommand({ VolumeId: id }), { abortSignal }),
       );
     } catch (error) {
-      if (!(error instanceof CloudError) || error.class !== "gone") {
+      if (!(error instanceof CloudError) || error.code !== VOLUME_NOT_FOUND) {
         throw error;
       }
     }
