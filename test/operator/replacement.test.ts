@@ -196,8 +196,8 @@ describe("a data volume", () => {
   it("is made anew when somebody has deleted it, and that is said", async () => {
     const world = await asleep();
     world.cloud.volumes.clear();
-    for (const machine of world.cloud.machines.values()) {
-      machine.volumes = [];
+    for (const found of world.cloud.machines.values()) {
+      found.volumes = [];
     }
     await world.run(10 * MINUTE);
     world.setPower("on");

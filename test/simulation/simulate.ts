@@ -208,7 +208,9 @@ function callsOf(world: World): Outcome["calls"] {
   const counts = new Map<string, { readonly sent: number; readonly accepted: number }>();
   for (const { action, ids, outcome } of world.endpoint.log.calls()) {
     const { sent, accepted } = counts.get(action) ?? { sent: 0, accepted: 0 };
-    counts.set(action, { sent: sent + 1, accepted: accepted + (outcome === "ok" ? ids.length : 0) });
+    // A volume and the instance that it is attached to are one thing that was done.
+    const instances = Math.max(1, ids.filter((id) => id.startsWith("i-")).length);
+    counts.set(action, { sent: sent + 1, accepted: accepted + (outcome === "ok" ? instances : 0) });
   }
   return counts;
 }
