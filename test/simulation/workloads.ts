@@ -157,14 +157,16 @@ const update: Workload = {
   },
 };
 
-/** Deleted while its machine is being replaced. */
+/** Deleted while its machine is being replaced, when the volume is on neither machine. */
 const deleteUpdating: Workload = {
   name: "delete-updating",
   routers: 1,
   isSmall: false,
   async tell(world) {
     await beginUpdate(world);
-    await world.sleep(4000);
+    const isMoving = (): boolean =>
+      world.model.volumes.truths().some(({ attachment }) => attachment?.state === "detaching");
+    await world.until(isMoving, PATIENCE_MS);
     world.kubectl("DELETE", PATH);
     await world.until(isGone(world), PATIENCE_MS);
   },
