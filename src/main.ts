@@ -110,6 +110,10 @@ program.addCommand(
     .option("--domain <name>", "domain of authorities of the form <name>.<namespace>.<domain>")
     .option("--default-namespace <name>", "namespace of requests that name a satellite without one")
     .option("--default-satellite <namespace/name>", "satellite of requests that name none")
+    .option(
+      "--wakes-nothing <method...>",
+      "methods (/package.Service/Method) or services (/package.Service/) that wake nothing, beside health and reflection",
+    )
     .option("--grace-seconds <n>", "how long open streams may run on after SIGTERM", "3600")
     .option("--tls-cert <file>", "serves TLS with this certificate chain (PEM); read again when it changes")
     .option("--tls-key <file>", "private key of the certificate (PEM)")

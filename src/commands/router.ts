@@ -4,6 +4,7 @@ import type { ConnectedKubeClient } from "../kube/http-client.ts";
 import { createKubeMetrics } from "../kube/metrics.ts";
 import { Reflector } from "../kube/reflector.ts";
 import type { AddressOptions } from "../router/address.ts";
+import { DEFAULT_GATE_OPTIONS } from "../router/options.ts";
 import { createRouter, type EngineKind } from "../router/router.ts";
 import { watchTlsFiles } from "../router/tls-material.ts";
 import { ROUTER_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
@@ -31,6 +32,8 @@ export interface RouterCommandOptions extends RouterAccessOptions {
   readonly defaultNamespace?: string;
   /** "namespace/name" of the satellite for requests that name none. */
   readonly defaultSatellite?: string;
+  /** Methods or services that wake nothing, beside health checks and reflection. */
+  readonly wakesNothing?: readonly string[];
   /** How long open streams may run on after SIGTERM. */
   readonly graceSeconds: string;
 }
@@ -79,7 +82,10 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
     options: {
       engine: options.engine,
       address: addressOptions(options),
-      gate: { identities: settings.identities },
+      gate: {
+        identities: settings.identities,
+        noWakeMethods: [...DEFAULT_GATE_OPTIONS.noWakeMethods, ...(options.wakesNothing ?? [])],
+      },
       ...(tls === undefined
         ? {}
         : { tls: { ...tls.material, requestCertificate: settings.tlsFiles?.clientCa !== undefined } }),

@@ -24,7 +24,7 @@ export function findH2spec(): string | undefined {
 async function report(program: string, port: number, label: string): Promise<Report> {
   const file = path.join(os.tmpdir(), `h2spec-${process.pid}-${label}.xml`);
   try {
-    await execute(program, ["-h", "127.0.0.1", "-p", String(port), "-o", "3", "-j", file]).catch(
+    await execute(program, ["-h", "127.0.0.1", "-p", String(port), "-o", "3", "--strict", "-j", file]).catch(
       (error: unknown) => {
         if ((error as { code?: unknown }).code !== 1) {
           throw error;

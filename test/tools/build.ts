@@ -1,12 +1,21 @@
 // Builds the programs that the tests need and prints the path of each on standard output:
 //   node test/tools/build.ts [--if-absent] [kubectl] [kube-apiserver] [etcd] [helm] [grpcurl] [ghz] [h2spec]
-// Without names it builds all of them. With --if-absent a program on PATH serves as well.
+//   node test/tools/build.ts buildkitd buildctl buildx
+// Without names it builds all of the first line. With --if-absent a program on PATH serves as well.
 // Exit code 2 says that there is no Go to build with, 1 that anything else went wrong.
 
 import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { describeTool, findOnPath, findTool, type Tool, TOOL_NAMES, type ToolName } from "./catalog.ts";
+import {
+  BUILDKIT_NAMES,
+  describeTool,
+  findOnPath,
+  findTool,
+  type Tool,
+  TOOL_NAMES,
+  type ToolName,
+} from "./catalog.ts";
 import { type BuildProgress, checkGo, goBuild, NoGoError } from "./go-build.ts";
 import { type FileLock, tryLock } from "./lock.ts";
 
@@ -88,8 +97,10 @@ export async function ensureTool(name: ToolName, report: Report): Promise<string
   return tool.binary;
 }
 
+const KNOWN: readonly string[] = [...TOOL_NAMES, ...BUILDKIT_NAMES];
+
 function isToolName(name: string): name is ToolName {
-  return (TOOL_NAMES as readonly string[]).includes(name);
+  return KNOWN.includes(name);
 }
 
 async function main(args: readonly string[]): Promise<void> {
@@ -97,7 +108,7 @@ async function main(args: readonly string[]): Promise<void> {
   const names = args.filter((arg) => arg !== "--if-absent");
   for (const name of names.length === 0 ? TOOL_NAMES : names) {
     if (!isToolName(name)) {
-      throw new Error(`unknown tool "${name}"; known are ${TOOL_NAMES.join(", ")}`);
+      throw new Error(`unknown tool "${name}"; known are ${KNOWN.join(", ")}`);
     }
     const onPath = onPathServes ? findOnPath(name) : undefined;
     process.stdout.write(

@@ -5,8 +5,11 @@ import { delimiter, join } from "node:path";
 /** Programs that the tests need beside Node. All are written in Go and built from source; see build.ts. */
 export const TOOL_NAMES = ["kubectl", "kube-apiserver", "etcd", "helm", "grpcurl", "ghz", "h2spec"] as const;
 
-/** One of {@link TOOL_NAMES}. */
-export type ToolName = (typeof TOOL_NAMES)[number];
+/** BuildKit and its clients, which `make test-clients` needs and builds; they take as long as the others together. */
+export const BUILDKIT_NAMES = ["buildkitd", "buildctl", "buildx"] as const;
+
+/** One of {@link TOOL_NAMES} or {@link BUILDKIT_NAMES}. */
+export type ToolName = (typeof TOOL_NAMES)[number] | (typeof BUILDKIT_NAMES)[number];
 
 /** How a tool is built. */
 export interface ToolRecipe {
@@ -32,6 +35,15 @@ function kubernetesStamps(version: string): Record<string, string> {
       Object.entries(values).map(([name, value]) => [`${path}.${name}`, value]),
     ),
   );
+}
+
+function buildkit(program: "buildkitd" | "buildctl"): ToolRecipe {
+  return {
+    module: "github.com/moby/buildkit",
+    package: `github.com/moby/buildkit/cmd/${program}`,
+    folder: "buildkit",
+    stamps: (version) => ({ "github.com/moby/buildkit/version.Version": `v${version}` }),
+  };
 }
 
 const RECIPES: Readonly<Record<ToolName, ToolRecipe>> = {
@@ -67,6 +79,14 @@ const RECIPES: Readonly<Record<ToolName, ToolRecipe>> = {
     module: "github.com/summerwind/h2spec",
     package: "github.com/summerwind/h2spec/cmd/h2spec",
     stamps: (version) => ({ "main.VERSION": version }),
+  },
+  buildkitd: buildkit("buildkitd"),
+  buildctl: buildkit("buildctl"),
+  buildx: {
+    module: "github.com/docker/buildx",
+    package: "github.com/docker/buildx/cmd/buildx",
+    folder: "buildkit",
+    stamps: (version) => ({ "github.com/docker/buildx/version.Version": `v${version}` }),
   },
 };
 

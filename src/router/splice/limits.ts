@@ -2,10 +2,17 @@ import type { Rate } from "../rate-limit.ts";
 
 /** Bounds of the splice engine; each connection has its own. */
 export interface SpliceLimits {
-  /** Encoded octets of one header block, either direction. */
+  /** Encoded octets of one header block of a request. */
   readonly maxHeaderBlockBytes: number;
-  /** CONTINUATION frames of one header block, either direction (CVE-2024-27316 and its kin). */
+  /** CONTINUATION frames of one header block of a request (CVE-2024-27316 and its kin). */
   readonly maxContinuations: number;
+  /**
+   * Encoded octets of one header block of a response. It passes frame by frame and is not kept, so it may be large:
+   * BuildKit puts the whole Dockerfile of a failed build into grpc-status-details-bin.
+   */
+  readonly maxResponseBlockBytes: number;
+  /** CONTINUATION frames of one header block of a response; grpc-go fills them with 16 KiB each. */
+  readonly maxResponseContinuations: number;
   /** Decoded request fields, counted as MAX_HEADER_LIST_SIZE counts. A larger request is refused alone. */
   readonly maxHeaderListBytes: number;
   /** Largest MAX_FRAME_SIZE that is passed to the client, whatever the VM offers. */
@@ -45,6 +52,8 @@ export interface SpliceLimits {
 export const DEFAULT_SPLICE_LIMITS: SpliceLimits = {
   maxHeaderBlockBytes: 128 * 1024,
   maxContinuations: 8,
+  maxResponseBlockBytes: 1024 * 1024,
+  maxResponseContinuations: 64,
   maxHeaderListBytes: 256 * 1024,
   maxFrameBytes: 128 * 1024,
   maxHeldStreams: 100,

@@ -149,8 +149,8 @@ export class UpstreamFrames implements FrameSink {
     this.#blockBytes = (isStart ? 0 : this.#blockBytes) + end - start - FRAME_HEADER_BYTES;
     this.#continuations = isStart ? 0 : this.#continuations + 1;
     if (
-      this.#blockBytes > this.#limits.maxHeaderBlockBytes ||
-      this.#continuations > this.#limits.maxContinuations
+      this.#blockBytes > this.#limits.maxResponseBlockBytes ||
+      this.#continuations > this.#limits.maxResponseContinuations
     ) {
       throw new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a header block over the bounds");
     }

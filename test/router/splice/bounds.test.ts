@@ -271,13 +271,21 @@ describe("splice engine: bounds", () => {
     await client.closed;
   });
 
-  it("a header block of the machine over the bounds", async () => {
-    const { client, vm } = await splice();
-    const part = (type: number): Buffer => frame(type, 0, 1, Buffer.alloc(16_384));
-    vm.send(part(FrameType.HEADERS), ...Array.from({ length: 8 }, () => part(FrameType.CONTINUATION)));
-    await vm.closed;
-    await client.closed;
-  });
+  const blocks: readonly (readonly [what: string, continuations: number, sizeBytes: number])[] = [
+    ["over 1 MiB", 9, 120_000],
+    ["of more than 64 CONTINUATION frames, even empty ones", 65, 0],
+  ];
+  for (const [what, continuations, sizeBytes] of blocks) {
+    it(`a header block of the machine ${what}`, async () => {
+      const { client, vm } = await splice();
+      const part = (type: number): Buffer => frame(type, 0, 1, Buffer.alloc(sizeBytes));
+      const more = Array.from({ length: continuations }, () => part(FrameType.CONTINUATION));
+      vm.send(part(FrameType.HEADERS), ...more);
+      await vm.closed;
+      await client.closed;
+      expect(rig.gate.failures[0]?.error).have.property("code", "Http2.ENHANCE_YOUR_CALM");
+    });
+  }
 
   it("lets the same number pass over a longer time", async () => {
     const client = await open();

@@ -199,9 +199,9 @@ describe("splice engine: spliced", () => {
     expect((await vm.headers(5)).get(":path")).equal("/test.Service/Method");
   });
 
-  it("passes trailers of 100 KiB, as large as a Dockerfile in grpc-status-details-bin makes them", async () => {
+  it("passes trailers of 900 KiB, as large as a Dockerfile in grpc-status-details-bin makes them", async () => {
     const { client, vm } = await splice();
-    const details = "d".repeat(100 * 1024);
+    const details = "d".repeat(900 * 1024);
     vm.send(
       headers(1, { ":status": "200" }),
       headers(1, { "grpc-status": "2", "grpc-status-details-bin": details }, true),

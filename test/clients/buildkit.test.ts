@@ -1,0 +1,227 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+
+import { expect } from "chai";
+import { generate } from "selfsigned";
+
+import type { RouterOptions } from "../../src/router/router.ts";
+import { awake, satellite } from "../router/satellites.ts";
+import { RouterBench, until } from "../router/stream/router-bench.ts";
+import { BuildKitD } from "./buildkitd.ts";
+import { BuildGate, Workshop } from "./builds.ts";
+
+/** Asked by `buildx ls`, and by every build of buildx before it begins. */
+const LIST_WORKERS = "/moby.buildkit.v1.Control/ListWorkers";
+/** BuildKit gives a session up that has not answered for so long. */
+const SESSION_PATIENCE_MS = 15_000;
+
+/** buildctl and buildx, which are built on grpc-go, at a BuildKit that runs behind the router. */
+for (const engine of ["direct", "multiplexed"] as const) {
+  describe(`BuildKit behind a ${engine} router`, function () {
+    this.timeout(120_000);
+    const stops: (() => void | Promise<void>)[] = [];
+    let daemon: BuildKitD;
+    let shop: Workshop;
+
+    before(async () => {
+      daemon = await BuildKitD.start();
+    });
+    after(() => daemon?.stop());
+    beforeEach(() => {
+      shop = new Workshop();
+      stops.push(() => shop.close());
+    });
+    afterEach(async () => {
+      for (const stop of stops.splice(0).toReversed()) {
+        await stop();
+      }
+    });
+
+    /** A router whose requests are for "ada" when they name no satellite: these clients cannot send metadata. */
+    async function router(isAwake: boolean, options: RouterOptions = {}): Promise<RouterBench> {
+      const endpoint = { host: "127.0.0.1", port: daemon.port };
+      const bench = await RouterBench.start([isAwake ? awake({ status: { endpoint } }) : satellite()], {
+        engine,
+        address: { defaultSatellite: { namespace: "team-a", name: "ada" } },
+        ...options,
+      });
+      stops.push(() => bench.router.close());
+      return bench;
+    }
+
+    async function buildGate(): Promise<BuildGate> {
+      const gate = await new BuildGate().listen();
+      stops.push(() => gate.close());
+      return gate;
+    }
+
+    const to = (bench: RouterBench): string[] => [`--addr=tcp://127.0.0.1:${bench.port}`];
+
+    /** Lets buildx know the router as a builder. */
+    async function builder(bench: RouterBench, ...more: string[]): Promise<void> {
+      const address = `tcp://127.0.0.1:${bench.port}`;
+      const create = ["create", "--name=satellite", "--driver=remote", ...more, address];
+      const { code, output } = await shop.run("buildx", create).ended;
+      expect(code, output).to.equal(0);
+    }
+
+    const buildx = (context: string, result: string): ReturnType<Workshop["run"]> =>
+      shop.run("buildx", [
+        "build",
+        "--builder=satellite",
+        "--progress=plain",
+        "--no-cache",
+        `--output=type=local,dest=${result}`,
+        context,
+      ]);
+
+    describe("buildctl", () => {
+      it("wakes the satellite, waits, and builds: six builds at once, one wake", async () => {
+        const bench = await router(false);
+        const context = shop.context("context", ["RUN echo built > /result"]);
+        const builds = Array.from({ length: 6 }, (_unused, place) =>
+          shop.buildctl(to(bench), context, shop.path(`out-${place}`)),
+        );
+        await until(async () => ((await bench.metric("satellites_router_held_requests")) ?? 0) >= 6);
+        bench.runs(daemon.port);
+        for (const { ended } of builds) {
+          const { code, output } = await ended;
+          expect(code, output).to.equal(0);
+        }
+        const results = builds.map((_unused, place) =>
+          readFileSync(shop.path(`out-${place}`, "result"), "utf8"),
+        );
+        expect(results).to.deep.equal(builds.map(() => "built\n"));
+        expect(bench.server.wakeCalls).to.have.length(1);
+      });
+
+      it("sends a context of 64 MiB and gets it back, byte for byte", async () => {
+        const bench = await router(true);
+        const large = randomBytes(64 * 1024 * 1024);
+        const context = shop.context("context", ["COPY large /large"], { large });
+        const { code, output } = await shop.buildctl(to(bench), context, shop.path("out")).ended;
+        expect(code, output).to.equal(0);
+        const digest = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
+        expect(digest(readFileSync(shop.path("out", "large")))).to.equal(digest(large));
+      });
+
+      // node:http2 ends a connection over a header field of more than 64 KiB, and base64 makes four bytes of three.
+      const dockerfileKiB = engine === "direct" ? 500 : 40;
+      it(`tells what went wrong in a Dockerfile of ${dockerfileKiB} KiB, which comes with the error`, async () => {
+        const bench = await router(true);
+        const comments = Array.from({ length: dockerfileKiB * 16 }, (_unused, line) =>
+          `# ${line} `.padEnd(63, "x"),
+        );
+        const context = shop.context("context", [...comments, "RUN exit 42"]);
+        const { code, output } = await shop.buildctl(to(bench), context, shop.path("out")).ended;
+        expect(code).to.equal(1);
+        expect(output).to.contain("exit code: 42").and.contain(">>> RUN exit 42");
+      });
+
+      it("is silent for longer than BuildKit waits for a session, and goes on", async () => {
+        const bench = await router(true);
+        const gate = await buildGate();
+        const context = shop.context("context", [gate.step]);
+        const build = shop.buildctl(to(bench), context, shop.path("out"));
+        await gate.reached;
+        setTimeout(() => gate.open(), SESSION_PATIENCE_MS + 5000);
+        const { code, output } = await build.ended;
+        expect(code, output).to.equal(0);
+        expect(readFileSync(shop.path("out", "gate"), "utf8")).to.equal("opened");
+      });
+
+      it("cancels a build: BuildKit ends its container", async () => {
+        const bench = await router(true);
+        const gate = await buildGate();
+        const context = shop.context("context", [gate.step]);
+        const build = shop.buildctl(to(bench), context, shop.path("out"));
+        await gate.reached;
+        build.child.kill("SIGINT");
+        await gate.broken;
+        expect((await build.ended).code).not.to.equal(0);
+        await until(async () => (await bench.metric("satellites_router_streams_open")) === 0);
+      });
+
+      it("finishes its build although the router drains meanwhile", async () => {
+        const bench = await router(true);
+        const gate = await buildGate();
+        const context = shop.context("context", [gate.step, "RUN echo after > /after"]);
+        const build = shop.buildctl(to(bench), context, shop.path("out"));
+        await gate.reached;
+        const drained = bench.router.drain(60_000);
+        expect(bench.router.ready()).to.equal(false);
+        gate.open();
+        const { code, output } = await build.ended;
+        expect(code, output).to.equal(0);
+        expect(readFileSync(shop.path("out", "after"), "utf8")).to.equal("after\n");
+        await drained;
+      });
+
+      it("reaches a satellite that its TLS server name names", async () => {
+        const { ca, ...tls } = await certificate();
+        const bench = await router(true, { tls, address: { domain: "sat.example" } });
+        const context = shop.context("context", ["RUN echo built > /result"]);
+        const secure = [...to(bench), `--tlscacert=${ca}`, "--tlsservername=ada.team-a.sat.example"];
+        const { code, output } = await shop.buildctl(secure, context, shop.path("out")).ended;
+        expect(code, output).to.equal(0);
+        expect(readFileSync(shop.path("out", "result"), "utf8")).to.equal("built\n");
+      });
+    });
+
+    describe("docker buildx, remote driver", () => {
+      it("wakes the satellite, waits, and builds", async () => {
+        const bench = await router(false);
+        await builder(bench);
+        const context = shop.context("context", ["RUN echo built > /result"]);
+        const build = buildx(context, shop.path("out"));
+        await bench.held(1);
+        bench.runs(daemon.port);
+        const { code, output } = await build.ended;
+        expect(code, output).to.equal(0);
+        expect(readFileSync(shop.path("out", "result"), "utf8")).to.equal("built\n");
+        expect(bench.server.wakeCalls).to.have.length(1);
+      });
+
+      it("lists its builders without waking any, where ListWorkers is said to wake nothing", async () => {
+        const bench = await router(false, { gate: { noWakeMethods: [LIST_WORKERS] } });
+        await builder(bench);
+        const { code, output } = await shop.run("buildx", ["ls", "--timeout=2s"]).ended;
+        expect(code, output).to.equal(0);
+        expect(output).to.contain(`tcp://127.0.0.1:${bench.port}`);
+        expect((await bench.requests()).get("UNAVAILABLE")).to.be.greaterThan(0);
+        expect([...bench.server.wakeCalls, ...bench.server.statusCalls]).to.deep.equal([]);
+      });
+
+      it("shows a satellite that is awake as running, with BuildKit's version", async () => {
+        const bench = await router(true, { gate: { noWakeMethods: [LIST_WORKERS] } });
+        await builder(bench);
+        const { code, output } = await shop.run("buildx", ["inspect", "satellite"]).ended;
+        expect(code, output).to.equal(0);
+        expect(output)
+          .to.match(/Status:\s+running/)
+          .and.match(/BuildKit version:\s+v\d/);
+      });
+
+      it("reaches a satellite that its TLS server name names, without ALPN", async () => {
+        const { ca, ...tls } = await certificate();
+        const bench = await router(true, { tls, address: { domain: "sat.example" } });
+        await builder(bench, `--driver-opt=cacert=${ca},servername=ada.team-a.sat.example`);
+        const context = shop.context("context", ["RUN echo built > /result"]);
+        const { code, output } = await buildx(context, shop.path("out")).ended;
+        expect(code, output).to.equal(0);
+        expect(readFileSync(shop.path("out", "result"), "utf8")).to.equal("built\n");
+      });
+    });
+
+    /** A certificate for all satellites of team-a, and the path of its authority. */
+    async function certificate(): Promise<{ key: string; cert: string; ca: string }> {
+      const names = [{ type: 2 as const, value: "*.team-a.sat.example" }];
+      const pems = await generate([{ name: "commonName", value: "router" }], {
+        extensions: [{ name: "subjectAltName", altNames: names }],
+      });
+      mkdirSync(shop.path("tls"));
+      writeFileSync(shop.path("tls", "ca.pem"), pems.cert);
+      return { key: pems.private, cert: pems.cert, ca: shop.path("tls", "ca.pem") };
+    }
+  });
+}
