@@ -62,6 +62,8 @@ interface Exchange {
 
 /** Highest stream id there is. */
 const MAX_STREAM_ID = 2 ** 31 - 1;
+/** Time that the client of a connection that ends gets to read the last answers. */
+const LINGER_MS = 1000;
 /** How often a request that never left the router may look for its VM again. */
 const MAX_ATTEMPTS = 5;
 
@@ -143,9 +145,15 @@ export class ClientConnection {
     }
   }
 
-  destroy(): void {
+  /**
+   * Ends the connection and what is still open on it. Calls at a VM hear UNAVAILABLE, as gRPC asks of a connection that
+   * ends; destroying the session at once would reset them with NO_ERROR, which clients take for an internal error.
+   */
+  end(): void {
     this.#upstreams.destroy();
-    this.#session.destroy();
+    this.#close();
+    const timer = this.#context.clock.setTimer(LINGER_MS, () => this.#session.destroy());
+    this.#session.once("close", () => timer.cancel());
   }
 
   #onStream(

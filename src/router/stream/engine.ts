@@ -93,13 +93,13 @@ class StreamEngine implements Engine {
     this.#draining = true;
     const closed = this.#listener.close();
     for (const connection of this.#connections) {
-      connection.destroy();
+      connection.end();
     }
+    await this.#whenEmpty();
     for (const socket of this.#sockets) {
       socket.destroy();
     }
     await closed;
-    await this.#whenEmpty();
   }
 
   #whenEmpty(): Promise<void> {

@@ -138,9 +138,10 @@ class Relay {
   }
 
   #onUpstreamEnd(): void {
-    const { client, upstream } = this.#options;
-    if (upstream.rstCode !== constants.NGHTTP2_NO_ERROR) {
-      // The VM did not end its answer: node ends a stream that is cancelled, or whose connection is gone, as well.
+    const { client, upstream, session } = this.#options;
+    if (upstream.rstCode !== constants.NGHTTP2_NO_ERROR || (session.destroyed && this.#lacksStatus())) {
+      // The VM did not end its answer: node ends a stream that is cancelled, or whose connection is gone, as well; with
+      // NO_ERROR where the router itself ended the connection.
       return;
     }
     this.#answered = true;

@@ -87,12 +87,17 @@ export class Cluster {
     return cluster;
   }
 
-  /** A client that shows that token. */
-  connect(token: string): ConnectedKubeClient {
+  /** Path of a kubeconfig with that token. */
+  kubeconfig(token: string = ROUTER): string {
     const file = join(this.#directory, `${token}.kubeconfig`);
     writeFileSync(file, kubeconfig(this.server.url, this.server.caPem, { token }), { mode: 0o600 });
+    return file;
+  }
+
+  /** A client that shows that token. */
+  connect(token: string): ConnectedKubeClient {
     return createKubeClient({
-      config: loadKubeConfig({ path: file, environment: {} }),
+      config: loadKubeConfig({ path: this.kubeconfig(token), environment: {} }),
       clock: systemClock,
       random: Math.random,
       logger: new CollectingLogger(),
