@@ -48,10 +48,19 @@ test-conformance: $(STAMP) ## The embedded API server against kube-apiserver
 test-e2e: build ## Real VMs, kubectl and gRPC clients
 	node build/test-all.ts e2e
 
+.PHONY: test-clients
+test-clients: $(STAMP) ## buildctl and docker buildx at a real BuildKit behind the router, which is built first
+	node build/test-all.ts clients
+
 .PHONY: hostile
 hostile: $(STAMP) ## Attacks a router with floods, slow peers, evil VMs and 220,000 fuzzed inputs
 	node test/tools/build.ts --if-absent h2spec || test $$? -eq 2
 	node test/hostile/run.ts
+
+.PHONY: h2spec
+h2spec: $(STAMP) ## HTTP/2 conformance of a VM alone and of both engines before it, case by case
+	node test/tools/build.ts --if-absent h2spec
+	node test/hostile/h2spec-listing.ts
 
 .PHONY: bench-router
 bench-router: $(STAMP) ## Compares the router with nginx, HAProxy and nghttpx, in one run

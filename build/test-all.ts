@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
+import { BUILDKIT_NAMES } from "../test/tools/catalog.ts";
 import { ensurePrerequisites, PREREQUISITES, type Prerequisite } from "../src/local/qemu/prerequisites.ts";
 
 interface Outcome {
@@ -36,7 +37,16 @@ const NO_GO = 2;
  */
 const PROCESSES = ["--reporter", "spec", "--exit", "--retries", "1"];
 /** Folders of test/ that are layers of their own. */
-const SLOW_FOLDERS = ["chart", "conformance", "e2e", "hostile", "integration", "model", "simulation"];
+const SLOW_FOLDERS = [
+  "chart",
+  "clients",
+  "conformance",
+  "e2e",
+  "hostile",
+  "integration",
+  "model",
+  "simulation",
+];
 
 /** Runs a program; what it prints is shown as it comes, or all at its end where several run beside each other. */
 function execute(
@@ -110,21 +120,41 @@ function tools(): Promise<number> {
   return toolsBuild;
 }
 
-/** A layer that needs kube-apiserver; skipped where it cannot be built, but not in continuous integration. */
-function needingTools(run: Layer["run"]): Layer["run"] {
+/** The build of BuildKit, which waits for that of the tools that more layers need. */
+let buildkitBuild: Promise<number> | undefined;
+function buildkit(): Promise<number> {
+  buildkitBuild ??= tools().then(async (status) =>
+    status === 0
+      ? (await execute("nice", ["node", "test/tools/build.ts", ...BUILDKIT_NAMES])).status
+      : status,
+  );
+  return buildkitBuild;
+}
+
+/** A layer that needs programs; skipped where there is nothing to build them with, but not in continuous integration. */
+function needing(build: () => Promise<number>, what: string, run: Layer["run"]): Layer["run"] {
   return async (show) => {
-    const status = await tools();
+    const status = await build();
     if (status === NO_GO && !IN_CI) {
-      return {
-        passed: 0,
-        failed: 0,
-        skipped: 1,
-        note: "needs Go or KUBEBUILDER_ASSETS to have kube-apiserver",
-      };
+      return { passed: 0, failed: 0, skipped: 1, note: `needs ${what}` };
     }
     return status === 0
       ? run(show)
       : { passed: 0, failed: 1, skipped: 0, note: "the tools could not be built" };
+  };
+}
+
+const needingTools = (run: Layer["run"]): Layer["run"] =>
+  needing(tools, "Go or KUBEBUILDER_ASSETS to have kube-apiserver", run);
+
+/** A layer that runs containers; skipped where this machine forbids them. */
+function needingContainers(run: Layer["run"]): Layer["run"] {
+  return async (show) => {
+    const namespaces = ["--mount", "--pid", "--uts", "--ipc", "--fork", "--mount-proc"];
+    const { status } = await execute("unshare", [...namespaces, "true"], "end");
+    return status === 0
+      ? needing(buildkit, "Go to have BuildKit", run)(show)
+      : { passed: 0, failed: 0, skipped: 1, note: "needs root's right to start containers" };
   };
 }
 
@@ -152,6 +182,11 @@ const LAYERS: readonly Layer[] = [
     lane: "cluster",
     run: needingTools(mocha(inFolder("integration"), ...PROCESSES, "--timeout", "120000")),
   },
+  {
+    name: "clients",
+    lane: "cluster",
+    run: needingContainers(mocha(inFolder("clients"), ...PROCESSES, "--timeout", "120000")),
+  },
   { name: "conformance", lane: "cluster", run: needingTools(program("node", "test/conformance/run.ts")) },
 ];
 
@@ -167,6 +202,9 @@ const layers = LAYERS.filter(({ name }) => wanted.length === 0 || wanted.include
 if (layers.some(({ name }) => ["chart", "integration", "conformance", "e2e"].includes(name))) {
   void tools();
 }
+if (layers.some(({ name }) => name === "clients")) {
+  void buildkit();
+}
 
 /** What the tests run beside the product's own prerequisites; where it is missing some tests are skipped. */
 const TEST_PROGRAMS: readonly Prerequisite[] = [
@@ -177,6 +215,7 @@ const TEST_PROGRAMS: readonly Prerequisite[] = [
     purpose: "try the router with another HTTP/2 server",
   },
   { program: "curl", debianPackage: "curl", purpose: "try the router with curl" },
+  { program: "runc", debianPackage: "runc", purpose: "run BuildKit's containers" },
 ];
 
 /** Installs Debian packages that are missing, where that may be; else the tests say what they lack. */

@@ -9,7 +9,8 @@ import type { Attack } from "./attack.ts";
 
 const execute = promisify(execFile);
 
-interface Report {
+/** What h2spec found. */
+export interface Report {
   readonly cases: number;
   /** Titles of failed cases, with the section they belong to. */
   readonly failed: ReadonlySet<string>;
@@ -20,8 +21,11 @@ export function findH2spec(): string | undefined {
   return findTool("h2spec") ?? findOnPath("h2spec");
 }
 
-/** Runs every case against a port. h2spec ends with 1 when some failed; its report says which. */
-async function report(program: string, port: number, label: string): Promise<Report> {
+/**
+ * Runs every case against a port: 145, and with --strict the one of RFC 9113 section 5.4.1 that only SHOULD hold.
+ * h2spec ends with 1 when some failed; its report says which.
+ */
+export async function report(program: string, port: number, label: string): Promise<Report> {
   const file = path.join(os.tmpdir(), `h2spec-${process.pid}-${label}.xml`);
   try {
     await execute(program, ["-h", "127.0.0.1", "-p", String(port), "-o", "3", "--strict", "-j", file]).catch(

@@ -5,7 +5,7 @@ import { delimiter, join } from "node:path";
 /** Programs that the tests need beside Node. All are written in Go and built from source; see build.ts. */
 export const TOOL_NAMES = ["kubectl", "kube-apiserver", "etcd", "helm", "grpcurl", "ghz", "h2spec"] as const;
 
-/** BuildKit and its clients, which `make test-clients` needs and builds; they take as long as the others together. */
+/** BuildKit and its clients, which only `make test-clients` needs, and which are built apart from the others. */
 export const BUILDKIT_NAMES = ["buildkitd", "buildctl", "buildx"] as const;
 
 /** One of {@link TOOL_NAMES} or {@link BUILDKIT_NAMES}. */

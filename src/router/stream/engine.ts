@@ -6,6 +6,7 @@ import type { ConnectionInfo, Engine } from "../engine.ts";
 import { Listener, type AcceptedInfo } from "../listener.ts";
 import type { TlsMaterial, TlsOptions } from "../tls-material.ts";
 import { ClientConnection, type ConnectionContext } from "./client-connection.ts";
+import { watchFarewell } from "./farewell.ts";
 import { DEFAULT_STREAM_LIMITS, sessionOptions, type StreamLimits } from "./limits.ts";
 
 /** Options of {@link createStreamEngine}. */
@@ -150,6 +151,7 @@ class StreamEngine implements Engine {
       }
     });
     this.#requireSettings(session);
+    watchFarewell(session, this.#context.clock);
     if (this.#draining) {
       connection.goAway();
     }
