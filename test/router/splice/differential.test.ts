@@ -17,6 +17,8 @@ interface Script {
   /** Reset by the server instead of trailers. */
   readonly resetWith: number | undefined;
   readonly status: number;
+  /** The server answers while the client still sends, as in a stream both ways. */
+  readonly isEager: boolean;
 }
 
 /** What one end has seen of one call. */
@@ -27,9 +29,17 @@ interface Seen {
   readonly end: string;
 }
 
-const value = fc
+const text = fc
   .string({ unit: fc.constantFrom(...Array.from("abc XYZ 019-_,;=%~!")), maxLength: 40 })
-  .map((text) => text.trim());
+  .map((drawn) => drawn.trim());
+/** Short text, or binary metadata that fills more than one frame together. */
+const value = fc.oneof(
+  { weight: 9, arbitrary: text },
+  {
+    weight: 1,
+    arbitrary: fc.nat(4000).map((sizeBytes) => Buffer.alloc(sizeBytes, 0xa7).toString("base64")),
+  },
+);
 const metadata = fc.array(
   fc.tuple(fc.constantFrom("x-a", "x-b", "x-long-name-of-a-header", "trace-bin", "user-agent"), value),
   { maxLength: 8 },
@@ -47,7 +57,12 @@ const script: fc.Arbitrary<Script> = fc.record({
     .integer({ min: 0, max: 9 })
     .map((roll) => (roll === 0 ? http2.constants.NGHTTP2_INTERNAL_ERROR : undefined)),
   status: fc.nat(16),
+  isEager: fc.boolean(),
 });
+
+/** Conversations of up to eight calls at once: `CONVERSATIONS=5000 mocha test/router/splice/differential.test.ts`. */
+const CONVERSATIONS = Number(process.env["CONVERSATIONS"] ?? 150);
+const MS_PER_CONVERSATION = 500;
 
 function pairs(raw: readonly string[]): [string, string][] {
   return Array.from({ length: raw.length / 2 }, (_unused, place) => [
@@ -105,15 +120,32 @@ class ScriptedServer {
     stream.on("trailers", (_headers, _flags, raw: string[]) => {
       trailers = pairs(raw);
     });
-    const body: Buffer[] = [];
-    for await (const part of stream) {
-      body.push(part as Buffer);
-    }
-    this.seen.set(call, { headers, messages: messagesIn(Buffer.concat(body)), trailers, end: "end" });
     const todo = this.scripts[call]!;
+    const read = async (): Promise<void> => {
+      const body: Buffer[] = [];
+      for await (const part of stream) {
+        body.push(part as Buffer);
+      }
+      this.seen.set(call, { headers, messages: messagesIn(Buffer.concat(body)), trailers, end: "end" });
+    };
+    if (todo.isEager) {
+      await this.#answer(stream, todo, read);
+    } else {
+      await read();
+      await this.#answer(stream, todo, () => Promise.resolve());
+    }
+  }
+
+  /** @param beforeEnd awaited between the first half of the messages and the rest */
+  async #answer(
+    stream: http2.ServerHttp2Stream,
+    todo: Script,
+    beforeEnd: () => Promise<void>,
+  ): Promise<void> {
     const last = ["grpc-status", String(todo.status), ...flat(todo.trailers)];
     const first = [":status", "200", "content-type", "application/grpc"];
     if (todo.isTrailersOnly) {
+      await beforeEnd();
       stream.respond([...first, ...last], { endStream: true });
       return;
     }
@@ -125,8 +157,15 @@ class ScriptedServer {
         stream.close(todo.resetWith);
       }
     });
+    const half = todo.responses.length >> 1;
     for (const [place, sizeBytes] of todo.responses.entries()) {
+      if (place === half) {
+        await beforeEnd();
+      }
       stream.write(message(sizeBytes, place + 7));
+    }
+    if (todo.responses.length === 0) {
+      await beforeEnd();
     }
     stream.end();
   }
@@ -205,7 +244,7 @@ async function oneCall(session: http2.ClientHttp2Session, todo: Script, call: nu
 }
 
 describe("splice engine against no router at all", function () {
-  this.timeout(120_000);
+  this.timeout(Math.max(120_000, CONVERSATIONS * MS_PER_CONVERSATION));
 
   it("delivers the same calls: header by header, message by message, trailer by trailer", async () => {
     const server = new ScriptedServer();
@@ -237,7 +276,7 @@ describe("splice engine against no router at all", function () {
             await rig.gate.until(() => rig.gate.released === before + scripts.length);
           },
         ),
-        { numRuns: 150 },
+        { numRuns: CONVERSATIONS },
       );
     } finally {
       server.close();
