@@ -181,8 +181,8 @@ class ScriptedServer {
 /** sendTrailers takes no raw list; values of one name stay apart in an array. */
 function grouped(raw: readonly string[]): Record<string, string[]> {
   const fields: Record<string, string[]> = {};
-  for (const [name, text] of pairs(raw)) {
-    (fields[name] ??= []).push(text);
+  for (const [name, one] of pairs(raw)) {
+    (fields[name] ??= []).push(one);
   }
   return fields;
 }
