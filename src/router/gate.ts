@@ -1,7 +1,7 @@
 import { SatelliteError, toError } from "../base/errors.ts";
 import { keyString } from "../kube/objects.ts";
 import type { Access, AccessDecision } from "./access.ts";
-import { addressHelp, addressOf, type AddressOptions, type SatelliteAddress } from "./address.ts";
+import { addressHelp, addressOf, type AddressOptions, type AddressResult } from "./address.ts";
 import {
   GrpcStatus,
   type Admission,
@@ -28,12 +28,20 @@ export interface GateSettings extends GateContext {
   readonly onOff?: (key: string, lastEpoch: number) => void;
 }
 
+/** What a header list says about its satellite, and the satellite's key where it names one. */
+interface Addressed {
+  readonly headers: HeaderList;
+  readonly result: AddressResult;
+  readonly key: string;
+}
+
 /** Decides about every request of a router: which satellite, may they, is it awake; wakes and holds where it must. */
 export class Gate implements Gatekeeper {
   readonly #settings: GateSettings;
   readonly #gates = new Map<string, SatelliteGate>();
   readonly #identities: IdentityLimits;
   readonly #unsubscribe: () => void;
+  readonly #addressed = new WeakMap<ConnectionInfo, Addressed>();
 
   constructor(settings: GateSettings) {
     this.#settings = settings;
@@ -51,21 +59,16 @@ export class Gate implements Gatekeeper {
     headers: HeaderList,
     signal: AbortSignal,
   ): Admission | Promise<Admission> {
-    const { address: options, access, clock } = this.#settings;
+    const { access, clock } = this.#settings;
     const arrivedAtMs = clock.monotonicMs();
-    const result = addressOf(connection, headers, options);
+    const { result, key } = this.#addressOf(connection, headers);
     if (result.kind !== "found") {
-      const message =
-        result.kind === "invalid"
-          ? result.message
-          : `the request names no satellite; ${addressHelp(options)}`;
-      return refusal(GrpcStatus.INVALID_ARGUMENT, message, "InvalidAddress");
+      return this.#misaddressed(result);
     }
-    const { address } = result;
-    const decision = access.check({ connection, headers, satellite: address, signal });
+    const decision = access.check({ connection, headers, satellite: result.address, signal });
     return decision instanceof Promise
-      ? decision.then((settled) => this.#enter(address, settled, headers, { arrivedAtMs, signal }))
-      : this.#enter(address, decision, headers, { arrivedAtMs, signal });
+      ? decision.then((settled) => this.#enter(key, settled, headers, arrivedAtMs, signal))
+      : this.#enter(key, decision, headers, arrivedAtMs, signal);
   }
 
   upstreamFailed(upstream: Upstream, error: Error): void {
@@ -87,23 +90,44 @@ export class Gate implements Gatekeeper {
     }
   }
 
+  /** The address in a header list depends on nothing that changes, and engines hand the same list over many times. */
+  #addressOf(connection: ConnectionInfo, headers: HeaderList): Addressed {
+    const known = this.#addressed.get(connection);
+    if (known?.headers === headers) {
+      return known;
+    }
+    const result = addressOf(connection, headers, this.#settings.address);
+    const addressed = { headers, result, key: result.kind === "found" ? keyString(result.address) : "" };
+    this.#addressed.set(connection, addressed);
+    return addressed;
+  }
+
+  #misaddressed(result: Exclude<AddressResult, { kind: "found" }>): Refusal {
+    const message =
+      result.kind === "invalid"
+        ? result.message
+        : `the request names no satellite; ${addressHelp(this.#settings.address)}`;
+    return refusal(GrpcStatus.INVALID_ARGUMENT, message, "InvalidAddress");
+  }
+
   #enter(
-    address: SatelliteAddress,
+    key: string,
     decision: AccessDecision,
     headers: HeaderList,
-    arrival: Pick<GateRequest, "arrivedAtMs" | "signal">,
+    arrivedAtMs: number,
+    signal: AbortSignal,
   ): Admission | Promise<Admission> {
     if (decision.kind === "refuse") {
       return decision;
     }
-    const key = keyString(address);
-    const request = { ...arrival, ...this.#requestOf(headers, decision.drop) };
-    const { identity } = decision;
-    if (this.#settings.view.get(key) === undefined) {
-      return this.#lookUp(key, request, identity);
+    const { drop, identity } = decision;
+    const isKnown = this.#settings.view.get(key) !== undefined;
+    const admission = isKnown ? this.#gateOf(key).admitNow(drop) : undefined;
+    if (admission !== undefined) {
+      return admission;
     }
-    const gate = this.#gateOf(key);
-    return gate.admitNow(request) ?? this.#hold(gate, request, identity);
+    const request = this.#requestOf(headers, drop, arrivedAtMs, signal);
+    return isKnown ? this.#hold(this.#gateOf(key), request, identity) : this.#lookUp(key, request, identity);
   }
 
   /** Holds a request for as long as its sender's share allows. */
@@ -130,13 +154,17 @@ export class Gate implements Gatekeeper {
   #requestOf(
     headers: HeaderList,
     drop: ReadonlySet<string>,
-  ): Pick<GateRequest, "mayWake" | "drop" | "timeoutMs"> {
+    arrivedAtMs: number,
+    signal: AbortSignal,
+  ): GateRequest {
     const timeout = firstValue(headers, "grpc-timeout");
     const path = firstValue(headers, ":path") ?? "";
     const wakesNothing = this.#settings.options.noWakeMethods.some((method) =>
       method.endsWith("/") ? path.startsWith(method) : path === method,
     );
     return {
+      arrivedAtMs,
+      signal,
       mayWake: !wakesNothing,
       drop,
       timeoutMs: timeout === undefined ? undefined : parseGrpcTimeoutMs(timeout),

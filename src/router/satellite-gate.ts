@@ -118,7 +118,7 @@ export class SatelliteGate {
   }
 
   /** The answer for a request when it needs no waiting. */
-  admitNow(request: GateRequest): Admission | undefined {
+  admitNow(drop: ReadonlySet<string>): Admission | undefined {
     if (this.#queue.size > 0) {
       return undefined;
     }
@@ -127,7 +127,7 @@ export class SatelliteGate {
     if (satellite === undefined || target === undefined || !this.#keeper.permits(satellite, target.epoch)) {
       return undefined;
     }
-    return this.#forward(target, request.drop, 0);
+    return this.#forward(target, drop, 0);
   }
 
   /** Holds a request until the satellite is awake, or waiting is hopeless. Never rejects. */
