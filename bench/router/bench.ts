@@ -14,14 +14,14 @@ import { measureWakes } from "./wake.ts";
 /**
  * Compares the router, all its checks on, with its peers, in one run, in front of the same servers, under h2load:
  *
- *   node bench/router/bench.ts [--seconds 2] [--rounds 3] [--rows TEXT] [--no-wakes]
+ *   node bench/router/bench.ts [--seconds 2] [--rounds 2] [--rows TEXT] [--no-wakes]
  *
  * Contenders take turns, and each figure is the median of its rounds. It judges nothing; read the ratios.
  */
 const { values } = parseArgs({
   options: {
     seconds: { type: "string", default: "2" },
-    rounds: { type: "string", default: "3" },
+    rounds: { type: "string", default: "2" },
     /** Only rows whose name contains this; the results are then printed and not kept. */
     rows: { type: "string", default: "" },
     "no-wakes": { type: "boolean", default: false },

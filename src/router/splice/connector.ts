@@ -87,11 +87,10 @@ export class Connector {
       return;
     }
     this.#port.desk.suspend();
-    const delayMs = backoffMs(
-      this.#attempts - 1,
-      { baseMs: limits.redialBaseMs, maxMs: MAX_REDIAL_DELAY_MS, jitter: 0 },
-      () => 0,
-    );
+    // The gate has just heard of it, and holds the requests until the VM answers a probe: it is asked again at once. Only
+    // where the VM answers probes and yet cannot be connected to, time is given.
+    const rate = { baseMs: limits.redialBaseMs, maxMs: MAX_REDIAL_DELAY_MS, jitter: 0 };
+    const delayMs = this.#attempts === 1 ? 0 : backoffMs(this.#attempts - 2, rate, () => 0);
     this.#redialTimer = clock.setTimer(delayMs, () => {
       this.#redialTimer = undefined;
       this.#port.desk.askSuspended();

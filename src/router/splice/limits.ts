@@ -35,7 +35,7 @@ export interface SpliceLimits {
   readonly lingerMs: number;
   /** Failed connection attempts in a row after which waiting requests are answered UNAVAILABLE. */
   readonly maxConnectAttempts: number;
-  /** Delay before looking again after the first failed attempt; it doubles up to a second. */
+  /** Delay before looking again after the second failed attempt in a row; it doubles up to a second. */
   readonly redialBaseMs: number;
   /** SETTINGS from either side. */
   readonly settingsRate: Rate;
