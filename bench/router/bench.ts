@@ -108,13 +108,14 @@ async function measureProxy(row: Row, site: Site, contender: Contender): Promise
   } finally {
     const printed = await proxy.stop();
     if (printed !== "") {
-      loopDelays.push((JSON.parse(printed) as { loopDelayP99Ms: number }).loopDelayP99Ms);
+      const { loopDelayP99Ms } = JSON.parse(printed) as { loopDelayP99Ms: number };
+      loopDelays[contender.name] = Math.max(loopDelays[contender.name] ?? 0, loopDelayP99Ms);
     }
   }
 }
 
-/** What the routers saw of their own event loops. */
-const loopDelays: number[] = [];
+/** The worst that the routers saw of their own event loops, by contender. */
+const loopDelays: Record<string, number> = {};
 
 /** The middle one of several cells, by rate; its processor time is the middle one of all. */
 function median(cells: readonly Cell[]): Cell {
@@ -208,7 +209,7 @@ try {
     rounds,
     cells,
     ratios: ratios(cells),
-    loopDelayP99Ms: Math.max(...loopDelays),
+    loopDelayP99Ms: loopDelays,
     ...(values["no-wakes"] ? {} : { wakes: await measureWakes() }),
   };
   printTable(results);

@@ -13,8 +13,8 @@ export interface Results {
   /** By row, by contender. */
   readonly cells: Readonly<Record<string, Readonly<Record<string, Cell>>>>;
   readonly ratios: Ratios;
-  /** The worst delay of the event loop that a router saw at its 99th percentile, in milliseconds. */
-  readonly loopDelayP99Ms: number;
+  /** The worst delay of the event loop that a router with each engine saw at its 99th percentile, in milliseconds. */
+  readonly loopDelayP99Ms: Readonly<Record<string, number>>;
   readonly wakes?: WakeFigures;
 }
 
@@ -88,7 +88,8 @@ export function printTable(results: Results): void {
       process.stdout.write(`${row}, p50 and p99 in µs: ${times.join("; ")}\n`);
     }
   }
-  process.stdout.write(`\nevent loop delay of the routers, p99: at most ${results.loopDelayP99Ms} ms\n`);
+  const delays = Object.entries(results.loopDelayP99Ms).map(([name, delayMs]) => `${name} ${delayMs} ms`);
+  process.stdout.write(`\nevent loop delay at p99, the worst of all rows: ${delays.join(", ")}\n`);
   if (results.wakes !== undefined) {
     process.stdout.write(`${JSON.stringify(results.wakes, undefined, 2)}\n`);
   }
@@ -145,9 +146,11 @@ export function writePlot({ cells, machine }: Results, file: string): void {
     }
     y += GAP;
   }
-  const legend = Object.entries(COLOURS).map(([name, colour], place) => {
-    const x = 20 + (place % 7) * 125;
-    return `<rect x="${x}" y="36" width="10" height="10" fill="${colour}"/>${text(x + 14, 45, name, "start", 10)}`;
+  let x = 20;
+  const legend = Object.entries(COLOURS).map(([name, colour]) => {
+    const place = x;
+    x += 30 + name.length * 6;
+    return `<rect x="${place}" y="36" width="10" height="10" fill="${colour}"/>${text(place + 14, 45, name, "start", 10)}`;
   });
   const title = `Processor time per request over the direct router's (less is better; scale: log2(1 + ratio)). ${String(machine["model"])}, ${String(machine["cpus"])} CPUs`;
   writeFileSync(
