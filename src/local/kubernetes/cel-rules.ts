@@ -19,6 +19,8 @@ interface CompiledRule {
 /** The compiled rules of a schema, as a tree in the schema's shape; branches without rules are left out. */
 interface RuleNode {
   readonly schema: StructuralSchema;
+  /** The schema as expressions see it. */
+  readonly celSchema: StructuralSchema;
   readonly isRoot: boolean;
   readonly rules: readonly CompiledRule[];
   readonly properties: ReadonlyMap<string, RuleNode>;
@@ -83,7 +85,8 @@ function compileNode(
   const items = schema.items === undefined ? undefined : compileNode(schema.items, false, owner, `${path}[]`);
   const isEmpty =
     rules.length === 0 && properties.size === 0 && additional === undefined && items === undefined;
-  return isEmpty ? undefined : { schema, isRoot, rules, properties, additional, items };
+  const celSchema = isRoot ? withMetadata(schema) : schema;
+  return isEmpty ? undefined : { schema, celSchema, isRoot, rules, properties, additional, items };
 }
 
 function compileRule(
@@ -131,7 +134,8 @@ function evaluateNode(
   if (value === null) {
     return [];
   }
-  const errors = node.rules.flatMap((rule) => evaluateRule(rule, node, value, old, path));
+  const sides = new Sides(node, value, old);
+  const errors = node.rules.flatMap((rule) => evaluateRule(rule, sides, path));
   if (Array.isArray(value)) {
     const { items, schema } = node;
     return items === undefined
@@ -161,50 +165,60 @@ function evaluateNode(
   return errors;
 }
 
-function evaluateRule(
-  compiled: CompiledRule,
-  node: RuleNode,
-  value: JsonValue,
-  old: readonly JsonValue[],
-  path: string,
-): FieldError[] {
+/** A value and its counterpart as expressions see them; each is converted once, when a rule first needs it. */
+class Sides {
+  readonly node: RuleNode;
+  readonly value: JsonValue;
+  /** Nothing, or the stored value. */
+  readonly old: readonly JsonValue[];
+  #self: CelInput | undefined;
+  #oldSelf: readonly CelInput[] | undefined;
+  #isUnchanged: boolean | undefined;
+
+  constructor(node: RuleNode, value: JsonValue, old: readonly JsonValue[]) {
+    this.node = node;
+    this.value = value;
+    this.old = old[0] === null ? [] : old;
+  }
+
+  get isUnchanged(): boolean {
+    this.#isUnchanged ??= this.old.length > 0 && equalJson(this.old[0], this.value);
+    return this.#isUnchanged;
+  }
+
+  bindings({ rule, usesOldSelf }: CompiledRule): Record<string, CelInput> {
+    this.#self ??= this.#toCel(this.value);
+    if (!usesOldSelf) {
+      return { self: this.#self };
+    }
+    this.#oldSelf ??= this.old.map((side) => this.#toCel(side));
+    return {
+      self: this.#self,
+      oldSelf: rule.optionalOldSelf === true ? [...this.#oldSelf] : (this.#oldSelf[0] ?? null),
+    };
+  }
+
+  #toCel(side: JsonValue): CelInput {
+    const { isRoot, celSchema } = this.node;
+    return toCelValue(isRoot ? asResource(side) : side, celSchema);
+  }
+}
+
+function evaluateRule(compiled: CompiledRule, sides: Sides, path: string): FieldError[] {
   const { rule, program, usesOldSelf } = compiled;
-  const hasOld = old.length > 0 && old[0] !== null;
-  const isOptional = rule.optionalOldSelf === true;
-  if (usesOldSelf && !hasOld && !isOptional) {
+  const { node, value, old } = sides;
+  const isMissing = usesOldSelf && old.length === 0 && rule.optionalOldSelf !== true;
+  // An unchanged value may go on breaking a rule that came later (KEP-4008).
+  if (isMissing || (!usesOldSelf && sides.isUnchanged)) {
     return [];
   }
-  const bindings = bindingsFor(node, value, hasOld ? old : [], usesOldSelf, isOptional);
+  const bindings = sides.bindings(compiled);
   const result = program(bindings);
   const field = `${path}${rule.fieldPath ?? ""}`.replace(/^\./, "");
   if (isCelError(result)) {
     return [invalid(path, node.schema.type ?? "", `${result.message} evaluating rule: ${ruleText(rule)}`)];
   }
-  if (result === true) {
-    return [];
-  }
-  // An unchanged value may go on breaking a rule that came later (KEP-4008).
-  if (!usesOldSelf && hasOld && equalJson(old[0], value)) {
-    return [];
-  }
-  return [errorFor(compiled, field, shownValue(value, node.schema), bindings)];
-}
-
-function bindingsFor(
-  node: RuleNode,
-  value: JsonValue,
-  old: readonly JsonValue[],
-  usesOldSelf: boolean,
-  isOptional: boolean,
-): Record<string, CelInput> {
-  const toCel = (side: JsonValue): CelInput => toCelValue(node.isRoot ? asResource(side) : side, schema);
-  const schema = node.isRoot ? withMetadata(node.schema) : node.schema;
-  const bindings: Record<string, CelInput> = { self: toCel(value) };
-  if (usesOldSelf) {
-    const oldValues = old.map(toCel);
-    bindings["oldSelf"] = isOptional ? oldValues : (oldValues[0] ?? null);
-  }
-  return bindings;
+  return result === true ? [] : [errorFor(compiled, field, shownValue(value, node.schema), bindings)];
 }
 
 const NAME_SCHEMA: StructuralSchema = { type: "string" };

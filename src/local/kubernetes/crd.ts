@@ -54,7 +54,19 @@ function unreadable(path: string, why: string, cause: unknown): SatelliteError {
  * @throws SatelliteError when the CRD needs something that this server does not do: `UnsupportedCrd`,
  *   `UnsupportedRule`, `UnsupportedJsonPath`
  */
-export function resourcesOf(crd: JsonObject): Resource[] {
+export function resourcesOf(crd: JsonObject): readonly Resource[] {
+  let resources = compiled.get(crd);
+  if (resources === undefined) {
+    resources = compileCrd(crd);
+    compiled.set(crd, resources);
+  }
+  return resources;
+}
+
+/** Compiling rules takes much longer than a request; servers of one process share what came of it. */
+const compiled = new WeakMap<JsonObject, readonly Resource[]>();
+
+function compileCrd(crd: JsonObject): Resource[] {
   const name = nameOf(crd);
   const spec = asObject(crd["spec"]);
   const versions = (Array.isArray(spec["versions"]) ? spec["versions"] : []).map((item) => asObject(item));

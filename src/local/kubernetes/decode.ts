@@ -3,7 +3,7 @@ import { toError } from "../../base/errors.ts";
 import { badRequest, unsupportedMediaType } from "./api-error.ts";
 import { applyDefaults, dropForbiddenNulls } from "./defaulting.ts";
 import { duplicateFields } from "./duplicate-fields.ts";
-import { asString, isObject, type JsonObject, type JsonValue } from "./json.ts";
+import { asString, cloneJson, isObject, type JsonObject, type JsonValue } from "./json.ts";
 import { normalizeMetadata } from "./object-meta.ts";
 import { prune } from "./pruning.ts";
 import { apiVersionOf, type Resource } from "./resource.ts";
@@ -145,7 +145,7 @@ function checkTypes(resource: Resource, object: JsonObject): void {
 
 /** A stored object as clients read it: defaults that came with a later schema are filled in. */
 export function readForm(resource: Resource, stored: JsonObject): JsonObject {
-  const object = structuredClone(resource.fromStorage(stored));
+  const object = cloneJson(resource.fromStorage(stored));
   prune(object, resource.schema);
   dropForbiddenNulls(object, resource.schema);
   applyDefaults(object, resource.schema);

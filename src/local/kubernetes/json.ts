@@ -40,7 +40,21 @@ export function valueAt(document: JsonValue | undefined, ...path: string[]): Jso
 
 /** A deep copy that shares nothing with `value`. */
 export function cloneJson<T extends JsonValue>(value: T): T {
-  return structuredClone(value);
+  return cloned(value) as T;
+}
+
+function cloned(value: JsonValue): JsonValue {
+  if (Array.isArray(value)) {
+    return value.map(cloned);
+  }
+  if (!isObject(value)) {
+    return value;
+  }
+  const result: JsonObject = {};
+  for (const key of Object.keys(value)) {
+    setOwn(result, key, cloned(value[key] ?? null));
+  }
+  return result;
 }
 
 /** Whether two values are the same JSON; the order of an object's keys does not count. */
