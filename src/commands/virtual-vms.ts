@@ -147,6 +147,8 @@ export class VirtualVms implements Hypervisor {
     if (record?.state === "running") {
       await this.#guests.get(id)?.close(0);
       this.#guests.delete(id);
+    }
+    if (record?.state === "running" || (record?.state === "hibernated" && state === "stopped")) {
       this.#save({ ...record, state });
     }
   }

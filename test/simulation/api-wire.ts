@@ -20,8 +20,8 @@ const REPEAT_MS = 3000;
 /** After this time a broken watch is noticed. */
 const BREAK_MS = 2000;
 
-/** A path below the collection of Satellites. */
-const SATELLITE_PATH = /\/satellites\/([^?]+)/;
+/** A path below the collection of Satellites, or of their classes. */
+const SATELLITE_PATH = /\/(?:satellites|satelliteclasses)\/([^?]+)/;
 
 /** What an {@link ApiWire} is made of. */
 export interface ApiWireOptions extends Pick<CourierContext, "clock" | "random" | "book" | "trace"> {

@@ -33,8 +33,12 @@ const AWAY_MS = 45_000;
 /** Side effects of one story from which plans are derived, at most; more are a loop, which is found without them. */
 const MAX_EFFECTS = 200;
 
-/** All plans that follow from one undisturbed story, which is the first of them. */
-export function derivePlans(workload: string, seed: number, reference: Outcome): DerivedPlan[] {
+/**
+ * All plans that follow from one undisturbed story, which is the first of them.
+ *
+ * @param every from every nth side effect, notification and change only; 0: from none
+ */
+export function derivePlans(workload: string, seed: number, reference: Outcome, every = 1): DerivedPlan[] {
   const plans: DerivedPlan[] = [];
   const add = (kind: PlanKind, faults: readonly Fault[], operators = 1): void => {
     plans.push({ kind, plan: { workload, seed, ...(operators === 1 ? {} : { operators }), faults } });
@@ -43,7 +47,8 @@ export function derivePlans(workload: string, seed: number, reference: Outcome):
   const destructive = numbered(reference, "effect").flatMap(({ process, text, atMs }) =>
     process.startsWith("operator") && DESTRUCTIVE.test(text) ? [atMs] : [],
   );
-  for (const { process, index, text, atMs } of numbered(reference, "effect").slice(0, MAX_EFFECTS)) {
+  const some = <T>(all: readonly T[]): T[] => all.filter((_one, index) => every > 0 && index % every === 0);
+  for (const { process, index, text, atMs } of some(numbered(reference, "effect")).slice(0, MAX_EFFECTS)) {
     const effect = (what: EffectFault["what"], more: Partial<EffectFault> = {}): Fault => ({
       on: "effect",
       process,
@@ -104,13 +109,13 @@ export function derivePlans(workload: string, seed: number, reference: Outcome):
       add("two leaders, paused or cut off", [effect("cut-off", { forMs: AWAY_MS })]);
     }
   }
-  for (const { process, index } of numbered(reference, "notification").slice(0, MAX_EFFECTS)) {
+  for (const { process, index } of some(numbered(reference, "notification")).slice(0, MAX_EFFECTS)) {
     for (const what of ["drop", "duplicate", "delay", "swap", "expire", "cut"] as const) {
       const more = what === "delay" ? { forMs: 15_000 } : {};
       add("notification lost, repeated or late", [{ on: "notification", process, index, what, ...more }]);
     }
   }
-  for (let change = 0; change < reference.instanceChanges; change++) {
+  for (const change of some(Array.from({ length: reference.instanceChanges }, (_, index) => index))) {
     for (const forMs of [1500, 4000, 8000]) {
       add("stale or missing descriptions", [{ on: "visibility", change, forMs }]);
     }
@@ -167,33 +172,32 @@ const CLOUD_ERRORS: readonly Omit<CloudFault, "on" | "action" | "from" | "times"
   { what: "drop" },
 ];
 
-const ACTIONS = [
-  "RunInstances",
-  "StartInstances",
-  "StopInstances",
-  "TerminateInstances",
-  "DescribeInstances",
-  "DescribeImages",
-  "CreateVolume",
-  "AttachVolume",
-  "DetachVolume",
-  "DeleteVolume",
-  "DescribeVolumes",
-] as const;
-
-/** The story in which each action matters. */
-function storyFor(action: (typeof ACTIONS)[number]): string {
-  if (action.endsWith("Volume") || action === "DescribeVolumes") {
-    return action === "DeleteVolume" ? "delete-updating" : "update";
-  }
-  return action === "TerminateInstances" ? "delete-asleep" : "use-and-wake";
-}
+/** Every EC2 action that is called, with the story in which it is. */
+const ACTIONS: readonly (readonly [action: string, workload: string])[] = [
+  ["RunInstances", "use-and-wake"],
+  ["StartInstances", "use-and-wake"],
+  ["StopInstances", "use-and-wake"],
+  ["TerminateInstances", "delete-asleep"],
+  ["CreateTags", "adopt"],
+  ["ModifyInstanceAttribute", "resize"],
+  ["RebootInstances", "silent"],
+  ["DescribeInstances", "use-and-wake"],
+  ["DescribeImages", "use-and-wake"],
+  ["DescribeSubnets", "manual"],
+  ["DescribeSecurityGroups", "manual"],
+  ["DescribeInstanceTypes", "manual"],
+  ["DescribeInstanceTypeOfferings", "manual"],
+  ["CreateVolume", "update"],
+  ["AttachVolume", "update"],
+  ["DetachVolume", "update"],
+  ["DeleteVolume", "delete-updating"],
+  ["DescribeVolumes", "update"],
+];
 
 /** Every action × error × once, thrice and for ever. */
 export function cloudPlans(seed: number): DerivedPlan[] {
   const plans: DerivedPlan[] = [];
-  for (const action of ACTIONS) {
-    const workload = storyFor(action);
+  for (const [action, workload] of ACTIONS) {
     for (const error of CLOUD_ERRORS) {
       for (const times of [1, 3, undefined]) {
         const fault: CloudFault = {
@@ -267,11 +271,45 @@ export function scriptedPlans(seed: number): DerivedPlan[] {
           ]);
         }
       }
-      for (const outside of ["stop", "start", "terminate"] as const) {
+      for (const outside of ["stop", "start", "terminate", "retag"] as const) {
         add(people, workload, [{ on: "time", atMs, what: { outside } }]);
       }
+      add(people, workload, [
+        { on: "time", atMs, what: { outside: "protect" } },
+        { on: "time", atMs: atMs + 60_000, what: { outside: "unprotect" } },
+      ]);
     }
   }
+  return [...plans, ...fleetPlans(seed)];
+}
+
+/** Two hundred satellites at once; their story is long, so that few plans are told. */
+function fleetPlans(seed: number): DerivedPlan[] {
+  const workload = "fleet-of-200";
+  const plans: DerivedPlan[] = [];
+  const add = (kind: PlanKind, faults: readonly Fault[], operators = 1): void => {
+    plans.push({ kind, plan: { workload, seed, ...(operators === 1 ? {} : { operators }), faults } });
+  };
+  for (const atMs of [3000, 40_000, 100_000, 121_000]) {
+    add("crash around a side effect", [{ on: "time", atMs, what: { crash: "operator-0" } }]);
+    add(
+      "two leaders, paused or cut off",
+      [{ on: "time", atMs, what: { pause: "operator-0", forMs: AWAY_MS } }],
+      2,
+    );
+    add("crash around a side effect", [{ on: "time", atMs, what: { crash: "router-1" } }]);
+  }
+  for (const action of ["RunInstances", "StartInstances", "StopInstances"]) {
+    for (const error of CLOUD_ERRORS.filter(
+      ({ code, what }) => what !== "refuse" || code === "RequestLimitExceeded",
+    )) {
+      add("EC2 refuses or fails", [{ on: "cloud", action, from: 0, times: 3, ...error }]);
+    }
+  }
+  add("hibernation, guests and capacity", [
+    { on: "time", atMs: 115_000, what: { capacity: 60 } },
+    { on: "time", atMs: 300_000, what: { capacity: null } },
+  ]);
   return plans;
 }
 
@@ -285,6 +323,11 @@ const SPEC_CHANGES: readonly (readonly [Record<string, unknown>, Record<string, 
   [{ sleepMode: "Stop" }, { sleepMode: "Hibernate" }],
   [{ drainTimeout: "0s" }, { drainTimeout: "30s" }],
   [{ port: 9000 }, { port: 8372 }],
+  [{ size: "unknown" }, { size: null }],
+  [{ className: "unknown" }, { className: "default" }],
+  [{ deletionPolicy: "Retain" }, { deletionPolicy: "Delete" }],
+  [{ maintenance: { start: "03:00", duration: "1h" } }, { maintenance: null }],
+  [{ wakeSchedule: ["not a schedule"] }, { wakeSchedule: null }],
   [{ desiredPower: true }, { idleTimeout: "soon" }],
 ];
 

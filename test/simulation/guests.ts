@@ -71,6 +71,11 @@ export class Guests extends VirtualHypervisor {
     return this.#answering.has(id);
   }
 
+  /** The guest's port falls silent until the next boot. */
+  hang(id: string): void {
+    this.#goesDown(id);
+  }
+
   bootID(id: string): string {
     return `boot-${this.vm(id)?.boot ?? 0}`;
   }

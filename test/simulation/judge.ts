@@ -50,11 +50,11 @@ export class Judge {
       faults.push(`the end is different:\n    ${outcome.end}\n  and undisturbed it is\n    ${reference.end}`);
     }
     const allowance = 2 * (outcome.befallen + outcome.restarts);
-    for (const action of BOUNDED) {
-      const accepted = outcome.calls.get(action)?.accepted ?? 0;
-      const usual = reference.calls.get(action)?.accepted ?? 0;
-      if (accepted > usual + allowance) {
-        faults.push(`${action} was carried out for ${accepted} instances, undisturbed for ${usual}`);
+    for (const [call, count] of outcome.accepted) {
+      const [action = "", name] = call.split(" ");
+      const usual = reference.accepted.get(call) ?? 0;
+      if (BOUNDED.includes(action) && count > usual + allowance) {
+        faults.push(`${action} was carried out ${count} times for ${name}, undisturbed ${usual} times`);
       }
     }
     faults.push(...tooManyCalls(outcome));
@@ -88,7 +88,7 @@ function endlessFaults(outcome: Outcome): string[] {
 function tooManyCalls(outcome: Outcome): string[] {
   const most = 30 + MAX_CALLS_PER_HOUR * (outcome.virtualMs / 3_600_000);
   return BOUNDED.flatMap((action) => {
-    const sent = outcome.calls.get(action)?.sent ?? 0;
+    const sent = outcome.sent.get(action) ?? 0;
     return sent > most
       ? [`${action} was sent ${sent} times in ${Math.round(outcome.virtualMs / 60_000)} minutes`]
       : [];

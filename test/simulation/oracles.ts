@@ -3,8 +3,10 @@ import type { InstanceState } from "../../src/local/ec2/instance.ts";
 import { parseDurationMs } from "../../src/base/duration.ts";
 import type { Lease, Power, PowerState } from "../../src/satellite/resource.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
+import { Tag } from "../../src/machines/tags.ts";
 import type { CloudCall } from "./cloud-wire.ts";
 import type { SimClock } from "./sim-clock.ts";
+import { CLUSTER } from "./sim-operator.ts";
 import type { SimProcess } from "./sim-process.ts";
 import type { OpenStream } from "./sim-router.ts";
 
@@ -13,6 +15,10 @@ export interface OracleContext {
   readonly clock: SimClock;
   readonly model: Ec2Model;
   readonly satellite: (key: string) => Satellite | undefined;
+  /** Whether a satellite names this machine as its own. */
+  readonly uses: (instance: string) => boolean;
+  /** Work that the machine's guest says is running. */
+  readonly runningWork: (instance: string) => number;
   /** Whether readers may be shown old news of instances, so that calls in good faith can be wrong. */
   readonly isStale: boolean;
   /** Whether requests may land after their sender has given up, or somebody else changes machines. */
@@ -48,11 +54,12 @@ const MOVES: Readonly<Record<PowerState, Readonly<Partial<Record<PowerState, boo
 };
 
 const IN_TRANSITION: ReadonlySet<InstanceState> = new Set(["pending", "stopping", "shutting-down"]);
+/** Reasons of moves that nobody wished. */
+const FORCED: ReadonlySet<string> = new Set(["Refresh", "Update", "ScheduledEvent", "Unreachable"]);
 /** Reasons of stops that wait for the routers whoever wished them. */
 const DRAINS: ReadonlySet<string> = new Set(["Deleting", "ScheduledEvent"]);
 /** Times in the status have whole seconds, and news travels. */
 const SLACK_MS = 1100;
-const UID_TAG = "satellites.dev/uid";
 
 /**
  * The invariants of docs/power-protocol.md, checked at every write to the API server, at every call that reaches
@@ -100,9 +107,20 @@ export class Oracles {
         continue;
       }
       this.#before.set(id, state);
+      this.#checkOwnership(call, id);
       if (call.action === "StartInstances" || (call.action === "StopInstances" && !call.force)) {
         this.#checkTransition(call, id, state);
       }
+    }
+  }
+
+  /** Machines of others are not touched: only this cluster's, one that a satellite names, or one offered for adoption. */
+  #checkOwnership(call: CloudCall, id: string): void {
+    const { model, uses } = this.#context;
+    const { tags } = model.instances.truth(id);
+    const isOffered = tags[Tag.adoptableBy]?.startsWith(`${CLUSTER}/`) === true;
+    if (call.isChange && tags[Tag.cluster] !== CLUSTER && !isOffered && !uses(id)) {
+      this.violate(`1: ${call.process.name} sent ${call.action} for ${id}, which is somebody else's`);
     }
   }
 
@@ -138,7 +156,7 @@ export class Oracles {
     const { instance, upstream } = stream;
     const satellite = this.#context.satellite(upstream.satellite);
     const { tags, state } = this.#context.model.instances.truth(instance);
-    if (satellite !== undefined && tags[UID_TAG] !== satellite.metadata.uid) {
+    if (satellite !== undefined && tags[Tag.uid] !== satellite.metadata.uid) {
       this.violate(`1: a stream to ${upstream.satellite} was opened to ${instance}, which is another's`);
     }
     if (satellite !== undefined) {
@@ -174,8 +192,13 @@ export class Oracles {
   liveByOwner(): Map<string, string[]> {
     const owned = new Map<string, string[]>();
     for (const { id, state, tags } of this.#context.model.instances.truths()) {
-      if (state !== "terminated" && state !== "shutting-down") {
-        const uid = tags[UID_TAG] ?? "";
+      const uid = tags[Tag.uid] ?? "";
+      if (
+        state !== "terminated" &&
+        state !== "shutting-down" &&
+        tags[Tag.cluster] === CLUSTER &&
+        uid !== ""
+      ) {
         owned.set(uid, [...(owned.get(uid) ?? []), id]);
       }
     }
@@ -201,7 +224,7 @@ export class Oracles {
     return story;
   }
 
-  #noteWish(key: string, story: Story, { spec, metadata }: Satellite, author: string): void {
+  #noteWish(key: string, story: Story, { spec, metadata, status }: Satellite, author: string): void {
     const nowMs = this.#context.clock.elapsedMs;
     if (story.desiredPower === "on" && spec.desiredPower === "off") {
       story.offBy = author;
@@ -211,13 +234,22 @@ export class Oracles {
           `3: ${author} put ${key} to sleep after ${nowMs - story.busyAtMs} ms of idleness, not ${spec.idleTimeout}`,
         );
       }
+      if (author.startsWith("operator") && this.#context.runningWork(status.machine?.id ?? "") > 0) {
+        this.violate(`3: ${author} put ${key} to sleep although its guest says that it works`);
+      }
     }
     if (spec.desiredPower === "on" && story.desiredPower === "off" && author.startsWith("router")) {
       if (spec.wakePolicy === "Manual") {
         this.violate(`5: ${author} woke ${key} although its wakePolicy is Manual`);
       }
     }
-    if (story.desiredPower === "off" && spec.desiredPower === "on" && author.startsWith("operator")) {
+    const isScheduled = (spec.wakeSchedule ?? []).length > 0;
+    if (
+      story.desiredPower === "off" &&
+      spec.desiredPower === "on" &&
+      author.startsWith("operator") &&
+      !isScheduled
+    ) {
       this.violate(`${author} set desiredPower on`);
     }
     story.desiredPower = spec.desiredPower;
@@ -279,7 +311,8 @@ export class Oracles {
       this.violate(`2: the epoch of ${key} changed within ${to.state}`);
     }
     const deleting = after.metadata.deletionTimestamp !== undefined;
-    const forced = deleting || ["Refresh", "Update", "ScheduledEvent"].includes(to.reason ?? "");
+    // A machine that does not answer is stopped and started, whatever is wished (docs/power-protocol.md, invariant 2).
+    const forced = deleting || FORCED.has(to.reason ?? "");
     if (isMove && to.state === "Starting" && after.spec.desiredPower === "off" && !forced) {
       this.violate(`5: ${key} was started although desiredPower is off`);
     }
@@ -324,7 +357,11 @@ export class Oracles {
   #checkEffect(call: CloudCall, id: string, now: InstanceState): void {
     const owner = this.#ownerOf(id);
     const power = owner?.status.power;
-    const { isForeign } = this.#context;
+    const { isForeign, model } = this.#context;
+    if (owner === undefined && (model.instances.truth(id).tags[Tag.orphanedAt] ?? "") !== "") {
+      // An orphan that was marked first; whose it may be #checkOwnership has checked.
+      return;
+    }
     if (call.action === "TerminateInstances" && owner !== undefined && owner.status.machine?.id !== id) {
       // A duplicate that the satellite does not use.
       return;
@@ -386,7 +423,7 @@ export class Oracles {
   volumesByOwner(): Map<string, string[]> {
     const owned = new Map<string, string[]>();
     for (const { id, tags } of this.#context.model.volumes.truths()) {
-      const uid = tags[UID_TAG] ?? "";
+      const uid = tags[Tag.uid] ?? "";
       owned.set(uid, [...(owned.get(uid) ?? []), id]);
     }
     return owned;
@@ -447,9 +484,9 @@ export class Oracles {
   /** The satellite that an instance is tagged with, if it still exists under that UID. */
   #ownerOf(id: string): Satellite | undefined {
     const { tags } = this.#context.model.instances.truth(id);
-    const key = `${tags["satellites.dev/namespace"] ?? ""}/${tags["satellites.dev/name"] ?? ""}`;
+    const key = `${tags[Tag.namespace] ?? ""}/${tags[Tag.name] ?? ""}`;
     const satellite = this.#context.satellite(key);
-    return satellite?.metadata.uid === tags[UID_TAG] ? satellite : undefined;
+    return satellite?.metadata.uid === tags[Tag.uid] ? satellite : undefined;
   }
 }
 

@@ -100,8 +100,11 @@ export interface TimedFault {
     | { readonly request: string }
     | { readonly capacity: number | null }
     /** Somebody else does this to the satellite's machine. */
-    | { readonly outside: "stop" | "start" | "terminate" };
+    | { readonly outside: Outside };
 }
+
+/** What others do to a machine; `protect` is against stop and termination, `retag` makes it another cluster's. */
+export type Outside = "stop" | "start" | "terminate" | "retag" | "protect" | "unprotect";
 
 /** One story to be told: a workload, a seed for the order of events, and what goes wrong. */
 export interface Plan {

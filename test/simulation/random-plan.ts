@@ -1,14 +1,18 @@
 import type { Fault, Plan } from "./plan.ts";
 import { between, pick, seededRandom } from "./random.ts";
-import { WORKLOADS, type Workload } from "./workloads.ts";
+import type { Workload } from "./workload.ts";
+import { WORKLOADS } from "./workloads.ts";
 
 const MAX_FAULTS = 4;
 const MAX_EFFECT = 24;
 const MAX_NOTIFICATION = 28;
 const STORY_MS = 70_000;
 
+/** Large stories are not walked: they would take most of the time. */
+const WALKED = WORKLOADS.filter(({ every }) => every !== 0);
+
 /** A random walk: workload, order of events and some faults, all decided by one seed. */
-export function randomPlan(seed: number, workloads: readonly Workload[] = WORKLOADS): Plan {
+export function randomPlan(seed: number, workloads: readonly Workload[] = WALKED): Plan {
   const random = seededRandom(seed);
   const workload = pick(random, workloads);
   const operators = random() < 0.3 ? 2 : 1;

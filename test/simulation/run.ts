@@ -54,6 +54,7 @@ async function replay(text: string): Promise<number> {
 
 async function runAll(): Promise<number> {
   const startedMs = performance.now();
+  const seconds = (): number => Math.round((performance.now() - startedMs) / 1000);
   const pool = new Pool(Number(values.jobs));
   const survivors: Survivor[] = [];
   const report = (survivor: Survivor): void => {
@@ -77,6 +78,7 @@ async function runAll(): Promise<number> {
       }
     },
   );
+  console.log(`${plans.length} plans were told in ${seconds()} s`);
   const kinds = PLAN_KINDS.map((kind) => ({
     kind,
     plans: plans.filter((derived) => derived.kind === kind).length,
@@ -95,13 +97,12 @@ async function runAll(): Promise<number> {
     },
   );
   await pool.close();
-  const seconds = Math.round((performance.now() - startedMs) / 1000);
   for (const { kind, plans: count, survivors: left } of kinds) {
     console.log(`${String(count).padStart(6)} plans, ${String(left).padStart(4)} survivors: ${kind}`);
   }
-  console.log(`${String(seeds).padStart(6)} random walks; ${seconds} s in all`);
+  console.log(`${String(seeds).padStart(6)} random walks; ${seconds()} s in all`);
   mkdirSync(REPORT_FOLDER, { recursive: true });
-  const result = { plans: plans.length, seeds, firstSeed, seconds, kinds, survivors };
+  const result = { plans: plans.length, seeds, firstSeed, seconds: seconds(), kinds, survivors };
   writeFileSync(join(REPORT_FOLDER, "simulate.json"), `${JSON.stringify(result, undefined, 2)}\n`);
   console.log(`simulate: ${plans.length} plans, ${seeds} seeds, ${survivors.length} survivors`);
   return survivors.length === 0 ? 0 : 1;
@@ -113,11 +114,11 @@ async function allPlans(): Promise<DerivedPlan[]> {
   }
   const judge = new Judge();
   const derived: DerivedPlan[][] = [];
-  for (const { name, isSmall } of WORKLOADS) {
+  for (const { name, isSmall, every } of WORKLOADS) {
     const isChosen = values.workload === undefined || values.workload === name;
     if (isChosen && (values.plans === "all" || isSmall)) {
       const reference = await judge.reference({ workload: name, seed: SEED, faults: [] });
-      derived.push(derivePlans(name, SEED, reference));
+      derived.push(derivePlans(name, SEED, reference, every));
     }
   }
   const plans = [...derived, cloudPlans(SEED), scriptedPlans(SEED)].flat();

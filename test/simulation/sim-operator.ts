@@ -30,6 +30,7 @@ export interface SimOperatorOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly settings: OperatorSettings;
+  readonly listPeriodMs: number;
   readonly runningWork: (instance: string) => number;
   /** The process has ended by itself. */
   readonly onExit: (how: string) => void;
@@ -59,7 +60,7 @@ export function runOperator(options: SimOperatorOptions): void {
     settings: options.settings,
     cluster: CLUSTER,
     concurrency: 20,
-    listPeriodMs: 60_000,
+    listPeriodMs: options.listPeriodMs,
     leaderElection: {
       namespace: "default",
       name: "satellites-operator",

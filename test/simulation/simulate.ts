@@ -1,4 +1,5 @@
 import type { Satellite } from "../../src/satellite/types.ts";
+import { Tag } from "../../src/machines/tags.ts";
 import type { Plan } from "./plan.ts";
 import type { Trace } from "./trace.ts";
 import { workloadNamed } from "./workloads.ts";
@@ -13,8 +14,10 @@ export interface Outcome {
   readonly restarts: number;
   /** How each satellite ended, and what is left at EC2. */
   readonly end: string;
-  /** Calls that reached EC2, and instances in those that it accepted, by action. */
-  readonly calls: ReadonlyMap<string, { readonly sent: number; readonly accepted: number }>;
+  /** Calls that reached EC2, by action. */
+  readonly sent: ReadonlyMap<string, number>;
+  /** How often EC2 accepted each action for each satellite, by "action name". */
+  readonly accepted: ReadonlyMap<string, number>;
   /** How long the story was, in milliseconds of its own clock. */
   readonly virtualMs: number;
   /** How often the state of an instance changed. */
@@ -28,8 +31,8 @@ export interface Outcome {
 
 /** Longest story. */
 const MAX_STORY_MS = 5 * 3_600_000;
-/** How long everything is given to come to rest; what is terminal is looked at again after half an hour. */
-const REST_PATIENCE_MS = 100 * 60_000;
+/** How long everything is given to come to rest: what is terminal is looked at again after half an hour, five times. */
+const REST_PATIENCE_MS = 200 * 60_000;
 /** How long it must stay at rest. */
 const REST_MS = 8000;
 
@@ -62,7 +65,7 @@ export async function simulate(plan: Plan, options: { readonly logs?: boolean } 
 
 async function tellStory(plan: Plan, options: { readonly logs?: boolean }): Promise<Outcome> {
   const workload = workloadNamed(plan.workload);
-  const world = new World(plan, { routers: workload.routers, ...options });
+  const world = new World(plan, { ...workload.world, routers: workload.routers, ...options });
   const isEndless = plan.faults.some((fault) => fault.on === "cloud" && fault.times === undefined);
   const lastFaultMs = Math.max(0, ...plan.faults.map((fault) => (fault.on === "time" ? fault.atMs : 0)));
   await world.tell(async () => {
@@ -72,6 +75,9 @@ async function tellStory(plan: Plan, options: { readonly logs?: boolean }): Prom
     }
   }, MAX_STORY_MS);
   judgeEnd(world, isEndless);
+  if (!isEndless && hasRunItsCourse(plan)) {
+    workload.judge?.(world).forEach((fault) => world.oracles.violate(fault));
+  }
   judgeMemory(world);
   return {
     violations: world.oracles.violations,
@@ -79,7 +85,7 @@ async function tellStory(plan: Plan, options: { readonly logs?: boolean }): Prom
     befallen: world.book.befallen,
     restarts: world.restarts,
     end: endOf(world),
-    calls: callsOf(world),
+    ...callsOf(world),
     virtualMs: world.clock.elapsedMs,
     instanceChanges: world.instanceChanges,
     operatorWrites: world.trace.entries.filter(
@@ -89,6 +95,14 @@ async function tellStory(plan: Plan, options: { readonly logs?: boolean }): Prom
     wasAtRest: isAtRest(world),
     isExplained: world.satellites().every((satellite) => rests(satellite) || explainsItself(satellite)),
   };
+}
+
+/** Whether nobody has changed the story by other hands, so that its own end is to be expected. */
+function hasRunItsCourse({ faults }: Plan): boolean {
+  return faults.every(
+    (fault) =>
+      fault.on !== "time" || !("patch" in fault.what || "outside" in fault.what || "request" in fault.what),
+  );
 }
 
 /** Waits until everything is as wished, and stays so. */
@@ -204,13 +218,25 @@ function endOf(world: World): string {
     .join("\n");
 }
 
-function callsOf(world: World): Outcome["calls"] {
-  const counts = new Map<string, { readonly sent: number; readonly accepted: number }>();
+function callsOf(world: World): Pick<Outcome, "sent" | "accepted"> {
+  const sent = new Map<string, number>();
+  const accepted = new Map<string, number>();
+  const add = (counts: Map<string, number>, key: string): void => {
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  };
   for (const { action, ids, outcome } of world.endpoint.log.calls()) {
-    const { sent, accepted } = counts.get(action) ?? { sent: 0, accepted: 0 };
+    add(sent, action);
     // A volume and the instance that it is attached to are one thing that was done.
-    const instances = Math.max(1, ids.filter((id) => id.startsWith("i-")).length);
-    counts.set(action, { sent: sent + 1, accepted: accepted + (outcome === "ok" ? instances : 0) });
+    const instances = ids.filter((id) => id.startsWith("i-"));
+    for (const id of outcome === "ok" ? (instances.length > 0 ? instances : ids) : []) {
+      add(accepted, `${action} ${ownerOf(world, id)}`);
+    }
   }
-  return counts;
+  return { sent, accepted };
+}
+
+/** Name of the satellite whose machine or volume it is by its tags; what is nobody's counts together. */
+function ownerOf({ model }: World, id: string): string {
+  const of = [model.instances, model.volumes].find((kind) => kind.has(id));
+  return of?.truth(id).tags[Tag.name] ?? "nobody";
 }

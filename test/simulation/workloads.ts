@@ -1,27 +1,7 @@
 import { NEXT_IMAGE } from "./guests.ts";
+import { LONG_WORKLOADS } from "./long-workloads.ts";
+import { isAsleep, isGone, isRunning, KEY, PATH, PATIENCE_MS, type Workload } from "./workload.ts";
 import type { World } from "./world.ts";
-
-/** A story without faults: what people, clients and the guest do. */
-export interface Workload {
-  readonly name: string;
-  readonly routers: number;
-  /** Plans are derived from it even where few are wanted. */
-  readonly isSmall: boolean;
-  readonly tell: (world: World) => Promise<void>;
-}
-
-const KEY = "default/ada";
-const PATH = "namespaces/default/satellites/ada";
-
-/** A step waits for its outcome no longer than this: then the story goes on, and the end is judged. */
-const PATIENCE_MS = 15 * 60_000;
-
-const isRunning = (world: World) => (): boolean => world.satellite(KEY)?.status.power.state === "Running";
-const isAsleep = (world: World) => (): boolean => {
-  const satellite = world.satellite(KEY);
-  return satellite?.spec.desiredPower === "off" && satellite.status.power.state === "Off";
-};
-const isGone = (world: World) => (): boolean => world.satellite(KEY) === undefined;
 
 /** Created, used, idle until it sleeps, woken by a request, idle again. */
 const useAndWake: Workload = {
@@ -177,6 +157,7 @@ const several: Workload = {
   name: "several",
   routers: 2,
   isSmall: false,
+  every: 4,
   async tell(world) {
     world.createClass("default");
     const names = ["ada", "bob", "cyd", "dan"];
@@ -211,6 +192,7 @@ export const WORKLOADS: readonly Workload[] = [
   several,
   update,
   deleteUpdating,
+  ...LONG_WORKLOADS,
 ];
 
 /** @throws Error when there is none of that name */

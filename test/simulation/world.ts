@@ -5,9 +5,13 @@ import type { ApiResponse } from "../../src/local/kubernetes/api-request.ts";
 import { createApiServer, type ApiServer } from "../../src/local/kubernetes/api-server.ts";
 import { readCrdFile } from "../../src/local/kubernetes/crd.ts";
 import { createEc2Endpoint, type Ec2Endpoint } from "../../src/local/ec2/endpoint.ts";
+import type { LaunchParameters } from "../../src/local/ec2/launch-check.ts";
 import { Ec2Model } from "../../src/local/ec2/model.ts";
+import type { ActionLimit } from "../../src/local/ec2/request-buckets.ts";
+import { defaultNetwork } from "../../src/local/ec2/network.ts";
+import { Tag } from "../../src/machines/tags.ts";
 import { defaultSettings, type OperatorSettings } from "../../src/operator/settings.ts";
-import type { Satellite } from "../../src/satellite/types.ts";
+import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
 import { silentLogger, type LogFields, type Logger } from "../../src/telemetry/logger.ts";
 import { ApiWire, toApiRequest, TOKEN } from "./api-wire.ts";
 import { cloudWire } from "./cloud-wire.ts";
@@ -15,7 +19,7 @@ import { Courier } from "./courier.ts";
 import { FaultBook } from "./fault-book.ts";
 import { Guests } from "./guests.ts";
 import { Oracles } from "./oracles.ts";
-import type { EffectFault, Plan, TimedFault } from "./plan.ts";
+import type { EffectFault, Outside, Plan, TimedFault } from "./plan.ts";
 import { seededRandom } from "./random.ts";
 import { SimClock } from "./sim-clock.ts";
 import { REGION, runOperator } from "./sim-operator.ts";
@@ -28,6 +32,7 @@ const CRDS = ["satelliteclasses", "satellites"].map((name) =>
   readCrdFile(join(CRD_FOLDER, `${name}.satellites.dev.yaml`)),
 );
 const SATELLITES = "satellites.dev/satellites";
+const CLASSES = "satellites.dev/satelliteclasses";
 const API = "/apis/satellites.dev/v1alpha1";
 
 /** How long a process takes to come back after it ended. */
@@ -51,10 +56,37 @@ const VM_SCRIPT = {
 };
 const VOLUME_SCRIPT = { createMs: 700, attachMs: 900, detachMs: 800 };
 const GUEST_SCRIPT = { bootMs: 1500, resumeMs: 300 };
+const LIST_PERIOD_MS = 60_000;
+
+/** A machine as others launch it. */
+const OUTSIDE_LAUNCH: Omit<LaunchParameters, "subnet" | "tags"> = {
+  image: "ami-0077000000000000a",
+  type: "m7i.large",
+  securityGroups: ["sg-0077000000000000a"],
+  userData: "",
+  hibernationConfigured: true,
+  metadataOptions: { httpTokens: "required", hopLimit: 1 },
+  shutdownBehavior: "stop",
+  disableApiTermination: false,
+  disableApiStop: false,
+  requestHash: "outside",
+  volume: { deviceName: "/dev/xvda", sizeGiB: 20, type: "gp3", encrypted: true, deleteOnTermination: true },
+  volumeTags: {},
+};
 
 /** What a world is made of, beside its plan. */
 export interface WorldOptions {
   readonly routers: number;
+  /** Times of the operator that are other than in most stories. */
+  readonly settings?: Partial<OperatorSettings>;
+  /** Between the operator's complete lists of machines; default a minute. */
+  readonly listPeriodMs?: number;
+  /** How long EC2 keeps a hibernated machine's memory; default 60 days. */
+  readonly hibernationKeptMs?: number;
+  /** EC2's request limits; default none. */
+  readonly limits?: Readonly<Record<string, ActionLimit>>;
+  /** Subnets, where the default ones have too few addresses. */
+  readonly subnets?: readonly [string, string];
   /** Writes what the processes log into the trace. */
   readonly logs?: boolean;
 }
@@ -79,6 +111,7 @@ export class World {
   readonly endpoint: Ec2Endpoint;
   readonly guests: Guests;
   readonly oracles: Oracles;
+  readonly #options: WorldOptions;
   readonly #random: () => number;
   readonly #courier: Courier;
   readonly #logger: Logger;
@@ -91,10 +124,13 @@ export class World {
   #author: SimProcess | undefined;
   #starting = 0;
   #failure: unknown;
+  /** When what was marked happened, in milliseconds. */
+  readonly moments = new Map<string, number>();
   /** Work that a guest says is running, by the scripts of workloads. */
   runningWork: (instance: string) => number = () => 0;
 
   constructor(plan: Plan, options: WorldOptions) {
+    this.#options = options;
     this.#random = seededRandom(plan.seed);
     this.book = new FaultBook(plan);
     this.#logger = options.logs === true ? this.#tracingLogger("log") : silentLogger;
@@ -115,12 +151,20 @@ export class World {
       volumeScript: VOLUME_SCRIPT,
       volumeDelayMs: visibilityDelayMs,
       hibernationReadyAfterMs: this.book.guest("not-ready")[0]?.forMs ?? 0,
+      ...(options.hibernationKeptMs === undefined ? {} : { hibernationKeptMs: options.hibernationKeptMs }),
+      ...(options.subnets === undefined ? {} : { network: defaultNetwork(REGION, options.subnets) }),
     });
-    this.endpoint = createEc2Endpoint({ ...base, model: this.model });
+    this.endpoint = createEc2Endpoint({
+      ...base,
+      model: this.model,
+      ...(options.limits === undefined ? {} : { limits: options.limits }),
+    });
     this.oracles = new Oracles({
       clock,
       model: this.model,
       satellite: (key) => this.satellite(key),
+      uses: (id) => this.satellites().some(({ status }) => status.machine?.id === id),
+      runningWork: (id) => this.runningWork(id),
       isStale: plan.faults.some(({ on }) => on === "visibility"),
       isForeign: plan.faults.some(isForeign),
       pauses: (process) => plan.faults.some((fault) => isPause(fault, process)),
@@ -183,6 +227,10 @@ export class World {
     return this.api.store.get(SATELLITES, key)?.object as Satellite | undefined;
   }
 
+  satelliteClass(name: string): SatelliteClass | undefined {
+    return this.api.store.get(CLASSES, name)?.object as SatelliteClass | undefined;
+  }
+
   satellites(): Satellite[] {
     return this.api.store.list(SATELLITES) as unknown as Satellite[];
   }
@@ -234,15 +282,29 @@ export class World {
     );
   }
 
-  createSatellite(name: string, spec: Readonly<Record<string, unknown>>): void {
+  createSatellite(
+    name: string,
+    spec: Readonly<Record<string, unknown>>,
+    annotations: Readonly<Record<string, string>> = {},
+  ): void {
     this.#expectCreated(
       this.kubectl("POST", "namespaces/default/satellites", {
         apiVersion: "satellites.dev/v1alpha1",
         kind: "Satellite",
-        metadata: { name },
+        metadata: { name, annotations },
         spec,
       }),
     );
+  }
+
+  /** Notes a moment of the story, for those who measure it. */
+  mark(moment: string): void {
+    this.moments.set(moment, this.clock.elapsedMs);
+  }
+
+  /** Launches a machine that no satellite asked for, with these tags. */
+  launchOutside(tags: Readonly<Record<string, string>>): string {
+    return this.model.run({ ...OUTSIDE_LAUNCH, subnet: this.model.network.subnets[0]?.id ?? "", tags }).id;
   }
 
   /** A client's call: at one router after the other, until it was served or `isWorthwhile` says no. */
@@ -327,7 +389,8 @@ export class World {
     runOperator({
       ...common,
       identity: fault?.sameIdentity === true ? name : `${name}-${incarnation}`,
-      settings: SETTINGS,
+      settings: { ...SETTINGS, ...this.#options.settings },
+      listPeriodMs: this.#options.listPeriodMs ?? LIST_PERIOD_MS,
       transport: cloudWire({
         endpoint: this.endpoint,
         courier: this.#courier,
@@ -456,7 +519,21 @@ export class World {
 
   #guestScript(): typeof GUEST_SCRIPT {
     const slowMs = this.book.guest("slow")[0]?.forMs;
-    return slowMs === undefined ? { ...GUEST_SCRIPT } : { bootMs: slowMs, resumeMs: slowMs };
+    if (slowMs === undefined) {
+      return { ...GUEST_SCRIPT };
+    }
+    const befall = (): number => {
+      this.book.note();
+      return slowMs;
+    };
+    return {
+      get bootMs() {
+        return befall();
+      },
+      get resumeMs() {
+        return befall();
+      },
+    };
   }
 
   #visibility(): () => number {
@@ -501,7 +578,7 @@ export class World {
   }
 
   /** Somebody changes the machine at EC2, where its state allows it. */
-  #changeOutside(what: "stop" | "start" | "terminate"): void {
+  #changeOutside(what: Outside): void {
     const id = this.satellite("default/ada")?.status.machine?.id;
     const state =
       id === undefined || !this.model.instances.has(id) ? undefined : this.model.instances.truth(id).state;
@@ -515,6 +592,17 @@ export class World {
       this.model.start([id]);
     } else if (what === "terminate" && state !== "terminated" && state !== "shutting-down") {
       this.model.terminate([id]);
+    } else if (state !== undefined && state !== "terminated") {
+      this.#markOutside(id, what);
+    }
+  }
+
+  #markOutside(id: string, what: Outside): void {
+    if (what === "retag") {
+      this.model.tag([id], { [Tag.cluster]: "another-cluster", [Tag.uid]: "another-uid" });
+    } else if (what === "protect" || what === "unprotect") {
+      const isProtected = what === "protect";
+      this.model.protect(id, { disableApiStop: isProtected, disableApiTermination: isProtected });
     }
   }
 

@@ -42,7 +42,7 @@ export interface Hypervisor {
   launch(spec: InstanceSpec): Promise<void>;
   /** Boots, or resumes from the memory image when there is one. */
   start(spec: InstanceSpec): Promise<{ readonly resumed: boolean }>;
-  /** Shuts the guest down; at once when `force`. Resolves when the VM's process is gone. */
+  /** Shuts the guest down; at once when `force`, and then no memory is kept. Resolves when the VM's process is gone. */
   stop(id: string, options: { readonly force: boolean }): Promise<void>;
   /** Saves memory and ends the VM's process. `hibernated: false` means that it was stopped instead. */
   hibernate(id: string): Promise<{ readonly hibernated: boolean }>;

@@ -62,6 +62,8 @@ export interface Instance {
   readonly launchTime: string;
   /** ISO 8601; of the last cold boot. Absent until it has booted. */
   readonly bootedAt?: string;
+  /** ISO 8601; when it was last asked to hibernate and had stopped. */
+  readonly hibernatedAt?: string;
   /** Base64, as it was given. */
   readonly userData: string;
   readonly hibernationConfigured: boolean;

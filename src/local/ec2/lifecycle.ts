@@ -13,6 +13,8 @@ export interface LifecycleOptions {
   readonly instances: Instances;
   /** What the hypervisor must know to run an instance. */
   readonly specOf: (instance: Instance) => InstanceSpec;
+  /** After this time a hibernated instance has lost its memory, in milliseconds. */
+  readonly hibernationKeptMs: number;
 }
 
 const USER_SHUTDOWN = { code: "Client.UserInitiatedShutdown", message: "User initiated shutdown" };
@@ -54,6 +56,7 @@ export class Lifecycle {
       transitionReason: "",
       launchTime: this.#now(),
     });
+    this.#forgetOldMemory(instance);
     this.#continueStart(instance);
     return instance;
   }
@@ -167,6 +170,18 @@ export class Lifecycle {
     return begun;
   }
 
+  /** Memory that was kept for too long is thrown away before the boot. */
+  #forgetOldMemory(instance: Instance): void {
+    const { clock, hypervisor, hibernationKeptMs } = this.#options;
+    const { hibernatedAt } = instance;
+    if (hibernatedAt !== undefined && clock.now().getTime() - Date.parse(hibernatedAt) > hibernationKeptMs) {
+      this.#carryOut(instance, async () => {
+        await hypervisor.stop(instance.id, { force: true });
+        return {};
+      });
+    }
+  }
+
   #continueStart(instance: Instance): void {
     this.#carryOut(instance, async () => {
       const { resumed } = await this.#options.hypervisor.start(this.#options.specOf(instance));
@@ -181,9 +196,9 @@ export class Lifecycle {
         // A guest that could not hibernate was stopped; EC2 does not tell its callers either.
         const { hibernated } = await this.#options.hypervisor.hibernate(instance.id);
         this.#options.logger.debug("Hibernation ended", { instance: instance.id, hibernated });
-      } else {
-        await this.#options.hypervisor.stop(instance.id, { force });
+        return { state: "stopped", hibernatedAt: this.#now() };
       }
+      await this.#options.hypervisor.stop(instance.id, { force });
       return { state: "stopped" };
     });
   }

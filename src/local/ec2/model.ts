@@ -45,7 +45,14 @@ export interface Ec2ModelOptions {
   readonly visibilityDelayMs?: () => number;
   /** How long after a cold boot hibernation is refused as too early, in milliseconds. Default 0. */
   readonly hibernationReadyAfterMs?: number;
+  /**
+   * How long memory is kept, in milliseconds. Default 60 days (EC2 user guide, "Hibernate your instance",
+   * limitations); EC2 does not say what happens then, so the strictest is assumed: a cold boot, without a word.
+   */
+  readonly hibernationKeptMs?: number;
 }
+
+const DAY_MS = 24 * 3_600_000;
 
 /** Account that the model plays. */
 export const ACCOUNT_ID = "000000000077";
@@ -90,6 +97,7 @@ export class Ec2Model {
       hypervisor: options.hypervisor,
       instances: this.instances,
       specOf: (instance) => this.#specOf(instance),
+      hibernationKeptMs: options.hibernationKeptMs ?? 60 * DAY_MS,
     });
     this.volumes = new Volumes({
       clock: options.clock,

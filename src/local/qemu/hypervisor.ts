@@ -135,6 +135,9 @@ export class QemuHypervisor implements Hypervisor {
     return this.#lock.run(id, async () => {
       const vm = this.#vms.get(id);
       if (vm === undefined) {
+        if (force && (await this.#store.hasMemory(id))) {
+          await this.#store.discardMemory(id);
+        }
         return;
       }
       const timeoutMs = this.#options.shutdownTimeoutMs ?? DEFAULT_SHUTDOWN_TIMEOUT_MS;

@@ -92,6 +92,21 @@ describe("life of an instance in the model", () => {
     expect(hypervisor.vm(id)?.boot).to.equal(2);
   });
 
+  it("keeps memory for sixty days and no longer, and does not say that it is lost", async () => {
+    const { clock, hypervisor, model } = rig();
+    const { id } = model.run(LAUNCH);
+    const boots: (number | undefined)[] = [];
+    for (const days of [60, 61]) {
+      await clock.advance(60_000);
+      model.stop([id], HIBERNATE);
+      await clock.advance(days * 24 * 3_600_000);
+      model.start([id]);
+      await clock.advance(60_000);
+      boots.push(hypervisor.vm(id)?.boot);
+    }
+    expect(boots).to.deep.equal([1, 2]);
+  });
+
   it("refuses to start what is stopping, and to hibernate what booted just now", async () => {
     const { clock, model } = rig({ hibernationReadyAfterMs: 120_000 });
     const { id } = model.run(LAUNCH);

@@ -1,0 +1,280 @@
+import { DOCUMENTED_LIMITS } from "../../src/local/ec2/request-buckets.ts";
+import { adoptableBy, ownerTags, Tag } from "../../src/machines/tags.ts";
+import { CLUSTER } from "./sim-operator.ts";
+import { isAsleep, isGone, isRunning, KEY, PATH, PATIENCE_MS, type Workload } from "./workload.ts";
+import type { World } from "./world.ts";
+
+const MINUTE_MS = 60_000;
+/** A day in a story about two months. */
+const DAY_MS = 7000;
+const SIZES = {
+  small: { types: ["m7i.large", "m7a.large"] },
+  large: { types: ["m7i.xlarge", "m7a.xlarge"] },
+};
+
+const typeOf = (world: World): string => {
+  const id = world.satellite(KEY)?.status.machine?.id ?? "";
+  return world.model.instances.has(id) ? world.model.instances.truth(id).type : "none";
+};
+
+/** Made larger while awake, and smaller again while it hibernates; the second change waits for a window. */
+const resize: Workload = {
+  name: "resize",
+  routers: 1,
+  isSmall: false,
+  every: 2,
+  async tell(world) {
+    world.createClass("default", { sizes: SIZES });
+    world.createSatellite("ada", { idleTimeout: "10s" });
+    await world.until(isRunning(world), PATIENCE_MS);
+    world.kubectl("PATCH", PATH, { spec: { size: "large" } });
+    await world.until(isAsleep(world), PATIENCE_MS);
+    await world.until(() => typeOf(world) === "m7i.xlarge", PATIENCE_MS);
+    const call = world.call(KEY, { router: 0, streamMs: 2000 });
+    await world.until(() => call.isDone, PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+    const maintenance = { start: "00:03", duration: "23h" };
+    world.kubectl("PATCH", PATH, { spec: { size: "small", maintenance } });
+    const again = world.call(KEY, { router: 0, streamMs: 2000 });
+    await world.until(() => again.isDone, PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+    await world.until(() => typeOf(world) === "m7i.large", PATIENCE_MS);
+  },
+  judge: (world) => (typeOf(world) === "m7i.large" ? [] : [`its type is ${typeOf(world)}, not m7i.large`]),
+};
+
+/** Its class is changed while it is launched, and deleted while it is used. */
+const reclass: Workload = {
+  name: "reclass",
+  routers: 1,
+  isSmall: false,
+  async tell(world) {
+    world.createClass("default");
+    world.createSatellite("ada", { idleTimeout: "10s" });
+    await world.until(() => world.satellite(KEY)?.status.launch !== undefined, PATIENCE_MS);
+    world.kubectl("PATCH", "satelliteclasses/default", {
+      spec: { sizes: { small: { types: ["m7a.large"] } }, ec2: { tags: { team: "a" } } },
+    });
+    await world.until(isRunning(world), PATIENCE_MS);
+    // Refused: what a machine was launched as stays.
+    world.kubectl("PATCH", PATH, { spec: { className: "other" } });
+    world.kubectl("DELETE", "satelliteclasses/default");
+    await world.until(isAsleep(world), PATIENCE_MS);
+    const call = world.call(KEY, { router: 0, streamMs: 1000 });
+    await world.until(() => call.isDone, PATIENCE_MS);
+    world.kubectl("DELETE", PATH);
+    await world.until(isGone(world), PATIENCE_MS);
+    await world.until(() => world.satelliteClass("default") === undefined, PATIENCE_MS);
+  },
+  judge: (world) =>
+    world.satelliteClass("default") === undefined ? [] : ["the class is left, and nobody uses it"],
+};
+
+/** Takes over a machine that others launched, and leaves it behind. */
+const adopt: Workload = {
+  name: "adopt",
+  routers: 1,
+  isSmall: false,
+  async tell(world) {
+    world.createClass("default");
+    const id = world.launchOutside({
+      owner: "somebody",
+      [Tag.adoptableBy]: adoptableBy(CLUSTER, { namespace: "default", name: "ada" }),
+    });
+    await world.sleep(5000);
+    world.createSatellite(
+      "ada",
+      { idleTimeout: "10s", deletionPolicy: "Retain" },
+      { "satellites.dev/adopt": id },
+    );
+    await world.until(isAsleep(world), PATIENCE_MS);
+    const call = world.call(KEY, { router: 0, streamMs: 1000 });
+    await world.until(() => call.isDone, PATIENCE_MS);
+    world.kubectl("DELETE", PATH);
+    await world.until(isGone(world), PATIENCE_MS);
+  },
+  judge: (world) => {
+    const [machine, ...more] = world.model.instances.truths();
+    const isLeft = machine?.state === "running" && machine.tags["owner"] === "somebody";
+    const isOurs = machine?.tags[Tag.cluster] === CLUSTER;
+    return [
+      ...(isLeft && !isOurs ? [] : [`the adopted machine is ${machine?.state}, tags ${String(isOurs)}`]),
+      ...(more.length === 0 ? [] : [`${more.length} machines were launched beside the adopted one`]),
+    ];
+  },
+};
+
+/** Two clusters in one account, and a machine whose satellite is gone: only that one is collected. */
+const neighbours: Workload = {
+  name: "neighbours",
+  routers: 1,
+  isSmall: false,
+  every: 4,
+  world: {
+    listPeriodMs: 20_000,
+    settings: { orphanGraceMs: 2 * MINUTE_MS, orphanKeptMs: 3 * MINUTE_MS },
+  },
+  async tell(world) {
+    world.createClass("default");
+    world.launchOutside(ownerTags("another-cluster", { namespace: "default", name: "ada", uid: "theirs" }));
+    world.launchOutside({ owner: "somebody" });
+    world.launchOutside(ownerTags(CLUSTER, { namespace: "default", name: "gone", uid: "gone" }));
+    world.createSatellite("ada", { idleTimeout: "20s" });
+    await world.until(isAsleep(world), PATIENCE_MS);
+    await world.until(() => states(world).includes("terminated"), PATIENCE_MS);
+    await world.sleep(2 * MINUTE_MS);
+  },
+  judge: (world) => {
+    const [theirs, other, orphan] = states(world);
+    return theirs === "running" && other === "running" && orphan === "terminated"
+      ? []
+      : [`another cluster's machine is ${theirs}, another's ${other}, the orphan ${orphan}`];
+  },
+};
+
+const states = (world: World): string[] => world.model.instances.truths().map(({ state }) => state);
+
+/** Hibernated for longer than EC2 keeps memory: refreshed before, and again. A day takes seven seconds. */
+const refresh: Workload = {
+  name: "refresh",
+  routers: 1,
+  isSmall: false,
+  every: 3,
+  world: { settings: { refreshHibernatedMs: 240_000, resyncMs: 20_000 }, hibernationKeptMs: 60 * DAY_MS },
+  async tell(world) {
+    world.createClass("default");
+    world.createSatellite("ada", { idleTimeout: "10s" });
+    await world.until(isAsleep(world), PATIENCE_MS);
+    await world.sleep(61 * DAY_MS);
+    const call = world.call(KEY, { router: 0, streamMs: 1000 });
+    await world.until(() => call.isDone, PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+    await world.sleep(61 * DAY_MS);
+  },
+  judge: (world) =>
+    world.satellite(KEY)?.status.conditions?.some(({ reason }) => reason === "MemoryLost") === true
+      ? ["it was not refreshed in time, and lost its memory"]
+      : [],
+};
+
+/** The guest's port falls silent while nobody uses it, and a reboot helps. */
+const silent: Workload = {
+  name: "silent",
+  routers: 1,
+  isSmall: false,
+  every: 2,
+  world: { settings: { unreachableMs: 20_000, healthPollMs: 5000 } },
+  async tell(world) {
+    world.createClass("default");
+    world.createSatellite("ada", { idleTimeout: "2m" });
+    await world.until(isRunning(world), PATIENCE_MS);
+    const id = world.satellite(KEY)?.status.machine?.id ?? "";
+    world.guests.hang(id);
+    await world.until(() => world.guests.answers(id), PATIENCE_MS);
+    const call = world.call(KEY, { router: 0, streamMs: 1000 });
+    await world.until(() => call.isDone, PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+  },
+};
+
+/** The guest goes on working when its last stream has ended. */
+const busy: Workload = {
+  name: "busy-guest",
+  routers: 1,
+  isSmall: false,
+  async tell(world) {
+    world.createClass("default");
+    const untilMs = world.clock.elapsedMs + 75_000;
+    world.runningWork = () => (world.clock.elapsedMs < untilMs ? 1 : 0);
+    world.createSatellite("ada", { idleTimeout: "10s" });
+    await world.until(isRunning(world), PATIENCE_MS);
+    const call = world.call(KEY, { router: 0, streamMs: 2000 });
+    await world.until(() => call.isDone, PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+  },
+};
+
+/** One may be awake, two want to be: the second waits until the first sleeps. */
+const quota: Workload = {
+  name: "quota",
+  routers: 1,
+  isSmall: false,
+  every: 2,
+  async tell(world) {
+    world.createClass("default", { maxAwake: { total: 1 } });
+    world.createSatellite("ada", { idleTimeout: "10s" });
+    world.createSatellite("bob", { idleTimeout: "10s" });
+    const both = (): boolean => [KEY, "default/bob"].every((key) => isAsleep(world, key)());
+    await world.until(both, PATIENCE_MS);
+    const calls = [KEY, "default/bob"].map((key) => world.call(key, { router: 0, streamMs: 1000 }));
+    await world.until(() => calls.every(({ isDone }) => isDone), PATIENCE_MS);
+    await world.until(both, PATIENCE_MS);
+  },
+};
+
+/** Woken by its schedule, and paused by hand while it starts. */
+const scheduled: Workload = {
+  name: "schedule-and-pause",
+  routers: 1,
+  isSmall: false,
+  async tell(world) {
+    world.createClass("default");
+    world.createSatellite("ada", { desiredPower: "off", idleTimeout: "20s", wakeSchedule: ["1 0 * * *"] });
+    await world.until(() => world.satellite(KEY)?.status.power.state === "Starting", PATIENCE_MS);
+    world.kubectl("PATCH", PATH, { metadata: { annotations: { "satellites.dev/paused": "true" } } });
+    await world.sleep(15_000);
+    world.kubectl("PATCH", PATH, { metadata: { annotations: { "satellites.dev/paused": null } } });
+    const call = world.call(KEY, { router: 0, streamMs: 1000 });
+    await world.until(() => call.isDone, PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+  },
+};
+
+/** How many satellites are launched, put to sleep and woken at once, under EC2's documented limits. */
+export function fleet(count: number): Workload {
+  const names = Array.from({ length: count }, (_, index) => (index === 0 ? "ada" : `sat-${index}`));
+  return {
+    name: `fleet-of-${count}`,
+    routers: 3,
+    isSmall: false,
+    every: 0,
+    world: { limits: DOCUMENTED_LIMITS, subnets: ["127.80.0.0/20", "127.80.16.0/20"] },
+    async tell(world) {
+      world.createClass("default");
+      for (const name of names) {
+        world.createSatellite(name, { idleTimeout: "10m" });
+      }
+      const keys = names.map((name) => `default/${name}`);
+      const all = (isSo: (world: World, key: string) => () => boolean) => (): boolean =>
+        keys.every((key) => isSo(world, key)());
+      await world.until(all(isRunning), 4 * PATIENCE_MS);
+      for (const name of names) {
+        world.kubectl("PATCH", `namespaces/default/satellites/${name}`, { spec: { desiredPower: "off" } });
+      }
+      await world.until(all(isAsleep), 4 * PATIENCE_MS);
+      world.mark("burst");
+      const calls = keys.map((key, index) => world.call(key, { router: index % 3, streamMs: 1000 }));
+      await world.until(() => calls.every(({ isDone }) => isDone), 4 * PATIENCE_MS);
+      world.mark("served");
+    },
+    judge: (world) => {
+      const starts = world.endpoint.log.calls("StartInstances");
+      const most = 20 + 10 * world.restarts + 20 * world.book.befallen;
+      return starts.length <= most ? [] : [`${starts.length} StartInstances for ${count} wakes at once`];
+    },
+  };
+}
+
+/** Stories about more than waking and sleeping. */
+export const LONG_WORKLOADS: readonly Workload[] = [
+  resize,
+  reclass,
+  adopt,
+  neighbours,
+  refresh,
+  silent,
+  busy,
+  quota,
+  scheduled,
+  fleet(200),
+];
