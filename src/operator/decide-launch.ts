@@ -1,10 +1,11 @@
 import { PowerReason } from "../satellite/power.ts";
 import type { Machine } from "../machines/cloud.ts";
+import { findCondition, type ConditionChange } from "../satellite/conditions.ts";
 import type { Action } from "./action.ts";
 import { inputsOf, waitingForRetry } from "./failures.ts";
 import type { Failure, Observation } from "./observation.ts";
 import { adopt, wantedAdoption } from "./ownership.ts";
-import { machineStatus, movePower, renderStatus } from "./render-status.ts";
+import { MACHINE_LOST, machineStatus, movePower, renderStatus } from "./render-status.ts";
 import { waitForSchedule } from "./decide-schedule.ts";
 import type { OperatorSettings } from "./settings.ts";
 
@@ -143,6 +144,30 @@ function powerOff(o: Observation): Action {
   };
 }
 
+const RELAUNCHING: ConditionChange = {
+  type: "Healthy",
+  status: "Unknown",
+  reason: "Relaunching",
+  message: "a new machine takes the place of the lost one",
+};
+
+/** Says that the machine is lost, and keeps its ID, so that none is launched in its place. */
+function reportLoss(o: Observation): Action {
+  const message =
+    `machine ${o.satellite.status.machine?.id ?? ""} was terminated outside, and its disk is lost; set ` +
+    "spec.machineLossPolicy to Relaunch for a new one, or delete the satellite";
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, {
+      power: movePower(o, "Off", PowerReason.Drift),
+      endpoint: undefined,
+      sleep: undefined,
+      conditions: [{ type: "Healthy", status: "False", reason: MACHINE_LOST, message }],
+    }),
+    announce: { type: "Warning", reason: MACHINE_LOST, message },
+  };
+}
+
 /** The machine in the status is gone, or too new to be seen. */
 export function decideGone(o: Observation, settings: OperatorSettings): Action {
   const { status } = o.satellite;
@@ -151,6 +176,10 @@ export function decideGone(o: Observation, settings: OperatorSettings): Action {
   if (o.machine === undefined && ageMs < settings.unknownInstanceMs) {
     return { kind: "Wait", afterMs: 2000, reason: "InstanceNotVisibleYet" };
   }
+  const isKnown = findCondition(status.conditions, "Healthy")?.reason === MACHINE_LOST;
+  if (o.satellite.spec.machineLossPolicy === "Fail") {
+    return isKnown ? { kind: "Wait", afterMs: settings.resyncMs, reason: MACHINE_LOST } : reportLoss(o);
+  }
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
@@ -158,6 +187,7 @@ export function decideGone(o: Observation, settings: OperatorSettings): Action {
       machine: undefined,
       endpoint: undefined,
       sleep: undefined,
+      conditions: isKnown ? [RELAUNCHING] : [],
     }),
     announce: {
       type: "Warning",

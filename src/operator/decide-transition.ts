@@ -1,5 +1,5 @@
 import type { Machine } from "../machines/cloud.ts";
-import { timestamp } from "../satellite/conditions.ts";
+import { findCondition, timestamp } from "../satellite/conditions.ts";
 import { isDraining, PowerReason } from "../satellite/power.ts";
 import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { Action, Announcement } from "./action.ts";
@@ -14,6 +14,7 @@ import {
   MEMORY_LOST,
   movePower,
   renderStatus,
+  STUCK,
   type StatusChange,
 } from "./render-status.ts";
 import { anotherType, applySize } from "./size.ts";
@@ -81,6 +82,13 @@ export function decideStarting(o: Observation, machine: Machine, settings: Opera
     return machine.state === "stopping"
       ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" }
       : sendStart(o, machine, settings);
+  }
+  const sinceMs = o.now.getTime() - Date.parse(power.since ?? "");
+  if (machine.state === "pending" && sinceMs > settings.stuckStartingMs && !isStuck(o)) {
+    return reportStuck(
+      o,
+      "EC2 does not finish starting the machine; nothing can be done but wait, or delete it",
+    );
   }
   const down = machine.state === "stopped" || machine.state === "stopping";
   if (down && !settling(o, o.memory.start, settings)) {
@@ -228,12 +236,30 @@ function decideFallingAsleep(o: Observation, machine: Machine, settings: Operato
     return writePower(o, { ...power, accepted: true });
   }
   const sinceMs = o.now.getTime() - Date.parse(power.since ?? "");
-  if (sinceMs <= settings.stuckStoppingMs || settling(o, o.memory.stop, settings)) {
+  const calledMs = o.memory.stop?.epoch === power.epoch ? o.nowMs - o.memory.stop.atMs : Infinity;
+  if (Math.min(sinceMs, calledMs) <= settings.stuckStoppingMs) {
     return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" };
   }
-  return power.sleepKind === "Hibernate"
-    ? giveUpHibernation(o)
+  if (power.sleepKind === "Hibernate") {
+    return giveUpHibernation(o);
+  }
+  return !isStuck(o)
+    ? reportStuck(o, "the machine does not finish stopping; it is stopped by force")
     : (waitingForRetry(o, "Stop") ?? { kind: "Stop", id: machine.id, hibernate: false, force: true });
+}
+
+function isStuck({ satellite }: Observation): boolean {
+  return findCondition(satellite.status.conditions, "Healthy")?.reason === STUCK;
+}
+
+/** Says that the machine is stuck, once, before anything is done about it. */
+function reportStuck(o: Observation, message: string): Action {
+  return writePower(
+    o,
+    o.satellite.status.power,
+    { conditions: [{ type: "Healthy", status: "False", reason: STUCK, message }] },
+    { type: "Warning", reason: STUCK, message },
+  );
 }
 
 /** A machine that is forced off keeps no memory; nobody may take it for hibernated afterwards. */

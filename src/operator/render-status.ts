@@ -46,7 +46,7 @@ export function renderStatus(o: Observation, change: StatusChange = {}): Operato
   );
   const failed =
     (failure?.terminal === true && !isBeside(failure.action, status.machine !== undefined)) ||
-    findCondition(conditions, "Healthy")?.reason === Recovery.Unreachable;
+    HOPELESS.has(findCondition(conditions, "Healthy")?.reason ?? "");
   const deleting = satellite.metadata.deletionTimestamp !== undefined;
   const facts = {
     deleting,
@@ -70,6 +70,9 @@ export function renderStatus(o: Observation, change: StatusChange = {}): Operato
     conditions,
   };
 }
+
+/** Reasons of Healthy=False after which nothing happens by itself. */
+const HOPELESS: ReadonlySet<string> = new Set(["Unreachable", "MachineLost"]);
 
 /** Without these a satellite still does what it is for. */
 const SIDE_ACTIONS: ReadonlySet<string> = new Set<ActionKind>(["Claim", "ChangeType", "PlanReplacement"]);
@@ -127,12 +130,15 @@ function readyCondition(o: Observation, { power }: Status): ConditionChange {
   return { type: "Ready", status: "False", reason: power.state, message: MOVING_MESSAGE[power.state] };
 }
 
-/** What is being done about a port that does not answer, while the machine should. */
+/** What is wrong with the machine: it is lost, it is stuck, or its port does not answer while it should. */
 function silenceOf(o: Observation, power: Power): Condition | undefined {
   const healthy = findCondition(o.satellite.status.conditions, "Healthy");
   const { probe } = o.memory;
   const answers = probe?.epoch === power.epoch && probe.ready;
   const isUp = power.state === "Starting" || power.state === "Running";
+  if (healthy?.reason === MACHINE_LOST || (healthy?.reason === STUCK && power.state === "Stopping")) {
+    return healthy;
+  }
   return isUp && !answers && healthy?.status === "False" ? healthy : undefined;
 }
 
@@ -168,6 +174,12 @@ export const Recovery = {
   Unreachable: "Unreachable",
 } as const;
 
+/** Reason of Healthy=False when the machine was terminated outside, and the policy is not to launch another. */
+export const MACHINE_LOST = "MachineLost";
+
+/** Reason of Healthy=False while a start or stop takes far longer than it should. */
+export const STUCK = "Stuck";
+
 /** A silent port is healthy again when it has answered; asleep as wished, the steps against it begin anew. */
 function healthyCondition(o: Observation, { power }: Status): ConditionChange[] {
   const wasSilent = findCondition(o.satellite.status.conditions, "Healthy")?.status === "False";
@@ -178,13 +190,14 @@ function healthyCondition(o: Observation, { power }: Status): ConditionChange[] 
       { type: "Healthy", status: "True", reason: "PortAnswers", message: "the VM's gRPC port answers" },
     ];
   }
-  return power.state === "Off" && o.satellite.spec.desiredPower === "off" && wasSilent
+  const isLost = findCondition(o.satellite.status.conditions, "Healthy")?.reason === MACHINE_LOST;
+  return power.state === "Off" && o.satellite.spec.desiredPower === "off" && wasSilent && !isLost
     ? [
         {
           type: "Healthy",
           status: "Unknown",
           reason: "Asleep",
-          message: "its port answered to nobody when it ran",
+          message: "it is asleep; what was wrong with it when it ran shows at its next wake",
         },
       ]
     : [];

@@ -22,6 +22,8 @@ export interface OperatorSettings extends OrphanSettings {
   /** How long after its launch "not ready to hibernate yet" is worth another try. */
   readonly hibernateReadyMs: number;
   readonly hibernateRetryMs: number;
+  /** After this time in `pending` a machine is said to be stuck. */
+  readonly stuckStartingMs: number;
   /** After this time in `stopping` a machine is stopped by force. */
   readonly stuckStoppingMs: number;
   /** After this time without an answer from its port a running machine is rebooted, then restarted, then given up. */
@@ -60,6 +62,7 @@ export const defaultSettings: OperatorSettings = {
   unknownInstanceMs: 5 * MINUTE,
   hibernateReadyMs: 5 * MINUTE,
   hibernateRetryMs: 10 * SECOND,
+  stuckStartingMs: 10 * MINUTE,
   stuckStoppingMs: 10 * MINUTE,
   unreachableMs: 5 * MINUTE,
   healthPollMs: MINUTE,

@@ -224,6 +224,10 @@ export interface Satellite {
      */
     wakeSchedule?: string[];
     /**
+     * What follows when somebody else terminated the machine: Relaunch makes a new one, with an empty disk; Fail leaves it at that until it is set to Relaunch.
+     */
+    machineLossPolicy: "Relaunch" | "Fail";
+    /**
      * Delete terminates the machine with the satellite; Retain keeps it, retagged.
      */
     deletionPolicy: "Delete" | "Retain";

@@ -13,6 +13,15 @@ const EPOCH = 4;
 /** Long enough ago that no description can be older. */
 const LONG_AGO = "2026-01-01T00:30:00Z";
 
+const JUST_NOW = "2026-01-01T00:59:30Z";
+const STUCK = {
+  type: "Healthy",
+  status: "False",
+  reason: "Stuck",
+  message: "",
+  lastTransitionTime: LONG_AGO,
+} as const;
+
 type Wish = "on" | "off";
 
 interface Situation {
@@ -22,9 +31,12 @@ interface Situation {
   readonly memory?: Memory;
   readonly idleness?: Partial<Observation["idleness"]>;
   readonly spec?: Partial<Satellite["spec"]>;
+  /** It was said before that the machine is stuck. */
+  readonly isStuck?: boolean;
 }
 
-function situation({ power, is, wish, memory = {}, idleness = {}, spec = {} }: Situation): Observation {
+function situation(given: Situation): Observation {
+  const { power, is, wish, memory = {}, idleness = {}, spec = {}, isStuck = false } = given;
   return settled(
     observation({
       satellite: satellite({
@@ -33,6 +45,7 @@ function situation({ power, is, wish, memory = {}, idleness = {}, spec = {} }: S
           power: { epoch: EPOCH, accepted: false, fence: 0, since: LONG_AGO, ...power },
           machine: { id: "i-1", type: "m7i.xlarge", size: "large", launchedAt: LONG_AGO },
           endpoint: { host: "10.0.0.1", port: 8372 },
+          ...(isStuck ? { conditions: [STUCK] } : {}),
         },
       }),
       machine: machine({ state: is }),
@@ -50,7 +63,8 @@ function inWords(action: Action): string {
   if (action.kind === "WriteStatus") {
     const { state, epoch, accepted, reason = "" } = action.status.power;
     const delta = epoch === EPOCH ? "" : ` epoch+${epoch - EPOCH}`;
-    return `write ${state} ${reason}${delta}${accepted ? " accepted" : ""}`;
+    const stuck = action.announce?.reason === STUCK.reason ? `: ${STUCK.reason}` : "";
+    return `write ${state} ${reason}${delta}${accepted ? " accepted" : ""}${stuck}`;
   }
   if (action.kind === "Stop") {
     const unforced = action.hibernate ? "hibernate" : "stop";
@@ -60,6 +74,7 @@ function inWords(action: Action): string {
 }
 
 const CALLED: Memory = { stop: { epoch: EPOCH, atMs: NOW_MS - 60_000 } };
+const CALLED_LONG_AGO: Memory = { stop: { epoch: EPOCH, atMs: NOW_MS - 11 * 60_000 } };
 const OWNED: Memory = { ownedStart: `${EPOCH}/0` };
 const ANSWERED: Memory = { probe: { epoch: EPOCH, atMs: NOW_MS - 1000, ready: true, runningWork: 0 } };
 const OFF = { state: "Off" } as const;
@@ -81,7 +96,9 @@ const TABLE: readonly (readonly [Situation, string])[] = [
   [{ power: STARTING, is: "stopping", wish: "on", memory: OWNED }, "wait: FallingAsleep"],
   [{ power: STARTING, is: "pending", wish: "on" }, "write Starting Wake accepted"],
   [{ power: STARTING, is: "running", wish: "on" }, "write Starting Wake accepted"],
-  [{ power: ACCEPTED, is: "pending", wish: "on" }, "Probe"],
+  [{ power: { ...ACCEPTED, since: JUST_NOW }, is: "pending", wish: "on" }, "Probe"],
+  [{ power: ACCEPTED, is: "pending", wish: "on" }, "write Starting Wake accepted: Stuck"],
+  [{ power: ACCEPTED, is: "pending", wish: "on", isStuck: true }, "Probe"],
   [{ power: ACCEPTED, is: "running", wish: "on" }, "Probe"],
   [{ power: ACCEPTED, is: "stopped", wish: "on" }, "write Off Drift"],
   [{ power: ACCEPTED, is: "running", wish: "off" }, "write Stopping DesiredOff"],
@@ -99,7 +116,7 @@ const TABLE: readonly (readonly [Situation, string])[] = [
   [{ power: STOPPING, is: "running", wish: "on" }, "hibernate"],
   [{ power: STOPPING, is: "pending", wish: "off" }, "wait: ComingUp"],
   [
-    { power: { ...STOPPING, accepted: true }, is: "stopping", wish: "off", memory: CALLED },
+    { power: { ...STOPPING, accepted: true }, is: "stopping", wish: "off", memory: CALLED_LONG_AGO },
     "write Stopping DesiredOff accepted",
   ],
   [
@@ -107,7 +124,27 @@ const TABLE: readonly (readonly [Situation, string])[] = [
       power: { ...STOPPING, accepted: true, sleepKind: "Stop" },
       is: "stopping",
       wish: "off",
+      memory: CALLED_LONG_AGO,
+    },
+    "write Stopping DesiredOff accepted: Stuck",
+  ],
+  [
+    {
+      power: { ...STOPPING, accepted: true, sleepKind: "Stop" },
+      is: "stopping",
+      wish: "off",
       memory: CALLED,
+      isStuck: true,
+    },
+    "wait: FallingAsleep",
+  ],
+  [
+    {
+      power: { ...STOPPING, accepted: true, sleepKind: "Stop" },
+      is: "stopping",
+      wish: "off",
+      memory: CALLED_LONG_AGO,
+      isStuck: true,
     },
     "force stop",
   ],

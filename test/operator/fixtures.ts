@@ -46,6 +46,7 @@ export function satellite(
       wakePolicy: "OnRequest",
       drainTimeout: "30s",
       port: 8372,
+      machineLossPolicy: "Relaunch",
       deletionPolicy: "Delete",
       ...spec,
     },

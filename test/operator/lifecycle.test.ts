@@ -62,6 +62,48 @@ describe("a satellite's life", () => {
     expect(world.condition("Updated")?.message).to.include("ami-1").and.include("ami-2");
   });
 
+  it("gets another machine when somebody terminates its own", async () => {
+    const world = new World();
+    await world.run(MINUTE);
+    world.cloud.vanish("i-1");
+    await world.run(20 * MINUTE);
+    expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.id": "i-2" });
+    expect(world.events.map(({ reason }) => reason)).to.include("MachineGone");
+  });
+
+  it("is Failed instead where its policy says so, with what to do, and gets another machine when told to", async () => {
+    const world = new World({ satellites: [satellite({ spec: { machineLossPolicy: "Fail" } })] });
+    await world.run(MINUTE);
+    world.cloud.vanish("i-1");
+    await world.run(20 * MINUTE);
+    expect(world.satellite().status).to.nested.include({ phase: "Failed", "power.state": "Off" });
+    expect(world.condition("Ready")).to.include({ status: "False", reason: "MachineLost" });
+    expect(world.condition("Ready")?.message).to.include("spec.machineLossPolicy");
+    const { length } = world.cloud.calls;
+    await world.run(20 * MINUTE);
+    expect(world.cloud.count("launch")).to.equal(1);
+    expect(world.cloud.calls.slice(length).filter((call) => !call.startsWith("describe"))).to.deep.equal([]);
+    world.edit(({ spec }) => {
+      spec.machineLossPolicy = "Relaunch";
+    });
+    await world.run(MINUTE);
+    expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.id": "i-2" });
+    expect(world.condition("Healthy")).to.include({ status: "True" });
+  });
+
+  it("says that its machine is stuck in a stop, and forces it no oftener than every ten minutes", async () => {
+    const world = new World({ satellites: [satellite({ spec: { sleepMode: "Stop" } })] });
+    await world.run(MINUTE);
+    world.cloud.neverStops = true;
+    world.setPower("off");
+    await world.run(60 * MINUTE);
+    expect(world.condition("Ready")).to.include({ status: "False", reason: "Stuck" });
+    expect(world.cloud.count("stop")).to.be.within(4, 7);
+    world.cloud.neverStops = false;
+    await world.run(20 * MINUTE);
+    expect(world.satellite().status.phase).to.equal("Asleep");
+  });
+
   it("ends with its machine terminated", async () => {
     const world = new World();
     await world.run(MINUTE);

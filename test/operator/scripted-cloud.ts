@@ -64,8 +64,16 @@ export class ScriptedCloud implements MachineCloud {
   readonly #clock: Clock;
   #count = 0;
 
+  /** Machines hang in `stopping`, whatever is done. */
+  neverStops = false;
+
   constructor(clock: Clock) {
     this.#clock = clock;
+  }
+
+  /** Somebody terminates the machine. */
+  vanish(id: string): void {
+    this.#existing(id).state = "terminated";
   }
 
   /** How often a call was made. */
@@ -136,6 +144,9 @@ export class ScriptedCloud implements MachineCloud {
   stop(id: string, options: { readonly hibernate: boolean; readonly force: boolean }): Promise<void> {
     return this.#answer("stop", id, () => {
       const machine = this.#existing(id);
+      if (machine.state === "stopping" && options.force && !this.neverStops) {
+        machine.state = "stopped";
+      }
       if (machine.state === "stopped" || machine.state === "stopping") {
         return;
       }
@@ -148,7 +159,7 @@ export class ScriptedCloud implements MachineCloud {
       if (options.hibernate) {
         this.hibernated.add(id);
       }
-      this.#transition(machine, "stopping", STOPPING_MS, "stopped");
+      this.#transition(machine, "stopping", this.neverStops ? Infinity : STOPPING_MS, "stopped");
     });
   }
 

@@ -33,6 +33,7 @@ export function satellite(init: SatelliteInit = {}): Satellite {
       wakePolicy: "OnRequest",
       drainTimeout: "30s",
       port: 8372,
+      machineLossPolicy: "Relaunch",
       deletionPolicy: "Delete",
       ...init.spec,
     },

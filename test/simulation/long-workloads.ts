@@ -116,10 +116,14 @@ const neighbours: Workload = {
   },
   async tell(world) {
     world.createClass("default");
-    world.launchOutside(ownerTags("another-cluster", { namespace: "default", name: "ada", uid: "theirs" }));
+    const theirs = world.launchOutside(
+      ownerTags("another-cluster", { namespace: "default", name: "ada", uid: "theirs" }),
+    );
     world.launchOutside({ owner: "somebody" });
     world.launchOutside(ownerTags(CLUSTER, { namespace: "default", name: "gone", uid: "gone" }));
     world.createSatellite("ada", { idleTimeout: "20s" });
+    // Nobody has offered that machine to her.
+    world.createSatellite("eve", { desiredPower: "off" }, { "satellites.dev/adopt": theirs });
     await world.until(isAsleep(world), PATIENCE_MS);
     await world.until(() => states(world).includes("terminated"), PATIENCE_MS);
     await world.sleep(2 * MINUTE_MS);
@@ -242,7 +246,7 @@ export function fleet(count: number): Workload {
     async tell(world) {
       world.createClass("default");
       for (const name of names) {
-        world.createSatellite(name, { idleTimeout: "10m" });
+        world.createSatellite(name, { idleTimeout: "1h" });
       }
       const keys = names.map((name) => `default/${name}`);
       const all = (isSo: (world: World, key: string) => () => boolean) => (): boolean =>

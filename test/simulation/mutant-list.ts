@@ -297,4 +297,170 @@ export const MUTANTS: readonly Mutant[] = [
     workload: "use-and-wake",
     kind: "two leaders",
   },
+  {
+    name: "orphans: the collector ignores the cluster's tag",
+    edits: [
+      edit(
+        "machines/ec2/ec2-cloud.ts",
+        "Name: `tag:${Tag.cluster}`, Values: [this.#options.cluster]",
+        'Name: "tag:Name", Values: ["*"]',
+      ),
+      edit(
+        "operator/orphans.ts",
+        "(machine) => isAlive(machine) && machine.tags[Tag.cluster] === facts.cluster,",
+        "(machine) => isAlive(machine),",
+      ),
+    ],
+    workload: "neighbours",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "orphans: machines of nobody are left",
+    edits: [
+      edit(
+        "operator/orphans.ts",
+        "return mayTakeIt ? undefined : {",
+        'return mayTakeIt || uid !== "" ? undefined : {',
+      ),
+    ],
+    workload: "neighbours",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "launch: the next type is tried while the outcome of the last is unknown",
+    edits: [
+      edit(
+        "operator/decide-launch.ts",
+        'return isOfThisPlan && !failure.outcomeUnknown && failure.class !== "throttled" ? failure : undefined;',
+        "return isOfThisPlan ? failure : undefined;",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "lost",
+  },
+  {
+    name: "launch: an instance that is not visible yet is taken for gone",
+    edits: [
+      edit(
+        "operator/decide-launch.ts",
+        "if (o.machine === undefined && ageMs < settings.unknownInstanceMs) {",
+        "if (o.machine === undefined && ageMs < 0) {",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "stale or missing",
+  },
+  {
+    name: "stop: a reading of stopped is believed without an answered stop",
+    edits: [
+      edit(
+        "operator/decide-transition.ts",
+        "return memory.stop?.epoch === satellite.status.power.epoch;",
+        "return memory.stop?.epoch === satellite.status.power.epoch || satellite.status.power.epoch > 0;",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "stale or missing",
+  },
+  {
+    name: "start: not fenced by the leader that takes it over",
+    edits: [
+      edit(
+        "operator/decide-transition.ts",
+        "if (o.memory.ownedStart !== startOf(power)) {",
+        'if (o.memory.ownedStart === "") {',
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "crash",
+  },
+  {
+    name: "hibernation: not refreshed before its sixty days are over",
+    edits: [
+      edit(
+        "operator/decide-transition.ts",
+        "if (asleepMs >= settings.refreshHibernatedMs) {",
+        "if (asleepMs >= 2 * settings.refreshHibernatedMs) {",
+      ),
+    ],
+    workload: "refresh",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "hibernation: a machine that was forced off is said to hibernate",
+    edits: [
+      edit(
+        "operator/decide-transition.ts",
+        'return power.sleepKind === "Hibernate"\n    ? giveUpHibernation(o)\n    : (waitingFor',
+        "return power.sleepKind === undefined\n    ? giveUpHibernation(o)\n    : (waitingFor",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "hibernation",
+  },
+  {
+    name: "idle: the guest's running work does not count",
+    edits: [
+      edit(
+        "operator/decide-running.ts",
+        "if (probe !== undefined && probe.runningWork > 0 && busyMs < settings.guestBusyMaxMs) {",
+        "if (probe !== undefined && probe.runningWork > 0 && busyMs < 0) {",
+      ),
+    ],
+    workload: "busy-guest",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "adoption: the owner's tag is not asked for",
+    edits: [
+      edit(
+        "operator/ownership.ts",
+        "if (adoptee.tags[Tag.adoptableBy] !== value) {",
+        'if (adoptee.tags[Tag.adoptableBy] === "") {',
+      ),
+    ],
+    workload: "neighbours",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "retain: the machine is terminated all the same",
+    edits: [
+      edit(
+        "operator/decide-deletion.ts",
+        'if (satellite.spec.deletionPolicy === "Retain") {',
+        'if (satellite.spec.deletionPolicy === "Retain" && memory.retained === true) {',
+      ),
+    ],
+    workload: "adopt",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "class: deleted while satellites use it",
+    edits: [
+      edit(
+        "operator/class-reconciler.ts",
+        "if (!holds && users.length > 0) {",
+        "if (!holds && users.length > 1e9) {",
+      ),
+    ],
+    workload: "reclass",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "size: changed on a machine that runs",
+    edits: [
+      edit(
+        "operator/decide-running.ts",
+        "  const { remainingMs, staleRouters } = o.idleness;",
+        "  const sized = applySize(o, machine, settings);\n  if (sized !== undefined) {\n    return sized;\n  }\n  const { remainingMs, staleRouters } = o.idleness;",
+      ),
+      edit(
+        "operator/decide-running.ts",
+        'import { beginStop } from "./stop-intent.ts";',
+        'import { applySize } from "./size.ts";\nimport { beginStop } from "./stop-intent.ts";',
+      ),
+    ],
+    workload: "resize",
+    kind: "nothing goes wrong",
+  },
 ];

@@ -7,7 +7,7 @@ interface Entry {
 }
 
 /** Looks at the time or timers at one instant beyond which nothing but a loop explains them. */
-const MAX_PER_INSTANT = 50_000;
+const MAX_PER_INSTANT = 500_000;
 
 /**
  * The clock of a simulated world: time stands still until the world is run. Timers run by due time, then by their

@@ -59,7 +59,7 @@ export function runOperator(options: SimOperatorOptions): void {
     metrics: (phases) => createOperatorMetrics(registry, phases),
     settings: options.settings,
     cluster: CLUSTER,
-    concurrency: 20,
+    concurrency: 500,
     listPeriodMs: options.listPeriodMs,
     leaderElection: {
       namespace: "default",
