@@ -6,7 +6,7 @@ import type { World } from "./world.ts";
 
 const MINUTE_MS = 60_000;
 /** A day in a story about two months. */
-const DAY_MS = 7000;
+const DAY_MS = 4000;
 const SIZES = {
   small: { types: ["m7i.large", "m7a.large"] },
   large: { types: ["m7i.xlarge", "m7a.xlarge"] },
@@ -23,6 +23,7 @@ const resize: Workload = {
   routers: 1,
   isSmall: false,
   every: 2,
+  world: { settings: { resyncMs: 20_000 } },
   async tell(world) {
     world.createClass("default", { sizes: SIZES });
     world.createSatellite("ada", { idleTimeout: "10s" });
@@ -33,7 +34,7 @@ const resize: Workload = {
     const call = world.call(KEY, { router: 0, streamMs: 2000 });
     await world.until(() => call.isDone, PATIENCE_MS);
     await world.until(isAsleep(world), PATIENCE_MS);
-    const maintenance = { start: "00:03", duration: "23h" };
+    const maintenance = { start: "00:02", duration: "23h" };
     world.kubectl("PATCH", PATH, { spec: { size: "small", maintenance } });
     const again = world.call(KEY, { router: 0, streamMs: 2000 });
     await world.until(() => again.isDone, PATIENCE_MS);
@@ -48,6 +49,7 @@ const reclass: Workload = {
   name: "reclass",
   routers: 1,
   isSmall: false,
+  every: 2,
   async tell(world) {
     world.createClass("default");
     world.createSatellite("ada", { idleTimeout: "10s" });
@@ -75,6 +77,7 @@ const adopt: Workload = {
   name: "adopt",
   routers: 1,
   isSmall: false,
+  every: 2,
   async tell(world) {
     world.createClass("default");
     const id = world.launchOutside({
@@ -112,7 +115,7 @@ const neighbours: Workload = {
   every: 4,
   world: {
     listPeriodMs: 20_000,
-    settings: { orphanGraceMs: 2 * MINUTE_MS, orphanKeptMs: 3 * MINUTE_MS },
+    settings: { orphanGraceMs: MINUTE_MS, orphanKeptMs: MINUTE_MS },
   },
   async tell(world) {
     world.createClass("default");
@@ -126,7 +129,7 @@ const neighbours: Workload = {
     world.createSatellite("eve", { desiredPower: "off" }, { "satellites.dev/adopt": theirs });
     await world.until(isAsleep(world), PATIENCE_MS);
     await world.until(() => states(world).includes("terminated"), PATIENCE_MS);
-    await world.sleep(2 * MINUTE_MS);
+    await world.sleep(MINUTE_MS);
   },
   judge: (world) => {
     const [theirs, other, orphan] = states(world);
@@ -138,13 +141,13 @@ const neighbours: Workload = {
 
 const states = (world: World): string[] => world.model.instances.truths().map(({ state }) => state);
 
-/** Hibernated for longer than EC2 keeps memory: refreshed before, and again. A day takes seven seconds. */
+/** Hibernated for longer than EC2 keeps memory: refreshed before, and again. A day takes four seconds. */
 const refresh: Workload = {
   name: "refresh",
   routers: 1,
   isSmall: false,
   every: 3,
-  world: { settings: { refreshHibernatedMs: 240_000, resyncMs: 20_000 }, hibernationKeptMs: 60 * DAY_MS },
+  world: { settings: { refreshHibernatedMs: 110_000, resyncMs: 20_000 }, hibernationKeptMs: 60 * DAY_MS },
   async tell(world) {
     world.createClass("default");
     world.createSatellite("ada", { idleTimeout: "10s" });
@@ -186,6 +189,7 @@ const busy: Workload = {
   name: "busy-guest",
   routers: 1,
   isSmall: false,
+  every: 2,
   async tell(world) {
     world.createClass("default");
     const untilMs = world.clock.elapsedMs + 75_000;
@@ -203,7 +207,7 @@ const quota: Workload = {
   name: "quota",
   routers: 1,
   isSmall: false,
-  every: 2,
+  every: 4,
   async tell(world) {
     world.createClass("default", { maxAwake: { total: 1 } });
     world.createSatellite("ada", { idleTimeout: "10s" });
@@ -221,6 +225,7 @@ const scheduled: Workload = {
   name: "schedule-and-pause",
   routers: 1,
   isSmall: false,
+  every: 2,
   async tell(world) {
     world.createClass("default");
     world.createSatellite("ada", { desiredPower: "off", idleTimeout: "20s", wakeSchedule: ["1 0 * * *"] });

@@ -1,5 +1,6 @@
 import type { Fault, Plan } from "./plan.ts";
 import { between, pick, seededRandom } from "./random.ts";
+import { LONG_WORKLOADS } from "./long-workloads.ts";
 import type { Workload } from "./workload.ts";
 import { WORKLOADS } from "./workloads.ts";
 
@@ -8,8 +9,10 @@ const MAX_EFFECT = 24;
 const MAX_NOTIFICATION = 28;
 const STORY_MS = 70_000;
 
-/** Large stories are not walked: they would take most of the time. */
-const WALKED = WORKLOADS.filter(({ every }) => every !== 0);
+/** Long stories are walked less often, and large ones not at all: they would take most of the time. */
+const WALKED = [...WORKLOADS, ...WORKLOADS.filter((workload) => !LONG_WORKLOADS.includes(workload))].filter(
+  ({ every }) => every !== 0,
+);
 
 /** A random walk: workload, order of events and some faults, all decided by one seed. */
 export function randomPlan(seed: number, workloads: readonly Workload[] = WALKED): Plan {

@@ -26,6 +26,7 @@ const burst: Workload = {
   name: "burst",
   routers: 3,
   isSmall: false,
+  every: 2,
   async tell(world) {
     world.createClass("default");
     world.createSatellite("ada", { idleTimeout: "20s" });
@@ -43,6 +44,7 @@ const drain: Workload = {
   name: "drain",
   routers: 2,
   isSmall: false,
+  every: 2,
   async tell(world) {
     world.createClass("default");
     world.createSatellite("ada", { idleTimeout: "30s", drainTimeout: "12s" });
