@@ -53,6 +53,25 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
   ["VolumeIntentIncomplete", "somebody has written status.volume; delete the satellite and create it anew"],
   ["AdoptionInUse", "the instance to take over is another satellite's machine"],
   ["LaunchNotVisible", "EC2 launched the machine but does not show it yet; wait"],
+  [
+    "MachineLost",
+    "the machine was terminated outside and spec.machineLossPolicy is Fail; set it to Relaunch, or delete the satellite",
+  ],
+  ["MachineGone", "the machine was terminated outside; a new one with an empty disk takes its place"],
+  ["MachineStoppedOutside", "somebody else stopped the machine; it is started when it is wanted"],
+  [
+    "Stuck",
+    "EC2 takes more than ten minutes to start or stop the machine; a stop is forced, a start can only be waited for",
+  ],
+  [
+    "HibernationRefused",
+    "EC2 refuses to hibernate this machine, as the message says; it is stopped instead, and its memory is not kept",
+  ],
+  ["MemoryLost", "the machine hibernated but booted anew; look in its console output for why"],
+  [
+    "DuplicateTerminated",
+    "a launch that landed late made a second machine; it was terminated, nothing to do",
+  ],
 ];
 
 function rows(cells: readonly (readonly string[])[]): string {

@@ -7,6 +7,7 @@ import type { Hypervisor } from "../local/ec2/hypervisor.ts";
 import { fileStore } from "../local/ec2/record-store.ts";
 import { Ec2Model } from "../local/ec2/model.ts";
 import { defaultNetwork } from "../local/ec2/network.ts";
+import { DOCUMENTED_LIMITS } from "../local/ec2/request-buckets.ts";
 import { QemuHypervisor } from "../local/qemu/hypervisor.ts";
 import type { GuestImage } from "../local/qemu/image.ts";
 import type { ToolPaths } from "../local/qemu/prerequisites.ts";
@@ -62,6 +63,7 @@ export async function runLocalEc2(options: LocalEc2Options, context: ProcessCont
     model,
     clock,
     logger,
+    limits: DOCUMENTED_LIMITS,
     parameters: { "/satellites/images/amd64": LOCAL_IMAGE },
     logFile: join(options.stateDir, "calls.jsonl"),
   });

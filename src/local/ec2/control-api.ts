@@ -20,6 +20,8 @@ export interface Controlled {
  * - `POST /_control/faults` one fault as JSON (see `Fault`); `DELETE /_control/faults`
  * - `POST /_control/events` `{id, code, notBefore, description?}` announces an event for an instance
  * - `POST /_control/capacity` `{zone, type, instances}`, `instances: null` for no limit
+ * - `POST /_control/quota` `{vcpus}`, null for no limit
+ * - `POST /_control/behaviour` `{visibilityDelayMs, hibernationReadyAfterMs}`, either may be left out
  */
 export function answerControl(request: WireRequest, controlled: Controlled): WireResponse {
   const url = new URL(request.path, "http://control");
@@ -65,9 +67,44 @@ function answer(
     case "POST /_control/capacity":
       setCapacity(model, JSON.parse(body));
       return {};
+    case "POST /_control/quota": {
+      const { vcpus } = JSON.parse(body) as Record<string, unknown>;
+      model.capacity.setVcpuQuota(vcpus === null ? Number.POSITIVE_INFINITY : wholeNumber("vcpus", vcpus));
+      return {};
+    }
+    case "POST /_control/behaviour":
+      setBehaviour(model, JSON.parse(body));
+      return model.behaviour;
     default:
       throw new SatelliteError("UnknownPath", `${route} is not served; see src/local/ec2/control-api.ts`);
   }
+}
+
+function setBehaviour({ behaviour }: Ec2Model, value: unknown): void {
+  const { visibilityDelayMs, hibernationReadyAfterMs, ...unknown } = value as Record<string, unknown>;
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) {
+    throw new SatelliteError(
+      "InvalidBehaviour",
+      `there is no behaviour "${name}"; see src/local/ec2/model.ts`,
+    );
+  }
+  if (visibilityDelayMs !== undefined) {
+    behaviour.visibilityDelayMs = wholeNumber("visibilityDelayMs", visibilityDelayMs);
+  }
+  if (hibernationReadyAfterMs !== undefined) {
+    behaviour.hibernationReadyAfterMs = wholeNumber("hibernationReadyAfterMs", hibernationReadyAfterMs);
+  }
+}
+
+function wholeNumber(name: string, value: unknown): number {
+  if (!Number.isInteger(value) || Number(value) < 0) {
+    throw new SatelliteError(
+      "InvalidNumber",
+      `"${name}" must be a whole number, not ${JSON.stringify(value)}`,
+    );
+  }
+  return Number(value);
 }
 
 function setCapacity(model: Ec2Model, value: unknown): void {

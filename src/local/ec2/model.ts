@@ -57,6 +57,14 @@ const DAY_MS = 24 * 3_600_000;
 /** Account that the model plays. */
 export const ACCOUNT_ID = "000000000077";
 
+/** What can be changed while the model is in use. */
+export interface Behaviour {
+  /** How long each change stays hidden from readers, in milliseconds, in place of the option of that name. */
+  visibilityDelayMs: number | undefined;
+  /** How long after a cold boot hibernation is refused as too early, in milliseconds. */
+  hibernationReadyAfterMs: number;
+}
+
 /** Before and after of one instance that an action asked to change. */
 export interface StateChange {
   readonly id: string;
@@ -76,6 +84,7 @@ export class Ec2Model {
   readonly instances: Instances;
   readonly volumes: Volumes;
   readonly capacity = new Capacity();
+  readonly behaviour: Behaviour;
   readonly #options: Ec2ModelOptions;
   readonly #lifecycle: Lifecycle;
   readonly #events: ScheduledEvents;
@@ -86,10 +95,14 @@ export class Ec2Model {
     this.region = options.region;
     this.network = options.network ?? defaultNetwork(options.region);
     this.instanceTypes = options.instanceTypes ?? DEFAULT_INSTANCE_TYPES;
+    this.behaviour = {
+      visibilityDelayMs: undefined,
+      hibernationReadyAfterMs: options.hibernationReadyAfterMs ?? 0,
+    };
     this.instances = new Instances(
       options.clock,
       options.store ?? volatileStore(),
-      options.visibilityDelayMs ?? (() => 0),
+      () => this.behaviour.visibilityDelayMs ?? options.visibilityDelayMs?.() ?? 0,
     );
     this.#lifecycle = new Lifecycle({
       clock: options.clock,
@@ -105,7 +118,7 @@ export class Ec2Model {
       hypervisor: options.hypervisor,
       instances: this.instances,
       store: options.volumeStore ?? volatileStore(),
-      visibilityDelayMs: options.volumeDelayMs ?? (() => 0),
+      visibilityDelayMs: () => this.behaviour.visibilityDelayMs ?? options.volumeDelayMs?.() ?? 0,
       script: { createMs: 0, attachMs: 0, detachMs: 0, ...options.volumeScript },
       newId: () => this.newId("vol"),
     });
@@ -373,7 +386,7 @@ export class Ec2Model {
     }
     const bootedAtMs = Date.parse(instance.bootedAt ?? instance.launchTime);
     const uptimeMs = this.#options.clock.now().getTime() - bootedAtMs;
-    if (instance.state === "running" && uptimeMs < (this.#options.hibernationReadyAfterMs ?? 0)) {
+    if (instance.state === "running" && uptimeMs < this.behaviour.hibernationReadyAfterMs) {
       throw new Ec2ApiError(
         "UnsupportedOperation",
         `The instance '${instance.id}' is not ready to hibernate yet. Please retry in a few minutes.`,

@@ -76,6 +76,11 @@ const PARAMETER: ErrorRule = {
   advice: "EC2 does not accept a parameter; correct spec.ec2 of the SatelliteClass",
   retry: "after-change",
 };
+const ENDPOINT: ErrorRule = {
+  ...PARAMETER,
+  reason: "EndpointUnsuitable",
+  advice: "the EC2 endpoint does not know the action; check the endpoint that the operator is set to",
+};
 const PERMISSION: ErrorRule = {
   class: "permission",
   reason: "NotPermitted",
@@ -214,11 +219,11 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRule>> = {
       "the volume is in another zone than the instance; somebody has changed status.volume or status.machine",
   },
   "InvalidZone.NotFound": networkRule("spec.ec2.subnets"),
-  InvalidAction: {
-    ...PARAMETER,
-    reason: "EndpointUnsuitable",
-    advice: "the EC2 endpoint does not know the action; check the endpoint that the operator is set to",
-  },
+  FilterLimitExceeded: PARAMETER,
+  SerializationException: PARAMETER,
+  InvalidAction: ENDPOINT,
+  NoSuchVersion: ENDPOINT,
+  UnknownOperationException: ENDPOINT,
 
   UnsupportedHibernationConfiguration: {
     class: "hibernation-unsupported",
@@ -269,6 +274,10 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRule>> = {
     retry: "look-again",
   },
 
+  InvalidNextToken: {
+    ...SERVER,
+    advice: "a list was changed or too old while it was read in pages; it is read again from its beginning",
+  },
   InternalError: SERVER,
   InternalFailure: SERVER,
   ServerInternal: SERVER,

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { renderErrorDocs } from "../../../build/generate-error-docs.ts";
 import { ERROR_TABLE } from "../../../src/machines/ec2/error-table.ts";
 
@@ -7,6 +7,19 @@ describe("docs/errors.md", () => {
   it("is what the error table says", () => {
     const page = readFileSync(new URL("../../../docs/errors.md", import.meta.url), "utf8");
     expect(page, "run: node build/generate-error-docs.ts").to.equal(renderErrorDocs());
+  });
+
+  it("has a row for every code that the EC2 endpoint answers", () => {
+    const folder = new URL("../../../src/local/ec2/", import.meta.url);
+    const sources = readdirSync(folder).map((name) => readFileSync(new URL(name, folder), "utf8"));
+    const answered = sources.flatMap((source) => [
+      ...source.matchAll(/Ec2ApiError\(\s*"([\w.]+)"|"((?:[A-Z]\w+)(?:Exception|NotFound))"/g),
+    ]);
+    const codes = new Set(answered.map(([, ec2, ssm]) => ec2 ?? ssm ?? ""));
+    // Nobody here asks for a dry run.
+    codes.delete("DryRunOperation");
+    expect(codes.size).to.be.greaterThan(25);
+    expect([...codes].filter((code) => !Object.hasOwn(ERROR_TABLE, code))).to.deep.equal([]);
   });
 
   it("has a row for every code, with a reason and advice", () => {

@@ -79,6 +79,10 @@ const EXPECTED: Readonly<Record<CloudErrorClass, readonly string[]>> = {
     "InvalidVolume.ZoneMismatch",
     "InvalidZone.NotFound",
     "InvalidAction",
+    "FilterLimitExceeded",
+    "SerializationException",
+    "NoSuchVersion",
+    "UnknownOperationException",
   ],
   permission: [
     "UnauthorizedOperation",
@@ -104,6 +108,7 @@ const EXPECTED: Readonly<Record<CloudErrorClass, readonly string[]>> = {
   "hibernation-unsupported": ["UnsupportedHibernationConfiguration"],
   server: [
     "InternalError",
+    "InvalidNextToken",
     "InternalFailure",
     "ServerInternal",
     "Unavailable",
