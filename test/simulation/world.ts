@@ -167,6 +167,7 @@ export class World {
       runningWork: (id) => this.runningWork(id),
       isStale: plan.faults.some(({ on }) => on === "visibility"),
       isForeign: plan.faults.some(isForeign),
+      isUndisturbed: plan.faults.length === 0,
       pauses: (process) => plan.faults.some((fault) => isPause(fault, process)),
     });
     this.#courier = new Courier({

@@ -593,6 +593,32 @@ describe("EC2 endpoint, through the SDK over HTTP", () => {
       expect((await control("GET", "nothing"))[0]).to.equal(404);
     });
 
+    it("sets the account's quota", async () => {
+      await control("POST", "quota", { vcpus: 1 });
+      expect(await refused(new RunInstancesCommand(LAUNCH))).to.include({ name: "VcpuLimitExceeded" });
+      await control("POST", "quota", { vcpus: null });
+      await launch();
+      expect((await control("POST", "quota", { vcpus: "many" }))[0]).to.equal(400);
+    });
+
+    it("lets readers see late, and guests be too young to hibernate", async () => {
+      await control("POST", "behaviour", { hibernationReadyAfterMs: 3_600_000 });
+      const id = await launch({
+        HibernationOptions: { Configured: true },
+        BlockDeviceMappings: [{ DeviceName: "/dev/xvda", Ebs: { VolumeSize: 99, Encrypted: true } }],
+      });
+      await http.model.settled();
+      expect((await refused(new StopInstancesCommand({ InstanceIds: [id], Hibernate: true }))).name).to.equal(
+        "UnsupportedOperation",
+      );
+      await control("POST", "behaviour", { visibilityDelayMs: 3_600_000 });
+      await http.client.send(new StopInstancesCommand({ InstanceIds: [id] }));
+      await http.model.settled();
+      expect(http.model.instances.visible().map(({ state }) => state)).to.deep.equal(["running"]);
+      expect((await control("POST", "behaviour", { visibilityDelayMs: -1 }))[0]).to.equal(400);
+      expect((await control("POST", "behaviour", { mood: "bad" }))[0]).to.equal(400);
+    });
+
     it("writes each request to the log file at once", async () => {
       const directory = mkdtempSync(join(tmpdir(), "ec2-log-"));
       await http.close();
