@@ -7,6 +7,7 @@ import type { Failure, Observation } from "./observation.ts";
 import { adopt, wantedAdoption } from "./ownership.ts";
 import { MACHINE_LOST, machineStatus, movePower, renderStatus } from "./render-status.ts";
 import { waitForSchedule } from "./decide-schedule.ts";
+import { isHeld } from "./launch-request.ts";
 import type { OperatorSettings } from "./settings.ts";
 
 /**
@@ -46,6 +47,9 @@ export function decideLaunch(o: Observation, settings: OperatorSettings): Action
   }
   if (!o.listed) {
     return waitingForRetry(o, "ListMachines") ?? { kind: "ListMachines" };
+  }
+  if (o.satelliteClass !== undefined && !isHeld(o.satelliteClass)) {
+    return { kind: "Wait", afterMs: settings.quotaPollMs, reason: "ClassNotHeldYet" };
   }
   const attempt = (satellite.status.launch?.attempt ?? -1) + 1;
   return waitingForRetry(o, "PlanLaunch") ?? { kind: "PlanLaunch", attempt, combination: 0 };

@@ -1,5 +1,5 @@
 import type { LaunchPlan, LaunchRequest } from "../machines/cloud.ts";
-import type { LaunchIntent } from "../satellite/resource.ts";
+import { CLASS_FINALIZER, type LaunchIntent } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import { ConfigurationError } from "./failures.ts";
 
@@ -40,6 +40,11 @@ export function launchRequest(
     userData,
     ...(satellite.status.volume === undefined ? {} : { zone: satellite.status.volume.zone }),
   };
+}
+
+/** Whether the class cannot go while machines of it are left: only then may one be launched. */
+export function isHeld({ metadata }: SatelliteClass): boolean {
+  return metadata.finalizers?.includes(CLASS_FINALIZER) === true;
 }
 
 /**

@@ -1,14 +1,17 @@
+import { SatelliteError } from "../base/errors.ts";
 import { NAMESPACE } from "../kube/resources.ts";
 import type { LaunchPlan } from "../machines/cloud.ts";
 import { timestamp } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
-import type { LaunchIntent } from "../satellite/resource.ts";
+import { SATELLITE_CLASSES, type LaunchIntent } from "../satellite/resource.ts";
+import type { SatelliteClass } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { ConfigurationError } from "./failures.ts";
 import {
   checkNamespaceAllowed,
   intentOf,
+  isHeld,
   launchRequest,
   planOf,
   requireClass,
@@ -84,6 +87,7 @@ async function resolveLaunch(
   dependencies: Dependencies,
 ): Promise<{ readonly plan: LaunchPlan; readonly intent: LaunchIntent }> {
   const satelliteClass = requireClass(satellite, known);
+  await requireHeld(satelliteClass, dependencies);
   if (satelliteClass.spec.allowedNamespaces !== undefined) {
     const namespace = await dependencies.client.get(NAMESPACE, { name: satellite.metadata.namespace ?? "" });
     checkNamespaceAllowed(satelliteClass, {
@@ -98,6 +102,22 @@ async function resolveLaunch(
   delete memory.launched;
   const size = sizeOf(satellite, satelliteClass);
   return { plan, intent: intentOf(plan, size, satelliteClass.metadata.generation ?? 0) };
+}
+
+/**
+ * The cache may show a class that has gone since. Whoever removes its finalizer lists the satellites first, so a class
+ * that the API server shows with it now stays for this one.
+ *
+ * @throws SatelliteError when it has none
+ */
+async function requireHeld({ metadata: { name } }: SatelliteClass, { client }: Dependencies): Promise<void> {
+  const current = await client.get<SatelliteClass>(SATELLITE_CLASSES, { name });
+  if (!isHeld(current)) {
+    throw new SatelliteError(
+      "ClassNotHeld",
+      `SatelliteClass ${name} was replaced or is being deleted; the launch is planned again when it is there`,
+    );
+  }
 }
 
 /** Sends the written intent, for the first time or again, and remembers the machine. @throws CloudError */

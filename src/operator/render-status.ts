@@ -119,6 +119,9 @@ function readyCondition(o: Observation, { power }: Status): ConditionChange {
   if (silence !== undefined) {
     return { type: "Ready", status: "False", reason: silence.reason, message: silence.message };
   }
+  if (failure !== undefined && o.satellite.metadata.deletionTimestamp !== undefined) {
+    return { type: "Ready", status: "False", reason: failure.reason, message: failure.message };
+  }
   if (power.state === wished) {
     return wished === "Running"
       ? { type: "Ready", status: "True", reason: "Running", message: "the machine runs and its port answers" }
@@ -185,7 +188,8 @@ function healthyCondition(o: Observation, { power }: Status): ConditionChange[] 
   const wasSilent = findCondition(o.satellite.status.conditions, "Healthy")?.status === "False";
   const { probe } = o.memory;
   const answers = probe?.epoch === power.epoch && probe.ready;
-  if (power.state === "Running" && (answers || !wasSilent)) {
+  const isLeaving = o.satellite.status.power.state === "Running" && power.state === "Stopping";
+  if ((power.state === "Running" && (answers || !wasSilent)) || (isLeaving && answers)) {
     return [
       { type: "Healthy", status: "True", reason: "PortAnswers", message: "the VM's gRPC port answers" },
     ];

@@ -20,7 +20,8 @@ class ClassWorld {
   readonly #reconciler: ClassReconciler;
 
   constructor() {
-    this.store.put(SATELLITE_CLASSES, satelliteClass());
+    const { metadata, ...rest } = satelliteClass();
+    this.store.put(SATELLITE_CLASSES, { ...rest, metadata: { ...metadata, finalizers: [] } });
     this.#reconciler = new ClassReconciler({
       client: this.store,
       classes: { get: () => this.found, upsert: () => {} },

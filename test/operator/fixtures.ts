@@ -63,7 +63,13 @@ export function satelliteClass(spec: Partial<SatelliteClass["spec"]> = {}): Sate
   return {
     apiVersion: "satellites.dev/v1alpha1",
     kind: "SatelliteClass",
-    metadata: { name: "default", uid: "uid-class", generation: 1, resourceVersion: "1" },
+    metadata: {
+      name: "default",
+      uid: "uid-class",
+      generation: 1,
+      resourceVersion: "1",
+      finalizers: ["satellites.dev/in-use"],
+    },
     spec: {
       ec2: {
         region: "eu-west-1",

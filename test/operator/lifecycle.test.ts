@@ -91,6 +91,18 @@ describe("a satellite's life", () => {
     expect(world.condition("Healthy")).to.include({ status: "True" });
   });
 
+  it("is not launched before its class is kept from going", async () => {
+    const { metadata, ...rest } = satelliteClass();
+    const world = new World({ satelliteClass: { ...rest, metadata: { ...metadata, finalizers: [] } } });
+    await world.run(MINUTE);
+    expect(world.cloud.count("launch")).to.equal(0);
+    world.editClass((held) => {
+      held.metadata.finalizers = ["satellites.dev/in-use"];
+    });
+    await world.run(MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+  });
+
   it("says that its machine is stuck in a stop, and forces it no oftener than every ten minutes", async () => {
     const world = new World({ satellites: [satellite({ spec: { sleepMode: "Stop" } })] });
     await world.run(MINUTE);

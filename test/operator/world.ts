@@ -136,6 +136,10 @@ export class World {
     this.store.edit<Satellite>(SATELLITES, { namespace: "team-a", name }, change);
   }
 
+  editClass(change: (satelliteClass: SatelliteClass) => void): void {
+    this.store.edit<SatelliteClass>(SATELLITE_CLASSES, { name: "default" }, change);
+  }
+
   setPower(desiredPower: "on" | "off", name = "ada"): void {
     this.edit(({ spec }) => {
       spec.desiredPower = desiredPower;

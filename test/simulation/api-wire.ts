@@ -38,7 +38,8 @@ export interface ApiWireOptions extends Pick<CourierContext, "clock" | "random" 
 export class ApiWire implements KubeTransport {
   readonly #options: ApiWireOptions;
   #lists = 0;
-  #expiresNext = false;
+  /** Versions before this one are too old to be watched from. */
+  #compactedRevision = 0;
   #lastDeliveryMs = 0;
 
   constructor(options: ApiWireOptions) {
@@ -123,8 +124,7 @@ export class ApiWire implements KubeTransport {
     const stream = new WatchStream();
     const { body } = this.#handle(request);
     const counts = isSatellites(request.path);
-    if (counts && this.#expiresNext) {
-      this.#expiresNext = false;
+    if (counts && versionIn(request.path) < this.#compactedRevision) {
       stream.push(EXPIRED);
       stream.end();
       return stream;
@@ -170,7 +170,7 @@ export class ApiWire implements KubeTransport {
     };
     switch (fault.what) {
       case "drop":
-        this.#expiresNext = true;
+        this.#compact();
         this.#aside(BREAK_MS, broken);
         return;
       case "duplicate":
@@ -184,6 +184,7 @@ export class ApiWire implements KubeTransport {
         this.#aside(REPEAT_MS, push);
         return;
       case "expire":
+        this.#compact();
         this.#deliverLater(0, () => {
           stream.onDestroy();
           stream.push(EXPIRED);
@@ -193,6 +194,11 @@ export class ApiWire implements KubeTransport {
       case "cut":
         this.#deliverLater(0, broken);
     }
+  }
+
+  /** What has happened so far is forgotten: who does not list anew is told again and again that it is too old. */
+  #compact(): void {
+    this.#compactedRevision = this.#options.api.store.revision;
   }
 
   /** Delivers in order, after all that was sent before. */
@@ -245,6 +251,11 @@ export function toApiRequest({ method, path, body, contentType }: HttpRequest): 
 
 function isSatellites(path: string): boolean {
   return path.split("?", 1)[0]?.endsWith("/satellites") === true;
+}
+
+/** The version that a watch begins at. */
+function versionIn(path: string): number {
+  return Number(new URLSearchParams(path.split("?", 2)[1]).get("resourceVersion") ?? "0");
 }
 
 function nameIn(line: string): string {

@@ -1,5 +1,6 @@
 import type { Plan } from "./plan.ts";
 import { simulate, type Outcome } from "./simulate.ts";
+import { workloadNamed } from "./workloads.ts";
 
 /** EC2 actions whose number is bounded. */
 const BOUNDED = [
@@ -49,7 +50,9 @@ export class Judge {
     if (canCompareEnds(plan) && outcome.end !== reference.end) {
       faults.push(`the end is different:\n    ${outcome.end}\n  and undisturbed it is\n    ${reference.end}`);
     }
-    const allowance = 2 * (outcome.befallen + outcome.restarts);
+    const longerMinutes = Math.max(0, outcome.virtualMs - reference.virtualMs) / 60_000;
+    const byTime = (workloadNamed(plan.workload).callsPerMinute ?? 0) * longerMinutes;
+    const allowance = 2 * (outcome.befallen + outcome.restarts) + byTime;
     for (const [call, count] of outcome.accepted) {
       const [action = "", name] = call.split(" ");
       const usual = reference.accepted.get(call) ?? 0;

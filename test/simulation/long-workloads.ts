@@ -40,6 +40,9 @@ const resize: Workload = {
     await world.until(() => again.isDone, PATIENCE_MS);
     await world.until(isAsleep(world), PATIENCE_MS);
     await world.until(() => typeOf(world) === "m7i.large", PATIENCE_MS);
+    const isSaid = (): boolean =>
+      world.satellite(KEY)?.status.conditions?.some(({ reason }) => reason === "UpToDate") === true;
+    await world.until(isSaid, PATIENCE_MS);
   },
   judge: (world) => (typeOf(world) === "m7i.large" ? [] : [`its type is ${typeOf(world)}, not m7i.large`]),
 };
@@ -147,6 +150,7 @@ const refresh: Workload = {
   routers: 1,
   isSmall: false,
   every: 3,
+  callsPerMinute: 1,
   world: { settings: { refreshHibernatedMs: 110_000, resyncMs: 20_000 }, hibernationKeptMs: 60 * DAY_MS },
   async tell(world) {
     world.createClass("default");

@@ -244,18 +244,6 @@ export const MUTANTS: readonly Mutant[] = [
     kind: "lost",
   },
   {
-    name: "cache: older versions replace newer ones",
-    edits: [
-      edit(
-        "kube/cache.ts",
-        "return order !== undefined && order > 0;",
-        "return order !== undefined && order > 1e9;",
-      ),
-    ],
-    workload: "use-and-wake",
-    kind: "notification",
-  },
-  {
     name: "reflector: a version that is too old is not followed by a listing",
     edits: [
       edit(
@@ -363,24 +351,12 @@ export const MUTANTS: readonly Mutant[] = [
     kind: "stale or missing",
   },
   {
-    name: "start: not fenced by the leader that takes it over",
-    edits: [
-      edit(
-        "operator/decide-transition.ts",
-        "if (o.memory.ownedStart !== startOf(power)) {",
-        'if (o.memory.ownedStart === "") {',
-      ),
-    ],
-    workload: "use-and-wake",
-    kind: "crash",
-  },
-  {
     name: "hibernation: not refreshed before its sixty days are over",
     edits: [
       edit(
         "operator/decide-transition.ts",
         "if (asleepMs >= settings.refreshHibernatedMs) {",
-        "if (asleepMs >= 2 * settings.refreshHibernatedMs) {",
+        "if (asleepMs >= 9 * settings.refreshHibernatedMs) {",
       ),
     ],
     workload: "refresh",
@@ -391,8 +367,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-transition.ts",
-        'return power.sleepKind === "Hibernate"\n    ? giveUpHibernation(o)\n    : (waitingFor',
-        "return power.sleepKind === undefined\n    ? giveUpHibernation(o)\n    : (waitingFor",
+        'if (power.sleepKind === "Hibernate") {\n    return giveUpHibernation(o);',
+        "if (power.sleepKind === undefined) {\n    return giveUpHibernation(o);",
       ),
     ],
     workload: "use-and-wake",
@@ -444,23 +420,6 @@ export const MUTANTS: readonly Mutant[] = [
       ),
     ],
     workload: "reclass",
-    kind: "nothing goes wrong",
-  },
-  {
-    name: "size: changed on a machine that runs",
-    edits: [
-      edit(
-        "operator/decide-running.ts",
-        "  const { remainingMs, staleRouters } = o.idleness;",
-        "  const sized = applySize(o, machine, settings);\n  if (sized !== undefined) {\n    return sized;\n  }\n  const { remainingMs, staleRouters } = o.idleness;",
-      ),
-      edit(
-        "operator/decide-running.ts",
-        'import { beginStop } from "./stop-intent.ts";',
-        'import { applySize } from "./size.ts";\nimport { beginStop } from "./stop-intent.ts";',
-      ),
-    ],
-    workload: "resize",
     kind: "nothing goes wrong",
   },
 ];

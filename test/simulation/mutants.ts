@@ -25,7 +25,8 @@ let caught = 0;
 await Promise.all(
   Array.from({ length: Number(values.jobs) }, async () => {
     for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
-      caught += (await isCaught(mutant)) ? 1 : 0;
+      const isDead = await isCaught(mutant);
+      caught += isDead ? 1 : 0;
     }
   }),
 );

@@ -8,6 +8,8 @@ export interface Workload {
   readonly isSmall: boolean;
   /** Plans are derived from every nth side effect and notification; 0: from none. Default 1. */
   readonly every?: number;
+  /** Calls of one action that the passing of time alone brings about. Default 0. */
+  readonly callsPerMinute?: number;
   /** What its world is made of, beside the plan. */
   readonly world?: Omit<WorldOptions, "routers" | "logs">;
   readonly tell: (world: World) => Promise<void>;
