@@ -104,10 +104,11 @@ export function createEc2Endpoint(options: Ec2EndpointOptions): Ec2Endpoint {
     if (fault?.kind === "drop") {
       throw new ConnectionDropped();
     }
+    // A request that arrives counts, whatever the answer.
+    buckets.admit(ready.bucket ?? action, ready.resources ?? ready.ids?.length ?? 0);
     if (fault?.kind === "refuse") {
       throw faultError(fault);
     }
-    buckets.admit(ready.bucket ?? action, ready.resources ?? ready.ids?.length ?? 0);
     const { content, ids } = await ready.run();
     if (fault?.kind === "forget") {
       throw fault.code === undefined ? new ConnectionDropped() : faultError(fault);
@@ -119,6 +120,15 @@ export function createEc2Endpoint(options: Ec2EndpointOptions): Ec2Endpoint {
     return xmlResponse(200, writeResponse(action, requestId, content));
   };
 
+  const readCounted = (action: string, parameters: QueryParameters): ReadyAction => {
+    try {
+      return readAction(model, action, parameters);
+    } catch (error) {
+      buckets.admit(action, 0);
+      throw error;
+    }
+  };
+
   const answerQuery = async (request: WireRequest): Promise<WireResponse> => {
     const requestId = model.newId("req");
     let action = "Unknown";
@@ -127,7 +137,7 @@ export function createEc2Endpoint(options: Ec2EndpointOptions): Ec2Endpoint {
       checkCredentials(request.headers["authorization"], model.region, "ec2");
       const parameters = QueryParameters.parse(request.body);
       action = parameters.requiredString("Action");
-      const ready = readAction(model, action, parameters);
+      const ready = readCounted(action, parameters);
       ids = ready.ids ?? [];
       return await carryOut(action, ready, faults.take(action, parameters.canonical([])), requestId);
     } catch (error) {

@@ -519,6 +519,12 @@ describe("EC2 endpoint, through the SDK over HTTP", () => {
     const [admitted, limited] = ["InvalidInstanceID.NotFound", "RequestLimitExceeded"];
     expect(names).to.deep.equal([admitted, admitted, admitted, admitted, admitted, limited]);
     await clock.advance(500);
+    const wrong = new StartInstancesCommand({ InstanceIds: [] });
+    expect([(await refused(wrong)).name, await start()], "nonsense counts, too").to.deep.equal([
+      "MissingParameter",
+      limited,
+    ]);
+    await clock.advance(500);
     expect([await start(), await start()]).to.deep.equal([admitted, limited]);
   });
 
