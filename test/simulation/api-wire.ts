@@ -38,8 +38,8 @@ export interface ApiWireOptions extends Pick<CourierContext, "clock" | "random" 
 export class ApiWire implements KubeTransport {
   readonly #options: ApiWireOptions;
   #lists = 0;
-  /** Versions before this one are too old to be watched from. */
-  #compactedRevision = 0;
+  /** What has happened so far is forgotten: whoever does not list anew is told again and again that it is too old. */
+  #isCompacted = false;
   #lastDeliveryMs = 0;
 
   constructor(options: ApiWireOptions) {
@@ -87,6 +87,7 @@ export class ApiWire implements KubeTransport {
   }
 
   #carryOut(request: HttpRequest): unknown {
+    this.#isCompacted &&= !(request.method === "GET" && isSatellites(request.path));
     const { body } = this.#handle(this.#rewound(request));
     return typeof body === "string" && body !== "" ? JSON.parse(body) : undefined;
   }
@@ -124,7 +125,7 @@ export class ApiWire implements KubeTransport {
     const stream = new WatchStream();
     const { body } = this.#handle(request);
     const counts = isSatellites(request.path);
-    if (counts && versionIn(request.path) < this.#compactedRevision) {
+    if (counts && this.#isCompacted) {
       stream.push(EXPIRED);
       stream.end();
       return stream;
@@ -170,7 +171,7 @@ export class ApiWire implements KubeTransport {
     };
     switch (fault.what) {
       case "drop":
-        this.#compact();
+        this.#isCompacted = true;
         this.#aside(BREAK_MS, broken);
         return;
       case "duplicate":
@@ -184,7 +185,7 @@ export class ApiWire implements KubeTransport {
         this.#aside(REPEAT_MS, push);
         return;
       case "expire":
-        this.#compact();
+        this.#isCompacted = true;
         this.#deliverLater(0, () => {
           stream.onDestroy();
           stream.push(EXPIRED);
@@ -194,11 +195,6 @@ export class ApiWire implements KubeTransport {
       case "cut":
         this.#deliverLater(0, broken);
     }
-  }
-
-  /** What has happened so far is forgotten: who does not list anew is told again and again that it is too old. */
-  #compact(): void {
-    this.#compactedRevision = this.#options.api.store.revision;
   }
 
   /** Delivers in order, after all that was sent before. */
@@ -251,11 +247,6 @@ export function toApiRequest({ method, path, body, contentType }: HttpRequest): 
 
 function isSatellites(path: string): boolean {
   return path.split("?", 1)[0]?.endsWith("/satellites") === true;
-}
-
-/** The version that a watch begins at. */
-function versionIn(path: string): number {
-  return Number(new URLSearchParams(path.split("?", 2)[1]).get("resourceVersion") ?? "0");
 }
 
 function nameIn(line: string): string {
