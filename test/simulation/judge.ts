@@ -89,7 +89,7 @@ function endlessFaults(outcome: Outcome): string[] {
 
 /** Whatever is refused, it is not asked for without end. */
 function tooManyCalls(outcome: Outcome): string[] {
-  const most = 30 + MAX_CALLS_PER_HOUR * (outcome.virtualMs / 3_600_000);
+  const most = 30 + outcome.satellites + MAX_CALLS_PER_HOUR * (outcome.virtualMs / 3_600_000);
   return BOUNDED.flatMap((action) => {
     const sent = outcome.sent.get(action) ?? 0;
     return sent > most

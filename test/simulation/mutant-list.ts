@@ -339,18 +339,6 @@ export const MUTANTS: readonly Mutant[] = [
     kind: "stale or missing",
   },
   {
-    name: "stop: a reading of stopped is believed without an answered stop",
-    edits: [
-      edit(
-        "operator/decide-transition.ts",
-        "return memory.stop?.epoch === satellite.status.power.epoch;",
-        "return memory.stop?.epoch === satellite.status.power.epoch || satellite.status.power.epoch > 0;",
-      ),
-    ],
-    workload: "use-and-wake",
-    kind: "stale or missing",
-  },
-  {
     name: "hibernation: not refreshed before its sixty days are over",
     edits: [
       edit(

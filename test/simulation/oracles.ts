@@ -23,6 +23,8 @@ export interface OracleContext {
   readonly isStale: boolean;
   /** Whether requests may land after their sender has given up, or somebody else changes machines. */
   readonly isForeign: boolean;
+  /** Whether somebody else changes the tags of a machine in use. */
+  readonly isRetagged: boolean;
   /** Whether nothing goes wrong in this story. */
   readonly isUndisturbed: boolean;
   /** Whether a process may be stopped for a while between a decision and what it does about it. */
@@ -158,7 +160,7 @@ export class Oracles {
     const { instance, upstream } = stream;
     const satellite = this.#context.satellite(upstream.satellite);
     const { tags, state } = this.#context.model.instances.truth(instance);
-    if (satellite !== undefined && tags[Tag.uid] !== satellite.metadata.uid) {
+    if (satellite !== undefined && tags[Tag.uid] !== satellite.metadata.uid && !this.#context.isRetagged) {
       this.violate(`1: a stream to ${upstream.satellite} was opened to ${instance}, which is another's`);
     }
     if (satellite !== undefined) {

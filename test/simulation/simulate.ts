@@ -22,6 +22,8 @@ export interface Outcome {
   readonly virtualMs: number;
   /** How often the state of an instance changed. */
   readonly instanceChanges: number;
+  /** How many satellites there are at the end. */
+  readonly satellites: number;
   /** Writes of Satellites by operators. */
   readonly operatorWrites: number;
   readonly wasAtRest: boolean;
@@ -88,6 +90,7 @@ async function tellStory(plan: Plan, options: { readonly logs?: boolean }): Prom
     ...callsOf(world),
     virtualMs: world.clock.elapsedMs,
     instanceChanges: world.instanceChanges,
+    satellites: world.satellites().length,
     operatorWrites: world.trace.entries.filter(
       ({ kind, process, text }) =>
         kind === "effect" && process.startsWith("operator") && text.startsWith("PATCH"),

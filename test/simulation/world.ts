@@ -167,6 +167,9 @@ export class World {
       runningWork: (id) => this.runningWork(id),
       isStale: plan.faults.some(({ on }) => on === "visibility"),
       isForeign: plan.faults.some(isForeign),
+      isRetagged: plan.faults.some(
+        (fault) => fault.on === "time" && "outside" in fault.what && fault.what.outside === "retag",
+      ),
       isUndisturbed: plan.faults.length === 0,
       pauses: (process) => plan.faults.some((fault) => isPause(fault, process)),
     });
