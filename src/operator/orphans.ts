@@ -125,9 +125,9 @@ function orphanStep(machine: Machine, now: Date, settings: OrphanSettings): Orph
     return { kind: "Stop", machine };
   }
   const keptMs = now.getTime() - marked;
-  return machine.state === "stopped" && keptMs >= settings.orphanKeptMs
-    ? { kind: "Terminate", machine }
-    : undefined;
+  // One whose guest hangs in its shutdown is ended with the others: EC2 terminates in every state.
+  const isDown = machine.state === "stopped" || machine.state === "stopping";
+  return isDown && keptMs >= settings.orphanKeptMs ? { kind: "Terminate", machine } : undefined;
 }
 
 /** When the machine was tagged as an orphan, in milliseconds since 1970; undefined when it was not. */

@@ -81,11 +81,17 @@ describe("orphans", () => {
 
   it("are left alone while they change state", () => {
     const tagged = { [Tag.orphanedAt]: "2025-01-01T00:00:00Z" };
-    for (const state of ["pending", "stopping", "shutting-down", "terminated"] as const) {
+    for (const state of ["pending", "shutting-down", "terminated"] as const) {
       expect(
         kinds(judgeAt([0, 10], always([orphan("i-1", { tags: tagged, state })], [other]))),
       ).to.deep.equal([]);
     }
+  });
+
+  it("are terminated after 24 hours even where they hang in their stop", () => {
+    const tagged = { [Tag.orphanedAt]: "2025-01-01T00:00:00Z" };
+    const hung = always([orphan("i-1", { tags: tagged, state: "stopping" })], [other]);
+    expect(kinds(judgeAt([0, 10], hung))).to.deep.equal(["Terminate i-1"]);
   });
 
   it("are never judged by an empty list of satellites", () => {

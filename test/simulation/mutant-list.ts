@@ -232,18 +232,6 @@ export const MUTANTS: readonly Mutant[] = [
     kind: "crash",
   },
   {
-    name: "router: a wake that got no answer is not sent again",
-    edits: [
-      edit(
-        "router/wake.ts",
-        'if (outcome.kind !== "failed" || isPermanent(outcome.error)) {',
-        "if (attempt === 0) {",
-      ),
-    ],
-    workload: "use-and-wake",
-    kind: "lost",
-  },
-  {
     name: "reflector: a version that is too old is not followed by a listing",
     edits: [
       edit(
