@@ -106,7 +106,7 @@ export class RequestBuckets {
   }
 
   #bucket(action: string): { requests: TokenBucket; resources: TokenBucket | undefined } | undefined {
-    const key = action in this.#limits ? action : "default";
+    const key = Object.hasOwn(this.#limits, action) ? action : "default";
     const limit = this.#limits[key];
     if (limit === undefined) {
       return undefined;
