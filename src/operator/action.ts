@@ -1,4 +1,5 @@
 import type { OperatorStatus } from "../satellite/status-patch.ts";
+import type { ProbeTarget } from "./observation.ts";
 import type { PowerReason } from "../satellite/power.ts";
 
 /** Something worth an event on the satellite. */
@@ -49,9 +50,9 @@ export type Action =
   /** Resolves the launch of a machine that is to replace the one in use, and writes it as the intent. */
   | { readonly kind: "PlanReplacement"; readonly attempt: number; readonly combination: number }
   /** Looks whether the port of that machine answers. */
-  | { readonly kind: "ProbeReplacement"; readonly id: string; readonly host: string; readonly port: number }
+  | ({ readonly kind: "ProbeReplacement"; readonly id: string } & ProbeTarget)
   /** Looks whether the VM's port answers, and asks the guest for its boot ID and running work. */
-  | { readonly kind: "Probe"; readonly host: string; readonly port: number };
+  | ({ readonly kind: "Probe" } & ProbeTarget);
 
 export type ActionKind = Action["kind"];
 

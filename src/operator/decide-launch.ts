@@ -9,6 +9,7 @@ import { MACHINE_LOST, machineStatus, movePower, renderStatus } from "./render-s
 import { waitForSchedule } from "./decide-schedule.ts";
 import { isHeld } from "./launch-request.ts";
 import type { OperatorSettings } from "./settings.ts";
+import { firstEndpoint } from "./vm-key.ts";
 
 /**
  * Whether a launch intent is written whose outcome no one knows yet. From the intent on until the machine's ID
@@ -99,13 +100,13 @@ function planAgain(o: Observation, refused: Failure): Action {
 }
 
 function writeLaunched(o: Observation, machine: Machine): Action {
-  const { spec, status } = o.satellite;
+  const { status } = o.satellite;
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
       power: { ...status.power, accepted: true },
       machine: machineStatus(machine, status.launch?.size),
-      ...(machine.address === undefined ? {} : { endpoint: { host: machine.address, port: spec.port } }),
+      endpoint: firstEndpoint(o, machine),
     }),
     announce: {
       type: "Normal",
@@ -117,7 +118,7 @@ function writeLaunched(o: Observation, machine: Machine): Action {
 
 /** The status was lost (restored from a backup, say), or it is an adoption: the machine's tags tell whose it is. */
 function rebuildFrom(o: Observation, machine: Machine, volume?: string): Action {
-  const { spec, status } = o.satellite;
+  const { status } = o.satellite;
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
@@ -126,7 +127,7 @@ function rebuildFrom(o: Observation, machine: Machine, volume?: string): Action 
         ? {}
         : { volume: { id: volume, attempt: 0, zone: machine.zone } }),
       machine: machineStatus(machine, status.launch?.size),
-      ...(machine.address === undefined ? {} : { endpoint: { host: machine.address, port: spec.port } }),
+      endpoint: firstEndpoint(o, machine),
     }),
     announce: {
       type: "Normal",

@@ -7,6 +7,7 @@ import type { Observation } from "./observation.ts";
 import { Recovery, renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { beginStop } from "./stop-intent.ts";
+import { keyTrouble } from "./vm-key.ts";
 
 /** How often a port is looked at that has been silent for longer than {@link SILENT_MS}. */
 const SILENT_POLL_MS = 5000;
@@ -19,14 +20,13 @@ export function silentMs(o: Observation): number {
 }
 
 /**
- * When to look at a silent port again: quickly at first, when it may be about to answer, and less often the more
- * ports are silent.
+ * When to look at a port again that is silent, or not as it should be: quickly at first, when it may be about to
+ * answer, and less often the more ports are silent.
  */
 export function silentPollMs(o: Observation, settings: OperatorSettings): number {
   const spacedMs = (o.memory.silentPorts ?? 0) * settings.probeSpacingMs;
-  return silentMs(o) < SILENT_MS
-    ? Math.min(SILENT_POLL_MS, Math.max(settings.probePollMs, spacedMs))
-    : SILENT_POLL_MS;
+  const isShort = silentMs(o) < SILENT_MS && keyTrouble(o, o.satellite.status.power) === undefined;
+  return isShort ? Math.min(SILENT_POLL_MS, Math.max(settings.probePollMs, spacedMs)) : SILENT_POLL_MS;
 }
 
 /**
@@ -80,6 +80,7 @@ function unhealthy(o: Observation, reason: string, step: string): ConditionChang
     reason,
     message:
       `port ${endpoint?.port ?? 0} of ${endpoint?.host ?? "the machine"} does not answer; ${step}. Check that the ` +
-      "guest listens there and that the security group lets operator and routers in",
+      `guest listens there${endpoint?.tls === "Required" ? " and serves TLS" : ""}, and that the security group lets ` +
+      "operator and routers in",
   };
 }

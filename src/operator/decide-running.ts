@@ -7,6 +7,7 @@ import { movePower, renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { decideScheduledEvent } from "./decide-scheduled-event.ts";
 import { beginStop } from "./stop-intent.ts";
+import { needsKey, probe, withLearnedKey } from "./vm-key.ts";
 
 /** `status.power.state` is Running: watch for the wish to sleep, for idleness and for drift. */
 export function decideRunning(o: Observation, machine: Machine, settings: OperatorSettings): Action {
@@ -39,19 +40,22 @@ function decideAwake(o: Observation, machine: Machine, settings: OperatorSetting
   const { idleness, memory, satellite } = o;
   const { endpoint, power } = satellite.status;
   const waitMs = Math.min(idleness.remainingMs, settings.resyncMs);
-  if (idleness.liveLeases.length > 0 || endpoint === undefined) {
+  const isUnknown = endpoint !== undefined && needsKey(endpoint);
+  if (endpoint === undefined || (idleness.liveLeases.length > 0 && !isUnknown)) {
     return { kind: "Wait", afterMs: waitMs, reason: "InUse" };
+  }
+  const learned = withLearnedKey(o, endpoint);
+  if (learned !== undefined) {
+    return { kind: "WriteStatus", status: renderStatus(o, { endpoint: learned }) };
   }
   const recovery = decideRecovery(o, machine, settings);
   if (recovery !== undefined) {
     return recovery;
   }
-  const everyMs = silentMs(o) > 0 ? silentPollMs(o, settings) : settings.healthPollMs;
+  const everyMs = silentMs(o) > 0 || isUnknown ? silentPollMs(o, settings) : settings.healthPollMs;
   const seenAtMs = memory.probe?.epoch === power.epoch ? memory.probe.atMs : -Infinity;
   const dueMs = seenAtMs + everyMs - o.nowMs;
-  return dueMs > 0
-    ? { kind: "Wait", afterMs: Math.min(waitMs, dueMs), reason: "InUse" }
-    : { kind: "Probe", host: endpoint.host, port: endpoint.port };
+  return dueMs > 0 ? { kind: "Wait", afterMs: Math.min(waitMs, dueMs), reason: "InUse" } : probe(o, endpoint);
 }
 
 /** The machine stopped without us, or the description is older than its last start. */
@@ -78,14 +82,14 @@ function decideContradicted(o: Observation, machine: Machine, settings: Operator
 /** No router has used it for long enough; the guest is asked before the wish to sleep is written. */
 function decideIdle(o: Observation, settings: OperatorSettings): Action {
   const { endpoint, power } = o.satellite.status;
-  const { probe, guestBusySinceMs } = o.memory;
+  const { probe: last, guestBusySinceMs } = o.memory;
   const fresh =
-    probe !== undefined && probe.epoch === power.epoch && o.nowMs - probe.atMs < settings.guestPollMs;
+    last !== undefined && last.epoch === power.epoch && o.nowMs - last.atMs < settings.guestPollMs;
   if (!fresh && endpoint !== undefined) {
-    return { kind: "Probe", host: endpoint.host, port: endpoint.port };
+    return probe(o, endpoint);
   }
   const busyMs = guestBusySinceMs === undefined ? 0 : o.nowMs - guestBusySinceMs;
-  if (probe !== undefined && probe.runningWork > 0 && busyMs < settings.guestBusyMaxMs) {
+  if (last !== undefined && last.runningWork > 0 && busyMs < settings.guestBusyMaxMs) {
     return { kind: "Wait", afterMs: settings.guestPollMs, reason: "GuestBusy" };
   }
   return { kind: "DesireOff" };

@@ -21,6 +21,7 @@ import { anotherType, applySize } from "./size.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { beginStart } from "./start-intent.ts";
 import { beginStop, drainingMs } from "./stop-intent.ts";
+import { movedEndpoint, needsKey, probe, withLearnedKey } from "./vm-key.ts";
 
 /** `status.power.state` is Off: start it when it is wanted; mend a machine that runs although nobody wants it. */
 export function decideSleeping(o: Observation, machine: Machine, settings: OperatorSettings): Action {
@@ -128,13 +129,8 @@ export function startOf({ epoch, fence }: Power): string {
 }
 
 function acceptStart(o: Observation, machine: Machine): Action {
-  const { power, endpoint } = o.satellite.status;
-  const address = machine.address ?? endpoint?.host;
-  return writePower(
-    o,
-    { ...power, accepted: true },
-    address === undefined ? {} : { endpoint: { host: address, port: o.satellite.spec.port } },
-  );
+  const { power } = o.satellite.status;
+  return writePower(o, { ...power, accepted: true }, { endpoint: movedEndpoint(o, machine) });
 }
 
 function decideComingUp(
@@ -147,11 +143,12 @@ function decideComingUp(
   if (missing !== undefined) {
     return missing;
   }
-  const { probe } = o.memory;
+  const { probe: last } = o.memory;
   const { power } = o.satellite.status;
-  const seen = probe?.epoch === power.epoch ? probe : undefined;
-  if (seen?.ready === true) {
-    return becomeRunning(o, seen.bootID);
+  const seen = last?.epoch === power.epoch ? last : undefined;
+  const learned = withLearnedKey(o, endpoint);
+  if (seen?.ready === true && (learned !== undefined || !needsKey(endpoint))) {
+    return becomeRunning(o, seen.bootID, learned ?? endpoint);
   }
   const recovery = decideRecovery(o, machine, settings);
   if (recovery !== undefined) {
@@ -161,10 +158,14 @@ function decideComingUp(
   if (seen !== undefined && o.nowMs - seen.atMs < pollMs) {
     return { kind: "Wait", afterMs: seen.atMs + pollMs - o.nowMs, reason: "ComingUp" };
   }
-  return { kind: "Probe", host: endpoint.host, port: endpoint.port };
+  return probe(o, endpoint);
 }
 
-function becomeRunning(o: Observation, bootID: string | undefined): Action {
+function becomeRunning(
+  o: Observation,
+  bootID: string | undefined,
+  endpoint: NonNullable<SatelliteStatus["endpoint"]>,
+): Action {
   const { power, machine, usage, sleep } = o.satellite.status;
   const before = machine?.bootID;
   const lost =
@@ -183,6 +184,7 @@ function becomeRunning(o: Observation, bootID: string | undefined): Action {
     {
       machine:
         machine === undefined ? undefined : { ...machine, ...(bootID === undefined ? {} : { bootID }) },
+      endpoint,
       sleep: undefined,
       usage: { ...usage, wakes: (usage?.wakes ?? 0) + (woke ? 1 : 0) },
       conditions: lost ? [MEMORY_LOST] : [],

@@ -13,6 +13,7 @@ import { machineStatus, movePower, renderStatus, type StatusChange } from "./ren
 import type { OperatorSettings } from "./settings.ts";
 import { isHibernated } from "./size.ts";
 import { beginStart } from "./start-intent.ts";
+import { probeReplacement, readyEndpoint } from "./vm-key.ts";
 
 /** How long a new machine may take until its port answers; routers hold requests for 20 minutes. */
 const PATIENCE_MS = 10 * 60_000;
@@ -124,9 +125,11 @@ function bringUp(o: Observation, replacement: Replacement, settings: OperatorSet
   if (failure?.terminal === true && isOfThis && VOLUME_MOVES.has(failure.action)) {
     return giveUp(o, replacement, failure.reason, failure.message);
   }
+  const seen = memory.replacementProbe?.machine === machine.id ? memory.replacementProbe : undefined;
   if (ageMs > PATIENCE_MS) {
     const message = `the new machine ${machine.id} did not answer within 10 minutes; look at its console output`;
-    return giveUp(o, replacement, "ReplacementSilent", message);
+    const { trouble = { reason: "ReplacementSilent", message } } = seen ?? {};
+    return giveUp(o, replacement, trouble.reason, trouble.message);
   }
   if (machine.state === "pending" || machine.address === undefined) {
     return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Replacing" };
@@ -135,15 +138,13 @@ function bringUp(o: Observation, replacement: Replacement, settings: OperatorSet
   if (move !== undefined) {
     return move;
   }
-  const probe = memory.replacementProbe;
-  const seen = probe?.machine === machine.id ? probe : undefined;
-  if (seen?.ready === true) {
+  if (readyEndpoint(o, machine) !== undefined) {
     return undefined;
   }
   if (seen !== undefined && nowMs - seen.atMs < settings.probePollMs) {
     return { kind: "Wait", afterMs: seen.atMs + settings.probePollMs - nowMs, reason: "Replacing" };
   }
-  return { kind: "ProbeReplacement", id: machine.id, host: machine.address, port: o.satellite.spec.port };
+  return probeReplacement(o, machine);
 }
 
 /** Steps without which the new machine is of no use. */
@@ -169,11 +170,10 @@ function moveVolume(o: Observation, machine: Machine, settings: OperatorSettings
     : (waitingForRetry(o, "DetachVolume") ?? { kind: "DetachVolume", id, machine: holder.machine });
 }
 
-/** The new machine answers: it is the one in use from now on, and the old one may go. */
+/** The new machine answers: it is the one in use from now on, known by its own key, and the old one may go. */
 function replace(o: Observation): Action {
   const { satellite, replacement: machine } = o;
-  const { status, spec } = satellite;
-  const { power, replacement, machine: old } = status;
+  const { power, replacement, machine: old } = satellite.status;
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
@@ -186,7 +186,7 @@ function replace(o: Observation): Action {
         since: timestamp(o.now),
       },
       machine: replacement?.machine,
-      endpoint: machine?.address === undefined ? undefined : { host: machine.address, port: spec.port },
+      endpoint: machine === undefined ? undefined : readyEndpoint(o, machine),
       sleep: undefined,
       replacement: undefined,
       ...(old === undefined ? {} : { retired: { id: old.id, since: timestamp(o.now) } }),

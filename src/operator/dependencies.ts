@@ -11,6 +11,7 @@ import type { HostEvents } from "./host-events.ts";
 import type { IdleTracker } from "./idle.ts";
 import type { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
+import type { ProbeTarget } from "./observation.ts";
 import type { OperatorSettings } from "./settings.ts";
 
 /** What a probe of a VM's port answers. */
@@ -20,6 +21,10 @@ export interface ProbeAnswer {
   readonly bootID?: string;
   /** Work that the guest says is running; 0 where the guest has no agent. */
   readonly runningWork: number;
+  /** Fingerprint of the key that it showed, where TLS was asked for. */
+  readonly shown?: string;
+  /** Why the port, although it answered, cannot be spoken TLS with. */
+  readonly notTls?: string;
 }
 
 /** Everything that a step may touch. */
@@ -44,7 +49,7 @@ export interface Dependencies {
   readonly listMachines: () => Promise<void>;
   readonly idle: IdleTracker;
   readonly quota: AwakeQuota;
-  readonly probe: (host: string, port: number) => Promise<ProbeAnswer>;
+  readonly probe: (target: ProbeTarget) => Promise<ProbeAnswer>;
   /** User data for a class's guest, serving on the satellite's port. */
   readonly userDataFor: (satelliteClass: SatelliteClass, satellite: Satellite) => Promise<string>;
   /** Throws when this process may not act (any more): it is not the leader, or not for long enough. */

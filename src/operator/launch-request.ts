@@ -91,7 +91,7 @@ export function checkNamespaceAllowed(
 }
 
 /** The plan as it is written to `status.launch`. */
-export function intentOf(plan: LaunchPlan, size: string, classGeneration: number): LaunchIntent {
+export function intentOf(plan: LaunchPlan, size: string, { metadata, spec }: SatelliteClass): LaunchIntent {
   return {
     ...plan,
     securityGroups: [...plan.securityGroups],
@@ -99,8 +99,17 @@ export function intentOf(plan: LaunchPlan, size: string, classGeneration: number
     ...(plan.dataVolume === undefined ? {} : { dataVolume: { ...plan.dataVolume } }),
     tags: { ...plan.tags },
     size,
-    classGeneration,
+    classGeneration: metadata.generation ?? 0,
+    tls: spec.guest.tls,
   };
+}
+
+/** The class as far as it was asked to when the launch was planned: the guest must serve what is then expected of it. */
+export function asPlanned(satelliteClass: SatelliteClass, { tls }: LaunchIntent): SatelliteClass {
+  const { spec } = satelliteClass;
+  return tls === undefined || tls === spec.guest.tls
+    ? satelliteClass
+    : { ...satelliteClass, spec: { ...spec, guest: { ...spec.guest, tls } } };
 }
 
 /**

@@ -30,11 +30,32 @@ export interface Failure {
   readonly inputs: string;
 }
 
+/** Where a VM's gRPC port is, and how to connect. */
+export interface ProbeTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: "Required" | "Off";
+  /** The key that the VM must show; under TLS without it, any will do. */
+  readonly tlsFingerprint?: string;
+}
+
+/** Why a VM that answers is not taken for ready. */
+export interface ProbeTrouble {
+  /** CamelCase. */
+  readonly reason: string;
+  /** What to do. */
+  readonly message: string;
+}
+
 /** What a look at the VM's gRPC port showed. */
 export interface Probe {
   readonly epoch: number;
   readonly atMs: number;
+  /** Whether it answered, and was known not to be another VM where that can be known. */
   readonly ready: boolean;
+  /** The key that was learned, and of which machine: before and after the look the cloud said that it was there. */
+  readonly key?: { readonly machine: string; readonly host: string; readonly fingerprint: string };
+  readonly trouble?: ProbeTrouble;
   /** The guest's boot ID; absent where the guest has no agent. */
   readonly bootID?: string;
   /** Work that the guest says is running; 0 where the guest has no agent. */
@@ -72,7 +93,7 @@ export interface Memory {
   /** ID of the data volume that was deleted. */
   volumeDeleted?: string;
   /** What a look at the port of a machine that is to replace another one showed. */
-  replacementProbe?: { readonly machine: string; readonly atMs: number; readonly ready: boolean };
+  replacementProbe?: Pick<Probe, "atMs" | "ready" | "key" | "trouble"> & { readonly machine: string };
   /** The machine that was last to be tagged as this satellite's, when, and whether that was done. */
   claimed?: { readonly id: string; readonly atMs: number; readonly done?: string };
   /** The instance type that this process gave the machine last. */

@@ -22,6 +22,7 @@ import { HostEvents } from "./host-events.ts";
 import { IdleTracker } from "./idle.ts";
 import { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
+import type { ProbeTarget } from "./observation.ts";
 import { OrphanCollector, type MachineListing, type OrphanCollectorOptions } from "./orphan-collector.ts";
 import { Reconciler } from "./reconcile.ts";
 import { SATELLITE_INDEXES } from "./satellite-indexes.ts";
@@ -59,7 +60,7 @@ export interface OperatorOptions {
   readonly leaderMarginMs: number;
   /** The account and region that a class's machines live in; the same object for the same place. */
   readonly cloudOf: (satelliteClass: SatelliteClass) => MachineCloud;
-  readonly probe: (host: string, port: number) => Promise<ProbeAnswer>;
+  readonly probe: (target: ProbeTarget) => Promise<ProbeAnswer>;
   readonly userDataFor: (satelliteClass: SatelliteClass, satellite: Satellite) => Promise<string>;
 }
 

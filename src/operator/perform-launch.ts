@@ -9,6 +9,7 @@ import type { Action } from "./action.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { ConfigurationError } from "./failures.ts";
 import {
+  asPlanned,
   checkNamespaceAllowed,
   intentOf,
   isHeld,
@@ -101,7 +102,7 @@ async function resolveLaunch(
   memory.combinations = combinations;
   delete memory.launched;
   const size = sizeOf(satellite, satelliteClass);
-  return { plan, intent: intentOf(plan, size, satelliteClass.metadata.generation ?? 0) };
+  return { plan, intent: intentOf(plan, size, satelliteClass) };
 }
 
 /**
@@ -127,7 +128,7 @@ export async function launch(o: Observation, memory: Memory, dependencies: Depen
   if (intent === undefined) {
     throw new Error("launch without a written intent");
   }
-  const userData = await dependencies.userDataFor(satelliteClass, o.satellite);
+  const userData = await dependencies.userDataFor(asPlanned(satelliteClass, intent), o.satellite);
   memory.launched = await dependencies.cloudOf(satelliteClass).launch(planOf(intent), userData);
   memory.launchedToken = intent.token;
 }

@@ -13,8 +13,9 @@ import { startOf } from "./decide-transition.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { ConfigurationError } from "./failures.ts";
 import { requireClass } from "./launch-request.ts";
-import type { Memory, Observation, Probe } from "./observation.ts";
+import type { Memory, Observation } from "./observation.ts";
 import { launch, planLaunch, planReplacement } from "./perform-launch.ts";
+import { probe, probeReplacement } from "./perform-probe.ts";
 import { performOnVolume } from "./perform-volume.ts";
 
 /** What came of a step. */
@@ -72,7 +73,7 @@ export async function perform(
     case "PlanReplacement":
       return writeStatus(await planReplacement(action, o, memory, dependencies), o, memory, dependencies);
     case "ProbeReplacement":
-      await probeReplacement(action, memory, dependencies);
+      await probeReplacement(action, o, memory, dependencies);
       return DONE;
     case "CreateVolume":
     case "AttachVolume":
@@ -263,45 +264,5 @@ function measureWake(
   metrics.wakeSeconds.observe({ kind }, (o.now.getTime() - Date.parse(power.since ?? "")) / 1000 || 0);
   if (power.reason !== PowerReason.Launch) {
     metrics.wakes.inc();
-  }
-}
-
-async function probeReplacement(
-  action: Extract<Action, { kind: "ProbeReplacement" }>,
-  memory: Memory,
-  { clock, probe: look }: Dependencies,
-): Promise<void> {
-  const { ready } = await look(action.host, action.port);
-  memory.replacementProbe = { machine: action.id, atMs: clock.monotonicMs(), ready };
-}
-
-function noteSilence({ epoch, atMs, ready }: Probe, memory: Memory): void {
-  if (ready) {
-    delete memory.silence;
-  } else if (memory.silence?.epoch !== epoch) {
-    memory.silence = { epoch, sinceMs: atMs };
-  }
-}
-
-async function probe(
-  action: Extract<Action, { kind: "Probe" }>,
-  o: Observation,
-  memory: Memory,
-  dependencies: Dependencies,
-): Promise<void> {
-  const { ready, bootID, runningWork } = await dependencies.probe(action.host, action.port);
-  const atMs = dependencies.clock.monotonicMs();
-  memory.probe = {
-    epoch: o.satellite.status.power.epoch,
-    atMs,
-    ready,
-    ...(bootID === undefined ? {} : { bootID }),
-    runningWork,
-  };
-  noteSilence(memory.probe, memory);
-  if (runningWork === 0) {
-    delete memory.guestBusySinceMs;
-  } else {
-    memory.guestBusySinceMs ??= atMs;
   }
 }

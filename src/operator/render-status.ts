@@ -11,6 +11,7 @@ import { wakeTimes } from "./wake-schedule.ts";
 import { isTimeZone } from "./maintenance-window.ts";
 import { eventCondition } from "./scheduled-event.ts";
 import { pendingSize, wantedSize } from "./size.ts";
+import { KeyTrouble, keyTrouble, presentEndpoint } from "./vm-key.ts";
 
 /** Fields of the status that a step sets itself; the rest is derived. */
 export interface StatusChange {
@@ -34,8 +35,7 @@ export interface StatusChange {
 export function renderStatus(o: Observation, change: StatusChange = {}): OperatorStatus {
   const { satellite } = o;
   const status = { ...satellite.status, ...change };
-  const endpoint =
-    status.endpoint === undefined ? undefined : { ...status.endpoint, port: satellite.spec.port };
+  const endpoint = status.endpoint === undefined ? undefined : presentEndpoint(o, status.endpoint);
   const generation = satellite.metadata.generation ?? 0;
   const { failure } = o.memory;
   const conditions = setConditions(
@@ -72,7 +72,12 @@ export function renderStatus(o: Observation, change: StatusChange = {}): Operato
 }
 
 /** Reasons of Healthy=False after which nothing happens by itself. */
-const HOPELESS: ReadonlySet<string> = new Set(["Unreachable", "MachineLost"]);
+const HOPELESS: ReadonlySet<string> = new Set([
+  "Unreachable",
+  "MachineLost",
+  KeyTrouble.OtherVM,
+  KeyTrouble.TLSNotServed,
+]);
 
 /** Without these a satellite still does what it is for. */
 const SIDE_ACTIONS: ReadonlySet<string> = new Set<ActionKind>(["Claim", "ChangeType", "PlanReplacement"]);
@@ -115,7 +120,7 @@ function derivedConditions(o: Observation, status: Status): ConditionChange[] {
 function readyCondition(o: Observation, { power }: Status): ConditionChange {
   const failure = o.memory.failure ?? blockerOf(o);
   const wished = o.satellite.spec.desiredPower === "on" ? "Running" : "Off";
-  const silence = silenceOf(o, power);
+  const silence = keyTrouble(o, power) ?? silenceOf(o, power);
   if (silence !== undefined) {
     return { type: "Ready", status: "False", reason: silence.reason, message: silence.message };
   }
@@ -188,6 +193,10 @@ function healthyCondition(o: Observation, { power }: Status): ConditionChange[] 
   const wasSilent = findCondition(o.satellite.status.conditions, "Healthy")?.status === "False";
   const { probe } = o.memory;
   const answers = probe?.epoch === power.epoch && probe.ready;
+  const trouble = keyTrouble(o, power);
+  if (trouble !== undefined) {
+    return [{ type: "Healthy", status: "False", ...trouble }];
+  }
   const isLeaving = o.satellite.status.power.state === "Running" && power.state === "Stopping";
   if ((power.state === "Running" && (answers || !wasSilent)) || (isLeaving && answers)) {
     return [
@@ -289,6 +298,17 @@ function updatedCondition(o: Observation, { machine, replacement }: Status): Con
   const image = pending === undefined ? imageCondition(o, machine, replacement) : undefined;
   if (image !== undefined) {
     return [image];
+  }
+  if (
+    pending === undefined &&
+    o.satellite.status.endpoint !== undefined &&
+    o.satellite.status.endpoint.tls !== "Required" &&
+    o.satelliteClass?.spec.guest.tls === "Required"
+  ) {
+    const message =
+      `machine ${machine.id} was launched without TLS, and its class requires it by now; a machine keeps what was ` +
+      "asked of it, so delete the satellite and create it anew to have TLS, or have it replaced by a newer image";
+    return [{ type: "Updated", status: "False", reason: "TLSOutdated", message }];
   }
   if (pending === undefined) {
     return [{ type: "Updated", status: "True", reason: "UpToDate", message: "size is as specified" }];

@@ -50,6 +50,8 @@ export interface Upstream {
   readonly epoch: number;
   readonly host: string;
   readonly port: number;
+  /** The key that the VM is known by, see {@link VmAddress}; undefined where it serves plain text. */
+  readonly tlsFingerprint?: string | undefined;
 }
 
 /** The answer for one request. */

@@ -73,7 +73,7 @@ export class Gate implements Gatekeeper {
 
   upstreamFailed(upstream: Upstream, error: Error): void {
     this.#settings.logger.info("connection to the VM failed", { ...upstream, error });
-    this.#gates.get(upstream.satellite)?.onUpstreamFailed(upstream.epoch);
+    this.#gates.get(upstream.satellite)?.onUpstreamFailed(upstream, error);
   }
 
   /** Reports the last counts of open streams and resolves when every pending write has ended. */

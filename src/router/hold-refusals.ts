@@ -54,6 +54,16 @@ export function vmUnreachable({ key, phase }: Named, forMs: number): Refusal {
   );
 }
 
+/** Another VM answers where its own should, so nothing is sent there. */
+export function otherVm({ key, phase }: Named): Refusal {
+  return unavailable(
+    "OtherVM",
+    `at the address of satellite ${key} another VM answers than its own, so nothing is sent there; ` +
+      "the satellite's conditions say what to do",
+    phase,
+  );
+}
+
 /** It is wished on, and nobody does anything about it. */
 export function operatorStalled({ key, phase }: Named, forMs: number): Refusal {
   return unavailable(

@@ -1,16 +1,16 @@
-import { connect } from "node:net";
-
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Target } from "./standing.ts";
+import { dialVm, OtherVmError } from "./vm-dial.ts";
 
 /** Finds out when a VM's gRPC port answers. */
 export interface Prober {
   /**
-   * Resolves once the port speaks HTTP/2.
+   * Resolves once the port speaks HTTP/2, and is that of the right VM where it is known by a key.
    *
+   * @param onOtherVm called each time another VM was met there
    * @throws the signal's reason when it aborts first; never for a VM that does not answer
    */
-  untilAnswers(target: Target, signal: AbortSignal): Promise<void>;
+  untilAnswers(target: Target, signal: AbortSignal, onOtherVm?: () => void): Promise<void>;
 }
 
 /** Options of {@link createProber}. */
@@ -58,7 +58,7 @@ export function createProber(options: ProberOptions): Prober {
   /** A refusal costs a VM next to nothing, but a router that wakes a thousand VMs has to ask each of them. */
   const currentIntervalMs = (): number => Math.min(intervalMs, Math.max(quickIntervalMs, running));
   return {
-    untilAnswers(target, signal) {
+    untilAnswers(target, signal, onOtherVm = () => {}) {
       return new Promise<void>((resolve, reject) => {
         const attempts = new Set<Attempt>();
         const startMs = clock.monotonicMs();
@@ -75,10 +75,12 @@ export function createProber(options: ProberOptions): Prober {
         const onAbort = (): void => finish(() => reject(signal.reason));
         let lastStartMs = -Infinity;
         const start = (): void => {
-          const attempt = startAttempt(target, clock, attemptTimeoutMs, (answered) => {
+          const attempt = startAttempt(target, clock, attemptTimeoutMs, (outcome) => {
             attempts.delete(attempt);
-            if (answered) {
+            if (outcome === "answered") {
               finish(resolve);
+            } else if (outcome === "otherVm") {
+              onOtherVm();
             }
           });
           attempts.add(attempt);
@@ -108,14 +110,16 @@ export interface Attempt {
   cancel(): void;
 }
 
+type Outcome = "answered" | "otherVm" | "failed";
+
 /** One connection. `done` is called once, later, unless the attempt is cancelled. */
-export function startAttempt(
-  { host, port }: Pick<Target, "host" | "port">,
+function startAttempt(
+  target: Target,
   clock: Clock,
   timeoutMs: number,
-  done: (answered: boolean) => void,
+  done: (outcome: Outcome) => void,
 ): Attempt {
-  const socket = connect({ host, port, noDelay: true });
+  const socket = dialVm(target, (open) => open.write(PREFACE));
   const received: Buffer[] = [];
   const end = (): void => {
     timer.cancel();
@@ -124,22 +128,21 @@ export function startAttempt(
     socket.on("error", () => {});
     socket.destroy();
   };
-  const finish = (answered: boolean): void => {
+  const finish = (outcome: Outcome): void => {
     end();
-    done(answered);
+    done(outcome);
   };
-  const timer = clock.setTimer(timeoutMs, () => finish(false));
-  socket.once("connect", () => socket.write(PREFACE));
-  socket.on("data", (chunk) => readAnswer(received, chunk, finish));
-  socket.once("error", () => finish(false));
-  socket.once("close", () => finish(false));
+  const timer = clock.setTimer(timeoutMs, () => finish("failed"));
+  socket.on("data", (chunk: Buffer) => readAnswer(received, chunk, finish));
+  socket.once("error", (error) => finish(error instanceof OtherVmError ? "otherVm" : "failed"));
+  socket.once("close", () => finish("failed"));
   return { cancel: end };
 }
 
-function readAnswer(received: Buffer[], chunk: Buffer, finish: (answered: boolean) => void): void {
+function readAnswer(received: Buffer[], chunk: Buffer, finish: (outcome: Outcome) => void): void {
   received.push(chunk);
   const bytes = Buffer.concat(received);
   if (bytes.length >= FRAME_HEADER_BYTES) {
-    finish(bytes[3] === SETTINGS_FRAME);
+    finish(bytes[3] === SETTINGS_FRAME ? "answered" : "failed");
   }
 }

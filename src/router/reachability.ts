@@ -10,6 +10,8 @@ export interface ReachabilityOptions {
   readonly logger: Logger;
   /** Called when a probe has been answered. */
   readonly onAnswered: () => void;
+  /** Called when another VM has been met at the satellite's address, once for each target. */
+  readonly onOtherVm: () => void;
 }
 
 /** Why a probe is given up; nobody sees it. */
@@ -25,7 +27,9 @@ export class Reachability {
   #answeredEpoch: number | undefined;
   /** The epoch whose VM failed although it is said to run: it must answer a probe first. */
   #suspectEpoch: number | undefined;
-  #probe: { readonly epoch: number; readonly abort: AbortController } | undefined;
+  #probe: { readonly target: Target; readonly abort: AbortController } | undefined;
+  /** Where another VM was met than the satellite's. */
+  #strangerAt: Target | undefined;
 
   constructor(options: ReachabilityOptions) {
     this.#options = options;
@@ -41,6 +45,19 @@ export class Reachability {
     return isTrusted || this.#answeredEpoch === target.epoch ? target : undefined;
   }
 
+  /** Whether the last that answered at the satellite's address was another VM. */
+  isOtherVm(standing: Standing): boolean {
+    return "target" in standing && isSame(standing.target, this.#strangerAt);
+  }
+
+  /** Another VM was met where the satellite's should be. */
+  onOtherVm(target: Target): void {
+    if (!isSame(target, this.#strangerAt)) {
+      this.#strangerAt = target;
+      this.#options.onOtherVm();
+    }
+  }
+
   /** A connection to the VM failed. */
   onFailed(epoch: number): void {
     if (this.#answeredEpoch === epoch) {
@@ -54,11 +71,12 @@ export class Reachability {
     this.stopProbing();
     this.#answeredEpoch = undefined;
     this.#suspectEpoch = undefined;
+    this.#strangerAt = undefined;
   }
 
   /** Probes until the VM answers, unless that is being done already. */
   probe(target: Target): void {
-    if (this.#probe?.epoch !== target.epoch) {
+    if (!isSame(target, this.#probe?.target)) {
       this.stopProbing();
       void this.#awaitAnswer(target);
     }
@@ -71,10 +89,10 @@ export class Reachability {
 
   async #awaitAnswer(target: Target): Promise<void> {
     const { key, prober, logger, onAnswered } = this.#options;
-    const probe = { epoch: target.epoch, abort: new AbortController() };
+    const probe = { target, abort: new AbortController() };
     this.#probe = probe;
     try {
-      await prober.untilAnswers(target, probe.abort.signal);
+      await prober.untilAnswers(target, probe.abort.signal, () => this.onOtherVm(target));
     } catch (error) {
       if (!probe.abort.signal.aborted) {
         logger.error("the prober failed", { satellite: key, error });
@@ -85,7 +103,17 @@ export class Reachability {
       this.#probe = undefined;
       this.#answeredEpoch = target.epoch;
       this.#suspectEpoch = undefined;
+      this.#strangerAt = undefined;
       onAnswered();
     }
   }
+}
+
+function isSame(left: Target, right: Target | undefined): boolean {
+  return (
+    left.epoch === right?.epoch &&
+    left.host === right.host &&
+    left.port === right.port &&
+    left.tlsFingerprint === right.tlsFingerprint
+  );
 }

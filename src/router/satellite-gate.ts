@@ -12,6 +12,7 @@ import {
   holdExpired,
   notAwake,
   operatorStalled,
+  otherVm,
   tooManyHeld,
   vmUnreachable,
   type Named,
@@ -25,6 +26,7 @@ import type { Refusal } from "./refusal.ts";
 import { isPermanent, type SatelliteApi } from "./satellite-api.ts";
 import type { SatelliteView } from "./satellite-view.ts";
 import { standingOf, unknownSatellite, type Standing, type Target } from "./standing.ts";
+import { OtherVmError } from "./vm-dial.ts";
 import { Waker, type WakeOutcome } from "./wake.ts";
 import { WriteQueue } from "./write-queue.ts";
 
@@ -93,7 +95,12 @@ export class SatelliteGate {
     });
     const writes = new WriteQueue();
     this.#keeper = new LeaseKeeper({ ...context, key, writes, onIdle: () => this.#checkIdle() });
-    this.#reachability = new Reachability({ ...context, key, onAnswered: () => this.#look() });
+    this.#reachability = new Reachability({
+      ...context,
+      key,
+      onAnswered: () => this.#look(),
+      onOtherVm: () => this.#onOtherVm(),
+    });
     this.#waker = new Waker({
       ...context,
       key,
@@ -176,8 +183,11 @@ export class SatelliteGate {
   }
 
   /** A connection to the VM failed: before anything else goes there, it must answer a probe. */
-  onUpstreamFailed(epoch: number): void {
-    this.#reachability.onFailed(epoch);
+  onUpstreamFailed(target: Target, error: Error): void {
+    this.#reachability.onFailed(target.epoch);
+    if (error instanceof OtherVmError) {
+      this.#reachability.onOtherVm(target);
+    }
     this.#look();
   }
 
@@ -289,7 +299,13 @@ export class SatelliteGate {
     let released = false;
     return {
       kind: "forward",
-      upstream: { satellite: this.#key, epoch: target.epoch, host: target.host, port: target.port },
+      upstream: {
+        satellite: this.#key,
+        epoch: target.epoch,
+        host: target.host,
+        port: target.port,
+        tlsFingerprint: target.tlsFingerprint,
+      },
       drop,
       heldMs,
       release: () => {
@@ -383,14 +399,33 @@ export class SatelliteGate {
     if (this.#unreachable !== undefined) {
       return;
     }
-    const { clock, options, view, logger } = this.#context;
+    const { clock, options } = this.#context;
+    this.#refresh();
+    this.#unreachable = clock.setTimer(options.unreachableMs, () => {
+      this.#unreachable = undefined;
+      this.refuseAll(this.#strangerMet() ?? vmUnreachable(this.#named(), options.unreachableMs));
+    });
+  }
+
+  /** What is known of the satellite is old, or its address was given away: either way the API server knows more. */
+  #onOtherVm(): void {
+    this.#context.logger.warn("another VM answers at the satellite's address", { satellite: this.#key });
+    this.#refresh();
+  }
+
+  #refresh(): void {
+    const { view, logger } = this.#context;
     view.refresh(this.#key).catch((error: unknown) => {
       logger.debug("could not read the satellite anew", { satellite: this.#key, error });
     });
-    this.#unreachable = clock.setTimer(options.unreachableMs, () => {
-      this.#unreachable = undefined;
-      this.refuseAll(vmUnreachable(this.#named(), options.unreachableMs));
-    });
+  }
+
+  /** The answer where another VM was met than the satellite's. */
+  #strangerMet(): Refusal | undefined {
+    const satellite = this.#context.view.get(this.#key);
+    return satellite !== undefined && this.#reachability.isOtherVm(standingOf(satellite))
+      ? otherVm(this.#named())
+      : undefined;
   }
 
   // --- time runs out --------------------------------------------------------------------------------------------
@@ -436,7 +471,7 @@ export class SatelliteGate {
     ) {
       return operatorStalled(this.#named(), stillMs);
     }
-    return undefined;
+    return this.#strangerMet();
   }
 
   #named(): Named {

@@ -8,6 +8,8 @@ export interface Target {
   readonly epoch: number;
   readonly host: string;
   readonly port: number;
+  /** The key that the VM is known by, in hex; undefined where it serves plain text. */
+  readonly tlsFingerprint?: string | undefined;
 }
 
 /**
@@ -74,10 +76,13 @@ export function unknownSatellite(key: string): Refusal {
   );
 }
 
+/** Nobody connects to a VM that must be known by a key before the operator has seen the key. */
 function targetOf({ status: { power, endpoint } }: Satellite): Target | undefined {
-  return endpoint === undefined
-    ? undefined
-    : { epoch: power.epoch, host: endpoint.host, port: endpoint.port };
+  if (endpoint === undefined || (endpoint.tls === "Required" && endpoint.tlsFingerprint === undefined)) {
+    return undefined;
+  }
+  const { host, port, tlsFingerprint } = endpoint;
+  return { epoch: power.epoch, host, port, tlsFingerprint };
 }
 
 function wakeOrRefuse(satellite: Satellite): Standing {

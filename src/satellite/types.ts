@@ -119,6 +119,10 @@ export interface SatelliteClass {
        * buildkit sets up the image's BuildKit with its resource limits by user data; custom runs the user data of userDataSecretRef; image means that the image holds all that is needed.
        */
       kind: "buildkit" | "custom" | "image";
+      /**
+       * Required: the VM serves TLS, and nothing is sent to it before it has shown the key that it was first ready with, so that no other VM at its address is taken for it. "Off", in quotes (a bare Off is a boolean in YAML): plain text, for guests that cannot serve TLS. Holds for machines that are launched from now on.
+       */
+      tls: "Required" | "Off";
       cpuPercent: number;
       memoryPercent: number;
       diskReservePercent: number;
@@ -315,6 +319,14 @@ export interface Satellite {
     endpoint?: {
       host: string;
       port: number;
+      /**
+       * What the class asked for when the machine was launched. Required without tlsFingerprint: no router connects. Absent, on machines from before there was TLS: "Off".
+       */
+      tls?: "Required" | "Off";
+      /**
+       * SHA-256 of the public key (SubjectPublicKeyInfo, DER) that the machine showed when it was first ready, in hex. A VM that shows another is another VM.
+       */
+      tlsFingerprint?: string;
     };
     /**
      * How it sleeps now; absent while awake.
@@ -357,6 +369,7 @@ export interface Satellite {
       instanceProfile?: string;
       userDataHash?: string;
       classGeneration?: number;
+      tls?: "Required" | "Off";
       tags?: {
         [k: string]: string;
       };

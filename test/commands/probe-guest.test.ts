@@ -35,15 +35,21 @@ describe("a probe of a VM's port", () => {
 
   it("says that a guest without our agent is up", async () => {
     const port = await grpcServer("12");
-    expect(await probe("127.0.0.1", port)).to.deep.equal({ ready: true, runningWork: 0 });
+    expect(await probe({ host: "127.0.0.1", port, tls: "Off" })).to.deep.equal({
+      ready: true,
+      runningWork: 0,
+    });
   });
 
   it("says that a guest is not up whose proxy finds nobody", async () => {
     const port = await grpcServer("14");
-    expect(await probe("127.0.0.1", port)).to.deep.equal({ ready: false, runningWork: 0 });
+    expect(await probe({ host: "127.0.0.1", port, tls: "Off" })).to.deep.equal({
+      ready: false,
+      runningWork: 0,
+    });
   });
 
-  it("makes one connection, and no gRPC client, for a port that resets it", async () => {
+  it("makes one connection to a port that resets it", async () => {
     let connections = 0;
     const port = await listen(
       createServer((socket) => {
@@ -51,12 +57,18 @@ describe("a probe of a VM's port", () => {
         socket.resetAndDestroy();
       }),
     );
-    expect(await probe("127.0.0.1", port)).to.deep.equal({ ready: false, runningWork: 0 });
+    expect(await probe({ host: "127.0.0.1", port, tls: "Off" })).to.deep.equal({
+      ready: false,
+      runningWork: 0,
+    });
     expect(connections).to.equal(1);
   });
 
   it("is not taken in by a port that speaks something else", async () => {
     const port = await listen(createServer((socket) => socket.end("SSH-2.0-OpenSSH_9.2\r\n")));
-    expect(await probe("127.0.0.1", port)).to.deep.equal({ ready: false, runningWork: 0 });
+    expect(await probe({ host: "127.0.0.1", port, tls: "Off" })).to.deep.equal({
+      ready: false,
+      runningWork: 0,
+    });
   });
 });

@@ -84,7 +84,7 @@ export function satelliteClass(spec: Partial<SatelliteClass["spec"]> = {}): Sate
       },
       defaultSize: "large",
       imageUpdates: "IfDataKept",
-      guest: { kind: "image", cpuPercent: 95, memoryPercent: 90, diskReservePercent: 15 },
+      guest: { kind: "image", tls: "Off", cpuPercent: 95, memoryPercent: 90, diskReservePercent: 15 },
       ...spec,
     },
     status: {},

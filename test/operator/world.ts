@@ -3,11 +3,12 @@ import { Turns } from "../../src/base/turns.ts";
 import { keyString } from "../../src/kube/objects.ts";
 import type { Announcement } from "../../src/operator/action.ts";
 import { AwakeQuota } from "../../src/operator/awake-quota.ts";
-import type { Dependencies } from "../../src/operator/dependencies.ts";
+import type { Dependencies, ProbeAnswer } from "../../src/operator/dependencies.ts";
 import { HostEvents } from "../../src/operator/host-events.ts";
 import { IdleTracker } from "../../src/operator/idle.ts";
 import { MachineDirectory } from "../../src/operator/machine-directory.ts";
 import { createOperatorMetrics } from "../../src/operator/metrics.ts";
+import type { ProbeTarget } from "../../src/operator/observation.ts";
 import { Reconciler } from "../../src/operator/reconcile.ts";
 import { defaultSettings, type OperatorSettings } from "../../src/operator/settings.ts";
 import { findCondition, type ConditionType } from "../../src/satellite/conditions.ts";
@@ -44,6 +45,10 @@ export class World {
   readonly dependencies: Dependencies;
   /** What the guest of each machine (by address) answers; a machine that runs answers by default. */
   answers: (address: string) => boolean = () => true;
+  /** The key that the guest of a machine (by ID) serves TLS with; undefined: it serves plain text. */
+  keyOf: (id: string) => string | undefined = () => undefined;
+  /** Called at each look at a guest's port, before it answers. */
+  onProbe: (address: string) => void = () => {};
   runningWork = 0;
   /** Reconciles that threw: their failure was shown nowhere. */
   readonly thrown: unknown[] = [];
@@ -75,7 +80,7 @@ export class World {
       },
       idle: new IdleTracker(this.clock),
       quota: new AwakeQuota(this.clock, () => this.dependencies.satellites.list()),
-      probe: (host) => Promise.resolve(this.#probe(host)),
+      probe: (target) => Promise.resolve(this.#probe(target)),
       userDataFor: () => Promise.resolve("#cloud-config\n"),
       assertLeading: () => {},
       announce: (satellite, announcement) =>
@@ -173,10 +178,27 @@ export class World {
     throw new Error(`${key} was worked on ${MAX_STEPS_AT_ONCE} times without time passing`);
   }
 
-  #probe(host: string): { ready: boolean; bootID?: string; runningWork: number } {
+  #probe({ host, tls, tlsFingerprint }: ProbeTarget): ProbeAnswer {
+    this.onProbe(host);
     const found = [...this.cloud.machines.values()].find(({ address }) => address === host);
-    const ready = found?.state === "running" && this.answers(host);
-    const bootID = this.cloud.bootIDs.get(found?.id ?? "");
-    return { ready, runningWork: this.runningWork, ...(ready && bootID !== undefined ? { bootID } : {}) };
+    if (found?.state !== "running" || !this.answers(host)) {
+      return { ready: false, runningWork: 0 };
+    }
+    const bootID = this.cloud.bootIDs.get(found.id);
+    const key = this.keyOf(found.id);
+    const answer = {
+      ready: true,
+      runningWork: this.runningWork,
+      ...(bootID === undefined ? {} : { bootID }),
+    };
+    if (tls === "Off") {
+      return key === undefined ? answer : { ready: false, runningWork: 0 };
+    }
+    if (key === undefined) {
+      return { ready: false, runningWork: 0, notTls: `the VM at ${host}:8372 does not serve TLS` };
+    }
+    return tlsFingerprint === undefined || tlsFingerprint === key
+      ? { ...answer, shown: key }
+      : { ready: false, runningWork: 0, shown: key };
   }
 }

@@ -51,6 +51,7 @@ describe("gate: a satellite that is awake", () => {
       epoch: 4,
       host: "127.0.0.1",
       port: 8372,
+      tlsFingerprint: undefined,
     });
     expect(bench.server.calls).to.have.length(1);
     expect(bench.entry()).to.include({ validSeconds: 1800, openStreams: 1 });

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Clock } from "../../src/base/clock.ts";
 import type { InstanceSpec } from "../../src/local/ec2/hypervisor.ts";
 import { VirtualHypervisor, type VirtualHypervisorScript } from "../../src/local/ec2/virtual-hypervisor.ts";
@@ -74,6 +75,11 @@ export class Guests extends VirtualHypervisor {
   /** The guest's port falls silent until the next boot. */
   hang(id: string): void {
     this.#goesDown(id);
+  }
+
+  /** Fingerprint of the key that the guest made at its first boot and keeps on its disk. */
+  key(id: string): string {
+    return createHash("sha256").update(id).digest("hex");
   }
 
   bootID(id: string): string {

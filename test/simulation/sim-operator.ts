@@ -71,14 +71,19 @@ export function runOperator(options: SimOperatorOptions): void {
     },
     leaderMarginMs: LEASE_MS / 2,
     cloudOf: () => cloud,
-    probe: (host) =>
+    probe: ({ host, tlsFingerprint }) =>
       new Promise((resolve) => {
         clock.setTimer(PROBE_MS, () => {
           const id = guests.at(host);
+          if (id === undefined || !guests.answers(id)) {
+            resolve({ ready: false, runningWork: 0 });
+            return;
+          }
+          const shown = guests.key(id);
           resolve(
-            id !== undefined && guests.answers(id)
-              ? { ready: true, bootID: guests.bootID(id), runningWork: options.runningWork(id) }
-              : { ready: false, runningWork: 0 },
+            tlsFingerprint === undefined || tlsFingerprint === shown
+              ? { ready: true, bootID: guests.bootID(id), runningWork: options.runningWork(id), shown }
+              : { ready: false, runningWork: 0, shown },
           );
         });
       }),

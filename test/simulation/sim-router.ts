@@ -12,6 +12,7 @@ import type { Prober } from "../../src/router/prober.ts";
 import { SatelliteApi } from "../../src/router/satellite-api.ts";
 import { SatelliteView } from "../../src/router/satellite-view.ts";
 import { SATELLITES } from "../../src/satellite/resource.ts";
+import { OtherVmError } from "../../src/router/vm-dial.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import type { Logger } from "../../src/telemetry/logger.ts";
 import type { Guests } from "./guests.ts";
@@ -159,15 +160,25 @@ export class SimRouter {
     const instance = guests.at(upstream.host);
     if (instance === undefined || !guests.answers(instance)) {
       admission.release();
-      this.#gate.upstreamFailed(upstream, new Error("the VM refused the connection"));
-      if (count < MAX_ADMISSIONS) {
-        this.#admit(attempt, count + 1);
-      } else {
-        attempt.end({ kind: "refused", status: 14, reason: "VMUnreachable" });
-      }
+      this.#tryAgain(attempt, upstream, new Error("the VM refused the connection"), count);
+      return;
+    }
+    const shown = guests.key(instance);
+    if (shown !== upstream.tlsFingerprint) {
+      admission.release();
+      this.#tryAgain(attempt, upstream, new OtherVmError(upstream, shown), count);
       return;
     }
     this.#open(attempt, admission, instance);
+  }
+
+  #tryAgain(attempt: Attempt, upstream: Upstream, error: Error, count: number): void {
+    this.#gate.upstreamFailed(upstream, error);
+    if (count < MAX_ADMISSIONS) {
+      this.#admit(attempt, count + 1);
+    } else {
+      attempt.end({ kind: "refused", status: 14, reason: "VMUnreachable" });
+    }
   }
 
   #open(attempt: Attempt, admission: Forward, instance: string): void {
@@ -201,7 +212,7 @@ export class SimRouter {
     const { guests } = this.#options;
     const { clock } = this.#options.process;
     return {
-      untilAnswers: ({ host }, signal) =>
+      untilAnswers: ({ host, tlsFingerprint }, signal) =>
         new Promise<void>((resolve, reject) => {
           const end = (settle: () => void): void => {
             this.#waiters.delete(look);
@@ -212,7 +223,8 @@ export class SimRouter {
           const look = (): void => {
             clock.setTimer(PROBE_MS, () => {
               const id = guests.at(host);
-              if (!signal.aborted && id !== undefined && guests.answers(id)) {
+              const isThere = id !== undefined && guests.answers(id) && guests.key(id) === tlsFingerprint;
+              if (!signal.aborted && isThere) {
                 end(resolve);
               }
             });

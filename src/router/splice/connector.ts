@@ -3,6 +3,7 @@ import type { Timer } from "../../base/clock.ts";
 import { GrpcStatus, type Upstream } from "../engine.ts";
 import { settingsFrame } from "../http2/frame-writer.ts";
 import { CLIENT_PREFACE } from "../http2/protocol.ts";
+import { dialError, OtherVmError } from "../vm-dial.ts";
 import type { Refusal } from "./answers.ts";
 import type { SpliceContext } from "./context.ts";
 import type { RequestDesk, Route } from "./request-desk.ts";
@@ -11,6 +12,7 @@ import type { UpstreamEvents } from "./upstream-frames.ts";
 import { UpstreamLink, type LinkEvents } from "./upstream-link.ts";
 
 const MAX_REDIAL_DELAY_MS = 1000;
+const UNREACHABLE = "Unreachable";
 
 /** What the connector needs besides the splice. */
 export interface ConnectorPort {
@@ -75,14 +77,18 @@ export class Connector {
   }
 
   /** The VM could not be connected to, or broke off before its SETTINGS. */
-  onFailed(upstream: Upstream, error: Error): void {
+  onFailed(upstream: Upstream, cause: Error): void {
     const { clock, gatekeeper, limits } = this.#context;
+    const error = dialError(upstream, cause);
     this.abandon();
     gatekeeper.upstreamFailed(upstream, error);
     this.#attempts += 1;
     if (this.#attempts >= limits.maxConnectAttempts) {
       this.#attempts = 0;
-      this.#port.desk.refuseAll(unavailable(`${upstream.satellite} could not be reached: ${error.message}`));
+      const reason = error instanceof OtherVmError ? error.code : UNREACHABLE;
+      this.#port.desk.refuseAll(
+        unavailable(`${upstream.satellite} could not be reached: ${error.message}`, reason),
+      );
       this.#port.wake();
       return;
     }
@@ -107,11 +113,10 @@ export class Connector {
     const { dial, limits, clock, memory } = this.#context;
     this.abandon();
     this.#bound = upstream;
-    const wire = dial(upstream, memory);
+    const settings = this.#splice.settings.takeRecorded().map((entries) => settingsFrame(entries));
+    const wire = dial(upstream, memory, (open) => open.writeAll([CLIENT_PREFACE, ...settings]));
     const link = new UpstreamLink(upstream, wire, this.#port.frames, this.#port.events, limits, clock);
     this.#splice.link = link;
-    const settings = this.#splice.settings.takeRecorded().map((entries) => settingsFrame(entries));
-    wire.writeAll([CLIENT_PREFACE, ...settings]);
   }
 }
 
@@ -122,13 +127,14 @@ function isSame(left: Upstream | undefined, right: Upstream): boolean {
       left.satellite === right.satellite &&
       left.epoch === right.epoch &&
       left.host === right.host &&
-      left.port === right.port)
+      left.port === right.port &&
+      left.tlsFingerprint === right.tlsFingerprint)
   );
 }
 
 /** The answer to a request whose VM is out of reach. */
-export function unavailable(message: string): Refusal {
-  return { status: GrpcStatus.UNAVAILABLE, message, metadata: [["satellite-reason", "Unreachable"]] };
+export function unavailable(message: string, reason: string = UNREACHABLE): Refusal {
+  return { status: GrpcStatus.UNAVAILABLE, message, metadata: [["satellite-reason", reason]] };
 }
 
 /** The answer to a request that is open when the router ends. */

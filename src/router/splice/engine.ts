@@ -9,11 +9,12 @@ import type { OwnService } from "../own-service.ts";
 import type { TlsMaterial, TlsOptions } from "../tls-material.ts";
 import { Connection } from "./connection.ts";
 import type { SpliceContext } from "./context.ts";
+import { dialUpstream } from "./dial.ts";
 import { DEFAULT_SPLICE_LIMITS, type SpliceLimits } from "./limits.ts";
 import { Slabs } from "./outbox.ts";
 import { WireMemory, wireOf } from "./tcp-wire.ts";
-import { dialTcp, type Dial } from "./upstream-link.ts";
-import { StreamWire } from "./wire.ts";
+import type { Dial } from "./upstream-link.ts";
+import { StreamWire, type Wire } from "./wire.ts";
 
 export type { TlsMaterial };
 
@@ -28,7 +29,7 @@ export interface SpliceEngineOptions {
   /** Peers that must begin with a PROXY protocol v2 header. */
   readonly proxyProtocolFrom?: BlockList;
   readonly limits?: Partial<SpliceLimits>;
-  /** How VMs are connected to. Default: plain TCP. */
+  /** How VMs are connected to. Default: by TLS where the VM is known by a key, else by plain TCP. */
   readonly dial?: Dial;
   /** A service of the router itself; its requests need no admission. */
   readonly own?: OwnService;
@@ -186,9 +187,15 @@ function admitOwn(own: OwnService, gatekeeper: Gatekeeper): Gatekeeper {
   };
 }
 
-function dialer({ own, dial = dialTcp }: SpliceEngineOptions): Dial {
+function dialer({ own, dial = dialUpstream }: SpliceEngineOptions): Dial {
   return own === undefined
     ? dial
-    : (upstream, memory) =>
-        upstream === own.upstream ? new StreamWire(own.connect()) : dial(upstream, memory);
+    : (upstream, memory, onOpen) =>
+        upstream === own.upstream ? dialOwn(own, onOpen) : dial(upstream, memory, onOpen);
+}
+
+function dialOwn(own: OwnService, onOpen: (wire: Wire) => void): Wire {
+  const wire = new StreamWire(own.connect());
+  onOpen(wire);
+  return wire;
 }

@@ -7,8 +7,12 @@ import { TcpWire, type WireMemory } from "./tcp-wire.ts";
 import { UpstreamFrames, type UpstreamEvents } from "./upstream-frames.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 
-/** Opens a connection to a VM; it must allow that one side ends before the other. */
-export type Dial = (upstream: Upstream, memory: WireMemory) => Wire;
+/**
+ * Opens a connection to a VM; it must allow that one side ends before the other.
+ *
+ * @param onOpen called once, when bytes may be written: none may before it is known whom they reach
+ */
+export type Dial = (upstream: Upstream, memory: WireMemory, onOpen: (wire: Wire) => void) => Wire;
 
 /**
  * When TCP begins to ask whether the VM is still there. HTTP/2 pings are not sent: buildkitd punishes more
@@ -20,9 +24,11 @@ const KEEPALIVE_MS = 30_000;
 const MAX_RESPONSE_FRAME_BYTES = 0xff_ffff;
 
 /** Dials over plain TCP. */
-export function dialTcp({ host, port }: Upstream, memory: WireMemory): Wire {
-  return TcpWire.connect({ host, port, keepAliveMs: KEEPALIVE_MS }, memory);
-}
+export const dialTcp: Dial = ({ host, port }, memory, onOpen) => {
+  const wire = TcpWire.connect({ host, port, keepAliveMs: KEEPALIVE_MS }, memory);
+  onOpen(wire);
+  return wire;
+};
 
 /** What happens to a connection to a VM, besides its frames. */
 export interface LinkEvents {

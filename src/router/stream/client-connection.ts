@@ -20,12 +20,14 @@ import {
 import { statusName } from "../grpc-status.ts";
 import { withReducedTimeout } from "../grpc-timeout.ts";
 import { firstValue, isGrpc } from "../header-list.ts";
+import { OtherVmError } from "../vm-dial.ts";
 import { answerStatus, type RouterStatus } from "./answer.ts";
 import { RateLimit } from "../rate-limit.ts";
 import type { StreamLimits } from "./limits.ts";
 import { fromRaw, toRaw } from "./raw-headers.ts";
 import { relay, RequestTrailers } from "./relay.ts";
-import { isUsable, Upstreams } from "./upstreams.ts";
+import { isUsable } from "./upstream-connection.ts";
+import { Upstreams } from "./upstreams.ts";
 
 /** A gRPC service that the router serves itself. */
 export interface LocalService {
@@ -238,7 +240,7 @@ export class ClientConnection {
     this.#refuse(exchange, {
       status: GrpcStatus.UNAVAILABLE,
       message: error.message,
-      metadata: [["satellite-reason", "VMUnreachable"]],
+      metadata: [["satellite-reason", error instanceof OtherVmError ? error.code : "VMUnreachable"]],
     });
   }
 

@@ -1,0 +1,91 @@
+import type { Machine } from "../machines/cloud.ts";
+import type { Action } from "./action.ts";
+import type { Dependencies, ProbeAnswer } from "./dependencies.ts";
+import { requireClass } from "./launch-request.ts";
+import type { Memory, Observation, Probe, ProbeTarget } from "./observation.ts";
+import { isAt, otherVm, tlsNotServed } from "./vm-key.ts";
+
+/** Looks at the port of the machine in use, and notes whom it has met there. @throws CloudError, ConfigurationError */
+export async function probe(
+  target: Extract<Action, { kind: "Probe" }>,
+  o: Observation,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<void> {
+  const answer = await dependencies.probe(target);
+  const judgement = await judge(answer, target, o.machine, o, dependencies);
+  const { bootID, runningWork } = answer;
+  const atMs = dependencies.clock.monotonicMs();
+  memory.probe = {
+    epoch: o.satellite.status.power.epoch,
+    atMs,
+    ...judgement,
+    ...(bootID === undefined ? {} : { bootID }),
+    runningWork,
+  };
+  noteSilence(memory.probe, memory);
+  if (runningWork === 0) {
+    delete memory.guestBusySinceMs;
+  } else {
+    memory.guestBusySinceMs ??= atMs;
+  }
+}
+
+/** The same for the machine that is to replace it. @throws CloudError, ConfigurationError */
+export async function probeReplacement(
+  target: Extract<Action, { kind: "ProbeReplacement" }>,
+  o: Observation,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<void> {
+  const answer = await dependencies.probe(target);
+  const judgement = await judge(answer, target, o.replacement, o, dependencies);
+  memory.replacementProbe = {
+    machine: target.id,
+    atMs: dependencies.clock.monotonicMs(),
+    ...judgement,
+  };
+}
+
+/** A VM that is not taken for ours answers all the same: no reboot gives it another key. */
+function noteSilence({ epoch, atMs, ready, trouble }: Probe, memory: Memory): void {
+  if (ready || trouble !== undefined) {
+    delete memory.silence;
+  } else if (memory.silence?.epoch !== epoch) {
+    memory.silence = { epoch, sinceMs: atMs };
+  }
+}
+
+/**
+ * Whom a look has met. The cloud gives an address to one machine at a time, and for that machine's life: where it said
+ * so of our machine before the handshake, and says so after it, ours is the one that made it.
+ *
+ * @param before the machine as it was described before the look
+ */
+async function judge(
+  { ready, shown, notTls }: ProbeAnswer,
+  { host, tls, tlsFingerprint }: ProbeTarget,
+  before: Machine | undefined,
+  o: Observation,
+  { cloudOf }: Dependencies,
+): Promise<Pick<Probe, "ready" | "key" | "trouble">> {
+  if (tls === "Off" || (tlsFingerprint !== undefined && shown === tlsFingerprint)) {
+    return { ready };
+  }
+  const isStranger = tlsFingerprint !== undefined && shown !== undefined;
+  const isTelling = ready || isStranger || notTls !== undefined;
+  if (!isTelling || before === undefined || !isAt(before, before.id, host)) {
+    return { ready: false };
+  }
+  const { id } = before;
+  const after = await cloudOf(requireClass(o.satellite, o.satelliteClass)).describe(id, 0);
+  if (!isAt(after, id, host)) {
+    return { ready: false };
+  }
+  if (shown === undefined) {
+    return { ready: false, trouble: tlsNotServed(notTls ?? "", tlsFingerprint !== undefined) };
+  }
+  return tlsFingerprint === undefined
+    ? { ready, key: { machine: id, host, fingerprint: shown } }
+    : { ready: false, trouble: otherVm(o, shown) };
+}

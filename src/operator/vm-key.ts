@@ -1,0 +1,143 @@
+/**
+ * The key that a VM is known by (docs/decisions/0030): learned when its machine is first ready, written beside the
+ * machine's ID, and compared at every look from then on. It is never replaced by another.
+ */
+import type { Machine } from "../machines/cloud.ts";
+import type { SatelliteStatus } from "../satellite/resource.ts";
+import type { Action } from "./action.ts";
+import type { Observation, ProbeTarget, ProbeTrouble } from "./observation.ts";
+
+type Endpoint = NonNullable<SatelliteStatus["endpoint"]>;
+
+/** Reasons of a port that answers, but not as the satellite's VM should. */
+export const KeyTrouble = {
+  /** Another key than the recorded one. */
+  OtherVM: "OtherVM",
+  /** No TLS, although it is required. */
+  TLSNotServed: "TLSNotServed",
+} as const;
+
+/** Endpoint of a machine that the status did not name before, so without a key; `undefined` without an address. */
+export function firstEndpoint(o: Observation, machine: Machine): Endpoint | undefined {
+  const { launch } = o.satellite.status;
+  const asked = launch !== undefined && launch.token === machine.clientToken ? launch.tls : undefined;
+  const tls = asked ?? o.satelliteClass?.spec.guest.tls ?? "Required";
+  return machine.address === undefined
+    ? undefined
+    : { host: machine.address, port: o.satellite.spec.port, tls };
+}
+
+/**
+ * The endpoint of the machine that is to replace the one in use, as soon as that may be used: its port answered and,
+ * where it is known by a key, the key is known. It is another machine, so it has a key of its own; until it is the one in
+ * use, `status.endpoint` stays that of the old machine, key and all.
+ */
+export function readyEndpoint(o: Observation, machine: Machine): Endpoint | undefined {
+  const endpoint = firstEndpoint(o, machine);
+  const { replacementProbe: seen } = o.memory;
+  if (endpoint === undefined || seen?.machine !== machine.id || !seen.ready) {
+    return undefined;
+  }
+  const present = presentEndpoint(o, endpoint);
+  if (!needsKey(present)) {
+    return present;
+  }
+  return seen.key?.host === present.host ? { ...present, tlsFingerprint: seen.key.fingerprint } : undefined;
+}
+
+/** The endpoint of the satellite's machine where the cloud says that it is now; its key stays the same. */
+export function movedEndpoint(o: Observation, machine: Machine): Endpoint | undefined {
+  const { endpoint } = o.satellite.status;
+  return endpoint === undefined
+    ? firstEndpoint(o, machine)
+    : { ...endpoint, host: machine.address ?? endpoint.host, port: o.satellite.spec.port };
+}
+
+/**
+ * The endpoint as it holds now. A machine keeps what was asked of it at its launch, except that a class may give TLS up
+ * for one whose key was never seen: its guest cannot serve it.
+ */
+export function presentEndpoint(o: Observation, endpoint: Endpoint): Endpoint {
+  const givenUp = needsKey(endpoint) && o.satelliteClass?.spec.guest.tls === "Off";
+  return { ...endpoint, port: o.satellite.spec.port, ...(givenUp ? { tls: "Off" } : {}) };
+}
+
+/** Whether nobody may use the VM before its key is recorded. */
+export function needsKey({ tls, tlsFingerprint }: Endpoint): boolean {
+  return tls === "Required" && tlsFingerprint === undefined;
+}
+
+/** The look at the port. */
+export function probe(o: Observation, endpoint: Endpoint): Action {
+  return { kind: "Probe", ...targetOf(o, endpoint) };
+}
+
+/** The look at the port of a machine that is to replace the one in use; `undefined` while it has no address. */
+export function probeReplacement(o: Observation, machine: Machine): Action | undefined {
+  const endpoint = firstEndpoint(o, machine);
+  return endpoint === undefined
+    ? undefined
+    : { kind: "ProbeReplacement", id: machine.id, ...targetOf(o, endpoint) };
+}
+
+function targetOf(o: Observation, endpoint: Endpoint): ProbeTarget {
+  const { host, port, tls = "Off", tlsFingerprint } = presentEndpoint(o, endpoint);
+  return { host, port, tls, ...(tlsFingerprint === undefined ? {} : { tlsFingerprint }) };
+}
+
+/** The endpoint with the key that the machine was just found to have, where none is recorded yet. */
+export function withLearnedKey(o: Observation, endpoint: Endpoint): Endpoint | undefined {
+  const { power, machine } = o.satellite.status;
+  const { probe: seen } = o.memory;
+  const key = seen?.epoch === power.epoch ? seen.key : undefined;
+  return needsKey(endpoint) && key?.machine === machine?.id && key?.host === endpoint.host
+    ? { ...endpoint, tlsFingerprint: key?.fingerprint ?? "" }
+    : undefined;
+}
+
+/** What is wrong with who answers at the port, as the last look of this epoch showed. */
+export function keyTrouble(
+  o: Observation,
+  { epoch, state }: SatelliteStatus["power"],
+): ProbeTrouble | undefined {
+  const { probe: seen } = o.memory;
+  return seen?.epoch === epoch && (state === "Starting" || state === "Running") ? seen.trouble : undefined;
+}
+
+/** Whether a machine, as the cloud describes it, is the one that was looked at, and can have answered there. */
+export function isAt(machine: Machine | undefined, id: string | undefined, host: string): boolean {
+  return (
+    machine !== undefined &&
+    machine.id === id &&
+    machine.address === host &&
+    (machine.state === "running" || machine.state === "pending")
+  );
+}
+
+/** For the condition of a satellite whose VM shows another key. */
+export function otherVm(o: Observation, shown: string): ProbeTrouble {
+  const { machine, endpoint } = o.satellite.status;
+  return {
+    reason: KeyTrouble.OtherVM,
+    message:
+      `at ${endpoint?.host ?? ""}:${endpoint?.port ?? 0} a VM answers with the key ${shown}, but machine ` +
+      `${machine?.id ?? ""} was first ready with ${endpoint?.tlsFingerprint ?? ""}, so nothing is sent to it. If you ` +
+      "have given the machine a new key, remove status.endpoint.tlsFingerprint and the new one is recorded; else " +
+      "take the machine for tampered with, and delete the satellite",
+  };
+}
+
+/**
+ * For the condition of a satellite whose VM must serve TLS and does not.
+ *
+ * @param hasServed whether it did when it was first ready
+ */
+export function tlsNotServed(why: string, hasServed: boolean): ProbeTrouble {
+  const wayOut = hasServed
+    ? "as it did when it was first ready"
+    : 'or set spec.guest.tls of the SatelliteClass to "Off"';
+  return {
+    reason: KeyTrouble.TLSNotServed,
+    message: `${why}; make the guest serve it (docs/guest.md), ${wayOut}`,
+  };
+}
