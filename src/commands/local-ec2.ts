@@ -18,6 +18,8 @@ import { VirtualVms } from "./virtual-vms.ts";
 export const LOCAL_REGION = "local-1";
 /** ID of the guest image in that region. */
 export const LOCAL_IMAGE = "ami-0077000000000000a";
+/** ID of the image whose guests serve TLS. */
+export const LOCAL_TLS_IMAGE = "ami-0077000000000000c";
 
 /** What the VMs run on; {@link VirtualVms} need nothing of the machine. */
 export type HypervisorSetup =
@@ -90,6 +92,12 @@ function openHypervisor(
         logger,
       });
     case "virtual":
-      return VirtualVms.open({ directory, image: LOCAL_IMAGE, delayMs: setup.delayMs, clock });
+      return VirtualVms.open({
+        directory,
+        image: LOCAL_IMAGE,
+        tlsImage: LOCAL_TLS_IMAGE,
+        delayMs: setup.delayMs,
+        clock,
+      });
   }
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { sleep, type Clock } from "../base/clock.ts";
 import { SatelliteError } from "../base/errors.ts";
 import { processGroupConfinement } from "../guest/confinement.ts";
+import { guestIdentity } from "../guest/identity.ts";
 import { loadGuestSchema } from "../guest/schema.ts";
 import { startGuestServer, type GuestServer } from "../guest/server.ts";
 import type { Hypervisor, InstanceSpec, VmState } from "../local/ec2/hypervisor.ts";
@@ -13,8 +14,10 @@ import { KeyedLock } from "../local/qemu/keyed-lock.ts";
 export interface VirtualVmsOptions {
   /** Folder for the VMs' states and the commands' files. */
   readonly directory: string;
-  /** Image that instances boot. */
+  /** Image whose guests serve plain text. */
   readonly image: string;
+  /** Image whose guests serve TLS. */
+  readonly tlsImage: string;
   /** Milliseconds that each change of state takes. */
   readonly delayMs: number;
   readonly clock: Clock;
@@ -108,6 +111,7 @@ export class VirtualVms implements Hypervisor {
       await this.#takeTime();
       await this.#end(id, "stopped");
       rmSync(this.#file(id), { force: true });
+      rmSync(this.#identityDirectory(id), { force: true, recursive: true });
     });
   }
 
@@ -119,7 +123,11 @@ export class VirtualVms implements Hypervisor {
   onExit(): void {}
 
   images(): ReturnType<Hypervisor["images"]> {
-    return [{ id: this.#options.image, name: "satellites-virtual", architecture: "x86_64" }];
+    const { image, tlsImage } = this.#options;
+    return [
+      { id: image, name: "satellites-virtual", architecture: "x86_64" },
+      { id: tlsImage, name: "satellites-virtual-tls", architecture: "x86_64" },
+    ];
   }
 
   /** Ends all guests; they are served again when the folder is opened again. */
@@ -164,9 +172,17 @@ export class VirtualVms implements Hypervisor {
       workDirectory,
       baseEnv: { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: workDirectory, LANG: "C.UTF-8" },
       confinement: processGroupConfinement,
+      ...(spec.image === this.#options.tlsImage
+        ? { identity: guestIdentity(this.#identityDirectory(spec.id), spec.id) }
+        : {}),
       ...(isRoot ? { user: { uid: NOBODY, gid: NOBODY } } : {}),
     });
     this.#guests.set(spec.id, guest);
+  }
+
+  /** The VM's disk, as far as TLS needs one. */
+  #identityDirectory(id: string): string {
+    return join(this.#options.directory, "identities", id);
   }
 
   #file(id: string): string {

@@ -7,6 +7,8 @@ import { parseArgs, promisify } from "node:util";
 import { sleep, systemClock } from "../base/clock.ts";
 import { toError } from "../base/errors.ts";
 import { cgroupConfinement, protectService } from "./confinement.ts";
+import { guestIdentity } from "./identity.ts";
+import { readInstanceID } from "./instance-id.ts";
 import { loadGuestSchema } from "./schema.ts";
 import { serveSerialAgent } from "./serial-agent.ts";
 import { startGuestServer } from "./server.ts";
@@ -45,10 +47,11 @@ async function main(): Promise<void> {
       uid: { type: "string" },
       serial: { type: "string" },
       cgroup: { type: "string" },
+      tls: { type: "string" },
     },
     strict: true,
   });
-  const { port, work, uid, serial, cgroup } = values;
+  const { port, work, uid, serial, cgroup, tls } = values;
   if (
     port === undefined ||
     work === undefined ||
@@ -56,9 +59,12 @@ async function main(): Promise<void> {
     serial === undefined ||
     cgroup === undefined
   ) {
-    throw new Error("usage: --port PORT --work DIRECTORY --uid UID --serial DEVICE --cgroup MOUNTPOINT");
+    throw new Error(
+      "usage: --port PORT --work DIRECTORY --uid UID --serial DEVICE --cgroup MOUNTPOINT [--tls DIRECTORY]",
+    );
   }
   protectService();
+  const identity = tls === undefined ? undefined : guestIdentity(tls, await readInstanceID());
   const server = await startGuestServer({
     schema: loadGuestSchema(),
     clock: systemClock,
@@ -71,6 +77,7 @@ async function main(): Promise<void> {
       memoryBytes: totalmem() - RESERVED_BYTES,
       maxProcesses: MAX_PROCESSES,
     }),
+    ...(identity === undefined ? {} : { identity }),
   });
   const shutDown = (): void => {
     server.close(SHUTDOWN_GRACE_MS).then(

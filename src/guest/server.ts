@@ -6,6 +6,7 @@ import { SatelliteError } from "../base/errors.ts";
 import { createAgentService } from "./agent-service.ts";
 import { createExecutionService, type ExecutionOptions } from "./execution-service.ts";
 import { createHealthService } from "./health-service.ts";
+import type { GuestIdentity } from "./identity.ts";
 import type { GuestDescription, GuestSchema } from "./schema.ts";
 
 /** What the guest service needs. */
@@ -15,6 +16,8 @@ export interface GuestServerOptions extends Omit<ExecutionOptions, "onRunning"> 
   readonly address: string;
   /** Identity of this boot; by default the kernel's own. */
   readonly bootID?: string;
+  /** Serves TLS with this key; plain text when absent. */
+  readonly identity?: GuestIdentity;
   /** Milliseconds between HTTP/2 pings to a silent client; a dead one must not keep its command running. */
   readonly keepaliveMs?: number;
 }
@@ -32,7 +35,7 @@ const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 
 /**
  * Starts the remote-execution service: `satellites.exec.v1.Execution`, `satellites.guest.v1.Agent` and
- * `grpc.health.v1.Health` on one plaintext port.
+ * `grpc.health.v1.Health` on one port.
  *
  * @throws SatelliteError `ListenFailed` when the address is taken or wrong
  */
@@ -75,7 +78,7 @@ export async function startGuestServer(options: GuestServerOptions): Promise<Gue
   // Health checks come from machines and are not counted: the count stands for work.
   server.addService(options.schema.health, { ...health.handlers });
 
-  const port = await listen(server, options.address);
+  const port = await listen(server, options.address, credentials(options.identity));
   return {
     port,
     async close(graceMs) {
@@ -89,9 +92,20 @@ export async function startGuestServer(options: GuestServerOptions): Promise<Gue
   };
 }
 
-function listen(server: Server, address: string): Promise<number> {
+function credentials(identity: GuestIdentity | undefined): ServerCredentials {
+  if (identity === undefined) {
+    return ServerCredentials.createInsecure();
+  }
+  const pair = {
+    private_key: Buffer.from(identity.keyPem),
+    cert_chain: Buffer.from(identity.certificatePem),
+  };
+  return ServerCredentials.createSsl(null, [pair]);
+}
+
+function listen(server: Server, address: string, security: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(address, security, (error, port) => {
       if (error === null) {
         resolve(port);
       } else {

@@ -100,9 +100,9 @@ describe("the chart's accounts on kube-apiserver", function () {
       stringData: { userData: "#!/bin/sh\n" },
     });
     const parameter = { ssmParameter: "/satellites/images/{architecture}" };
-    const custom = { kind: "custom", userDataSecretRef: { name: "guest" } };
+    const custom = { kind: "custom", tls: "Off", userDataSecretRef: { name: "guest" } };
     await eventually("classes are served", async () => (await get(CLASSES)).status === 200);
-    await release.created(CLASSES, satelliteClass("default", parameter, { kind: "image" }));
+    await release.created(CLASSES, satelliteClass("default", parameter, { kind: "image", tls: "Off" }));
     await release.created(CLASSES, satelliteClass("custom", { nameFilter: "satellites-*" }, custom));
   });
   after(async () => {

@@ -6,7 +6,7 @@ import { Metadata } from "@grpc/grpc-js";
 import { parse } from "yaml";
 import { sleep, systemClock } from "../../src/base/clock.ts";
 import { connectKubernetes } from "../../src/commands/connect-kubernetes.ts";
-import { LOCAL_IMAGE, LOCAL_REGION } from "../../src/commands/local-ec2.ts";
+import { LOCAL_IMAGE, LOCAL_REGION, LOCAL_TLS_IMAGE } from "../../src/commands/local-ec2.ts";
 import { VirtualVms } from "../../src/commands/virtual-vms.ts";
 import { connectGuest, type GuestClient } from "../../src/guest/client.ts";
 import type { ConnectedKubeClient } from "../../src/kube/http-client.ts";
@@ -18,7 +18,7 @@ import type { Instance } from "../../src/local/ec2/instance.ts";
 import { Ec2Model } from "../../src/local/ec2/model.ts";
 import { defaultNetwork } from "../../src/local/ec2/network.ts";
 import { SATELLITES } from "../../src/satellite/resource.ts";
-import type { Satellite } from "../../src/satellite/types.ts";
+import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { createMetricsRegistry } from "../../src/telemetry/metrics.ts";
 import { installCrds } from "./crds.ts";
@@ -33,6 +33,8 @@ const CLASS_FILE = join(ROOT, "examples/local/class.yaml");
 export const SYSTEM_NAMESPACE = "satellites";
 /** Where the tests' satellites are. */
 export const NAMESPACE = "team-a";
+/** The class whose machines serve TLS; the default class's do not. */
+export const TLS_CLASS = "tls";
 /** Service account that the tests' requests come from, and the audience of its token. */
 const CALLER = "caller";
 const AUDIENCE = "satellites.dev";
@@ -100,6 +102,7 @@ export class Installation {
   readonly client: ConnectedKubeClient;
   readonly endpoint: Ec2Endpoint;
   readonly model: Ec2Model;
+  readonly vms: VirtualVms;
   readonly #options: InstallationOptions;
   readonly #directory: string;
   readonly #reflector: Reflector<Satellite>;
@@ -110,12 +113,13 @@ export class Installation {
   private constructor(
     options: InstallationOptions,
     directory: string,
-    parts: { server: KubeApiServer; model: Ec2Model; client: ConnectedKubeClient },
+    parts: { server: KubeApiServer; model: Ec2Model; vms: VirtualVms; client: ConnectedKubeClient },
   ) {
     this.#options = options;
     this.#directory = directory;
     this.server = parts.server;
     this.model = parts.model;
+    this.vms = parts.vms;
     this.client = parts.client;
     this.endpoint = createEc2Endpoint({
       model: parts.model,
@@ -139,6 +143,7 @@ export class Installation {
     const vms = await VirtualVms.open({
       directory: join(directory, "vms"),
       image: LOCAL_IMAGE,
+      tlsImage: LOCAL_TLS_IMAGE,
       delayMs: options.changeMs,
       clock: systemClock,
     });
@@ -171,7 +176,7 @@ export class Installation {
         stop: new AbortController().signal,
       },
     );
-    const installation = new Installation(options, directory, { server, model, client });
+    const installation = new Installation(options, directory, { server, model, vms, client });
     installation.#undo.push(
       () => rmSync(directory, { recursive: true, force: true }),
       () => server.stop(),
@@ -193,8 +198,14 @@ export class Installation {
     for (const name of [SYSTEM_NAMESPACE, NAMESPACE]) {
       await this.#created("/api/v1/namespaces", { metadata: { name } });
     }
-    const satelliteClass = parse(readFileSync(CLASS_FILE, "utf8")) as object;
-    await this.#created("/apis/satellites.dev/v1alpha1/satelliteclasses", satelliteClass);
+    const classes = "/apis/satellites.dev/v1alpha1/satelliteclasses";
+    const { spec, ...plain } = parse(readFileSync(CLASS_FILE, "utf8")) as SatelliteClass;
+    await this.#created(classes, { ...plain, spec });
+    await this.#created(classes, {
+      ...plain,
+      metadata: { name: TLS_CLASS },
+      spec: { ...spec, ec2: { ...spec.ec2, image: { id: LOCAL_TLS_IMAGE } }, guest: { kind: "image" } },
+    });
     await this.#allowCaller();
     const watching = new AbortController();
     const watch = this.#reflector.run(watching.signal);

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
-import { LOCAL_IMAGE, LOCAL_REGION } from "../../src/commands/local-ec2.ts";
+import { LOCAL_IMAGE, LOCAL_REGION, LOCAL_TLS_IMAGE } from "../../src/commands/local-ec2.ts";
 import { VirtualVms } from "../../src/commands/virtual-vms.ts";
 import { createEc2Endpoint, type Ec2Endpoint } from "../../src/local/ec2/endpoint.ts";
 import { listenOnLoopback } from "../../src/local/ec2/http-server.ts";
@@ -27,7 +27,13 @@ export interface VirtualAccount {
 /** Starts an account on a free port, with addresses of its own. */
 export async function startVirtualAccount(): Promise<VirtualAccount> {
   const directory = mkdtempSync(join(tmpdir(), "satellites-account-"));
-  const vms = await VirtualVms.open({ directory, image: LOCAL_IMAGE, delayMs: 50, clock: systemClock });
+  const vms = await VirtualVms.open({
+    directory,
+    image: LOCAL_IMAGE,
+    tlsImage: LOCAL_TLS_IMAGE,
+    delayMs: 50,
+    clock: systemClock,
+  });
   const second = randomInt(128, 190);
   const model = new Ec2Model({
     region: LOCAL_REGION,
