@@ -4,6 +4,8 @@ import { stringify } from "yaml";
 export interface BuildkitGuest {
   /** TCP port of the gRPC API. */
   readonly port: number;
+  /** Whether it serves TLS, with a key of the machine's own. */
+  readonly tls: "Required" | "Off";
   /** Most of all CPUs, in percent, that builds may take; the rest keeps the guest responsive. */
   readonly cpuPercent: number;
   /** Most of the memory, in percent, that builds may take. */
@@ -21,6 +23,10 @@ const LIMIT_CPU = "/usr/local/sbin/satellites-limit-cpu";
 const CHECK_VERSION = "/usr/local/sbin/satellites-check-version";
 const MOUNT_CACHE = "/usr/local/sbin/satellites-mount-cache";
 const CACHE = "/var/lib/buildkit";
+const MAKE_KEY = "/usr/local/sbin/satellites-make-key";
+const TLS_DIRECTORY = "/etc/buildkit/tls";
+/** The ID of the instance that booted, which cloud-init writes before the network is up (cloud-init, "Boot stages"). */
+const INSTANCE_ID = "/var/lib/cloud/data/instance-id";
 const UNITS = "/etc/systemd/system";
 
 /** On shortage the kernel ends builds before the guest's own services (proc(5), "oom_score_adj"; 0 is theirs). */
@@ -43,6 +49,7 @@ export function buildkitUserData(guest: BuildkitGuest): string {
       ...(guest.dataVolume === true
         ? [file(MOUNT_CACHE, MOUNT_CACHE_SCRIPT, "0755"), file(`${UNITS}/buildkit-cache.service`, CACHE_UNIT)]
         : []),
+      ...(guest.tls === "Off" ? [] : [file(MAKE_KEY, MAKE_KEY_SCRIPT, "0755")]),
       file(`${UNITS}/buildkit.slice`, sliceUnit(guest)),
       file(`${UNITS}/buildkit-cpu.service`, CPU_UNIT),
       file(`${UNITS}/buildkit.service`, daemonUnit(guest)),
@@ -66,12 +73,17 @@ function file(path: string, content: string, permissions = "0644"): CloudConfigF
 }
 
 /** buildkitd.toml (BuildKit, docs/buildkitd.toml.md); space is given as a share of the disk. */
-function daemonConfig({ port, diskReservePercent }: BuildkitGuest): string {
+function daemonConfig({ port, tls, diskReservePercent }: BuildkitGuest): string {
+  const identity = `
+  [grpc.tls]
+    cert = "${TLS_DIRECTORY}/cert.pem"
+    key = "${TLS_DIRECTORY}/key.pem"
+`;
   return `root = "${CACHE}"
 
 [grpc]
   address = ["tcp://0.0.0.0:${port}", "unix:///run/buildkit/buildkitd.sock"]
-
+${tls === "Off" ? "" : identity}
 [worker.containerd]
   enabled = false
 
@@ -102,6 +114,28 @@ if [ "\${found#v}" != "\${wanted#v}" ]; then
 fi
 `;
 }
+
+/**
+ * Makes the key that the VM is known by (docs/decisions/0030), once, and anew on another instance: an image that was
+ * taken after the first boot must not give its key to all that start from it. It is on the disk before it is used.
+ */
+const MAKE_KEY_SCRIPT = `#!/bin/sh
+set -eu
+umask 077
+id=$(cat ${INSTANCE_ID})
+made_on=$(cat ${TLS_DIRECTORY}/instance-id 2>/dev/null || true)
+test -n "$id"
+if [ "$made_on" = "$id" ]; then
+  exit 0
+fi
+mkdir -p ${TLS_DIRECTORY}
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj "/CN=$id" \\
+  -keyout ${TLS_DIRECTORY}/key.pem -out ${TLS_DIRECTORY}/cert.pem
+sync
+echo "$id" >${TLS_DIRECTORY}/instance-id.new
+mv ${TLS_DIRECTORY}/instance-id.new ${TLS_DIRECTORY}/instance-id
+sync
+`;
 
 function shellQuoted(text: string): string {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`;
@@ -176,9 +210,10 @@ ExecStart=${MOUNT_CACHE}
 `;
 
 /** A build that runs out of memory ends alone: the daemon and other builds go on (OOMPolicy=continue). */
-function daemonUnit({ version, dataVolume }: BuildkitGuest): string {
+function daemonUnit({ version, tls, dataVolume }: BuildkitGuest): string {
   const needed = `buildkit-cpu.service${dataVolume === true ? " buildkit-cache.service" : ""}`;
   const check = version === undefined ? "" : `ExecStartPre=${CHECK_VERSION}\n`;
+  const makeKey = tls === "Off" ? "" : `ExecStartPre=${MAKE_KEY}\n`;
   return `[Unit]
 Description=BuildKit
 Wants=network-online.target
@@ -188,7 +223,7 @@ Requires=${needed}
 [Service]
 Type=notify
 Slice=buildkit.slice
-${check}ExecStart=buildkitd --config ${CONFIG}
+${check}${makeKey}ExecStart=buildkitd --config ${CONFIG}
 Delegate=yes
 KillMode=mixed
 OOMPolicy=continue

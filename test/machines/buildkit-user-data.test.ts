@@ -1,8 +1,13 @@
 import { expect } from "chai";
 import { assert, integer, property, string } from "fast-check";
 import { spawnSync } from "node:child_process";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parse } from "yaml";
 import { buildkitUserData, type BuildkitGuest } from "../../src/machines/buildkit-user-data.ts";
+import { fingerprintOf } from "../../src/router/vm-dial.ts";
 
 interface CloudConfig {
   readonly write_files: readonly {
@@ -13,7 +18,13 @@ interface CloudConfig {
   readonly runcmd: readonly (readonly string[])[];
 }
 
-const GUEST: BuildkitGuest = { port: 8372, cpuPercent: 95, memoryPercent: 90, diskReservePercent: 15 };
+const GUEST: BuildkitGuest = {
+  port: 8372,
+  tls: "Required",
+  cpuPercent: 95,
+  memoryPercent: 90,
+  diskReservePercent: 15,
+};
 
 function files(guest: BuildkitGuest = GUEST): Map<string, string> {
   const { write_files: written } = parse(buildkitUserData(guest)) as CloudConfig;
@@ -33,6 +44,60 @@ describe("BuildKit's user data", () => {
     const config = contentOf("/etc/buildkit/buildkitd.toml", { ...GUEST, port: 9000 });
     expect(config).to.include('"tcp://0.0.0.0:9000"');
     expect(config).not.to.include("8372");
+  });
+
+  it("lets BuildKit serve TLS with a key of the machine's own, and plain text only where the class says so", () => {
+    const tls =
+      '[grpc.tls]\n    cert = "/etc/buildkit/tls/cert.pem"\n    key = "/etc/buildkit/tls/key.pem"\n';
+    expect(contentOf("/etc/buildkit/buildkitd.toml")).to.include(tls);
+    const makesKey = "ExecStartPre=/usr/local/sbin/satellites-make-key\n";
+    expect(contentOf("/etc/systemd/system/buildkit.service")).to.include(makesKey);
+    const plain = buildkitUserData({ ...GUEST, tls: "Off" });
+    expect(plain).not.to.match(/tls|satellites-make-key/);
+  });
+
+  describe("the script that makes the key", () => {
+    let root: string;
+
+    beforeEach(() => {
+      root = mkdtempSync(join(tmpdir(), "satellites-key-"));
+      mkdirSync(join(root, "cloud"));
+    });
+    afterEach(() => rmSync(root, { recursive: true }));
+
+    /** Boots: runs the script with the guest's folders below `root`. @returns the key's fingerprint */
+    function boot(instanceID: string): string {
+      writeFileSync(join(root, "cloud/instance-id"), `${instanceID}\n`);
+      const script = contentOf("/usr/local/sbin/satellites-make-key")
+        .replaceAll("/var/lib/cloud/data", join(root, "cloud"))
+        .replaceAll("/etc/buildkit/tls", join(root, "tls"));
+      const { status, stderr } = spawnSync("sh", ["-c", script], { encoding: "utf8" });
+      expect(status, stderr).to.equal(0);
+      const certificate = new X509Certificate(readFileSync(join(root, "tls/cert.pem")));
+      expect(certificate.checkPrivateKey(createPrivateKey(readFileSync(join(root, "tls/key.pem"))))).to.equal(
+        true,
+      );
+      return fingerprintOf(certificate);
+    }
+
+    it("makes one that nobody else may read, and keeps it over boots", () => {
+      const first = boot("i-1");
+      expect(boot("i-1")).to.equal(first);
+      expect(statSync(join(root, "tls/key.pem")).mode & 0o077).to.equal(0);
+    });
+
+    it("makes another one on another instance: the disk was copied", () => {
+      const first = boot("i-1");
+      expect(boot("i-2")).not.to.equal(first);
+    });
+
+    it("begins again where the first boot was cut off before the key was on the disk", () => {
+      const first = boot("i-1");
+      rmSync(join(root, "tls/instance-id"));
+      const second = boot("i-1");
+      expect(second).not.to.equal(first);
+      expect(boot("i-1")).to.equal(second);
+    });
   });
 
   it("keeps a share of the disk free", () => {
@@ -64,7 +129,7 @@ describe("BuildKit's user data", () => {
     };
     expect(check("v0.25.1")).to.equal(0);
     expect(check("v0.25.10")).to.equal(1);
-    expect(contentOf("/etc/systemd/system/buildkit.service")).not.to.include("ExecStartPre");
+    expect(contentOf("/etc/systemd/system/buildkit.service")).not.to.include("satellites-check-version");
   });
 
   describe("with a data volume", () => {
@@ -113,7 +178,7 @@ describe("BuildKit's user data", () => {
       property(string({ minLength: 1, maxLength: 64 }), integer({ min: 1, max: 65_535 }), (version, port) => {
         const text = buildkitUserData({ ...GUEST, version, port });
         expect(Buffer.byteLength(text)).to.be.lessThan(16_384);
-        expect([...files({ ...GUEST, version, port }).keys()]).to.have.length(6);
+        expect([...files({ ...GUEST, version, port }).keys()]).to.have.length(7);
       }),
     );
     const script = contentOf("/usr/local/sbin/satellites-check-version", {
