@@ -96,9 +96,10 @@ for (const engine of ENGINES) {
       vm.becomes(bob);
       const moved = await vmOf(ada);
       // The router hears of the move only when it asks: its news are late.
-      bench.server.before = ({ verb }) => {
+      bench.server.before = async ({ verb }) => {
         if (verb === "get") {
           bench.server.before = () => {};
+          await Promise.resolve();
           bench.server.change(KEY, ({ status }) => {
             status.endpoint = endpoint(moved.port, fingerprint(ada));
           });
