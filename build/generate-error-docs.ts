@@ -36,6 +36,12 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "Unreachable",
     "the machine runs but its port does not answer, after a reboot and a restart; check guest and security group",
   ],
+  [
+    "OtherVM",
+    "another key is shown at the machine's address than the recorded one; see docs/troubleshooting.md",
+  ],
+  ["TLSNotServed", "the class requires TLS and the guest does not serve it; see docs/guest.md"],
+  ["TLSOutdated", "the machine was launched without TLS, and its class requires it by now"],
   ["WakeScheduleInvalid", "spec.wakeSchedule is not understood; correct it"],
   ["TimeZoneUnknown", "spec.maintenance.timeZone is no time zone; correct it"],
   [

@@ -46,10 +46,21 @@ export class TlsVm {
     this.#server.on("tlsClientError", () => {});
   }
 
-  static async start(identity: GuestIdentity): Promise<TlsVm> {
+  /** Serves on a free port. */
+  static start(identity: GuestIdentity): Promise<TlsVm> {
+    return TlsVm.#listen(new TlsVm(identity), 0, "127.0.0.1");
+  }
+
+  /** Only listens, at the address of a VM that is gone. */
+  static listenAt(host: string, port: number, identity: GuestIdentity): Promise<TlsVm> {
     const vm = new TlsVm(identity);
+    vm.#listensOnly = true;
+    return TlsVm.#listen(vm, port, host);
+  }
+
+  static async #listen(vm: TlsVm, port: number, host: string): Promise<TlsVm> {
     await new Promise<void>((resolve) => {
-      vm.#server.listen(0, "127.0.0.1", resolve);
+      vm.#server.listen(port, host, resolve);
     });
     return vm;
   }
