@@ -1,24 +1,33 @@
 import { expect } from "chai";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer as createHttp2Server } from "node:http2";
 import { type AddressInfo, createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { guestProbe } from "../../src/commands/probe-guest.ts";
+import { processGroupConfinement } from "../../src/guest/confinement.ts";
+import type { GuestIdentity } from "../../src/guest/identity.ts";
 import { loadGuestSchema } from "../../src/guest/schema.ts";
+import { startGuestServer, type GuestServer } from "../../src/guest/server.ts";
+import { RawVM } from "../router/stream/http2-peers.ts";
+import { fingerprint, newIdentity, TlsVm } from "../support/tls-vm.ts";
 
-describe("a probe of a VM's port", () => {
-  const probe = guestProbe(loadGuestSchema(), systemClock);
+const HOST = "127.0.0.1";
+
+describe("the operator's look at a guest", () => {
+  const schema = loadGuestSchema();
+  const probe = guestProbe(schema, systemClock);
+  const identity = newIdentity("i-1");
+  const key = fingerprint(identity);
+  const workDirectory = mkdtempSync(join(tmpdir(), "satellites-probe-"));
+  let guest: GuestServer | undefined;
   const servers: Server[] = [];
-
-  afterEach(() => {
-    for (const server of servers.splice(0)) {
-      server.close();
-    }
-  });
 
   async function listen(server: Server): Promise<number> {
     servers.push(server);
-    server.listen(0, "127.0.0.1");
+    server.listen(0, HOST);
     await once(server, "listening");
     return (server.address() as AddressInfo).port;
   }
@@ -33,20 +42,98 @@ describe("a probe of a VM's port", () => {
     return listen(createServer((socket) => http2.emit("connection", socket)));
   }
 
-  it("says that a guest without our agent is up", async () => {
-    const port = await grpcServer("12");
-    expect(await probe({ host: "127.0.0.1", port, tls: "Off" })).to.deep.equal({
+  async function serve(served?: GuestIdentity): Promise<number> {
+    guest = await startGuestServer({
+      schema,
+      clock: systemClock,
+      confinement: processGroupConfinement,
+      address: `${HOST}:0`,
+      bootID: "boot-1",
+      workDirectory,
+      baseEnv: {},
+      ...(served === undefined ? {} : { identity: served }),
+    });
+    return guest.port;
+  }
+
+  afterEach(async () => {
+    await guest?.close(0);
+    guest = undefined;
+    for (const server of servers.splice(0)) {
+      server.close();
+    }
+  });
+  after(() => rmSync(workDirectory, { recursive: true }));
+
+  it("asks its agent, in plain text where the class gave TLS up", async () => {
+    const port = await serve();
+    expect(await probe({ host: HOST, port, tls: "Off" })).to.deep.equal({
       ready: true,
+      bootID: "boot-1",
       runningWork: 0,
     });
   });
 
-  it("says that a guest is not up whose proxy finds nobody", async () => {
-    const port = await grpcServer("14");
-    expect(await probe({ host: "127.0.0.1", port, tls: "Off" })).to.deep.equal({
+  it("learns the key that it shows", async () => {
+    const port = await serve(identity);
+    const answer = await probe({ host: HOST, port, tls: "Required" });
+    expect(answer).to.deep.equal({ ready: true, bootID: "boot-1", runningWork: 0, shown: key });
+    expect(await probe({ host: HOST, port, tls: "Required", tlsFingerprint: key })).to.deep.equal(answer);
+  });
+
+  it("asks nothing of a VM with another key, and tells which it is", async () => {
+    const vm = await TlsVm.start(identity);
+    try {
+      const target = { host: HOST, port: vm.port, tls: "Required", tlsFingerprint: "0".repeat(64) } as const;
+      expect(await probe(target)).to.deep.equal({ ready: false, runningWork: 0, shown: key });
+      expect(vm.requests).to.equal(0);
+    } finally {
+      vm.stop();
+    }
+  });
+
+  it("takes a guest without the agent for ready", async () => {
+    const vm = await TlsVm.start(identity);
+    try {
+      expect(await probe({ host: HOST, port: vm.port, tls: "Required" })).to.include({
+        ready: true,
+        shown: key,
+      });
+    } finally {
+      vm.stop();
+    }
+  });
+
+  it("says so where it serves plain text and must not", async () => {
+    const vm = await RawVM.start((stream) => stream.respond({ ":status": 200 }, { endStream: true }));
+    try {
+      const answer = await probe({ host: HOST, port: vm.port, tls: "Required" });
+      expect(answer).to.include({ ready: false });
+      expect(answer.notTls).to.include("does not serve TLS 1.3");
+      expect(vm.requests).to.deep.equal([]);
+    } finally {
+      vm.stop();
+    }
+  });
+
+  it("finds nobody where nobody listens", async () => {
+    const port = await serve();
+    await guest?.close(0);
+    guest = undefined;
+    expect(await probe({ host: HOST, port, tls: "Required" })).to.deep.equal({
       ready: false,
       runningWork: 0,
     });
+  });
+
+  it("says that a guest without our agent is up, in plain text too", async () => {
+    const port = await grpcServer("12");
+    expect(await probe({ host: HOST, port, tls: "Off" })).to.deep.equal({ ready: true, runningWork: 0 });
+  });
+
+  it("says that a guest is not up whose proxy finds nobody", async () => {
+    const port = await grpcServer("14");
+    expect(await probe({ host: HOST, port, tls: "Off" })).to.deep.equal({ ready: false, runningWork: 0 });
   });
 
   it("makes one connection to a port that resets it", async () => {
@@ -57,18 +144,12 @@ describe("a probe of a VM's port", () => {
         socket.resetAndDestroy();
       }),
     );
-    expect(await probe({ host: "127.0.0.1", port, tls: "Off" })).to.deep.equal({
-      ready: false,
-      runningWork: 0,
-    });
+    expect(await probe({ host: HOST, port, tls: "Off" })).to.deep.equal({ ready: false, runningWork: 0 });
     expect(connections).to.equal(1);
   });
 
   it("is not taken in by a port that speaks something else", async () => {
     const port = await listen(createServer((socket) => socket.end("SSH-2.0-OpenSSH_9.2\r\n")));
-    expect(await probe({ host: "127.0.0.1", port, tls: "Off" })).to.deep.equal({
-      ready: false,
-      runningWork: 0,
-    });
+    expect(await probe({ host: HOST, port, tls: "Off" })).to.deep.equal({ ready: false, runningWork: 0 });
   });
 });
