@@ -59,6 +59,8 @@ export class ScriptedCloud implements MachineCloud {
   };
   /** Instance types that the zone lacks. */
   readonly missingTypes = new Set<string>();
+  /** Old descriptions, given to those who take them. */
+  readonly remembered = new Map<string, Machine>();
   hibernated = new Set<string>();
   bootIDs = new Map<string, string>();
   readonly #clock: Clock;
@@ -204,8 +206,9 @@ export class ScriptedCloud implements MachineCloud {
     });
   }
 
-  describe(id: string): Promise<Machine | undefined> {
-    return this.#answer("describe", id, () => structuredClone(this.machines.get(id)));
+  describe(id: string, maxAgeMs: number): Promise<Machine | undefined> {
+    const remembered = maxAgeMs > 0 ? this.remembered.get(id) : undefined;
+    return this.#answer("describe", id, () => structuredClone(remembered ?? this.machines.get(id)));
   }
 
   list(): Promise<Machine[]> {

@@ -47,6 +47,8 @@ export class World {
   answers: (address: string) => boolean = () => true;
   /** The key that the guest of a machine (by ID) serves TLS with; undefined: it serves plain text. */
   keyOf: (id: string) => string | undefined = () => undefined;
+  /** Whether something answers even at the address of a machine that does not run any more. */
+  alwaysAnswers = false;
   /** Called at each look at a guest's port, before it answers. */
   onProbe: (address: string) => void = () => {};
   runningWork = 0;
@@ -181,7 +183,8 @@ export class World {
   #probe({ host, tls, tlsFingerprint }: ProbeTarget): ProbeAnswer {
     this.onProbe(host);
     const found = [...this.cloud.machines.values()].find(({ address }) => address === host);
-    if (found?.state !== "running" || !this.answers(host)) {
+    const isUp = found?.state === "running" || this.alwaysAnswers;
+    if (found === undefined || !isUp || !this.answers(host)) {
       return { ready: false, runningWork: 0 };
     }
     const bootID = this.cloud.bootIDs.get(found.id);
