@@ -105,6 +105,8 @@ export function createRouter(dependencies: RouterDependencies): Router {
   const address = options.address ?? {};
   const state = { listening: false, synced: false, draining: false };
   const health = new Health(() => isReady(state));
+  // The gate tells of the satellites that are known already while it is made: nobody has connected by then.
+  let engine: Engine | undefined;
   const gate = new Gate({
     router: routerId,
     view,
@@ -118,10 +120,10 @@ export function createRouter(dependencies: RouterDependencies): Router {
     prober: dependencies.prober ?? createProber({ clock }),
     options: gateOptions,
     budget: new HoldBudget(gateOptions.maxHeld),
-    onStopping: (key) => engine.goAwayIdle(key),
-    onOff: (key, lastEpoch) => engine.endStreams?.(key, lastEpoch),
+    onStopping: (key) => engine?.goAwayIdle(key),
+    onOff: (key, lastEpoch) => engine?.endStreams?.(key, lastEpoch),
   });
-  const engine = createEngine(options, {
+  engine = createEngine(options, {
     gatekeeper: gate,
     localService: createHealthService(health, address),
     clock,

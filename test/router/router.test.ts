@@ -6,9 +6,9 @@ import { expect } from "chai";
 import { generate } from "selfsigned";
 
 import { anonymousLoopback } from "../../src/router/access.ts";
-import { silentLogger } from "../../src/telemetry/logger.ts";
+import { silentLogger, type Logger } from "../../src/telemetry/logger.ts";
 import { KEY } from "./gate-bench.ts";
-import { awake, satellite } from "./satellites.ts";
+import { awake, power, satellite } from "./satellites.ts";
 import { addressed, TestClient, TestVM } from "./stream/grpc-peers.ts";
 import { answerOf, field, GRPC, POST, RawClient } from "./stream/http2-peers.ts";
 import { RouterBench, until } from "./stream/router-bench.ts";
@@ -158,6 +158,20 @@ function specify(engine: EngineKind): void {
       fill();
       await until(() => bench.router.ready());
     });
+  });
+
+  it("knows the satellites that were there before it", () => {
+    const mistakes: unknown[] = [];
+    const logger: Logger = { ...silentLogger, error: (...mistake) => mistakes.push(mistake) };
+    for (const state of ["Off", "Stopping", "Running"] as const) {
+      const bench = new RouterBench(
+        [satellite({ status: { power: power(state, { epoch: 4 }) } })],
+        { engine },
+        { logger },
+      );
+      stops.push(() => bench.router.close());
+    }
+    expect(mistakes).to.deep.equal([]);
   });
 
   describe("listener", () => {

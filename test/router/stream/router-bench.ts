@@ -5,7 +5,7 @@ import { ObjectCache } from "../../../src/kube/cache.ts";
 import { anonymousLoopback, type Access } from "../../../src/router/access.ts";
 import { createRouter, type Router, type RouterOptions } from "../../../src/router/router.ts";
 import type { Satellite } from "../../../src/satellite/types.ts";
-import { silentLogger } from "../../../src/telemetry/logger.ts";
+import { silentLogger, type Logger } from "../../../src/telemetry/logger.ts";
 import { FakeApiServer } from "../fake-api-server.ts";
 import { KEY, ROUTER } from "../gate-bench.ts";
 import { power } from "../satellites.ts";
@@ -23,12 +23,13 @@ export class RouterBench {
     {
       synced = Promise.resolve(),
       access = anonymousLoopback({ logger: silentLogger }),
-    }: { readonly synced?: Promise<void>; readonly access?: Access } = {},
+      logger = silentLogger,
+    }: { readonly synced?: Promise<void>; readonly access?: Access; readonly logger?: Logger } = {},
   ) {
     for (const object of satellites) {
       this.server.put(object);
     }
-    const cache = new ObjectCache<Satellite>({ clock: systemClock, logger: silentLogger });
+    const cache = new ObjectCache<Satellite>({ clock: systemClock, logger });
     this.server.connect(cache);
     this.router = createRouter({
       client: this.server,
@@ -36,7 +37,7 @@ export class RouterBench {
       access,
       clock: systemClock,
       random: Math.random,
-      logger: silentLogger,
+      logger,
       registry: this.registry,
       routerId: ROUTER,
       options: { engine: "multiplexed", ...options },
