@@ -1,67 +1,15 @@
 import { expect } from "chai";
 import { Tag } from "../../src/machines/tags.ts";
-import { SATELLITE_CLASSES } from "../../src/satellite/resource.ts";
-import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
 import { decide } from "../../src/operator/decide.ts";
 import { defaultSettings } from "../../src/operator/settings.ts";
-import { machine, satellite, satelliteClass } from "./fixtures.ts";
+import { machine, satellite } from "./fixtures.ts";
 import { NOW_MS, observation } from "./observation.ts";
+import { asleep, classWith, holders, live, NEW_IMAGE, publish } from "./replacement-world.ts";
 import type { CloudCall } from "./scripted-cloud.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-const NEW_IMAGE = "ami-2";
-
-type ClassSpec = SatelliteClass["spec"];
-
-function classWith(spec: Partial<ClassSpec> = {}, dataVolume = true): SatelliteClass {
-  const made = satelliteClass(spec);
-  const volume = dataVolume ? { dataVolume: { sizeGiB: 200, type: "gp3" as const } } : {};
-  return {
-    ...made,
-    spec: { ...made.spec, ec2: { ...made.spec.ec2, ...volume } },
-    status: { resolved: { images: { amd64: "ami-1" } } },
-  };
-}
-
-interface Given {
-  readonly spec?: Partial<Satellite["spec"]>;
-  readonly classSpec?: Partial<ClassSpec>;
-  readonly dataVolume?: boolean;
-}
-
-/** A world whose satellite has come up and sleeps without its memory. */
-async function asleep({ spec = {}, classSpec = {}, dataVolume = true }: Given = {}): Promise<World> {
-  const world = new World({
-    satellites: [satellite({ spec: { idleTimeout: "0s", sleepMode: "Stop", ...spec } })],
-    satelliteClass: classWith(classSpec, dataVolume),
-  });
-  await world.run(MINUTE);
-  expect(world.satellite().status.phase).to.equal("Running");
-  world.setPower("off");
-  await world.run(MINUTE);
-  return world;
-}
-
-/** The class has another image from now on. */
-function publish(world: World, image = NEW_IMAGE): void {
-  world.cloud.image = image;
-  world.store.edit<SatelliteClass>(SATELLITE_CLASSES, { name: "default" }, ({ status }) => {
-    status.resolved = { images: { amd64: image } };
-  });
-}
-
-const live = (world: World): string[] =>
-  [...world.cloud.machines.values()]
-    .filter(({ state }) => state !== "terminated" && state !== "shutting-down")
-    .map(({ image, state }) => `${image} ${state}`);
-
-/** Which machine, by its image, has each volume. */
-const holders = (world: World): (string | undefined)[] =>
-  [...world.cloud.volumes.values()].map(
-    ({ attachment, state }) => world.cloud.machines.get(attachment?.machine ?? "")?.image ?? state,
-  );
 
 const remove = (world: World): void =>
   world.edit(({ metadata }) => {

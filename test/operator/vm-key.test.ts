@@ -1,6 +1,8 @@
 import { expect } from "chai";
 import { SATELLITE_CLASSES } from "../../src/satellite/resource.ts";
+import type { SatelliteClass } from "../../src/satellite/types.ts";
 import { satelliteClass } from "./fixtures.ts";
+import { asleep, holders, live, publish } from "./replacement-world.ts";
 import { World, type WorldOptions } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -150,5 +152,173 @@ describe("the key of a VM", () => {
     await world.run(MINUTE);
     expect(world.satellite().status).to.nested.include({ phase: "Running", "endpoint.tls": "Off" });
     expect(world.condition("Updated")).to.include({ status: "False", reason: "TLSOutdated" });
+  });
+});
+
+describe("the key of a machine that replaces another one", () => {
+  const { guest } = satelliteClass().spec;
+  const THIRD_KEY = "c".repeat(64);
+
+  /** A sleeper with a data volume whose key is recorded; the machine that comes after its own has another. */
+  function sleeper(tls: Tls = "Required"): Promise<World> {
+    const keyOf = (id: string): string | undefined => (id === "i-1" ? KEY : OTHER_KEY);
+    return asleep({
+      classSpec: { guest: { ...guest, tls } },
+      keyOf: tls === "Off" ? (): undefined => undefined : keyOf,
+    });
+  }
+
+  function changeTls(world: World, tls: Tls): void {
+    world.store.edit<SatelliteClass>(SATELLITE_CLASSES, { name: "default" }, ({ spec }) => {
+      spec.guest.tls = tls;
+    });
+  }
+
+  it("is recorded in the write that makes it the one in use, and compared before it counts as awake", async () => {
+    const world = await sleeper();
+    const seen: unknown[] = [];
+    world.onProbe = () => {
+      const { power, machine, endpoint } = world.satellite().status;
+      seen.push([power.state, machine?.image, endpoint?.tlsFingerprint]);
+    };
+    publish(world);
+    world.setPower("on");
+    world.edit(({ metadata }) => {
+      metadata.annotations = { "satellites.dev/update-now": "true" };
+    });
+    await world.run(2 * MINUTE);
+    expect(seen.slice(0, 2)).to.deep.equal([
+      ["Updating", "ami-1", KEY],
+      ["Starting", "ami-2", OTHER_KEY],
+    ]);
+    expect(world.satellite().status).to.nested.include({
+      phase: "Running",
+      "endpoint.tls": "Required",
+      "endpoint.tlsFingerprint": OTHER_KEY,
+    });
+    expect(holders(world)).to.deep.equal(["ami-2"]);
+    expect(world.thrown).to.deep.equal([]);
+  });
+
+  it("is learned by operators that change all the time, too", async () => {
+    const world = await sleeper();
+    publish(world);
+    for (let step = 0; step < 150; step++) {
+      world.restart();
+      await world.run(900);
+    }
+    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+    expect(world.satellite().status.endpoint?.tlsFingerprint).to.equal(OTHER_KEY);
+  });
+
+  it("is not replaced when the new machine shows another one from its second look on", async () => {
+    const world = await sleeper();
+    world.onProbe = () => {
+      if (world.satellite().status.machine?.image === "ami-2") {
+        world.keyOf = () => THIRD_KEY;
+      }
+    };
+    world.setPower("on");
+    world.edit(({ metadata }) => {
+      metadata.annotations = { "satellites.dev/update-now": "true" };
+    });
+    publish(world);
+    await world.run(5 * MINUTE);
+    expect(world.satellite().status).to.nested.include({
+      phase: "Failed",
+      "power.state": "Starting",
+      "endpoint.tlsFingerprint": OTHER_KEY,
+    });
+    expect(world.condition("Ready")).to.include({ status: "False", reason: "OtherVM" });
+  });
+
+  it("is not learned where the cloud no longer says that the machine is there after the handshake", async () => {
+    const world = await sleeper();
+    world.alwaysAnswers = true;
+    world.onProbe = () => {
+      const added = [...world.cloud.machines.values()].find(({ image }) => image === "ami-2");
+      if (added !== undefined && !world.cloud.remembered.has(added.id)) {
+        world.cloud.remembered.set(added.id, structuredClone(added));
+        added.state = "shutting-down";
+      }
+    };
+    publish(world);
+    await world.run(MINUTE);
+    expect(world.cloud.remembered.size, "looks at the new machine").to.equal(1);
+    expect(world.satellite().status).to.nested.include({
+      "machine.id": "i-1",
+      "endpoint.tlsFingerprint": KEY,
+    });
+  });
+
+  it("leaves the old machine's as it was when there is a way back, and that machine is known by it", async () => {
+    const world = await sleeper();
+    world.keyOf = (id) => (id === "i-1" ? KEY : undefined);
+    publish(world);
+    await world.run(15 * MINUTE);
+    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
+    expect(world.condition("Updated")).to.include({ status: "False", reason: "TLSNotServed" });
+    expect(world.satellite().status.endpoint).to.include({ tls: "Required", tlsFingerprint: KEY });
+    world.setPower("on");
+    await world.run(MINUTE);
+    expect(world.satellite().status).to.nested.include({ phase: "Running", "endpoint.tlsFingerprint": KEY });
+    world.setPower("off");
+    await world.run(MINUTE);
+    world.keyOf = () => OTHER_KEY;
+    world.setPower("on");
+    await world.run(MINUTE);
+    expect(world.condition("Ready")).to.include({ status: "False", reason: "OtherVM" });
+  });
+
+  it("is asked for as the class says when the replacement is planned", async () => {
+    const world = await sleeper("Off");
+    changeTls(world, "Required");
+    world.keyOf = (id) => (id === "i-1" ? undefined : OTHER_KEY);
+    publish(world);
+    await world.run(2 * MINUTE);
+    expect(world.satellite().status.launch?.tls).to.equal("Required");
+    expect(world.satellite().status.endpoint).to.include({ tls: "Required", tlsFingerprint: OTHER_KEY });
+    expect(world.condition("Updated")).to.include({ status: "True" });
+  });
+
+  it("is not asked for where the class has given TLS up by then", async () => {
+    const world = await sleeper();
+    changeTls(world, "Off");
+    world.keyOf = (id) => (id === "i-1" ? KEY : undefined);
+    publish(world);
+    await world.run(2 * MINUTE);
+    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+    expect(world.satellite().status.endpoint).to.include({ tls: "Off" });
+    expect(world.satellite().status.endpoint).not.to.have.property("tlsFingerprint");
+  });
+
+  it("is not asked for by a class that is changed between the plan and the launch", async () => {
+    const world = await sleeper("Off");
+    world.cloud.fail("launch", "InternalError", 1);
+    publish(world);
+    while (world.satellite().status.replacement === undefined) {
+      await world.run(50);
+    }
+    changeTls(world, "Required");
+    await world.run(2 * MINUTE);
+    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+    expect(new Set(world.tlsInUserData)).to.deep.equal(new Set(["Off"]));
+    expect(world.satellite().status.endpoint).to.include({ tls: "Off" });
+  });
+
+  it("is learned anew, and the volume found, by a satellite whose status was lost", async () => {
+    const world = await sleeper();
+    world.edit((restored) => {
+      restored.status = { power: { state: "Off", epoch: 0, accepted: false, fence: 0 }, activity: {} };
+      restored.spec.desiredPower = "on";
+    });
+    await world.dependencies.listMachines();
+    await world.run(MINUTE);
+    expect(world.satellite().status).to.nested.include({
+      phase: "Running",
+      "volume.id": "vol-2",
+      "endpoint.tls": "Required",
+      "endpoint.tlsFingerprint": KEY,
+    });
   });
 });

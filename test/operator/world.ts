@@ -52,6 +52,8 @@ export class World {
   /** Called at each look at a guest's port, before it answers. */
   onProbe: (address: string) => void = () => {};
   runningWork = 0;
+  /** What each user data that was made tells the guest about TLS. */
+  readonly tlsInUserData: string[] = [];
   /** Reconciles that threw: their failure was shown nowhere. */
   readonly thrown: unknown[] = [];
   #reconciler: Reconciler;
@@ -83,7 +85,10 @@ export class World {
       idle: new IdleTracker(this.clock),
       quota: new AwakeQuota(this.clock, () => this.dependencies.satellites.list()),
       probe: (target) => Promise.resolve(this.#probe(target)),
-      userDataFor: () => Promise.resolve("#cloud-config\n"),
+      userDataFor: ({ spec }) => {
+        this.tlsInUserData.push(spec.guest.tls);
+        return Promise.resolve("#cloud-config\n");
+      },
       assertLeading: () => {},
       announce: (satellite, announcement) =>
         this.events.push({ ...announcement, satellite: satellite.metadata.name }),
