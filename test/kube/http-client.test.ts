@@ -309,8 +309,9 @@ describe("createKubeClient", () => {
       const event = `${JSON.stringify({ type: "MODIFIED", object: full })}\n`;
       server.next((_request, response) => void response.writeHead(200).end(event));
       const watching = client.watch(SECRET, { resourceVersion: "50", timeoutSeconds: 300 });
-      const { value } = await watching[Symbol.asyncIterator]().next();
-      expect(value).to.deep.equal({ type: "MODIFIED", object: SECRET_JSON });
+      const iterator = watching[Symbol.asyncIterator]();
+      expect((await iterator.next()).value).to.deep.equal({ type: "MODIFIED", object: SECRET_JSON });
+      await iterator.return?.();
     });
   });
 
