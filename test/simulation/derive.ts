@@ -109,8 +109,10 @@ export function derivePlans(workload: string, seed: number, reference: Outcome, 
       add("two leaders, paused or cut off", [effect("cut-off", { forMs: AWAY_MS })]);
     }
   }
-  for (const { process, index } of some(numbered(reference, "notification")).slice(0, MAX_EFFECTS)) {
-    for (const what of ["drop", "duplicate", "delay", "swap", "expire", "cut"] as const) {
+  const notifications = some(numbered(reference, "notification")).slice(0, MAX_EFFECTS);
+  for (const [place, { process, index }] of notifications.entries()) {
+    const inTurn = place % 2 === 0 ? (["duplicate", "expire"] as const) : (["swap", "cut"] as const);
+    for (const what of ["drop", "delay", ...inTurn] as const) {
       const more = what === "delay" ? { forMs: 15_000 } : {};
       add("notification lost, repeated or late", [{ on: "notification", process, index, what, ...more }]);
     }

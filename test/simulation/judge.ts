@@ -1,5 +1,5 @@
 import type { Plan } from "./plan.ts";
-import { simulate, type Outcome } from "./simulate.ts";
+import { befallsStop, simulate, type Outcome } from "./simulate.ts";
 import { workloadNamed } from "./workloads.ts";
 
 /** EC2 actions whose number is bounded. */
@@ -47,7 +47,7 @@ export class Judge {
       return faults;
     }
     const reference = await this.reference(plan);
-    if (canCompareEnds(plan) && outcome.end !== reference.end) {
+    if (canCompareEnds(plan, outcome) && outcome.end !== reference.end) {
       faults.push(`the end is different:\n    ${outcome.end}\n  and undisturbed it is\n    ${reference.end}`);
     }
     const longerMinutes = Math.max(0, outcome.virtualMs - reference.virtualMs) / 60_000;
@@ -70,9 +70,18 @@ export class Judge {
   }
 }
 
-/** Whether a fault leaves the end as it would have been: not where people, guests or refusals change it. */
-function canCompareEnds({ faults }: Plan): boolean {
-  return faults.every(({ on }) => on === "effect" || on === "notification" || on === "visibility");
+/**
+ * Whether a fault leaves the end as it would have been: not where people, guests or refusals change it, nor where a
+ * leader stands still before a stop. The next leader then finds a machine that somebody has stopped, and cannot know
+ * that it hibernates.
+ */
+function canCompareEnds({ faults }: Plan, { trace }: Outcome): boolean {
+  return faults.every(
+    (fault) =>
+      fault.on === "notification" ||
+      fault.on === "visibility" ||
+      (fault.on === "effect" && !(fault.what === "pause" && befallsStop(fault, trace))),
+  );
 }
 
 /** Calls per hour that an operator may spend on something that never works. */

@@ -16,7 +16,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "launch: the token is made up at the call, not written first",
     edits: [
       edit(
-        "operator/perform.ts",
+        "operator/perform-launch.ts",
         ".launch(planOf(intent), userData)",
         ".launch({ ...planOf(intent), token: `t${Math.floor(dependencies.random() * 1e9)}` }, userData)",
       ),
@@ -379,8 +379,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-deletion.ts",
-        'if (satellite.spec.deletionPolicy === "Retain") {',
-        'if (satellite.spec.deletionPolicy === "Retain" && memory.retained === true) {',
+        'if (satellite.spec.deletionPolicy === "Retain") {\n    return retain(o, machine);',
+        'if (satellite.spec.deletionPolicy === "Retain" && o.memory.retained === true) {\n    return retain(o, machine);',
       ),
     ],
     workload: "adopt",
@@ -391,8 +391,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/class-reconciler.ts",
-        "if (!holds && users.length > 0) {",
-        "if (!holds && users.length > 1e9) {",
+        "if (users.length === 0) {\n      return this.#patch(satelliteClass, removeFinalizer",
+        "if (users.length < 1e9) {\n      return this.#patch(satelliteClass, removeFinalizer",
       ),
     ],
     workload: "reclass",

@@ -55,6 +55,8 @@ const VM_SCRIPT = {
   terminateMs: 2000,
 };
 const VOLUME_SCRIPT = { createMs: 700, attachMs: 900, detachMs: 800 };
+/** An operator starts this long after the one before. */
+const FOLLOWS_MS = 500;
 const GUEST_SCRIPT = { bootMs: 1500, resumeMs: 300 };
 const LIST_PERIOD_MS = 60_000;
 
@@ -180,8 +182,10 @@ export class World {
       crash: (process, fault) => this.#crash(process, fault),
     });
     this.#watch();
-    for (let index = 0; index < (plan.operators ?? 1); index++) {
-      this.#boot(`operator-${index}`);
+    this.#boot("operator-0");
+    // The first leads, so that what befalls it in a plan befalls the leader.
+    for (let index = 1; index < (plan.operators ?? 1); index++) {
+      clock.setTimer(index * FOLLOWS_MS, () => this.#boot(`operator-${index}`));
     }
     for (let index = 0; index < options.routers; index++) {
       this.#boot(`router-${index}`);
