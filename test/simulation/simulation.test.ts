@@ -8,7 +8,7 @@ import { simulate } from "./simulate.ts";
 import { WORKLOADS } from "./workloads.ts";
 
 const THREADS = 2;
-const RANDOM_WALKS = 60;
+const RANDOM_WALKS = 500;
 const SMALL = ["manual", "delete-launching"];
 
 /** What is wrong with each plan that did harm, with the command that tells its story again. */
@@ -33,7 +33,7 @@ async function harmOf(plans: readonly Plan[], compares: boolean): Promise<string
 }
 
 describe("the simulation", function () {
-  this.timeout(180_000);
+  this.timeout(600_000);
 
   it("tells the same story for the same plan, event by event", async () => {
     const plan = randomPlan(7);
