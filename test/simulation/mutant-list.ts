@@ -10,7 +10,12 @@ export interface Mutant {
 
 const edit = (file: string, from: string, to: string): Mutant["edits"][number] => ({ file, from, to });
 
-/** Bugs that a hurried author could write, each against one rule of docs/power-protocol.md or docs/ec2.md. */
+/**
+ * Bugs that a hurried author could write, each against one rule of docs/power-protocol.md or docs/ec2.md.
+ *
+ * One is left out: a router that probes a VM whose start was not accepted. What answers it here is up for this epoch,
+ * or was started before a stop that lands late, which is nobody's fault; test/router/gate.test.ts finds it.
+ */
 export const MUTANTS: readonly Mutant[] = [
   {
     name: "launch: the token is made up at the call, not written first",
@@ -220,18 +225,6 @@ export const MUTANTS: readonly Mutant[] = [
     kind: "nothing goes wrong",
   },
   {
-    name: "router: probes a VM whose start was not accepted",
-    edits: [
-      edit(
-        "router/standing.ts",
-        'status.power.state === "Starting" && status.power.accepted && target !== undefined',
-        'status.power.state !== "Running" && target !== undefined',
-      ),
-    ],
-    workload: "drain",
-    kind: "crash",
-  },
-  {
     name: "reflector: a version that is too old is not followed by a listing",
     edits: [
       edit(
@@ -355,8 +348,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-running.ts",
-        "if (probe !== undefined && probe.runningWork > 0 && busyMs < settings.guestBusyMaxMs) {",
-        "if (probe !== undefined && probe.runningWork > 0 && busyMs < 0) {",
+        "if (last !== undefined && last.runningWork > 0 && busyMs < settings.guestBusyMaxMs) {",
+        "if (last !== undefined && last.runningWork > 0 && busyMs < 0) {",
       ),
     ],
     workload: "busy-guest",
