@@ -14,7 +14,7 @@ import { parseGrpcTimeoutMs } from "./grpc-timeout.ts";
 import { firstValue } from "./header-list.ts";
 import { DEFAULT_IDENTITY_LIMITS, IdentityLimits } from "./identity-limits.ts";
 import { epochToDrain } from "./lease-keeper.ts";
-import { refusal, type Refusal } from "./refusal.ts";
+import { refusal, ROUTER_STOPPING, type Refusal } from "./refusal.ts";
 import { SatelliteGate, type GateContext, type GateRequest } from "./satellite-gate.ts";
 import { unknownSatellite } from "./standing.ts";
 
@@ -84,9 +84,8 @@ export class Gate implements Gatekeeper {
   /** Refuses what is held and stops listening to changes. */
   close(): void {
     this.#unsubscribe();
-    const answer = refusal(GrpcStatus.UNAVAILABLE, "the router is shutting down", "RouterStopping");
     for (const gate of this.#gates.values()) {
-      gate.refuseAll(answer);
+      gate.refuseAll(ROUTER_STOPPING);
     }
   }
 

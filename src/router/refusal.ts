@@ -1,5 +1,5 @@
 import type { Phase } from "../satellite/resource.ts";
-import type { Admission, GrpcStatusCode, HeaderList } from "./engine.ts";
+import { GrpcStatus, type Admission, type GrpcStatusCode, type HeaderList } from "./engine.ts";
 
 /** An answer that the router makes itself instead of forwarding. */
 export type Refusal = Extract<Admission, { kind: "refuse" }>;
@@ -17,3 +17,10 @@ export function refusal(status: GrpcStatusCode, message: string, reason: string,
   ];
   return { kind: "refuse", status, message, metadata };
 }
+
+/** The answer to whatever is held or open when the router ends. */
+export const ROUTER_STOPPING: Refusal = refusal(
+  GrpcStatus.UNAVAILABLE,
+  "the router is shutting down",
+  "RouterStopping",
+);

@@ -1,5 +1,6 @@
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { ConnectionInfo } from "../engine.ts";
+import { ROUTER_STOPPING } from "../refusal.ts";
 import { Http2ConnectionError } from "../http2/errors.ts";
 import { FrameReader } from "../http2/frame-reader.ts";
 import { pingFrame, settingsFrame, windowUpdateFrame } from "../http2/frame-writer.ts";
@@ -7,7 +8,7 @@ import { CLIENT_PREFACE, DEFAULT_MAX_FRAME_BYTES, ErrorCode, MAX_31_BIT } from "
 import { ClientFrames } from "./client-frames.ts";
 import { ClientHalf } from "./client-half.ts";
 import type { Refusal } from "./answers.ts";
-import { Connector, stopping, unavailable } from "./connector.ts";
+import { Connector, unavailable } from "./connector.ts";
 import type { SpliceContext } from "./context.ts";
 import { judgePreface, upgradeRequired } from "./preface.ts";
 import { RequestDesk } from "./request-desk.ts";
@@ -113,10 +114,9 @@ export class Connection implements WireEvents {
       this.destroy();
       return;
     }
-    const refusal = stopping();
-    this.#desk.refuseAll(refusal);
+    this.#desk.refuseAll(ROUTER_STOPPING);
     if (this.#splice.link?.atBoundary !== false) {
-      this.#answerOpen(refusal);
+      this.#answerOpen(ROUTER_STOPPING);
     }
     this.#splice.goAway(this.#splice.lastClientId, ErrorCode.NO_ERROR);
     this.#finish();

@@ -136,12 +136,3 @@ function isSame(left: Upstream | undefined, right: Upstream): boolean {
 export function unavailable(message: string, reason: string = UNREACHABLE): Refusal {
   return { status: GrpcStatus.UNAVAILABLE, message, metadata: [["satellite-reason", reason]] };
 }
-
-/** The answer to a request that is open when the router ends. */
-export function stopping(): Refusal {
-  return {
-    status: GrpcStatus.UNAVAILABLE,
-    message: "the router is shutting down",
-    metadata: [["satellite-reason", "RouterStopping"]],
-  };
-}

@@ -124,13 +124,6 @@ export class Outbox {
     }
   }
 
-  /** Forgets what was not handed over. */
-  clear(): void {
-    this.#source = undefined;
-    this.#run = undefined;
-    this.#pieces = [];
-  }
-
   #settleSource(): void {
     const source = this.#source;
     if (source !== undefined) {
