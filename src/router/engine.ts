@@ -54,6 +54,19 @@ export interface Upstream {
   readonly tlsFingerprint?: string | undefined;
 }
 
+/** Whether both are the same VM in the same stretch of being awake, so that a connection to one is one to the other. */
+export function isSameUpstream(left: Upstream | undefined, right: Upstream): boolean {
+  return (
+    left === right ||
+    (left !== undefined &&
+      left.satellite === right.satellite &&
+      left.epoch === right.epoch &&
+      left.host === right.host &&
+      left.port === right.port &&
+      left.tlsFingerprint === right.tlsFingerprint)
+  );
+}
+
 /** The answer for one request. */
 export type Admission =
   | {

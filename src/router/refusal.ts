@@ -24,3 +24,10 @@ export const ROUTER_STOPPING: Refusal = refusal(
   "the router is shutting down",
   "RouterStopping",
 );
+
+/** The answer to what the router itself serves on a connection that ends. */
+export const CONNECTION_ENDING: Refusal = refusal(
+  GrpcStatus.UNAVAILABLE,
+  "this connection ends; call again on another one",
+  "ConnectionEnding",
+);

@@ -13,16 +13,15 @@ import type { AddressOptions } from "./address.ts";
 import type { Engine } from "./engine.ts";
 import { Gate } from "./gate.ts";
 import { Health } from "./health.ts";
+import { createHealthService } from "./health-service.ts";
 import { HoldBudget } from "./hold-queue.ts";
 import { createRouterMetrics, type RouterMetrics } from "./metrics.ts";
 import { DEFAULT_GATE_OPTIONS, type GateOptions } from "./options.ts";
 import { createProber, type Prober } from "./prober.ts";
 import { SatelliteApi } from "./satellite-api.ts";
 import { SatelliteView } from "./satellite-view.ts";
-import { createOwnService } from "./own-service.ts";
 import { SpliceEngine, type SpliceEngineOptions } from "./splice/engine.ts";
 import { createStreamEngine, type StreamEngineOptions } from "./stream/engine.ts";
-import { createHealthService } from "./stream/health-service.ts";
 import type { TlsMaterial, TlsOptions } from "./tls-material.ts";
 
 /** What a router works with. */
@@ -125,7 +124,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
   });
   engine = createEngine(options, {
     gatekeeper: gate,
-    localService: createHealthService(health, address),
+    own: createHealthService(health, address),
     clock,
     logger,
     onRequestEnd: requestCounter(metrics),
@@ -154,9 +153,8 @@ function requestCounter({ requests }: RouterMetrics): (code: string) => void {
 /** Makes the engine of a listener. */
 function createEngine(
   { engine = DEFAULT_ENGINE, tls, proxyProtocolFrom, spliceLimits, streamLimits }: RouterOptions,
-  parts: Pick<StreamEngineOptions, "gatekeeper" | "localService" | "clock" | "logger" | "onRequestEnd">,
+  parts: Pick<StreamEngineOptions, "gatekeeper" | "own" | "clock" | "logger" | "onRequestEnd">,
 ): Engine {
-  const { localService, ...common } = parts;
   const listener = {
     ...(tls === undefined ? {} : { tls }),
     ...(proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom }),
@@ -164,16 +162,14 @@ function createEngine(
   switch (engine) {
     case "direct":
       return new SpliceEngine({
-        ...common,
+        ...parts,
         ...listener,
-        own: createOwnService(localService, common.logger),
         ...(spliceLimits === undefined ? {} : { limits: spliceLimits }),
       });
     case "multiplexed":
       return createStreamEngine({
-        ...common,
+        ...parts,
         ...listener,
-        localService,
         ...(streamLimits === undefined ? {} : { limits: streamLimits }),
       });
   }

@@ -1,10 +1,4 @@
-import {
-  DEFAULT_MAX_FRAME_BYTES,
-  Flag,
-  FRAME_HEADER_BYTES,
-  FrameType,
-  type ErrorCodeValue,
-} from "./protocol.ts";
+import { DEFAULT_MAX_FRAME_BYTES, Flag, FRAME_HEADER_BYTES, FrameType } from "./protocol.ts";
 
 /** One setting of a SETTINGS frame (RFC 9113 §6.5.1). */
 export type SettingEntry = readonly [id: number, value: number];
@@ -69,7 +63,7 @@ export function windowUpdateFrame(streamId: number, incrementBytes: number): Buf
 }
 
 /** A RST_STREAM frame (RFC 9113 §6.4). */
-export function rstStreamFrame(streamId: number, errorCode: ErrorCodeValue): Buffer {
+export function rstStreamFrame(streamId: number, errorCode: number): Buffer {
   const frame = newFrame(4, FrameType.RST_STREAM, 0, streamId);
   frame.writeUInt32BE(errorCode, FRAME_HEADER_BYTES);
   return frame;

@@ -1,17 +1,17 @@
 import type { Admission, HeaderList } from "../engine.ts";
 import { statusFields } from "../grpc-status.ts";
-import { encodeField, encodeSizeUpdate, maxFieldBytes } from "../http2/hpack-encoder.ts";
-import { headerFramesBytes, rstStreamFrame, writeHeaderFrames } from "../http2/frame-writer.ts";
+import { rstStreamFrame } from "../http2/frame-writer.ts";
 import { ErrorCode } from "../http2/protocol.ts";
+import { encodeBlock, headerFrames } from "./stateless-block.ts";
 
 /** An answer that the router gives itself. */
 export type Refusal = Omit<Extract<Admission, { kind: "refuse" }>, "kind">;
 
 /** Characters of a message that reach the client; it must fit beside all other metadata. */
 const MAX_MESSAGE_CHARS = 1024;
-const MAX_SIZE_UPDATE_BYTES = 6;
 
-const RESPONSE_START: HeaderList = [
+/** Begins every answer of the router. */
+export const RESPONSE_START: HeaderList = [
   [":status", "200"],
   ["content-type", "application/grpc"],
 ];
@@ -34,15 +34,8 @@ export interface AnswerPlace {
 export function answerFrames(refusal: Refusal, place: AnswerPlace): Buffer {
   const status = statusFields(refusal.status, refusal.message.slice(0, MAX_MESSAGE_CHARS), refusal.metadata);
   const fields = place.responseStarted ? status : [...RESPONSE_START, ...status];
-  const block = Buffer.allocUnsafe(
-    fields.reduce((sum, [name, value]) => sum + maxFieldBytes(name, value), MAX_SIZE_UPDATE_BYTES),
-  );
-  let end = place.tableSizeBytes === undefined ? 0 : encodeSizeUpdate(block, 0, place.tableSizeBytes);
-  for (const [name, value] of fields) {
-    end = encodeField(block, end, name, value, false);
-  }
-  const frames = Buffer.allocUnsafe(headerFramesBytes(end));
-  writeHeaderFrames(frames, 0, place.streamId, block.subarray(0, end), true);
+  const block = encodeBlock(fields, { tableSizeBytes: place.tableSizeBytes });
+  const frames = headerFrames(place.streamId, block, true);
   return place.clientSends
     ? Buffer.concat([frames, rstStreamFrame(place.streamId, ErrorCode.NO_ERROR)])
     : frames;

@@ -13,16 +13,19 @@ import type { ClientEvents } from "./client-frames.ts";
 import { RequestEnd, type SpliceContext } from "./context.ts";
 import type { HeaderBlock } from "./header-block.ts";
 import type { HeldRequest } from "./held-requests.ts";
+import type { MappedLink } from "./mapped-link.ts";
+import { MappedFrame } from "./mapped-stream.ts";
 import { RequestDecoder, writeRequest, type RequestBlock } from "./request-block.ts";
 import type { RequestDesk } from "./request-desk.ts";
 import type { Splice } from "./splice.ts";
+import type { OpenStream } from "./stream-table.ts";
 
 /** RST_STREAM, WINDOW_UPDATE: header and four octets. PING: header and eight. */
 const SHORT_FRAME_BYTES = FRAME_HEADER_BYTES + 4;
 const PING_FRAME_BYTES = FRAME_HEADER_BYTES + 8;
 
-/** Where the DATA frame in hand goes. */
-type DataTarget = "pass" | "drop" | HeldRequest;
+/** Where the DATA frame in hand goes: on to the spliced VM, nowhere, to wait with its request, or to a mapped stream. */
+type DataTarget = "pass" | "drop" | HeldRequest | MappedFrame;
 
 /** How the client half tells its connection what it cannot do itself. */
 export interface ClientHalfPort {
@@ -30,6 +33,8 @@ export interface ClientHalfPort {
   onPingAnswer(opaque: Buffer): boolean;
   /** A frame for a stream that is gone was dropped. */
   countDropped(): void;
+  /** Links to further VMs. */
+  mapped(): Iterable<MappedLink>;
 }
 
 /** Decides for every frame of the client: on to the VM, kept with a waiting request, answered, or dropped. */
@@ -40,6 +45,7 @@ export class ClientHalf implements ClientEvents {
   readonly #port: ClientHalfPort;
   readonly #decoder: RequestDecoder;
   #target: DataTarget = "drop";
+  #isGoodbyeSaid = false;
   /** Ids between these two were passed over last: they are closed, and nothing may come on them. */
   #skippedFrom = 0;
   #skippedTo = 0;
@@ -52,9 +58,16 @@ export class ClientHalf implements ClientEvents {
     this.#decoder = new RequestDecoder(context.limits.maxHeaderListBytes, context.scratch);
   }
 
-  /** Whether the DATA frame in hand is one that passes on to the VM. */
-  get isPassingData(): boolean {
-    return this.#target === "pass";
+  /** The client has said by GOAWAY that it goes away: a VM's end is then no failure. */
+  get isGoodbyeSaid(): boolean {
+    return this.#isGoodbyeSaid;
+  }
+
+  /** The spliced VM is gone: the rest of a frame that was on its way there goes nowhere. */
+  stopPassing(): void {
+    if (this.#target === "pass") {
+      this.#target = "drop";
+    }
   }
 
   onHeaderBlock(headerBlock: HeaderBlock): void {
@@ -78,44 +91,81 @@ export class ClientHalf implements ClientEvents {
     start: number,
     end: number,
   ): void {
-    const { streams, toUpstream } = this.#splice;
+    const { flow, streams } = this.#splice;
+    flow.onClientData(payloadBytes);
     const open = streams.get(streamId);
     if (open !== undefined) {
-      this.#target = "pass";
-      toUpstream.pass(buffer, start, end);
-      if ((flags & Flag.END_STREAM) !== 0) {
-        streams.endByClient(open);
-        streams.markClientDone(streamId);
-      }
+      this.#onOpenData(open, flags, payloadBytes, buffer, start, end);
       return;
     }
     const held = this.#desk.held.get(streamId);
     if (held !== undefined) {
       this.#target = held;
-      this.#splice.useWindow(payloadBytes);
-      const part = buffer.subarray(start, end);
-      this.#desk.held.data(held, flags, payloadBytes, part);
+      this.#desk.held.data(held, flags, payloadBytes, buffer.subarray(start + FRAME_HEADER_BYTES, end));
       return;
     }
     this.#requireNotDone(streamId);
     if (this.#passesClosed(streamId)) {
-      this.#target = "pass";
-      toUpstream.pass(buffer, start, end);
+      this.#pass(payloadBytes, buffer, start, end);
       return;
     }
     this.#target = "drop";
     this.#port.countDropped();
-    this.#splice.useWindow(payloadBytes);
-    this.#splice.refund(payloadBytes);
+    flow.refund(payloadBytes);
+  }
+
+  #onOpenData(
+    open: OpenStream,
+    flags: number,
+    payloadBytes: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    const { streams } = this.#splice;
+    const isLast = (flags & Flag.END_STREAM) !== 0;
+    if (open.mapped === undefined) {
+      this.#pass(payloadBytes, buffer, start, end);
+    } else {
+      if (open.clientEnded) {
+        throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, "DATA behind the end of a request");
+      }
+      open.clientEnded = isLast;
+      const frame = new MappedFrame(open.mapped, flags, payloadBytes);
+      this.#target = frame;
+      frame.take(buffer, start + FRAME_HEADER_BYTES, end);
+    }
+    if (isLast) {
+      streams.endByClient(open);
+      streams.markClientDone(open.id);
+    }
+  }
+
+  #pass(payloadBytes: number, buffer: Buffer, start: number, end: number): void {
+    this.#target = "pass";
+    this.#splice.flow.passToSpliced(payloadBytes);
+    this.#splice.toUpstream.begin(payloadBytes, buffer, start, end);
   }
 
   onDataPart(buffer: Buffer, start: number, end: number): void {
     const target = this.#target;
     if (target === "pass") {
-      this.#splice.toUpstream.pass(buffer, start, end);
-    } else if (target !== "drop" && this.#desk.held.get(target.id) === target) {
-      target.body.push(Buffer.from(buffer.subarray(start, end)));
+      this.#splice.toUpstream.part(buffer, start, end);
+    } else if (target instanceof MappedFrame) {
+      target.take(buffer, start, end);
+    } else if (target !== "drop") {
+      this.#onHeldPart(target, buffer, start, end);
     }
+  }
+
+  /** The request may have stopped waiting since its frame began: the rest then goes where the beginning went. */
+  #onHeldPart(held: HeldRequest, buffer: Buffer, start: number, end: number): void {
+    if (this.#desk.held.get(held.id) === held) {
+      this.#desk.held.dataPart(held, buffer.subarray(start, end));
+      return;
+    }
+    this.#target = held.passedTo === "spliced" ? "pass" : (held.passedTo ?? "drop");
+    this.onDataPart(buffer, start, end);
   }
 
   onReset(streamId: number, buffer: Buffer, start: number): void {
@@ -126,8 +176,13 @@ export class ClientHalf implements ClientEvents {
       if (!open.upstreamEnded) {
         this.#splice.onRequestEnd(RequestEnd.CANCELLED);
       }
+      if (open.mapped === undefined) {
+        toUpstream.pass(buffer, start, start + SHORT_FRAME_BYTES);
+      } else {
+        open.mapped.onReset(buffer.readUInt32BE(start + FRAME_HEADER_BYTES));
+      }
+      this.#splice.toClient.drop(streamId);
       streams.reset(open);
-      toUpstream.pass(buffer, start, start + SHORT_FRAME_BYTES);
       return;
     }
     const held = this.#desk.held.get(streamId);
@@ -142,11 +197,10 @@ export class ClientHalf implements ClientEvents {
   onWindowUpdate(streamId: number, incrementBytes: number, buffer: Buffer, start: number): void {
     const splice = this.#splice;
     if (streamId === 0) {
-      if (splice.isSpliced) {
+      if (splice.flow.onClientGrant(incrementBytes)) {
         splice.toUpstream.pass(buffer, start, start + SHORT_FRAME_BYTES);
-      } else {
-        splice.recordGrant(incrementBytes);
       }
+      splice.toClient.settle();
       return;
     }
     const held = this.#desk.held.get(streamId);
@@ -157,7 +211,14 @@ export class ClientHalf implements ClientEvents {
       }
       return;
     }
-    if (splice.streams.get(streamId) !== undefined || this.#passesClosed(streamId)) {
+    const mapped = splice.streams.get(streamId)?.mapped;
+    if (mapped !== undefined) {
+      if (incrementBytes === 0) {
+        this.#resetBoth(streamId, ErrorCode.PROTOCOL_ERROR);
+      } else {
+        mapped.onGrant(incrementBytes);
+      }
+    } else if (splice.streams.get(streamId) !== undefined || this.#passesClosed(streamId)) {
       splice.toUpstream.pass(buffer, start, start + SHORT_FRAME_BYTES);
     } else {
       this.#port.countDropped();
@@ -177,12 +238,19 @@ export class ClientHalf implements ClientEvents {
   }
 
   onSettings(entries: readonly SettingEntry[]): void {
-    const { isSpliced, settings, toClient, toUpstream } = this.#splice;
-    if (isSpliced) {
+    const { settings, state, toClient, toUpstream } = this.#splice;
+    if (state === "spliced") {
       toUpstream.add(settingsFrame(settings.toUpstream(entries)));
     } else {
-      settings.record(entries);
+      if (state === "none") {
+        settings.record(entries);
+      } else {
+        settings.adopt(entries);
+      }
       toClient.inject(settingsAckFrame());
+    }
+    for (const link of this.#port.mapped()) {
+      link.onClientSettings();
     }
   }
 
@@ -206,7 +274,7 @@ export class ClientHalf implements ClientEvents {
 
   onGoAway(errorCode: number): void {
     // Its last stream id speaks of streams that a server opens: there are none.
-    this.#splice.isGoodbyeSaid = true;
+    this.#isGoodbyeSaid = true;
     if (this.#splice.isSpliced) {
       this.#splice.toUpstream.add(goAwayFrame(0, errorCode));
     }
@@ -240,7 +308,7 @@ export class ClientHalf implements ClientEvents {
   /** A client that has not read our SETTINGS yet may take any number for allowed (RFC 9113 §6.5.2). */
   #maxWaiting(): number {
     const { limits } = this.#context;
-    const knowsLimit = !this.#splice.isSpliced && this.#splice.settings.isOwnAcknowledged;
+    const knowsLimit = this.#splice.state === "none" && this.#splice.settings.isOwnAcknowledged;
     return knowsLimit ? limits.maxHeldStreams : limits.maxWaitingRequests;
   }
 
@@ -264,7 +332,12 @@ export class ClientHalf implements ClientEvents {
     } else if (open !== undefined && (isMalformed || !endStream)) {
       this.#resetBoth(streamId, ErrorCode.PROTOCOL_ERROR);
     } else if (open !== undefined) {
-      writeRequest(toUpstream, streamId, block, block.fields, open.admission.drop, endStream);
+      if (open.mapped === undefined) {
+        writeRequest(toUpstream.own, streamId, block, block.fields, open.admission.drop, endStream);
+      } else {
+        open.clientEnded = true;
+        open.mapped.onTrailers(block);
+      }
       streams.endByClient(open);
     } else {
       // Trailers for a stream that the VM has reset meanwhile: nobody waits for them.
@@ -278,8 +351,12 @@ export class ClientHalf implements ClientEvents {
     const { streams, toUpstream } = this.#splice;
     const open = streams.get(streamId);
     if (open !== undefined) {
+      if (open.mapped === undefined) {
+        toUpstream.add(rstStreamFrame(streamId, errorCode));
+      } else {
+        open.mapped.onReset(errorCode);
+      }
       streams.reset(open);
-      toUpstream.add(rstStreamFrame(streamId, errorCode));
       this.#splice.resetStream(streamId, errorCode);
     }
   }
@@ -308,6 +385,6 @@ export class ClientHalf implements ClientEvents {
     if (streamId > this.#splice.lastClientId || (streamId & 1) === 0) {
       throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, `a frame for the idle stream ${streamId}`);
     }
-    return this.#splice.isSpliced && this.#splice.streams.wasForwarded(streamId);
+    return this.#splice.isSpliced && this.#splice.streams.wasSpliced(streamId);
   }
 }

@@ -1,30 +1,30 @@
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { ConnectionInfo } from "../engine.ts";
-import { ROUTER_STOPPING } from "../refusal.ts";
 import { Http2ConnectionError } from "../http2/errors.ts";
 import { FrameReader } from "../http2/frame-reader.ts";
-import { pingFrame, settingsFrame, windowUpdateFrame } from "../http2/frame-writer.ts";
+import { rstStreamFrame, settingsFrame } from "../http2/frame-writer.ts";
 import { CLIENT_PREFACE, DEFAULT_MAX_FRAME_BYTES, ErrorCode, MAX_31_BIT } from "../http2/protocol.ts";
+import { CONNECTION_ENDING, ROUTER_STOPPING } from "../refusal.ts";
+import type { Refusal } from "./answers.ts";
 import { ClientFrames } from "./client-frames.ts";
 import { ClientHalf } from "./client-half.ts";
-import type { Refusal } from "./answers.ts";
-import { Connector, unavailable } from "./connector.ts";
+import { connectionLost, Connector } from "./connector.ts";
 import type { SpliceContext } from "./context.ts";
+import { Goodbye } from "./goodbye.ts";
+import type { MappedLink } from "./mapped-link.ts";
 import { judgePreface, upgradeRequired } from "./preface.ts";
-import { RequestDesk } from "./request-desk.ts";
+import { RequestDesk, type DeskPort } from "./request-desk.ts";
 import { Splice } from "./splice.ts";
 import { UpstreamHalf } from "./upstream-half.ts";
 import { endedError, type UpstreamLink } from "./upstream-link.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 
-/** What the PING between the two GOAWAYs of a drain carries: its answer is for the router. */
-const DRAIN_PING: Buffer = Buffer.from("satldrn\0", "latin1");
-/** A client that does not answer the PING of a drain is told the last stream id without. */
-const DRAIN_PING_MS = 1000;
+/** Below this the requests that wait must not use the client's window any more. */
+const LOW_WINDOW_BYTES = 32 * 1024;
 
 /**
- * One client connection. It is answered at once, holds requests until they are admitted, then is spliced to
- * the one VM that it talks to.
+ * One client connection. It is answered at once, holds requests until they are admitted, then is spliced to the first VM
+ * that it talks to; requests for further ones are mapped.
  */
 export class Connection implements WireEvents {
   readonly info: ConnectionInfo;
@@ -32,10 +32,12 @@ export class Connection implements WireEvents {
   readonly #wire: Wire;
   readonly #onClosed: (connection: Connection) => void;
   readonly #splice: Splice;
+  readonly #goodbye: Goodbye;
   readonly #desk: RequestDesk;
   readonly #clientFrames: ClientFrames;
   readonly #clientHalf: ClientHalf;
   readonly #clientReader: FrameReader;
+  readonly #upstreamHalf: UpstreamHalf;
   readonly #connector: Connector;
   readonly #acceptedAtMs: number;
   #preface: Buffer | undefined = Buffer.alloc(0);
@@ -45,8 +47,9 @@ export class Connection implements WireEvents {
   #clientPaused = false;
   #upstreamPaused = false;
   #finishedAtMs = 0;
-  #drainPingAtMs: number | undefined;
   #unfinishedSinceMs: number | undefined;
+  /** What the spliced VM said when it went away. */
+  #farewell = "";
 
   /** @param onClosed called once, when the client's connection is closed */
   constructor(
@@ -60,36 +63,66 @@ export class Connection implements WireEvents {
     this.#wire = wire;
     this.#onClosed = onClosed;
     this.#acceptedAtMs = context.clock.monotonicMs();
-    this.#splice = new Splice(context);
-    this.#desk = new RequestDesk(this.#deskPort());
-    this.#clientHalf = new ClientHalf(this.#splice, this.#desk, context, {
-      onPingAnswer: (opaque) => this.#onPingAnswer(opaque),
+    const splice = new Splice(context, () => this.#isUpstreamWhole());
+    this.#splice = splice;
+    this.#goodbye = new Goodbye(splice, context.clock);
+    this.#upstreamHalf = new UpstreamHalf(splice, {
+      onReady: () => this.#onReady(),
+      onMaxFrameBytes: (maxFrameBytes) => {
+        this.#clientReader.maxFrameBytes = maxFrameBytes;
+      },
+      onGoAway: (lastStreamId, errorCode, debug) => this.#onUpstreamGoAway(lastStreamId, errorCode, debug),
+    });
+    const wake = (): void => this.#wake();
+    const route: DeskPort["route"] = (upstream, streamId, mayBeSpliced) =>
+      this.#connector.route(upstream, streamId, mayBeSpliced);
+    this.#desk = new RequestDesk({ info, route, wake }, splice, context);
+    this.#connector = new Connector(splice, context, {
+      desk: this.#desk,
+      frames: this.#upstreamHalf,
+      events: {
+        onUpstreamTurn: () => this.#turn(),
+        onUpstreamDrain: () => this.#turn(),
+        onUpstreamLost: (link, error) => this.#guard(() => this.#onLinkLost(link, error)),
+      },
+      wake,
+    });
+    this.#clientHalf = new ClientHalf(splice, this.#desk, context, {
+      onPingAnswer: (opaque) => this.#goodbye.onPingAnswer(opaque),
       countDropped: () => this.#clientFrames.countDropped(),
+      mapped: () => this.#connector.mapped,
     });
     this.#clientFrames = new ClientFrames(this.#clientHalf, context.limits, context.clock);
     this.#clientReader = new FrameReader(this.#clientFrames, {
       maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
       maxWholeFrameBytes: context.limits.maxFrameBytes,
     });
-    this.#connector = this.#newConnector();
     wire.listen(this);
   }
 
-  /** Sends GOAWAY and ends the connection if it is spliced to that satellite and no stream is open. */
+  /**
+   * The satellite is about to sleep. A connection that has no stream open to it is asked to come back anew; what is on its
+   * way meanwhile is held, and served after the sleep.
+   */
   goAwayIdle(satellite: string): void {
-    const { isSpliced, lastClientId, streams } = this.#splice;
-    const isIdle = isSpliced && streams.active === 0 && this.#desk.held.size === 0;
-    if (this.#connector.bound?.satellite === satellite && isIdle && !this.#isFinished) {
-      this.#splice.goAway(lastClientId, ErrorCode.NO_ERROR);
-      this.#finish();
-    }
+    this.#guard(() => {
+      this.#connector.closeIdle(satellite);
+      const isIdle = this.#splice.streams.active === 0 && this.#desk.held.size === 0;
+      if (this.#splice.isSpliced && this.#connector.bound?.satellite === satellite && isIdle) {
+        this.drain();
+      }
+    });
   }
 
   /** Ends everything that goes to an epoch of that satellite up to `lastEpoch`: its VM is off. */
   endStreams(satellite: string, lastEpoch: number): void {
     const { link } = this.#splice;
-    if (link !== undefined && link.upstream.satellite === satellite && link.upstream.epoch <= lastEpoch) {
-      link.fail(new SatelliteError("VMOff", `the VM of ${satellite} is off`));
+    const mapped = [...this.#connector.mapped].map((further) => further.link);
+    for (const candidate of link === undefined ? mapped : [link, ...mapped]) {
+      const { upstream } = candidate;
+      if (upstream.satellite === satellite && upstream.epoch <= lastEpoch) {
+        candidate.fail(new SatelliteError("VMOff", `the VM of ${satellite} is off`));
+      }
     }
   }
 
@@ -97,15 +130,10 @@ export class Connection implements WireEvents {
   drain(): void {
     if (!this.#clientFrames.settingsSeen) {
       this.destroy();
-      return;
+    } else if (!this.#isFinished) {
+      this.#goodbye.announce();
+      this.#turn();
     }
-    if (this.#isFinished || this.#drainPingAtMs !== undefined) {
-      return;
-    }
-    this.#splice.goAway(MAX_31_BIT, ErrorCode.NO_ERROR);
-    this.#splice.toClient.inject(pingFrame(DRAIN_PING, false));
-    this.#drainPingAtMs = this.#context.clock.monotonicMs();
-    this.#turn();
   }
 
   /** Ends the connection and what is still open on it: gRPC clients hear UNAVAILABLE. */
@@ -114,12 +142,14 @@ export class Connection implements WireEvents {
       this.destroy();
       return;
     }
-    this.#desk.refuseAll(ROUTER_STOPPING);
-    if (this.#splice.link?.atBoundary !== false) {
-      this.#answerOpen(ROUTER_STOPPING);
-    }
-    this.#splice.goAway(this.#splice.lastClientId, ErrorCode.NO_ERROR);
-    this.#finish();
+    this.#guard(() => {
+      this.#desk.refuseAll(ROUTER_STOPPING);
+      if (this.#isUpstreamWhole()) {
+        this.#answerOpen(ROUTER_STOPPING);
+      }
+      this.#splice.goAway(this.#splice.lastClientId, ErrorCode.NO_ERROR);
+      this.#finish();
+    });
   }
 
   /** Ends the connection now. */
@@ -130,8 +160,11 @@ export class Connection implements WireEvents {
 
   /** Looks after everything that may take too long; to be called about once a second. */
   sweep(nowMs: number): void {
-    const { clientTimeoutMs, connectTimeoutMs, lingerMs } = this.#context.limits;
-    const { link, isSpliced } = this.#splice;
+    this.#guard(() => this.#sweep(nowMs));
+  }
+
+  #sweep(nowMs: number): void {
+    const { clientTimeoutMs, lingerMs } = this.#context.limits;
     if (this.#isFinished) {
       if (nowMs - this.#finishedAtMs > lingerMs) {
         this.destroy();
@@ -143,20 +176,13 @@ export class Connection implements WireEvents {
       return;
     }
     this.#sweepUnfinished(nowMs, clientTimeoutMs);
-    if (link !== undefined && !isSpliced && nowMs - link.dialedAtMs > connectTimeoutMs) {
-      link.fail(
-        new SatelliteError(
-          "UpstreamTimeout",
-          `${link.upstream.satellite} sent no SETTINGS in ${connectTimeoutMs} ms`,
-        ),
-      );
-    }
-    if (this.#drainPingAtMs !== undefined && nowMs - this.#drainPingAtMs > DRAIN_PING_MS) {
-      this.#finishDrain();
+    this.#connector.sweep(nowMs);
+    if (this.#goodbye.sweep(nowMs)) {
+      this.#turn();
     }
   }
 
-  /** A header block or another frame that must be whole, and does not get there. */
+  /** A header block, or another frame that is taken only whole, and of which the rest does not come. */
   #sweepUnfinished(nowMs: number, timeoutMs: number): void {
     const reader = this.#clientReader;
     const isUnfinished = this.#clientFrames.isMidBlock || (reader.isMidFrame && reader.atBoundary);
@@ -215,19 +241,25 @@ export class Connection implements WireEvents {
   }
 
   onEnd(): void {
+    this.#guard(() => this.#onClientEnd());
+  }
+
+  #onClientEnd(): void {
     if (this.#isFinished) {
       this.#wire.end();
       return;
     }
     // While requests are held, a client that ended its side is one that is gone: nothing of it reaches a VM.
     this.#desk.dropAll();
-    if (!this.#splice.isSpliced || this.#splice.streams.active === 0) {
+    if (this.#splice.streams.active === 0) {
       this.#finish();
       return;
     }
-    this.#splice.isClosing = true;
+    this.#goodbye.skip();
     this.#turn();
-    this.#splice.link?.wire.end();
+    if (this.#splice.isSpliced) {
+      this.#splice.link?.wire.end();
+    }
   }
 
   onError(error: Error): void {
@@ -238,128 +270,122 @@ export class Connection implements WireEvents {
     this.#dispose();
   }
 
-  #onPingAnswer(opaque: Buffer): boolean {
-    if (this.#drainPingAtMs === undefined || !opaque.equals(DRAIN_PING)) {
-      return false;
-    }
-    this.#finishDrain();
-    return true;
-  }
-
-  /** One round trip after the first GOAWAY every request that the client sent before it is here. */
-  #finishDrain(): void {
-    if (!this.#splice.isClosing) {
-      this.#splice.goAway(this.#splice.lastClientId, ErrorCode.NO_ERROR);
-      this.#splice.isClosing = true;
-    }
-    this.#wake();
-  }
-
-  #newConnector(): Connector {
-    const frames = new UpstreamHalf(this.#splice, {
-      onReady: () => this.#onReady(),
-      onMaxFrameBytes: (maxFrameBytes) => {
-        this.#clientReader.maxFrameBytes = maxFrameBytes;
-      },
-      onGoAway: (lastStreamId) => this.#onUpstreamGoAway(lastStreamId),
-    });
-    const events = {
-      onUpstreamTurn: (): void => this.#turn(),
-      onUpstreamDrain: (): void => this.#turn(),
-      onUpstreamLost: (link: UpstreamLink, error: Error | undefined): void =>
-        this.#onUpstreamLost(link, error),
-    };
-    return new Connector(this.#splice, this.#context, {
-      desk: this.#desk,
-      frames,
-      events,
-      wake: () => this.#wake(),
-    });
-  }
-
-  #deskPort(): ConstructorParameters<typeof RequestDesk>[0] {
-    const splice = this.#splice;
-    const { clock, gatekeeper, limits, logger } = this.#context;
-    const bound = (): string | undefined => {
-      const upstream = this.#connector.bound;
-      return upstream === this.#context.own?.upstream ? undefined : upstream?.satellite;
-    };
-    const canForward = (): boolean =>
-      splice.isSpliced && (this.#clientReader.atBoundary || !this.#clientHalf.isPassingData);
-    return {
-      info: this.info,
-      gatekeeper,
-      clock,
-      logger,
-      limits,
-      streams: splice.streams,
-      settings: splice.settings,
-      toUpstream: splice.toUpstream,
-      boundTo: bound,
-      canForward,
-      route: (upstream) => this.#connector.route(upstream),
-      answer: (streamId, refusal, clientSends) => splice.answer(streamId, refusal, clientSends),
-      resetStream: (streamId, errorCode) => splice.resetStream(streamId, errorCode),
-      refund: (sizeBytes) => splice.refund(sizeBytes),
-      giveBack: () => {
-        splice.giveBackUnforwarded();
-        this.#desk.dropAll();
-      },
-      wake: () => this.#wake(),
-    };
+  /** Whether the spliced VM's bytes that were passed on end with a whole frame, outside a header block. */
+  #isUpstreamWhole(): boolean {
+    const { isSpliced, link } = this.#splice;
+    return !isSpliced || link === undefined || this.#upstreamHalf.isCut || link.atBoundary;
   }
 
   /** The VM has sent SETTINGS: it hears what the client said so far, then the requests. */
   #onReady(): void {
-    const { settings, toUpstream } = this.#splice;
-    this.#splice.isSpliced = true;
-    for (const entries of settings.takeRecorded()) {
-      toUpstream.add(settingsFrame(entries));
+    for (const entries of this.#splice.settings.takeRecorded()) {
+      this.#splice.toUpstream.add(settingsFrame(entries));
     }
-    const grantedBytes = this.#splice.takeGrant();
-    if (grantedBytes > 0) {
-      toUpstream.add(windowUpdateFrame(0, grantedBytes));
-    }
+    this.#splice.begin();
   }
 
-  /** What the VM will not take goes back; the client reads so in the GOAWAY. */
-  #onUpstreamGoAway(lastStreamId: number): void {
-    // 2^31-1 only announces the end: requests that are on their way are still taken (RFC 9113 §6.8).
-    this.#splice.isClosing = lastStreamId < MAX_31_BIT;
-    for (const held of this.#desk.held.all()) {
-      if (held.id > lastStreamId) {
-        this.#desk.cancel(held);
+  /**
+   * The spliced VM takes no more requests. The client is not told its last stream: requests for others, or for the time
+   * after the VM's sleep, may be on the connection. What the VM did not take the client may send again (REFUSED_STREAM).
+   */
+  #onUpstreamGoAway(lastStreamId: number, errorCode: number, debug: string): void {
+    const { streams, toClient } = this.#splice;
+    if (lastStreamId === MAX_31_BIT) {
+      // It only announces its end: requests that are on their way are still taken (RFC 9113 §6.8).
+      this.#goodbye.announce();
+      return;
+    }
+    this.#farewell = debug;
+    this.#connector.leaveBound();
+    if (errorCode !== ErrorCode.NO_ERROR && streams.mapped === 0 && this.#desk.held.size === 0) {
+      // What the client did wrong it must hear: grpc-go pings less often after `too_many_pings`.
+      this.#splice.goAway(lastStreamId, errorCode, debug);
+      this.#goodbye.skip();
+      return;
+    }
+    this.#goodbye.announce();
+    for (const stream of streams.all()) {
+      if (stream.mapped === undefined && stream.id > lastStreamId) {
+        toClient.answer(stream.id, rstStreamFrame(stream.id, ErrorCode.REFUSED_STREAM));
+        streams.reset(stream);
       }
     }
   }
 
-  #onUpstreamLost(link: UpstreamLink, error: Error | undefined): void {
-    if (link !== this.#splice.link || this.#isFinished) {
+  #onLinkLost(link: UpstreamLink, error: Error | undefined): void {
+    if (this.#isFinished) {
       return;
     }
     this.#context.logger.debug("upstream connection ended", { satellite: link.upstream.satellite, error });
-    if (!this.#splice.isSpliced) {
-      this.#connector.onFailed(link.upstream, error ?? endedError(link.upstream));
-      return;
+    const mapped = [...this.#connector.mapped].find((further) => further.link === link);
+    if (mapped !== undefined) {
+      this.#onMappedLost(mapped, error);
+    } else if (link === this.#splice.link) {
+      this.#onBoundLost(link, error);
     }
-    const { streams, isGoodbyeSaid } = this.#splice;
-    if (streams.active > 0 || error !== undefined || !isGoodbyeSaid) {
-      this.#context.gatekeeper.upstreamFailed(link.upstream, error ?? endedError(link.upstream));
-    }
-    if (link.atBoundary) {
-      const satellite = this.#connector.bound?.satellite ?? "the satellite";
-      this.#answerOpen(unavailable(`the connection to ${satellite} ended`));
-      this.#splice.giveBackUnforwarded();
-    }
-    this.#finish();
+    this.#wake();
   }
 
-  /** Answers what the VM has not ended, in its place. */
-  #answerOpen(refusal: Refusal): void {
-    for (const { id, clientEnded, upstreamEnded, responseStarted } of this.#splice.streams.all()) {
-      if (!upstreamEnded) {
-        this.#splice.answer(id, refusal, !clientEnded, responseStarted);
+  #onMappedLost(mapped: MappedLink, error: Error | undefined): void {
+    const { upstream } = mapped;
+    const cause = error ?? endedError(upstream);
+    this.#connector.onMappedLost(mapped);
+    if (!mapped.isReady) {
+      this.#connector.onFailed(upstream, cause);
+      return;
+    }
+    if (mapped.size > 0 || !mapped.isGoingAway) {
+      this.#context.gatekeeper.upstreamFailed(upstream, cause);
+    }
+    for (const call of mapped.calls()) {
+      call.endByRouter(connectionLost(upstream, mapped.farewell));
+    }
+  }
+
+  #onBoundLost(link: UpstreamLink, error: Error | undefined): void {
+    const { isSpliced, streams } = this.#splice;
+    const isGoodbyeSaid = this.#upstreamHalf.isGoodbyeSaid || this.#clientHalf.isGoodbyeSaid;
+    const { upstream } = link;
+    const cause = error ?? endedError(upstream);
+    if (!isSpliced) {
+      this.#connector.onFailed(upstream, cause);
+      return;
+    }
+    const isOwed = streams.all().some(({ mapped, upstreamEnded }) => mapped === undefined && !upstreamEnded);
+    if (isOwed || error !== undefined || !isGoodbyeSaid) {
+      this.#context.gatekeeper.upstreamFailed(upstream, cause);
+    }
+    if (!this.#isUpstreamWhole()) {
+      // The client has part of a frame: nothing can follow on this connection.
+      this.#finish();
+      return;
+    }
+    for (const stream of streams.all()) {
+      if (stream.mapped === undefined) {
+        this.#answer(stream, connectionLost(upstream, this.#farewell));
+        streams.reset(stream);
       }
+    }
+    this.#clientHalf.stopPassing();
+    this.#splice.finish();
+    if (this.#clientHalf.isGoodbyeSaid) {
+      this.#goodbye.skip();
+    } else {
+      this.#goodbye.announce();
+    }
+  }
+
+  /** Answers what no VM has ended, in its place. */
+  #answerOpen(refusal: Refusal): void {
+    for (const stream of this.#splice.streams.all()) {
+      this.#answer(stream, refusal);
+    }
+  }
+
+  #answer(stream: ReturnType<Splice["streams"]["all"]>[number], refusal: Refusal): void {
+    const { clientEnded, id, responseStarted, upstreamEnded } = stream;
+    if (!upstreamEnded) {
+      this.#splice.answer(id, refusal, !clientEnded, responseStarted);
     }
   }
 
@@ -374,13 +400,19 @@ export class Connection implements WireEvents {
     }
   }
 
-  /** The end of a turn. A fault in here is one connection's and must not become everybody's. */
+  /** The end of a turn. */
   #turn(): void {
-    if (this.#isFinished) {
-      return;
-    }
+    this.#guard(() => {
+      if (!this.#isFinished) {
+        this.#endTurn();
+      }
+    });
+  }
+
+  /** A fault in here is one connection's and must not become everybody's. */
+  #guard(what: () => void): void {
     try {
-      this.#endTurn();
+      what();
     } catch (error) {
       this.#context.logger.error("connection failed", { id: this.info.id, error: toError(error) });
       this.destroy();
@@ -389,15 +421,19 @@ export class Connection implements WireEvents {
 
   /** Passes on what can be passed on, and writes once to each side. */
   #endTurn(): void {
-    const splice = this.#splice;
+    const { flow, streams, toClient } = this.#splice;
     if (this.#desk.held.size > 0) {
       this.#desk.pump();
-    } else if (!splice.isSpliced && splice.link !== undefined) {
-      this.#connector.abandon();
+    } else if (!this.#splice.isSpliced) {
+      this.#connector.abandonUnused();
     }
-    splice.sendRefund();
+    if (this.#desk.held.bytes > 0 && streams.active > 0 && flow.receiveBytes < LOW_WINDOW_BYTES) {
+      this.#desk.prepay();
+    }
+    toClient.settle();
     this.#flush();
-    if (splice.isClosing && splice.streams.active === 0 && this.#desk.held.size === 0) {
+    if (this.#goodbye.isSaid && streams.active === 0 && this.#desk.held.size === 0 && toClient.isIdle) {
+      this.#answerOpen(CONNECTION_ENDING);
       this.#finish();
       return;
     }
@@ -406,6 +442,10 @@ export class Connection implements WireEvents {
 
   #flush(): void {
     const { link, isSpliced, toClient, toUpstream } = this.#splice;
+    for (const mapped of this.#connector.mapped) {
+      mapped.flush();
+    }
+    this.#splice.settleWindows();
     if (isSpliced && link !== undefined && !toUpstream.isEmpty) {
       toUpstream.flush(link.wire);
     }
@@ -417,10 +457,10 @@ export class Connection implements WireEvents {
     }
   }
 
-  /** Reads no side faster than the other takes it. */
+  /** Reads no side faster than the other takes it. A mapped link holds the client back by its windows alone. */
   #balance(): void {
     const { maxUnsentBytes, maxWaitingBytes } = this.#context.limits;
-    const { link } = this.#splice;
+    const { link, toClient } = this.#splice;
     const upstreamIsFull = link !== undefined && link.wire.unsentBytes > maxUnsentBytes;
     if (!this.#clientPaused && (upstreamIsFull || this.#desk.held.bytes > maxWaitingBytes)) {
       this.#clientPaused = true;
@@ -429,17 +469,25 @@ export class Connection implements WireEvents {
       this.#clientPaused = false;
       this.#wire.resume();
     }
-    if (!this.#upstreamPaused && this.#wire.unsentBytes > maxUnsentBytes) {
-      this.#upstreamPaused = true;
-      link?.wire.pause();
+    const clientIsFull = this.#wire.unsentBytes > maxUnsentBytes || toClient.queuedBytes > maxUnsentBytes;
+    if (clientIsFull !== this.#upstreamPaused) {
+      this.#upstreamPaused = clientIsFull;
+      for (const each of this.#links()) {
+        each.wire[clientIsFull ? "pause" : "resume"]();
+      }
+    }
+  }
+
+  *#links(): Iterable<UpstreamLink> {
+    if (this.#splice.link !== undefined) {
+      yield this.#splice.link;
+    }
+    for (const { link } of this.#connector.mapped) {
+      yield link;
     }
   }
 
   onDrain(): void {
-    if (this.#upstreamPaused) {
-      this.#upstreamPaused = false;
-      this.#splice.link?.wire.resume();
-    }
     this.#turn();
   }
 
@@ -449,12 +497,12 @@ export class Connection implements WireEvents {
       return;
     }
     this.#desk.dropAll();
-    this.#splice.sendRefund();
     this.#flush();
     this.#isFinished = true;
     this.#finishedAtMs = this.#context.clock.monotonicMs();
     this.#clientReader.stop();
     this.#releaseAll();
+    this.#connector.stop((link) => link.close());
     this.#splice.link?.close();
     this.#wire.resume();
     this.#wire.end();
@@ -462,6 +510,7 @@ export class Connection implements WireEvents {
 
   #releaseAll(): void {
     for (const stream of this.#splice.streams.all()) {
+      stream.mapped?.onReset(ErrorCode.CANCEL);
       this.#splice.streams.reset(stream);
     }
   }
@@ -472,10 +521,10 @@ export class Connection implements WireEvents {
     }
     this.#isDisposed = true;
     this.#isFinished = true;
-    this.#connector.stop();
     this.#clientReader.stop();
     this.#desk.dropAll();
     this.#releaseAll();
+    this.#connector.stop((link) => link.abandon());
     this.#splice.link?.abandon();
     this.#onClosed(this);
   }

@@ -1,11 +1,13 @@
 import { backoffMs } from "../../base/backoff.ts";
 import type { Timer } from "../../base/clock.ts";
-import { GrpcStatus, type Upstream } from "../engine.ts";
+import { SatelliteError } from "../../base/errors.ts";
+import { GrpcStatus, isSameUpstream, type Upstream } from "../engine.ts";
 import { settingsFrame } from "../http2/frame-writer.ts";
 import { CLIENT_PREFACE } from "../http2/protocol.ts";
 import { dialError, OtherVmError } from "../vm-dial.ts";
 import type { Refusal } from "./answers.ts";
 import type { SpliceContext } from "./context.ts";
+import { MappedLink } from "./mapped-link.ts";
 import type { RequestDesk, Route } from "./request-desk.ts";
 import type { Splice } from "./splice.ts";
 import type { UpstreamEvents } from "./upstream-frames.ts";
@@ -22,17 +24,28 @@ export interface ConnectorPort {
   wake(): void;
 }
 
+/** How connecting to one satellite goes. */
+interface Attempts {
+  failed: number;
+  /** Nothing is tried before it fires. */
+  timer: Timer | undefined;
+}
+
 /**
- * Brings one client connection to its VM. Until the VM's SETTINGS are there nothing of a request was sent, so
- * it is safe to ask the gate again and to connect once more.
+ * Brings the requests of one client connection to their VMs. The first VM is spliced: its frames pass as they are. What
+ * cannot go there (another satellite, the same one after it slept, a VM that goes away) is mapped to links of its own.
+ * Until a VM's SETTINGS are there nothing of a request was sent, so it is safe to ask the gate again and to connect anew.
  */
 export class Connector {
   readonly #splice: Splice;
   readonly #context: SpliceContext;
   readonly #port: ConnectorPort;
+  /** The VM of {@link Splice.link}. */
   #bound: Upstream | undefined;
-  #attempts = 0;
-  #redialTimer: Timer | undefined;
+  /** The spliced VM takes no more requests. */
+  #isBoundLeaving = false;
+  readonly #mapped = new Set<MappedLink>();
+  readonly #attempts = new Map<string, Attempts>();
 
   constructor(splice: Splice, context: SpliceContext, port: ConnectorPort) {
     this.#splice = splice;
@@ -40,99 +53,190 @@ export class Connector {
     this.#port = port;
   }
 
-  /** The VM that the connection belongs to, from the first admission on. */
+  /** The VM that is spliced, or that is to be. */
   get bound(): Upstream | undefined {
     return this.#bound;
   }
 
+  /** Links to further VMs. */
+  get mapped(): ReadonlySet<MappedLink> {
+    return this.#mapped;
+  }
+
   /** Says where a request goes, and connects if nobody did yet. */
-  route(upstream: Upstream): Route {
-    const bound = this.#bound;
-    if (bound !== undefined && bound.satellite !== upstream.satellite) {
-      return this.#routeElsewhere(bound);
+  route(upstream: Upstream, streamId: number, mayBeSpliced: boolean): Route {
+    const { state, streams, link } = this.#splice;
+    if (state === "spliced" && isSameUpstream(this.#bound, upstream)) {
+      // Ids only rise towards the VM, too (RFC 9113 §5.1.1): what comes late goes another way.
+      const fits = mayBeSpliced && !this.#isBoundLeaving && streamId > streams.lastSplicedId;
+      return fits ? "spliced" : this.#routeMapped(upstream);
     }
-    if (this.#splice.isSpliced) {
-      return isSame(bound, upstream) ? "ready" : "giveBack";
+    if (
+      state !== "none" ||
+      !mayBeSpliced ||
+      (link !== undefined && this.#bound?.satellite !== upstream.satellite)
+    ) {
+      return this.#routeMapped(upstream);
     }
-    if (this.#redialTimer === undefined && !isSame(this.#splice.link?.upstream, upstream)) {
+    if (!this.#isPausing(upstream) && !isSameUpstream(this.#bound, upstream)) {
       this.#dial(upstream);
     }
     return "later";
   }
 
-  /** A connection that only the router's own service was asked on is no satellite's: clients come back on a new one. */
-  #routeElsewhere(bound: Upstream): Route {
-    if (bound !== this.#context.own?.upstream) {
-      return "foreign";
-    }
-    return this.#splice.isSpliced ? "giveBack" : "later";
+  /** The spliced VM has said that it takes no more requests. */
+  leaveBound(): void {
+    this.#isBoundLeaving = true;
   }
 
-  /** Gives up a connection on which nothing was sent but the preface. */
-  abandon(): void {
+  /** Gives up links on which nothing was sent but the preface, and on which nobody waits any more. */
+  abandonUnused(): void {
+    const { desk } = this.#port;
+    if (this.#splice.state === "none" && this.#bound !== undefined && !desk.waitsFor(this.#bound)) {
+      this.#abandonBound();
+    }
+    for (const link of this.#mapped) {
+      if (!link.isReady && !desk.waitsFor(link.upstream)) {
+        this.#mapped.delete(link);
+        link.link.abandon();
+      }
+    }
+  }
+
+  /** A VM could not be connected to, or broke off before its SETTINGS. */
+  onFailed(upstream: Upstream, cause: Error): void {
+    const { clock, gatekeeper, limits } = this.#context;
+    const { satellite } = upstream;
+    const error = dialError(upstream, cause);
+    if (isSameUpstream(this.#bound, upstream) && this.#splice.state === "none") {
+      this.#abandonBound();
+    }
+    const attempts = this.#attempts.get(satellite) ?? { failed: 0, timer: undefined };
+    attempts.failed += 1;
+    this.#attempts.set(satellite, attempts);
+    gatekeeper.upstreamFailed(upstream, error);
+    if (attempts.failed >= limits.maxConnectAttempts) {
+      this.#attempts.delete(satellite);
+      const reason = error instanceof OtherVmError ? error.code : UNREACHABLE;
+      this.#port.desk.refuseAll(
+        unavailable(`${satellite} could not be reached: ${error.message}`, reason),
+        satellite,
+      );
+      this.#port.wake();
+      return;
+    }
+    this.#port.desk.suspend(satellite);
+    // The gate has just heard of it, and holds the requests until the VM answers a probe: it is asked again at once. Only
+    // where the VM answers probes and yet cannot be connected to, time is given.
+    const rate = { baseMs: limits.redialBaseMs, maxMs: MAX_REDIAL_DELAY_MS, jitter: 0 };
+    const delayMs = attempts.failed === 1 ? 0 : backoffMs(attempts.failed - 2, rate, () => 0);
+    attempts.timer?.cancel();
+    attempts.timer = clock.setTimer(delayMs, () => {
+      attempts.timer = undefined;
+      this.#port.desk.askSuspended();
+      this.#port.wake();
+    });
+  }
+
+  /** A link to a further VM is over. */
+  onMappedLost(link: MappedLink): void {
+    this.#mapped.delete(link);
+  }
+
+  /** Ends links that have no stream and go to that satellite, or to no satellite that takes requests. */
+  closeIdle(satellite?: string): void {
+    for (const link of this.#mapped) {
+      const isMeant = link.isGoingAway || link.upstream.satellite === satellite;
+      if (isMeant && link.size === 0) {
+        this.#mapped.delete(link);
+        link.link.close();
+      }
+    }
+  }
+
+  /** Fails what is not connected in time. */
+  sweep(nowMs: number): void {
+    const { connectTimeoutMs } = this.#context.limits;
+    const { isSpliced, link: bound } = this.#splice;
+    const waiting = [...this.#mapped].filter(({ isReady }) => !isReady).map(({ link }) => link);
+    for (const link of bound === undefined || isSpliced ? waiting : [bound, ...waiting]) {
+      if (nowMs - link.dialedAtMs > connectTimeoutMs) {
+        link.fail(
+          new SatelliteError(
+            "UpstreamTimeout",
+            `${link.upstream.satellite} sent no SETTINGS in ${connectTimeoutMs} ms`,
+          ),
+        );
+      }
+    }
+  }
+
+  /** Connects no more, and ends the links to further VMs. */
+  stop(end: (link: UpstreamLink) => void): void {
+    for (const { timer } of this.#attempts.values()) {
+      timer?.cancel();
+    }
+    for (const { link } of this.#mapped) {
+      end(link);
+    }
+    this.#mapped.clear();
+  }
+
+  #routeMapped(upstream: Upstream): Route {
+    for (const link of this.#mapped) {
+      if (!link.isGoingAway && isSameUpstream(link.upstream, upstream)) {
+        return link.isReady ? link : "later";
+      }
+    }
+    if (!this.#isPausing(upstream)) {
+      this.#mapped.add(
+        new MappedLink(upstream, this.#splice, this.#context, {
+          events: this.#port.events,
+          onReady: () => {
+            this.#attempts.delete(upstream.satellite);
+            this.#port.wake();
+          },
+        }),
+      );
+    }
+    return "later";
+  }
+
+  #isPausing({ satellite }: Upstream): boolean {
+    return this.#attempts.get(satellite)?.timer !== undefined;
+  }
+
+  #abandonBound(): void {
     this.#splice.link?.abandon();
     this.#splice.link = undefined;
     this.#splice.settings.forgetUpstream();
     this.#bound = undefined;
   }
 
-  /** The VM could not be connected to, or broke off before its SETTINGS. */
-  onFailed(upstream: Upstream, cause: Error): void {
-    const { clock, gatekeeper, limits } = this.#context;
-    const error = dialError(upstream, cause);
-    this.abandon();
-    gatekeeper.upstreamFailed(upstream, error);
-    this.#attempts += 1;
-    if (this.#attempts >= limits.maxConnectAttempts) {
-      this.#attempts = 0;
-      const reason = error instanceof OtherVmError ? error.code : UNREACHABLE;
-      this.#port.desk.refuseAll(
-        unavailable(`${upstream.satellite} could not be reached: ${error.message}`, reason),
-      );
-      this.#port.wake();
-      return;
-    }
-    this.#port.desk.suspend();
-    // The gate has just heard of it, and holds the requests until the VM answers a probe: it is asked again at once. Only
-    // where the VM answers probes and yet cannot be connected to, time is given.
-    const rate = { baseMs: limits.redialBaseMs, maxMs: MAX_REDIAL_DELAY_MS, jitter: 0 };
-    const delayMs = this.#attempts === 1 ? 0 : backoffMs(this.#attempts - 2, rate, () => 0);
-    this.#redialTimer = clock.setTimer(delayMs, () => {
-      this.#redialTimer = undefined;
-      this.#port.desk.askSuspended();
-      this.#port.wake();
-    });
-  }
-
-  /** Connects no more. */
-  stop(): void {
-    this.#redialTimer?.cancel();
-  }
-
   #dial(upstream: Upstream): void {
     const { dial, limits, clock, memory } = this.#context;
-    this.abandon();
+    this.#abandonBound();
     this.#bound = upstream;
     const settings = this.#splice.settings.takeRecorded().map((entries) => settingsFrame(entries));
     const wire = dial(upstream, memory, (open) => open.writeAll([CLIENT_PREFACE, ...settings]));
-    const link = new UpstreamLink(upstream, wire, this.#port.frames, this.#port.events, limits, clock);
-    this.#splice.link = link;
+    this.#splice.link = new UpstreamLink(upstream, wire, this.#port.frames, this.#port.events, limits, clock);
   }
-}
-
-function isSame(left: Upstream | undefined, right: Upstream): boolean {
-  return (
-    left === right ||
-    (left !== undefined &&
-      left.satellite === right.satellite &&
-      left.epoch === right.epoch &&
-      left.host === right.host &&
-      left.port === right.port &&
-      left.tlsFingerprint === right.tlsFingerprint)
-  );
 }
 
 /** The answer to a request whose VM is out of reach. */
 export function unavailable(message: string, reason: string = UNREACHABLE): Refusal {
   return { status: GrpcStatus.UNAVAILABLE, message, metadata: [["satellite-reason", reason]] };
+}
+
+/**
+ * The answer to a request whose VM went away before it had answered.
+ *
+ * @param farewell what the VM said when it went
+ */
+export function connectionLost({ satellite }: Upstream, farewell: string): Refusal {
+  const said = farewell === "" ? "" : `; it said: ${farewell}`;
+  return unavailable(
+    `the connection to satellite ${satellite} broke during the call${said}`,
+    "ConnectionLost",
+  );
 }

@@ -23,7 +23,7 @@ export interface SpliceContext {
   readonly logger: Logger;
   readonly limits: SpliceLimits;
   readonly dial: Dial;
-  /** What the router serves itself, on connections of its own. */
+  /** What the router serves itself. */
   readonly own?: OwnService;
   /** Called once per request: with the name of its gRPC status where the router knows it, see {@link RequestEnd}. */
   readonly onRequestEnd: (code: string) => void;

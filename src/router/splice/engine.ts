@@ -1,8 +1,7 @@
 import type { BlockList, Socket } from "node:net";
 import { systemClock, type Clock, type Timer } from "../../base/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { CREDENTIAL_HEADERS } from "../access.ts";
-import type { Admission, Engine, Gatekeeper } from "../engine.ts";
+import type { Engine, Gatekeeper } from "../engine.ts";
 import { HpackScratch } from "../http2/hpack-decoder.ts";
 import { Listener, type AcceptedInfo } from "../listener.ts";
 import type { OwnService } from "../own-service.ts";
@@ -14,7 +13,6 @@ import { DEFAULT_SPLICE_LIMITS, type SpliceLimits } from "./limits.ts";
 import { Slabs } from "./outbox.ts";
 import { WireMemory, wireOf } from "./tcp-wire.ts";
 import type { Dial } from "./upstream-link.ts";
-import { StreamWire, type Wire } from "./wire.ts";
 
 export type { TlsMaterial };
 
@@ -31,7 +29,7 @@ export interface SpliceEngineOptions {
   readonly limits?: Partial<SpliceLimits>;
   /** How VMs are connected to. Default: by TLS where the VM is known by a key, else by plain TCP. */
   readonly dial?: Dial;
-  /** A service of the router itself; its requests need no admission. */
+  /** What the router serves itself. */
   readonly own?: OwnService;
   /** Called once per request with its gRPC status where the router made the answer, else with a {@link RequestEnd}. */
   readonly onRequestEnd?: (code: string) => void;
@@ -57,11 +55,11 @@ export class SpliceEngine implements Engine {
 
   constructor(options: SpliceEngineOptions) {
     this.#context = {
-      gatekeeper: options.own === undefined ? options.gatekeeper : admitOwn(options.own, options.gatekeeper),
+      gatekeeper: options.gatekeeper,
       clock: options.clock ?? systemClock,
       logger: options.logger,
       limits: { ...DEFAULT_SPLICE_LIMITS, ...options.limits },
-      dial: dialer(options),
+      dial: options.dial ?? dialUpstream,
       ...(options.own === undefined ? {} : { own: options.own }),
       onRequestEnd: options.onRequestEnd ?? ((): void => {}),
       slabs: new Slabs(),
@@ -165,37 +163,4 @@ export class SpliceEngine implements Engine {
       this.#scheduleSweep();
     });
   }
-}
-
-/** Lets requests for the router's own service pass; all others are the gatekeeper's. */
-function admitOwn(own: OwnService, gatekeeper: Gatekeeper): Gatekeeper {
-  const admission: Admission = {
-    kind: "forward",
-    upstream: own.upstream,
-    drop: CREDENTIAL_HEADERS,
-    heldMs: 0,
-    release: () => {},
-  };
-  return {
-    admit: (connection, headers, signal) =>
-      own.handles(connection, headers) ? admission : gatekeeper.admit(connection, headers, signal),
-    upstreamFailed(upstream, error) {
-      if (upstream !== own.upstream) {
-        gatekeeper.upstreamFailed(upstream, error);
-      }
-    },
-  };
-}
-
-function dialer({ own, dial = dialUpstream }: SpliceEngineOptions): Dial {
-  return own === undefined
-    ? dial
-    : (upstream, memory, onOpen) =>
-        upstream === own.upstream ? dialOwn(own, onOpen) : dial(upstream, memory, onOpen);
-}
-
-function dialOwn(own: OwnService, onOpen: (wire: Wire) => void): Wire {
-  const wire = new StreamWire(own.connect());
-  onOpen(wire);
-  return wire;
 }

@@ -13,14 +13,17 @@ export interface HeaderBlock {
   readonly to: number;
 }
 
+/** Bounds of one header block. */
+type BlockLimits = Pick<SpliceLimits, "maxHeaderBlockBytes" | "maxContinuations">;
+
 /** Puts HEADERS and CONTINUATION together (RFC 9113 §4.3), within bounds. */
 export class HeaderBlockAssembler {
-  readonly #limits: SpliceLimits;
+  readonly #limits: BlockLimits;
   #head: Omit<HeaderBlock, "buffer" | "from" | "to"> | undefined;
   #fragments: Buffer[] = [];
   #bytes = 0;
 
-  constructor(limits: SpliceLimits) {
+  constructor(limits: BlockLimits) {
     this.#limits = limits;
   }
 

@@ -1,9 +1,19 @@
 import { SatelliteError } from "../../base/errors.ts";
 import { Http2ConnectionError } from "../http2/errors.ts";
-import type { DecodedBlock } from "../http2/hpack-decoder.ts";
 import { ErrorCode, Flag, MAX_31_BIT } from "../http2/protocol.ts";
+import type { MappedFrame } from "./mapped-stream.ts";
 import type { RequestBlock } from "./request-block.ts";
 import type { Forward } from "./stream-table.ts";
+
+/** A DATA frame of a waiting request, as far as it has come. */
+export interface HeldFrame {
+  readonly flags: number;
+  /** Of the whole frame. */
+  readonly payloadBytes: number;
+  readonly parts: Buffer[];
+  /** Bytes of its payload that are still to come. */
+  missingBytes: number;
+}
 
 /** A request that waits: for its admission, for the VM, for an earlier request, or for a free stream. */
 export interface HeldRequest {
@@ -16,10 +26,15 @@ export interface HeldRequest {
   /** Counts how often the gate was asked, so that an answer to an earlier question is known as such. */
   asked: number;
   clientEnded: boolean;
-  /** DATA frames as they came, and trailers. */
-  readonly body: (Buffer | DecodedBlock)[];
+  /** DATA frames as they came, the last one perhaps in part. */
+  readonly body: HeldFrame[];
+  trailers: RequestBlock | undefined;
+  /** Where the rest of its DATA frame in hand goes once it does not wait any more. */
+  passedTo: "spliced" | MappedFrame | undefined;
   /** Payload of its DATA frames: what it took of the client's windows. */
   windowBytes: number;
+  /** How much of that the client was given back already: such a request cannot be spliced any more. */
+  prepaidBytes: number;
   /** What the client granted for the response so far. */
   grantedBytes: number;
 }
@@ -63,7 +78,10 @@ export class HeldRequests {
       asked: 0,
       clientEnded,
       body: [],
+      trailers: undefined,
+      passedTo: undefined,
       windowBytes: 0,
+      prepaidBytes: 0,
       grantedBytes: 0,
     };
     this.#held.set(id, held);
@@ -79,6 +97,7 @@ export class HeldRequests {
   /**
    * Keeps the first part of a DATA frame. It is copied: a receive buffer is much larger than most frames.
    *
+   * @param part of its payload
    * @throws Http2ConnectionError STREAM_CLOSED for DATA behind END_STREAM (RFC 9113 §5.1)
    */
   data(held: HeldRequest, flags: number, payloadBytes: number, part: Uint8Array): void {
@@ -87,13 +106,23 @@ export class HeldRequests {
     }
     held.windowBytes += payloadBytes;
     this.#bytes += payloadBytes;
-    held.body.push(Buffer.from(part));
+    const missingBytes = payloadBytes - part.length;
+    held.body.push({ flags, payloadBytes, parts: [Buffer.from(part)], missingBytes });
     held.clientEnded = (flags & Flag.END_STREAM) !== 0;
   }
 
+  /** Keeps a further part of the frame that came last. */
+  dataPart(held: HeldRequest, part: Uint8Array): void {
+    const frame = held.body.at(-1);
+    if (frame !== undefined) {
+      frame.parts.push(Buffer.from(part));
+      frame.missingBytes -= part.length;
+    }
+  }
+
   /** Keeps trailers, which end the request. */
-  trailers(held: HeldRequest, block: DecodedBlock): void {
-    held.body.push(block);
+  trailers(held: HeldRequest, block: RequestBlock): void {
+    held.trailers = block;
     held.clientEnded = true;
   }
 

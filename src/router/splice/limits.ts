@@ -2,7 +2,10 @@ import type { Rate } from "../rate-limit.ts";
 
 /** Bounds of the splice engine; each connection has its own. */
 export interface SpliceLimits {
-  /** Encoded octets of one header block of a request. */
+  /**
+   * Encoded octets of one header block of a request. It must be decoded to its end even if it is refused, for the sake of
+   * the blocks behind it; beyond this the connection ends.
+   */
   readonly maxHeaderBlockBytes: number;
   /** CONTINUATION frames of one header block of a request (CVE-2024-27316 and its kin). */
   readonly maxContinuations: number;
@@ -50,8 +53,8 @@ export interface SpliceLimits {
 }
 
 export const DEFAULT_SPLICE_LIMITS: SpliceLimits = {
-  maxHeaderBlockBytes: 128 * 1024,
-  maxContinuations: 8,
+  maxHeaderBlockBytes: 512 * 1024,
+  maxContinuations: 32,
   maxResponseBlockBytes: 1024 * 1024,
   maxResponseContinuations: 64,
   maxHeaderListBytes: 256 * 1024,

@@ -1,11 +1,11 @@
 import { HpackDecoder, type DecodedBlock, type HpackScratch } from "../http2/hpack-decoder.ts";
-import { encodeField, maxFieldBytes } from "../http2/hpack-encoder.ts";
 import { headerFramesBytes, writeHeaderFrames } from "../http2/frame-writer.ts";
 import { requestProblem } from "../http2/header-rules.ts";
 import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "../http2/protocol.ts";
 import type { HeaderList } from "../engine.ts";
 import type { HeaderBlock } from "./header-block.ts";
 import type { Outbox } from "./outbox.ts";
+import { encodeBlock } from "./stateless-block.ts";
 
 /** A decoded header block of a request, with room to remember how it was re-encoded last. */
 export interface RequestBlock extends DecodedBlock {
@@ -90,27 +90,6 @@ function isSame(bytes: Uint8Array, buffer: Buffer, from: number, to: number): bo
   return true;
 }
 
-/** Re-encodes fields statelessly, without the dropped ones, into one block. */
-function encodeBlock(
-  fields: HeaderList,
-  neverIndexed: ReadonlySet<number> | undefined,
-  drop: ReadonlySet<string>,
-): Buffer {
-  let sizeBytes = 0;
-  for (const [name, value] of fields) {
-    sizeBytes += maxFieldBytes(name, value);
-  }
-  const block = Buffer.allocUnsafe(sizeBytes);
-  let end = 0;
-  for (let place = 0; place < fields.length; place += 1) {
-    const field = fields[place];
-    if (field !== undefined && !drop.has(field[0])) {
-      end = encodeField(block, end, field[0], field[1], neverIndexed?.has(place) ?? false);
-    }
-  }
-  return block.subarray(0, end);
-}
-
 /**
  * Writes the HEADERS of a request, or of its trailers, to the VM.
  *
@@ -134,7 +113,7 @@ export function writeRequest(
     writeFrame(out, known.frame, streamId);
     return;
   }
-  const encoded = encodeBlock(fields, block.neverIndexed, drop);
+  const encoded = encodeBlock(fields, { neverIndexed: block.neverIndexed, drop });
   const sizeBytes = headerFramesBytes(encoded.length);
   const slabs = out.reserve(sizeBytes);
   const start = slabs.used;

@@ -1,77 +1,64 @@
 import { toError } from "../../base/errors.ts";
-import type { Clock } from "../../base/clock.ts";
 import {
   GrpcStatus,
+  isSameUpstream,
   type Admission,
   type ConnectionInfo,
-  type Gatekeeper,
   type HeaderList,
   type Upstream,
 } from "../engine.ts";
 import { parseGrpcTimeoutMs, withReducedTimeout } from "../grpc-timeout.ts";
 import { firstValue } from "../header-list.ts";
-import type { ErrorCodeValue } from "../http2/protocol.ts";
-import { windowUpdateFrame } from "../http2/frame-writer.ts";
-import type { Logger } from "../../telemetry/logger.ts";
+import { windowUpdateFrame, writeFrameHeader } from "../http2/frame-writer.ts";
+import { FRAME_HEADER_BYTES, FrameType, type ErrorCodeValue } from "../http2/protocol.ts";
+import type { OwnService } from "../own-service.ts";
 import type { Refusal } from "./answers.ts";
+import type { SpliceContext } from "./context.ts";
 import { abandoned, HeldRequests, type HeldRequest } from "./held-requests.ts";
-import type { SpliceLimits } from "./limits.ts";
-import type { Outbox } from "./outbox.ts";
+import { MappedCall } from "./mapped-call.ts";
+import type { MappedLink } from "./mapped-link.ts";
+import { MappedFrame } from "./mapped-stream.ts";
+import { OwnStream } from "./own-stream.ts";
 import { writeRequest, type RequestBlock } from "./request-block.ts";
-import type { SettingsBridge } from "./settings-bridge.ts";
-import type { Forward, StreamTable } from "./stream-table.ts";
+import type { Splice } from "./splice.ts";
+import type { Forward } from "./stream-table.ts";
 
-/**
- * Where a request for `upstream` goes on this connection: on to the VM; not yet; nowhere, because the
- * connection belongs to another satellite; or back to the client, because the VM of this connection is one
- * that has meanwhile slept.
- */
-export type Route = "ready" | "later" | "foreign" | "giveBack";
+/** Where a request goes: to the spliced VM, over a further link, or nowhere yet. */
+export type Route = "spliced" | MappedLink | "later";
 
 /** What the desk needs of its connection. */
 export interface DeskPort {
   readonly info: ConnectionInfo;
-  readonly gatekeeper: Gatekeeper;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly limits: SpliceLimits;
-  readonly streams: StreamTable;
-  readonly settings: SettingsBridge;
-  readonly toUpstream: Outbox;
-  /** The satellite of this connection, once a request was admitted. */
-  boundTo(): string | undefined;
-  /** Whether frames of ours may be put into the client's bytes to the VM now. */
-  canForward(): boolean;
-  /** Asks where a request goes; may begin to connect. */
-  route(upstream: Upstream): Route;
-  /** Puts an answer before the client. */
-  answer(streamId: number, refusal: Refusal, clientSends: boolean): void;
-  /** Puts RST_STREAM before the client. */
-  resetStream(streamId: number, errorCode: ErrorCodeValue): void;
-  /** Gives connection window back for DATA that the VM never saw. */
-  refund(sizeBytes: number): void;
-  /** Tells the client by GOAWAY to take all unforwarded requests elsewhere. */
-  giveBack(): void;
+  /** Asks where a request goes; may begin to connect. One that `mayBeSpliced` need not be. */
+  route(upstream: Upstream, streamId: number, mayBeSpliced: boolean): Route;
   /** Something may be able to go on: look at it at the end of this turn. */
   wake(): void;
 }
 
-/** Admits the requests of one connection and passes them on in the order of their ids. */
+/** Admits the requests of one connection and passes them on. */
 export class RequestDesk {
   readonly held = new HeldRequests();
   readonly #port: DeskPort;
+  readonly #splice: Splice;
+  readonly #context: SpliceContext;
   /** For the next request; it is used up only by a request that has to wait. */
   #spareAbort: AbortController | undefined;
 
-  constructor(port: DeskPort) {
+  constructor(port: DeskPort, splice: Splice, context: SpliceContext) {
     this.#port = port;
+    this.#splice = splice;
+    this.#context = context;
   }
 
   /** Takes a new request. On the way without obstacles it is passed on at once. */
   request(streamId: number, block: RequestBlock, endStream: boolean): void {
-    const port = this.#port;
+    const { limits, own } = this.#context;
     if (block.tooLarge) {
-      this.#refuse(streamId, tooLarge(port.limits.maxHeaderListBytes), !endStream);
+      this.#refuse(streamId, tooLarge(limits.maxHeaderListBytes), !endStream);
+      return;
+    }
+    if (own?.handles(this.#port.info, block.fields) === true) {
+      this.#serve(own, streamId, block, endStream);
       return;
     }
     const abort = (this.#spareAbort ??= new AbortController());
@@ -86,20 +73,19 @@ export class RequestDesk {
       this.#refuse(streamId, admission, !endStream);
       return;
     }
-    const { streams, settings } = port;
+    const { settings, streams, toUpstream } = this.#splice;
     if (
       this.held.size === 0 &&
-      streams.size < settings.maxUpstreamStreams &&
-      port.canForward() &&
-      port.route(admission.upstream) === "ready" &&
-      admission.heldMs <= 0
+      admission.heldMs <= 0 &&
+      streams.spliced < settings.maxUpstreamStreams &&
+      this.#port.route(admission.upstream, streamId, true) === "spliced"
     ) {
-      streams.open(streamId, admission, endStream);
-      writeRequest(port.toUpstream, streamId, block, block.fields, admission.drop, endStream);
+      streams.openSpliced(streamId, admission, endStream);
+      writeRequest(toUpstream.own, streamId, block, block.fields, admission.drop, endStream);
       return;
     }
     this.#hold(streamId, block, endStream, abort).admission = admission;
-    port.wake();
+    this.#port.wake();
   }
 
   /** The client reset a waiting request: the VM never hears of it. */
@@ -110,7 +96,7 @@ export class RequestDesk {
   /** Ends a waiting request with RST_STREAM. */
   reset(held: HeldRequest, errorCode: ErrorCodeValue): void {
     this.#drop(held);
-    this.#port.resetStream(held.id, errorCode);
+    this.#splice.resetStream(held.id, errorCode);
   }
 
   /** Drops every waiting request without a word to the client. */
@@ -120,18 +106,19 @@ export class RequestDesk {
     }
   }
 
-  /** Answers every waiting request. */
-  refuseAll(refusal: Refusal): void {
+  /** Answers every waiting request, or those that were admitted to one satellite. */
+  refuseAll(refusal: Refusal, satellite?: string): void {
     for (const held of this.held.all()) {
-      this.#drop(held);
-      this.#port.answer(held.id, refusal, !held.clientEnded);
+      if (satellite === undefined || held.admission?.upstream.satellite === satellite) {
+        this.#refuseHeld(held, refusal);
+      }
     }
   }
 
-  /** Takes all admissions back without asking yet; {@link askSuspended} follows. */
-  suspend(): void {
+  /** Takes the admissions to one satellite back without asking anew yet; {@link askSuspended} follows. */
+  suspend(satellite: string): void {
     for (const held of this.held.all()) {
-      if (held.admission !== undefined) {
+      if (held.admission?.upstream.satellite === satellite) {
         this.#releaseAdmission(held);
         held.asked = 0;
       }
@@ -147,41 +134,58 @@ export class RequestDesk {
     }
   }
 
-  /**
-   * Passes on what can be passed on, in the order of the ids (they must rise, RFC 9113 §5.1.1): one request
-   * that has to wait holds up all behind it. The first admission binds the connection, whichever it is.
-   */
+  /** Gives connection window back for what waits, so that it does not stop the streams that are open. */
+  prepay(): void {
+    for (const held of this.held.all()) {
+      held.prepaidBytes += this.#splice.flow.prepay(held.windowBytes - held.prepaidBytes);
+    }
+  }
+
+  /** Whether a request waits that was admitted to this VM. */
+  waitsFor(upstream: Upstream): boolean {
+    for (const { admission } of this.held.all()) {
+      if (admission !== undefined && isSameUpstream(admission.upstream, upstream)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Passes on what can be passed on, in the order of the ids; what has to wait holds nothing up. */
   pump(): void {
-    const port = this.#port;
-    let isHeldUp = false;
+    const { settings, streams } = this.#splice;
     for (const held of this.held.all()) {
       const { admission } = held;
-      const route = admission === undefined ? "later" : port.route(admission.upstream);
-      if (admission === undefined || route === "later") {
-        isHeldUp = true;
-      } else if (route === "foreign") {
-        this.#refuseHeld(held, foreign(port.boundTo() ?? "", admission.upstream));
-      } else if (route === "giveBack") {
-        port.giveBack();
-        return;
-      } else if (isHeldUp || !port.canForward() || port.streams.size >= port.settings.maxUpstreamStreams) {
-        return;
-      } else {
-        this.#forward(held, admission);
+      if (admission === undefined || this.#refuseExpired(held, admission)) {
+        continue;
+      }
+      const route = this.#port.route(admission.upstream, held.id, held.prepaidBytes === 0);
+      if (route === "spliced") {
+        if (streams.spliced < settings.maxUpstreamStreams) {
+          this.#splicedForward(held, admission);
+        }
+      } else if (route !== "later" && route.canTake) {
+        this.#map(held, admission, route);
       }
     }
   }
 
+  #serve(own: OwnService, streamId: number, { fields }: RequestBlock, isWhole: boolean): void {
+    const request = { connection: this.#port.info, headers: fields, isWhole };
+    // It is known by the table of streams from now on.
+    void new OwnStream(streamId, request, own, this.#splice, this.#context, () => this.#port.wake());
+  }
+
   #ask(fields: HeaderList, signal: AbortSignal): Admission | Promise<Admission> {
     try {
-      return this.#port.gatekeeper.admit(this.#port.info, fields, signal);
+      return this.#context.gatekeeper.admit(this.#port.info, fields, signal);
     } catch (error) {
       return this.#failed(error);
     }
   }
 
   #failed(error: unknown): Admission {
-    this.#port.logger.error("a request could not be judged", { error: toError(error) });
+    this.#context.logger.error("a request could not be judged", { error: toError(error) });
     return {
       kind: "refuse",
       status: GrpcStatus.INTERNAL,
@@ -192,12 +196,12 @@ export class RequestDesk {
 
   #hold(streamId: number, block: RequestBlock, endStream: boolean, abort: AbortController): HeldRequest {
     this.#spareAbort = undefined;
-    return this.held.add(streamId, block, endStream, abort, this.#port.clock.monotonicMs());
+    return this.held.add(streamId, block, endStream, abort, this.#context.clock.monotonicMs());
   }
 
   #askFor(held: HeldRequest): void {
     held.asked += 1;
-    const elapsedMs = this.#port.clock.monotonicMs() - held.arrivedAtMs;
+    const elapsedMs = this.#context.clock.monotonicMs() - held.arrivedAtMs;
     const admission = this.#ask(withReducedTimeout(held.block.fields, elapsedMs), held.abort.signal);
     if (admission instanceof Promise) {
       this.#await(held, admission);
@@ -225,54 +229,94 @@ export class RequestDesk {
       this.#refuseHeld(held, admission);
     } else {
       held.admission = admission;
-      const boundTo = this.#port.boundTo();
-      if (boundTo !== undefined && boundTo !== admission.upstream.satellite) {
-        this.#refuseHeld(held, foreign(boundTo, admission.upstream));
-      }
     }
     this.#port.wake();
   }
 
-  #forward(held: HeldRequest, admission: Forward): void {
-    const port = this.#port;
-    const { block, body, id } = held;
-    const waitedMs = Math.max(admission.heldMs, port.clock.monotonicMs() - held.arrivedAtMs);
-    const timeoutMs = parseGrpcTimeoutMs(firstValue(block.fields, "grpc-timeout") ?? "");
-    if (timeoutMs !== undefined && timeoutMs <= waitedMs) {
-      this.#refuseHeld(held, expired());
-      return;
+  /** @returns whether its deadline has passed, and it is answered so */
+  #refuseExpired(held: HeldRequest, admission: Forward): boolean {
+    const timeoutMs = parseGrpcTimeoutMs(firstValue(held.block.fields, "grpc-timeout") ?? "");
+    if (timeoutMs === undefined || timeoutMs > this.#waitedMs(held, admission)) {
+      return false;
     }
+    this.#refuseHeld(held, expired());
+    return true;
+  }
+
+  #waitedMs(held: HeldRequest, admission: Forward): number {
+    return Math.max(admission.heldMs, this.#context.clock.monotonicMs() - held.arrivedAtMs);
+  }
+
+  /** Passes a held request to the spliced VM. Of its last frame perhaps not all has come: the rest follows as it comes. */
+  #splicedForward(held: HeldRequest, admission: Forward): void {
+    const { block, body, id, trailers } = held;
+    const { flow, streams, toUpstream } = this.#splice;
     this.held.take(held);
-    port.streams.open(id, admission, held.clientEnded);
-    const endsAtOnce = held.clientEnded && body.length === 0;
-    const fields = withReducedTimeout(block.fields, waitedMs);
-    writeRequest(port.toUpstream, id, block, fields, admission.drop, endsAtOnce);
-    for (const part of body) {
-      if (Buffer.isBuffer(part)) {
-        port.toUpstream.add(part);
-      } else {
-        writeRequest(port.toUpstream, id, part, part.fields, admission.drop, true);
+    streams.openSpliced(id, admission, held.clientEnded);
+    const isWhole = held.clientEnded && body.length === 0 && trailers === undefined;
+    const fields = withReducedTimeout(block.fields, this.#waitedMs(held, admission));
+    writeRequest(toUpstream.own, id, block, fields, admission.drop, isWhole);
+    if (held.grantedBytes > 0) {
+      toUpstream.add(windowUpdateFrame(id, held.grantedBytes));
+    }
+    flow.passToSpliced(held.windowBytes);
+    for (const { flags, missingBytes, parts, payloadBytes } of body) {
+      const header = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
+      writeFrameHeader(header, 0, payloadBytes, FrameType.DATA, flags, id);
+      for (const part of [header, ...parts]) {
+        toUpstream.add(part);
+      }
+      if (missingBytes > 0) {
+        toUpstream.continue(missingBytes);
+        held.passedTo = "spliced";
       }
     }
-    if (held.grantedBytes > 0) {
-      port.toUpstream.add(windowUpdateFrame(id, held.grantedBytes));
+    if (trailers !== undefined) {
+      writeRequest(toUpstream.own, id, trailers, trailers.fields, admission.drop, true);
+    }
+  }
+
+  /** Passes a held request over a link of its own. */
+  #map(held: HeldRequest, admission: Forward, link: MappedLink): void {
+    const { block, body, clientEnded, grantedBytes, id, prepaidBytes, trailers } = held;
+    this.held.take(held);
+    const isWhole = clientEnded && body.length === 0 && trailers === undefined;
+    const fields = withReducedTimeout(block.fields, this.#waitedMs(held, admission));
+    const request = { id, admission, block, fields, isWhole, prepaidBytes };
+    const call = new MappedCall(request, link, this.#splice, this.#context.limits.maxUnsentBytes);
+    if (grantedBytes > 0) {
+      call.onGrant(grantedBytes);
+    }
+    call.open.clientEnded = clientEnded;
+    for (const { flags, missingBytes, parts, payloadBytes } of body) {
+      const frame = new MappedFrame(call, flags, payloadBytes);
+      for (const part of parts) {
+        frame.take(part, 0, part.length);
+      }
+      if (missingBytes > 0) {
+        held.passedTo = frame;
+      }
+    }
+    if (trailers !== undefined) {
+      call.onTrailers(trailers);
     }
   }
 
   #refuse(streamId: number, refusal: Refusal, clientSends: boolean): void {
-    this.#port.streams.markUnforwarded(streamId);
-    this.#port.answer(streamId, refusal, clientSends);
+    this.#splice.streams.markUnforwarded(streamId);
+    this.#splice.answer(streamId, refusal, clientSends);
   }
 
   #refuseHeld(held: HeldRequest, refusal: Refusal): void {
     this.#drop(held);
-    this.#port.answer(held.id, refusal, !held.clientEnded);
+    this.#splice.answer(held.id, refusal, !held.clientEnded);
   }
 
   #drop(held: HeldRequest): void {
     this.held.take(held);
-    this.#port.streams.markUnforwarded(held.id);
-    this.#port.refund(held.windowBytes);
+    this.#splice.streams.markUnforwarded(held.id);
+    this.#splice.flow.repay(held.prepaidBytes);
+    this.#splice.flow.refund(held.windowBytes - held.prepaidBytes);
     this.#releaseAdmission(held);
     held.abort.abort(abandoned());
   }
@@ -282,16 +326,6 @@ export class RequestDesk {
     held.admission = undefined;
     admission?.release();
   }
-}
-
-function foreign(boundTo: string, upstream: Upstream): Refusal {
-  return {
-    status: GrpcStatus.FAILED_PRECONDITION,
-    message:
-      `this connection belongs to satellite ${boundTo}; open another connection for ${upstream.satellite}, ` +
-      "or use a listener for multiplexed connections",
-    metadata: [["satellite-reason", "OtherSatellite"]],
-  };
 }
 
 function expired(): Refusal {

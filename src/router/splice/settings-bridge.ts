@@ -1,7 +1,8 @@
-import type { SettingEntry } from "../http2/frame-writer.ts";
+import { settingsAckFrame, type SettingEntry } from "../http2/frame-writer.ts";
 import {
   DEFAULT_HEADER_TABLE_BYTES,
   DEFAULT_MAX_FRAME_BYTES,
+  DEFAULT_WINDOW_BYTES,
   MAX_31_BIT,
   Setting,
 } from "../http2/protocol.ts";
@@ -11,6 +12,13 @@ import type { SpliceLimits } from "./limits.ts";
 const TO_UPSTREAM: ReadonlySet<number> = new Set([
   Setting.HEADER_TABLE_SIZE,
   Setting.MAX_CONCURRENT_STREAMS,
+  Setting.INITIAL_WINDOW_SIZE,
+  Setting.MAX_FRAME_SIZE,
+  Setting.MAX_HEADER_LIST_SIZE,
+]);
+
+/** What of a client's SETTINGS concerns a VM whose header blocks the router decodes itself. */
+const TO_MAPPED: ReadonlySet<number> = new Set([
   Setting.INITIAL_WINDOW_SIZE,
   Setting.MAX_FRAME_SIZE,
   Setting.MAX_HEADER_LIST_SIZE,
@@ -45,6 +53,10 @@ export class SettingsBridge {
   #maxUpstreamStreams = MAX_31_BIT;
   #heardUpstream = false;
   #maxFrameBytes: number = DEFAULT_MAX_FRAME_BYTES;
+  #requestWindowBytes: number = DEFAULT_WINDOW_BYTES;
+  #clientWindowBytes: number = DEFAULT_WINDOW_BYTES;
+  /** The client's SETTINGS so far that concern mapped VMs. */
+  #forMapped: Map<number, number> | undefined;
 
   constructor(limits: SpliceLimits) {
     this.#limits = limits;
@@ -53,6 +65,21 @@ export class SettingsBridge {
   /** Streams that the VM takes at a time. */
   get maxUpstreamStreams(): number {
     return this.#maxUpstreamStreams;
+  }
+
+  /** Window that each of the client's streams takes answers with (INITIAL_WINDOW_SIZE). */
+  get clientWindowBytes(): number {
+    return this.#clientWindowBytes;
+  }
+
+  /** Window that each of the client's streams begins to send requests with. */
+  get requestWindowBytes(): number {
+    return this.#requestWindowBytes;
+  }
+
+  /** The client's SETTINGS so far, as a further VM gets them. */
+  forMapped(): SettingEntry[] {
+    return [...(this.#forMapped ?? []), [Setting.ENABLE_PUSH, 0]];
   }
 
   /** Largest frame that the client may send, as it was told last. */
@@ -76,7 +103,14 @@ export class SettingsBridge {
 
   /** The client's SETTINGS while the router answers for the VM: kept to be told later, in order. */
   record(entries: readonly SettingEntry[]): void {
+    this.#note(entries);
     this.#recorded.push(rewriteToUpstream(entries));
+    this.#acknowledgeTables(tableSizesIn(entries));
+  }
+
+  /** The client's SETTINGS after the spliced VM has gone: the router alone keeps to them. */
+  adopt(entries: readonly SettingEntry[]): void {
+    this.#note(entries);
     this.#acknowledgeTables(tableSizesIn(entries));
   }
 
@@ -94,8 +128,24 @@ export class SettingsBridge {
     this.#upstreamAcksToSwallow = 0;
   }
 
+  /**
+   * The spliced VM is gone, and with it what it owed: the router acknowledges in its place, and keeps what the client
+   * still acknowledges to itself.
+   *
+   * @returns frames for the client
+   */
+  forgetSpliced(): Buffer[] {
+    this.#ownUnacknowledged += this.#upstreamUnacknowledged;
+    this.#upstreamUnacknowledged = 0;
+    return this.#tableSizes.splice(0).map((tableSizes) => {
+      this.#acknowledgeTables(tableSizes);
+      return settingsAckFrame();
+    });
+  }
+
   /** The client's SETTINGS on a spliced connection, as the VM gets them. */
   toUpstream(entries: readonly SettingEntry[]): SettingEntry[] {
+    this.#note(entries);
     this.#tableSizes.push(tableSizesIn(entries));
     return rewriteToUpstream(entries);
   }
@@ -110,6 +160,8 @@ export class SettingsBridge {
         this.#maxUpstreamStreams = value;
       } else if (id === Setting.MAX_FRAME_SIZE) {
         this.#maxFrameBytes = value;
+      } else if (id === Setting.INITIAL_WINDOW_SIZE) {
+        this.#requestWindowBytes = value;
       }
     }
     if (!this.#heardUpstream && !passed.some(([id]) => id === Setting.MAX_CONCURRENT_STREAMS)) {
@@ -163,6 +215,18 @@ export class SettingsBridge {
         this.#announceTableBytes = Math.min(tableBytes, this.#announceTableBytes ?? tableBytes);
       }
       this.#tableBytes = tableBytes;
+    }
+  }
+
+  #note(entries: readonly SettingEntry[]): void {
+    for (const [id, value] of entries) {
+      if (TO_MAPPED.has(id)) {
+        this.#forMapped ??= new Map();
+        this.#forMapped.set(id, value);
+      }
+      if (id === Setting.INITIAL_WINDOW_SIZE) {
+        this.#clientWindowBytes = value;
+      }
     }
   }
 

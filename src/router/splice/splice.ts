@@ -1,50 +1,76 @@
 import { goAwayFrame, rstStreamFrame, windowUpdateFrame } from "../http2/frame-writer.ts";
-import { Http2ConnectionError } from "../http2/errors.ts";
-import { DEFAULT_WINDOW_BYTES, ErrorCode, MAX_31_BIT, type ErrorCodeValue } from "../http2/protocol.ts";
+import { MAX_31_BIT, type ErrorCodeValue } from "../http2/protocol.ts";
 import { statusName } from "../grpc-status.ts";
+import { RateLimit } from "../rate-limit.ts";
 import { answerFrames, type Refusal } from "./answers.ts";
+import { ClientFlow } from "./client-flow.ts";
 import { ClientOutput } from "./client-output.ts";
 import type { SpliceContext } from "./context.ts";
-import { Outbox } from "./outbox.ts";
-import { RateLimit } from "../rate-limit.ts";
 import { SettingsBridge } from "./settings-bridge.ts";
 import { StreamTable } from "./stream-table.ts";
 import type { UpstreamLink } from "./upstream-link.ts";
+import { UpstreamOutput } from "./upstream-output.ts";
 
-/** What the two halves of a connection share: where bytes go, which streams there are, what was promised. */
+/**
+ * Where a connection stands with the VM whose frames pass as they are. It gets one at most: `none` until a VM has sent
+ * SETTINGS, `spliced` as long as that VM is connected, `over` ever after. Requests that cannot go there are mapped.
+ */
+export type SpliceState = "none" | "spliced" | "over";
+
+/** What the parts of a connection share: where bytes go, which streams there are, what was promised. */
 export class Splice {
   readonly streams = new StreamTable();
   readonly settings: SettingsBridge;
+  readonly flow: ClientFlow;
   readonly toClient: ClientOutput;
-  readonly toUpstream: Outbox;
+  readonly toUpstream: UpstreamOutput;
   /** Counts an ended request, see {@link RequestEnd}. */
   readonly onRequestEnd: (code: string) => void;
+  /** The connection to the VM that is spliced, or that is to be. */
   link: UpstreamLink | undefined;
-  /** The VM has sent its SETTINGS: from now on it is the peer, until then the router answers for it. */
-  isSpliced = false;
   /** Highest stream id that the client has opened. */
   lastClientId = 0;
-  /** Client or VM has said by GOAWAY that it goes away: the VM's end is then no failure. */
-  isGoodbyeSaid = false;
-  /** No further requests are taken; the connection ends when its streams have run out. */
-  isClosing = false;
   readonly #resetRate: RateLimit;
+  #state: SpliceState = "none";
   #goAwayLimit = MAX_31_BIT;
-  #refundBytes = 0;
-  /** What the client has used of the connection window that the router grants while it answers. */
-  #windowUsedBytes = 0;
-  #grantedBytes = 0;
 
-  constructor(context: SpliceContext) {
+  /** @param isUpstreamWhole whether the VM's bytes that were passed on end with a whole frame, outside a header block */
+  constructor(context: SpliceContext, isUpstreamWhole: () => boolean) {
     this.onRequestEnd = context.onRequestEnd;
     this.#resetRate = new RateLimit(context.limits.resetRate, "errors on streams", context.clock);
     this.settings = new SettingsBridge(context.limits);
-    this.toUpstream = new Outbox(context.slabs);
-    this.toClient = new ClientOutput(
-      context.slabs,
-      context.limits,
-      () => !this.isSpliced || this.link === undefined || this.link.atBoundary,
-    );
+    this.flow = new ClientFlow(context.limits.maxWaitingBytes);
+    this.toUpstream = new UpstreamOutput(context.slabs);
+    this.toClient = new ClientOutput(context.slabs, context.limits, this.flow, isUpstreamWhole);
+  }
+
+  get state(): SpliceState {
+    return this.#state;
+  }
+
+  /** Whether a VM's frames pass as they are: it is then the client's peer; else the router answers for it. */
+  get isSpliced(): boolean {
+    return this.#state === "spliced";
+  }
+
+  /** The VM has sent its SETTINGS. It hears what the client granted so far. */
+  begin(): void {
+    this.#state = "spliced";
+    const grantedBytes = this.flow.splice();
+    if (grantedBytes > 0) {
+      this.toUpstream.add(windowUpdateFrame(0, grantedBytes));
+    }
+  }
+
+  /** The spliced VM is gone: the router answers for what is still to come. */
+  finish(): void {
+    this.#state = "over";
+    this.link = undefined;
+    this.flow.unsplice();
+    this.toUpstream.clear();
+    for (const frame of this.settings.forgetSpliced()) {
+      this.toClient.inject(frame);
+    }
   }
 
   /** Streams above this id will not be processed; it only falls (RFC 9113 §6.8). */
@@ -58,16 +84,10 @@ export class Splice {
     this.toClient.inject(goAwayFrame(this.#goAwayLimit, errorCode, debug));
   }
 
-  /** Tells the client to take everything that was not passed on elsewhere, and to expect no more. */
-  giveBackUnforwarded(): void {
-    this.goAway(this.streams.lastForwardedId, ErrorCode.NO_ERROR);
-    this.isClosing = true;
-  }
-
   /** Answers a request in the VM's place. The answer is made when it is put in: it depends on its place. */
   answer(streamId: number, refusal: Refusal, clientSends: boolean, responseStarted = false): void {
     this.onRequestEnd(statusName(refusal.status));
-    this.toClient.inject(() =>
+    this.toClient.answer(streamId, () =>
       answerFrames(refusal, {
         streamId,
         responseStarted,
@@ -85,58 +105,25 @@ export class Splice {
    */
   resetStream(streamId: number, errorCode: ErrorCodeValue): void {
     this.#resetRate.take();
-    this.toClient.inject(rstStreamFrame(streamId, errorCode));
+    this.toClient.drop(streamId);
+    this.toClient.answer(streamId, rstStreamFrame(streamId, errorCode));
   }
 
-  /**
-   * Counts DATA against the connection window as long as the router answers for the VM. No stream can use
-   * more than the connection, and both windows start alike, so streams need no account of their own.
-   *
-   * @throws Http2ConnectionError FLOW_CONTROL_ERROR (RFC 9113 §6.9.1)
-   */
-  useWindow(sizeBytes: number): void {
-    if (this.isSpliced) {
-      return;
+  /** Grants windows that were used for DATA which the spliced VM did not see; goes back to plain splicing where it can. */
+  settleWindows(): void {
+    for (const frame of this.flow.takeRefunds()) {
+      this.toClient.inject(frame);
     }
-    this.#windowUsedBytes += sizeBytes;
-    if (this.#windowUsedBytes > DEFAULT_WINDOW_BYTES) {
-      throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window");
+    if (this.flow.isShared && this.isSpliced) {
+      this.#grantSpliced();
     }
   }
 
-  /** Gives connection window back for DATA that the VM never sees; without it the connection starves. */
-  refund(sizeBytes: number): void {
-    this.#refundBytes += sizeBytes;
-    this.#windowUsedBytes -= sizeBytes;
-  }
-
-  /** Sends what {@link refund} gathered. */
-  sendRefund(): void {
-    if (this.#refundBytes > 0) {
-      this.toClient.inject(windowUpdateFrame(0, this.#refundBytes));
-      this.#refundBytes = 0;
+  #grantSpliced(): void {
+    const isQuiet = this.toClient.isIdle && this.streams.mapped === 0 && this.link?.atBoundary === true;
+    const grantBytes = (isQuiet ? this.flow.unshare() : undefined) ?? this.flow.takeSplicedDue();
+    if (grantBytes > 0) {
+      this.toUpstream.add(windowUpdateFrame(0, grantBytes));
     }
-  }
-
-  /**
-   * Notes connection window that the client granted before there was a VM to tell.
-   *
-   * @throws Http2ConnectionError for an increment of zero or an overflow (RFC 9113 §6.9)
-   */
-  recordGrant(incrementBytes: number): void {
-    this.#grantedBytes += incrementBytes;
-    if (incrementBytes === 0) {
-      throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE with an increment of 0");
-    }
-    if (this.#grantedBytes > MAX_31_BIT - DEFAULT_WINDOW_BYTES) {
-      throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window above 2^31-1");
-    }
-  }
-
-  /** Connection window to grant the VM in the client's name. */
-  takeGrant(): number {
-    const granted = this.#grantedBytes;
-    this.#grantedBytes = 0;
-    return granted;
   }
 }

@@ -1,16 +1,23 @@
 import type { Admission } from "../engine.ts";
+import type { MappedStream } from "./mapped-stream.ts";
 
 /** The admission of a request that is passed on. */
 export type Forward = Extract<Admission, { kind: "forward" }>;
 
-/** A stream that the VM knows. Each side ends it once; RST_STREAM of either ends both. */
+/** A stream whose request was passed on. Each side ends it once; RST_STREAM of either ends both. */
 export interface OpenStream {
   readonly id: number;
-  readonly admission: Forward;
+  readonly admission: Pick<Forward, "release" | "drop">;
+  /** Undefined for a stream of the spliced VM, whose frames pass as they are. */
+  readonly mapped: MappedStream | undefined;
+  /** The router itself serves it. */
+  readonly isOwn: boolean;
   clientEnded: boolean;
   upstreamEnded: boolean;
   responseStarted: boolean;
 }
+
+const OWN_ADMISSION: OpenStream["admission"] = { release: () => {}, drop: new Set() };
 
 /** Ids of unforwarded requests that are remembered; older ones are long over. */
 const MAX_UNFORWARDED = 1024;
@@ -18,8 +25,8 @@ const MAX_UNFORWARDED = 1024;
 const MAX_CLIENT_DONE = 64;
 
 /**
- * The streams of a spliced connection. Only streams that are open cost memory: of an id that is not in here,
- * it is enough to know whether the VM ever heard of it.
+ * The streams of a connection. Only streams that are open cost memory: of an id that is not in here, it is enough to know
+ * whether the spliced VM ever heard of it.
  */
 export class StreamTable {
   readonly #open = new Map<number, OpenStream>();
@@ -27,21 +34,29 @@ export class StreamTable {
   #unforwarded: Set<number> | undefined;
   #clientDone: number[] | undefined;
   #oldestClientDone = 0;
-  #lastForwardedId = 0;
+  #lastSplicedId = 0;
+  #spliced = 0;
+  #mapped = 0;
   #active = 0;
 
-  /** Streams whose request has reached the VM and that are not closed. */
-  get size(): number {
-    return this.#open.size;
+  /** Streams of the spliced VM that are not closed. */
+  get spliced(): number {
+    return this.#spliced;
   }
 
-  /** Streams that the VM has not ended: what keeps a satellite busy. */
+  /** Streams of further VMs that are not closed. */
+  get mapped(): number {
+    return this.#mapped;
+  }
+
+  /** Streams whose answer has not ended, but for those that the router serves itself: what keeps a satellite busy. */
   get active(): number {
     return this.#active;
   }
 
-  get lastForwardedId(): number {
-    return this.#lastForwardedId;
+  /** Highest stream that the spliced VM was given. */
+  get lastSplicedId(): number {
+    return this.#lastSplicedId;
   }
 
   get(id: number): OpenStream | undefined {
@@ -53,30 +68,71 @@ export class StreamTable {
     return [...this.#open.values()];
   }
 
-  /** Notes that a request is passed on. Ids rise (RFC 9113 §5.1.1). */
-  open(id: number, admission: Forward, clientEnded: boolean): void {
-    this.#open.set(id, { id, admission, clientEnded, upstreamEnded: false, responseStarted: false });
-    this.#lastForwardedId = id;
+  /** Notes that a request is passed on to the spliced VM. Ids rise (RFC 9113 §5.1.1). */
+  openSpliced(id: number, admission: Forward, clientEnded: boolean): void {
+    this.#add(id, admission, clientEnded, undefined, false);
+    this.#lastSplicedId = id;
+    this.#spliced += 1;
     this.#active += 1;
+  }
+
+  /** Notes that a request goes to a further VM: the spliced one never hears of it. */
+  openMapped(id: number, admission: Forward, clientEnded: boolean, mapped: MappedStream): OpenStream {
+    this.markUnforwarded(id);
+    this.#mapped += 1;
+    this.#active += 1;
+    return this.#add(id, admission, clientEnded, mapped, false);
+  }
+
+  /** Notes that the router serves a request itself. */
+  openOwn(id: number, clientEnded: boolean, mapped: MappedStream): OpenStream {
+    this.markUnforwarded(id);
+    return this.#add(id, OWN_ADMISSION, clientEnded, mapped, true);
   }
 
   /** The client sent END_STREAM. */
   endByClient(stream: OpenStream): void {
     stream.clientEnded = true;
-    if (stream.upstreamEnded) {
-      this.#open.delete(stream.id);
-    }
+    this.#closeIfDone(stream);
   }
 
-  /** The VM sent END_STREAM: nothing more is done for this request, whatever the client still sends. */
+  /** The answer has ended: nothing more is done for this request, whatever the client still sends. */
   endByUpstream(stream: OpenStream): void {
     if (!stream.upstreamEnded) {
       stream.upstreamEnded = true;
-      this.#active -= 1;
+      this.#active -= stream.isOwn ? 0 : 1;
       stream.admission.release();
     }
-    if (stream.clientEnded) {
-      this.#open.delete(stream.id);
+    this.#closeIfDone(stream);
+  }
+
+  #add(
+    id: number,
+    admission: OpenStream["admission"],
+    clientEnded: boolean,
+    mapped: MappedStream | undefined,
+    isOwn: boolean,
+  ): OpenStream {
+    const stream: OpenStream = {
+      id,
+      admission,
+      mapped,
+      isOwn,
+      clientEnded,
+      upstreamEnded: false,
+      responseStarted: false,
+    };
+    this.#open.set(id, stream);
+    return stream;
+  }
+
+  #closeIfDone(stream: OpenStream): void {
+    if (stream.clientEnded && stream.upstreamEnded && this.#open.delete(stream.id) && !stream.isOwn) {
+      if (stream.mapped === undefined) {
+        this.#spliced -= 1;
+      } else {
+        this.#mapped -= 1;
+      }
     }
   }
 
@@ -86,7 +142,7 @@ export class StreamTable {
     this.endByUpstream(stream);
   }
 
-  /** Notes that the VM will never hear of this id. */
+  /** Notes that the spliced VM will never hear of this id. */
   markUnforwarded(id: number): void {
     const unforwarded = (this.#unforwarded ??= new Set());
     unforwarded.add(id);
@@ -108,8 +164,8 @@ export class StreamTable {
     return this.#clientDone?.includes(id) ?? false;
   }
 
-  /** Whether the VM has heard of this stream, open or closed. */
-  wasForwarded(id: number): boolean {
-    return id <= this.#lastForwardedId && this.#unforwarded?.has(id) !== true;
+  /** Whether the spliced VM has heard of this stream, open or closed. */
+  wasSpliced(id: number): boolean {
+    return id <= this.#lastSplicedId && this.#unforwarded?.has(id) !== true;
   }
 }

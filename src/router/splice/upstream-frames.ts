@@ -10,16 +10,24 @@ import { RateLimit } from "../rate-limit.ts";
 
 /** What a VM says, frame by frame; buffers as in {@link FrameSink}. */
 export interface UpstreamEvents {
-  /** HEADERS or CONTINUATION, to be passed on as it is: buffer[start, end). */
+  /** A whole HEADERS frame (`isStart`) or CONTINUATION frame, which begins at `start`. */
   onHeaders(
     streamId: number,
     isStart: boolean,
-    endStream: boolean,
+    flags: number,
+    payloadBytes: number,
+    buffer: Buffer,
+    start: number,
+  ): void;
+  /** The first part of a DATA frame, its header included: buffer[start, end). */
+  onData(
+    streamId: number,
+    flags: number,
+    payloadBytes: number,
     buffer: Buffer,
     start: number,
     end: number,
   ): void;
-  onData(streamId: number, endStream: boolean, buffer: Buffer, start: number, end: number): void;
   onDataPart(buffer: Buffer, start: number, end: number): void;
   onReset(streamId: number, buffer: Buffer, start: number, end: number): void;
   onWindowUpdate(streamId: number, buffer: Buffer, start: number, end: number): void;
@@ -74,7 +82,7 @@ export class UpstreamFrames implements FrameSink {
     switch (type) {
       case FrameType.HEADERS:
       case FrameType.CONTINUATION:
-        this.#onHeaders(type, flags, streamId, buffer, start, end);
+        this.#onHeaders(type, flags, streamId, payloadBytes, buffer, start);
         return;
       case FrameType.RST_STREAM:
         requireLength(payloadBytes, 4);
@@ -113,11 +121,10 @@ export class UpstreamFrames implements FrameSink {
     end: number,
   ): void {
     this.#requireOrder(FrameType.DATA, streamId);
-    const endStream = (flags & Flag.END_STREAM) !== 0;
-    if (payloadBytes === 0 && !endStream) {
+    if (payloadBytes === 0 && (flags & Flag.END_STREAM) === 0) {
       this.#emptyDataRate.take();
     }
-    this.#events.onData(streamId, endStream, buffer, start, end);
+    this.#events.onData(streamId, flags, payloadBytes, buffer, start, end);
   }
 
   onDataPart(buffer: Buffer, start: number, end: number): void {
@@ -141,12 +148,12 @@ export class UpstreamFrames implements FrameSink {
     type: number,
     flags: number,
     streamId: number,
+    payloadBytes: number,
     buffer: Buffer,
     start: number,
-    end: number,
   ): void {
     const isStart = type === FrameType.HEADERS;
-    this.#blockBytes = (isStart ? 0 : this.#blockBytes) + end - start - FRAME_HEADER_BYTES;
+    this.#blockBytes = (isStart ? 0 : this.#blockBytes) + payloadBytes;
     this.#continuations = isStart ? 0 : this.#continuations + 1;
     if (
       this.#blockBytes > this.#limits.maxResponseBlockBytes ||
@@ -155,8 +162,7 @@ export class UpstreamFrames implements FrameSink {
       throw new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a header block over the bounds");
     }
     this.#openBlock = (flags & Flag.END_HEADERS) === 0 ? streamId : 0;
-    const endStream = isStart && (flags & Flag.END_STREAM) !== 0;
-    this.#events.onHeaders(streamId, isStart, endStream, buffer, start, end);
+    this.#events.onHeaders(streamId, isStart, flags, payloadBytes, buffer, start);
   }
 
   #onSettings(flags: number, payloadBytes: number, buffer: Buffer, start: number): void {

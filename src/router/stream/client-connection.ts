@@ -21,26 +21,21 @@ import { statusName } from "../grpc-status.ts";
 import { withReducedTimeout } from "../grpc-timeout.ts";
 import { firstValue, isGrpc } from "../header-list.ts";
 import { OtherVmError } from "../vm-dial.ts";
+import type { OwnService } from "../own-service.ts";
 import { answerStatus, type RouterStatus } from "./answer.ts";
 import { RateLimit } from "../rate-limit.ts";
 import type { StreamLimits } from "./limits.ts";
+import { serveOwnCall } from "./own-call.ts";
 import { fromRaw, toRaw } from "./raw-headers.ts";
 import { relay, RequestTrailers } from "./relay.ts";
 import { isUsable } from "./upstream-connection.ts";
 import { Upstreams } from "./upstreams.ts";
 
-/** A gRPC service that the router serves itself. */
-export interface LocalService {
-  /** Whether this request is for the router and not for a satellite. */
-  handles(connection: ConnectionInfo, headers: HeaderList): boolean;
-  /** Serves it. */
-  serve(stream: ServerHttp2Stream, headers: HeaderList): void;
-}
-
 /** What all connections of a listener share. */
 export interface ConnectionContext {
   readonly gatekeeper: Gatekeeper;
-  readonly localService: LocalService;
+  /** What the router serves itself. */
+  readonly own: OwnService;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits: StreamLimits;
@@ -164,7 +159,7 @@ export class ClientConnection {
     flags: number,
     headers: HeaderList,
   ): void {
-    const { clock, localService, logger } = this.#context;
+    const { clock, own, logger } = this.#context;
     const abort = new AbortController();
     stream.on("error", (error) => logger.debug("stream failed", { connection: this.#info.id, error }));
     this.#openStreams++;
@@ -178,8 +173,8 @@ export class ClientConnection {
       }
       abort.abort();
     });
-    if (localService.handles(this.#info, headers)) {
-      localService.serve(stream, headers);
+    if (own.handles(this.#info, headers)) {
+      serveOwnCall(own, stream, this.#info, headers);
       return;
     }
     const isWhole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;

@@ -1,6 +1,6 @@
 import type { ClientHttp2Session } from "node:http2";
 
-import type { Upstream } from "../engine.ts";
+import { isSameUpstream, type Upstream } from "../engine.ts";
 import { UpstreamConnection, type UpstreamConnectionOptions } from "./upstream-connection.ts";
 
 /**
@@ -25,7 +25,7 @@ export class Upstreams {
   session(upstream: Upstream): ClientHttp2Session | Promise<ClientHttp2Session> {
     for (const connection of this.#connections) {
       if (connection.upstream.satellite === upstream.satellite && connection.isUsable) {
-        if (isSame(connection.upstream, upstream)) {
+        if (isSameUpstream(connection.upstream, upstream)) {
           return connection.session ?? connection.whenReady;
         }
         // Another epoch is another stretch of being awake: connections do not carry over. Streams left run out.
@@ -63,13 +63,4 @@ export class Upstreams {
       connection.destroy();
     }
   }
-}
-
-function isSame(left: Upstream, right: Upstream): boolean {
-  return (
-    left.epoch === right.epoch &&
-    left.host === right.host &&
-    left.port === right.port &&
-    left.tlsFingerprint === right.tlsFingerprint
-  );
 }

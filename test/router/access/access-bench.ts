@@ -29,7 +29,7 @@ import { SatelliteApi } from "../../../src/router/satellite-api.ts";
 import { SatelliteView } from "../../../src/router/satellite-view.ts";
 import { SpliceEngine } from "../../../src/router/splice/engine.ts";
 import { createStreamEngine } from "../../../src/router/stream/engine.ts";
-import { createHealthService } from "../../../src/router/stream/health-service.ts";
+import { createHealthService } from "../../../src/router/health-service.ts";
 import type { TlsOptions } from "../../../src/router/tls-material.ts";
 import { createTokenAccess, type TokenAccessOptions } from "../../../src/router/token-access.ts";
 import { SATELLITES } from "../../../src/satellite/resource.ts";
@@ -177,7 +177,7 @@ export class AccessRouter {
         ? new SpliceEngine(common)
         : createStreamEngine({
             ...common,
-            localService: createHealthService(new Health(() => true), {}),
+            own: createHealthService(new Health(() => true), {}),
             onRequestEnd: () => {},
           });
   }

@@ -131,6 +131,11 @@ describe("splice engine: spliced", () => {
     it("let the client send larger frames once it was told so, and not before", async () => {
       const { client, vm } = await splice([], [[Setting.MAX_FRAME_SIZE, 100_000]]);
       await client.take(isSettings);
+      vm.send(
+        frame(FrameType.WINDOW_UPDATE, 0, 0, u32(200_000)),
+        frame(FrameType.WINDOW_UPDATE, 0, 1, u32(200_000)),
+      );
+      await client.type(FrameType.WINDOW_UPDATE, 1);
       client.send(data(1, Buffer.alloc(99_999)));
       expect((await vm.type(FrameType.DATA, 1)).payload).lengthOf(99_999);
       client.send(data(1, Buffer.alloc(100_001)));
@@ -289,22 +294,31 @@ describe("splice engine: spliced", () => {
     }
   });
 
-  it("lets everything but new requests flow while a check is pending", async () => {
+  it("lets everything flow while a check is pending, and serves its request on a link of its own", async () => {
     const { client, vm } = await splice();
     rig.gate.answer = undefined;
     client.send(request(3), request(5));
     await rig.gate.question(1);
     rig.gate.questions[1]?.settle(rig.gate.forward(rig.upstream));
-    client.send(data(5, "waits"), data(1, "flows"), frame(FrameType.PING, 0, 0, Buffer.from("pingpong")));
+    client.send(
+      data(3, "late"),
+      data(5, "flows"),
+      data(1, "flows too"),
+      frame(FrameType.PING, 0, 0, Buffer.from("pingpong")),
+    );
+    await vm.headers(5);
+    expect((await vm.type(FrameType.DATA, 5)).payload.toString()).equal("flows");
     await vm.type(FrameType.DATA, 1);
     await vm.type(FrameType.PING);
-    vm.send(headers(1, { ":status": "200" }), data(1, "flows too"));
+    vm.send(headers(1, { ":status": "200" }), data(1, "flows back"));
     await client.type(FrameType.DATA, 1);
-    expect(vm.frames.filter(({ id }) => id > 1)).lengthOf(0);
+    expect(vm.frames.some(({ id }) => id === 3)).equal(false);
     rig.gate.questions[0]?.settle(rig.gate.forward(rig.upstream));
-    await vm.headers(3);
-    await vm.headers(5);
-    expect((await vm.type(FrameType.DATA, 5)).payload.toString()).equal("waits");
+    const further = await rig.vm.ready();
+    await further.headers(1);
+    expect((await further.type(FrameType.DATA, 1)).payload.toString()).equal("late");
+    further.send(trailersOnly(1));
+    expect((await client.headers(3)).get("grpc-status")).equal("0");
   });
 
   it("waits for the end of a DATA frame on its way before it puts a request in", async () => {
