@@ -41,6 +41,8 @@ export class Connection implements WireEvents {
   readonly #connector: Connector;
   readonly #acceptedAtMs: number;
   #preface: Buffer | undefined = Buffer.alloc(0);
+  /** It was to drain while its preface came: SETTINGS come before GOAWAY (RFC 9113 §3.4). */
+  #drainsAtStart = false;
   #wakeScheduled = false;
   #isFinished = false;
   #isDisposed = false;
@@ -128,8 +130,10 @@ export class Connection implements WireEvents {
 
   /** Tells the client to go elsewhere with new requests (RFC 9113 §6.8); ends when all streams have ended. */
   drain(): void {
-    if (!this.#clientFrames.settingsSeen) {
+    if (this.#preface?.length === 0) {
       this.destroy();
+    } else if (this.#preface !== undefined) {
+      this.#drainsAtStart = true;
     } else if (!this.#isFinished) {
       this.#goodbye.announce();
       this.#turn();
@@ -219,6 +223,9 @@ export class Connection implements WireEvents {
       case "http2":
         this.#preface = undefined;
         this.#splice.toClient.inject(settingsFrame(this.#splice.settings.own()));
+        if (this.#drainsAtStart) {
+          this.#goodbye.announce();
+        }
         this.#clientReader.read(bytes, CLIENT_PREFACE.length);
         return;
       case "http1":
@@ -307,6 +314,7 @@ export class Connection implements WireEvents {
     for (const stream of streams.all()) {
       if (stream.mapped === undefined && stream.id > lastStreamId) {
         toClient.answer(stream.id, rstStreamFrame(stream.id, ErrorCode.REFUSED_STREAM));
+        streams.markUnforwarded(stream.id);
         streams.reset(stream);
       }
     }
