@@ -1,9 +1,8 @@
 import { settingsAckFrame } from "../../../../src/router/http2/frame-writer.ts";
-import { Flag, FrameType, MAX_31_BIT } from "../../../../src/router/http2/protocol.ts";
+import { Flag, FrameType, MAX_31_BIT, Setting } from "../../../../src/router/http2/protocol.ts";
 import { frame, u32 } from "../support/peer.ts";
 import { StrictPeer, unpadded, type Arrived, type ArrivedBlock } from "./strict-peer.ts";
-
-const WINDOW_BYTES = 65_535;
+import { WindowReceiver, WindowSender } from "./window-sender.ts";
 
 /** How a call ended for the client. */
 export interface Ended {
@@ -23,14 +22,30 @@ export class ClientModel extends StrictPeer {
   /** Last stream id of the last GOAWAY. */
   lastStreamId = MAX_31_BIT;
   goAwayCode: number | undefined;
-  #connectionBytes = WINDOW_BYTES;
-  readonly #streamBytes = new Map<number, number>();
+  /** It grants windows only when it is asked to. */
+  isSlow = false;
+  readonly sender = new WindowSender();
+  readonly #received = new WindowReceiver();
   readonly #cancelled = new Set<number>();
 
   /** It is about to open this stream. */
   open(id: number): void {
     this.calls.set(id, { status: undefined, body: Buffer.alloc(0), trailers: new Map(), hasHeaders: false });
-    this.#streamBytes.set(id, WINDOW_BYTES);
+  }
+
+  /**
+   * Grants the windows of what it has received.
+   *
+   * @returns whether there was anything to grant
+   */
+  grant(): boolean {
+    const due = this.#received.takeDue();
+    for (const [id, sizeBytes] of due) {
+      if (id === 0 || this.calls.get(id)?.status === undefined) {
+        this.outgoing.push(frame(FrameType.WINDOW_UPDATE, 0, id, u32(sizeBytes)));
+      }
+    }
+    return due.length > 0;
   }
 
   /** It has reset this stream: frames may still be on their way. */
@@ -55,14 +70,9 @@ export class ClientModel extends StrictPeer {
     if (!call.hasHeaders) {
       throw new Error(`client: DATA of stream ${id} before its headers`);
     }
-    this.#connectionBytes -= payload.length;
-    const streamBytes = (this.#streamBytes.get(id) ?? 0) - payload.length;
-    if (streamBytes < 0 || this.#connectionBytes < 0) {
-      throw new Error(`client: more DATA than its window on stream ${id}`);
-    }
-    this.#connectionBytes += payload.length;
-    if (payload.length > 0) {
-      this.outgoing.push(frame(FrameType.WINDOW_UPDATE, 0, 0, u32(payload.length)));
+    this.#received.receive("client", id, payload.length);
+    if (!this.isSlow) {
+      this.grant();
     }
     call.body = Buffer.concat([call.body, unpadded(payload, flags)]);
     if ((flags & Flag.END_STREAM) !== 0) {
@@ -74,9 +84,19 @@ export class ClientModel extends StrictPeer {
     const isAck = (flags & Flag.ACK) !== 0;
     if (type === FrameType.SETTINGS && !isAck) {
       this.outgoing.push(settingsAckFrame());
+      for (let at = 0; at < payload.length; at += 6) {
+        if (payload.readUInt16BE(at) === Setting.INITIAL_WINDOW_SIZE) {
+          this.sender.initial(payload.readUInt32BE(at + 2));
+        }
+      }
+      this.outgoing.push(...this.sender.take());
     } else if (type === FrameType.PING && !isAck) {
       this.outgoing.push(frame(FrameType.PING, Flag.ACK, 0, payload));
+    } else if (type === FrameType.WINDOW_UPDATE) {
+      this.sender.grant(id, payload.readUInt32BE(0));
+      this.outgoing.push(...this.sender.take());
     } else if (type === FrameType.RST_STREAM) {
+      this.sender.drop(id);
       const call = this.calls.get(id);
       if (call === undefined) {
         throw new Error(`client: RST_STREAM on stream ${id}, which it never opened`);

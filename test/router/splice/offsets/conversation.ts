@@ -147,14 +147,20 @@ export class Conversation {
   /** Calls that the gate refuses once it lets go. */
   readonly refused = new Set<string>();
   isClosed = false;
+  /** Windows are granted only when nothing moves any more. */
+  readonly #isSlow: boolean;
+  /** At most so many bytes arrive at a time. */
+  grainBytes = Number.MAX_SAFE_INTEGER;
   #admitted = 0;
   #released = 0;
   readonly #held: (() => void)[] = [];
   readonly #deliveredBytes: Record<Direction, number> = { client: 0, machine: 0 };
 
-  constructor(before: Event["before"]) {
+  /** @param large bodies to send as the windows allow, instead of the script that shows every frame */
+  constructor(before: Event["before"], large?: ReadonlyMap<number, Buffer>) {
     this.isHeld = before === "held";
     this.isSilent = before === "silent";
+    this.#isSlow = large !== undefined;
     const context = {
       gatekeeper: {
         admit: (_connection: unknown, fields: HeaderList) => this.#admit(fields),
@@ -174,11 +180,30 @@ export class Conversation {
     this.connection = new Connection(this.clientWire, { id: 1, remoteAddress: "" }, context, () => {
       this.isClosed = true;
     });
+    if (large === undefined) {
+      this.#beginScript();
+    } else {
+      this.#beginLarge(large);
+    }
+  }
+
+  #beginScript(): void {
     this.client.outgoing.push(...script());
     for (const id of [...BODIES.keys(), OWN_CALL, CANCELLED_CALL]) {
       this.client.open(id);
     }
     this.client.cancel(CANCELLED_CALL);
+  }
+
+  #beginLarge(large: ReadonlyMap<number, Buffer>): void {
+    this.client.isSlow = true;
+    this.client.outgoing.push(CLIENT_PREFACE, settingsFrame([]));
+    for (const [id, body] of large) {
+      this.client.open(id);
+      this.client.outgoing.push(call(id, id % 3 === 0 ? "b" : "a"));
+      this.client.sender.add(id, body);
+    }
+    this.client.outgoing.push(...this.client.sender.take());
   }
 
   /** Admissions that were not released. */
@@ -223,7 +248,16 @@ export class Conversation {
       }
       await new Promise(setImmediate);
       isMoving = this.#moveOut() || isMoving;
+      if (!isMoving && this.#isSlow) {
+        isMoving = this.#grant();
+      }
     }
+  }
+
+  /** @returns whether anything is granted */
+  #grant(): boolean {
+    const peers = [this.client, ...this.machines.filter(({ wire }) => !wire.isDestroyed)];
+    return peers.map((peer) => peer.grant()).some((hasGranted) => hasGranted);
   }
 
   #moveOut(): boolean {
@@ -248,9 +282,11 @@ export class Conversation {
     if (peer.outgoing.length === 0 || wire.isPaused || wire.isDestroyed) {
       return false;
     }
-    const all = Buffer.concat(peer.outgoing);
+    const [first = Buffer.alloc(0), ...more] = peer.outgoing;
+    const all = more.length === 0 ? first : Buffer.concat(peer.outgoing);
     const delivered = of === undefined ? 0 : this.#deliveredBytes[of];
-    const now = of === direction ? all.subarray(0, Math.max(0, limitBytes - delivered)) : all;
+    const allowedBytes = of === direction ? Math.max(0, limitBytes - delivered) : all.length;
+    const now = all.subarray(0, Math.min(allowedBytes, this.grainBytes));
     peer.outgoing = now.length < all.length ? [all.subarray(now.length)] : [];
     if (of !== undefined) {
       this.#deliveredBytes[of] += now.length;
@@ -288,7 +324,9 @@ export class Conversation {
 
   #dial({ satellite, epoch }: Upstream, onOpen: (wire: MemoryWire) => void): MemoryWire {
     const wire = new MemoryWire();
-    this.machines.push(new VmModel(`${satellite}#${epoch}.${this.machines.length}`, wire, !this.isSilent));
+    const machine = new VmModel(`${satellite}#${epoch}.${this.machines.length}`, wire, !this.isSilent);
+    machine.isSlow = this.#isSlow;
+    this.machines.push(machine);
     onOpen(wire);
     return wire;
   }

@@ -11,11 +11,17 @@ import { EVENTS } from "./events.ts";
 
 const WHOLE = Number.MAX_SAFE_INTEGER;
 /** Calls that the first machine serves while the satellite has slept never. */
-const FIRST_MACHINE_CALLS = [1, 3];
+const FIRST_MACHINE_CALLS: ReadonlySet<number> = new Set([1, 3]);
 
 /** Tells one conversation: up to the cut, then the event, then to its end. */
-async function tell(event: Event, direction: Direction, offset: number): Promise<Conversation> {
+async function tell(
+  event: Event,
+  direction: Direction,
+  offset: number,
+  grainBytes = WHOLE,
+): Promise<Conversation> {
   const conversation = new Conversation(event.before);
+  conversation.grainBytes = grainBytes;
   await conversation.run(direction, offset);
   const hasPartOfFrame = !conversation.client.isWhole;
   event.happens(conversation);
@@ -72,7 +78,7 @@ function judge(conversation: Conversation, event: Event, hadPartOfFrame: boolean
     if (id === CANCELLED_CALL || (wasCut && event.mayClose === true)) {
       continue;
     }
-    const mayFail = !event.isHarmless && FIRST_MACHINE_CALLS.includes(id) && !hadPartOfFrame;
+    const mayFail = !event.isHarmless && FIRST_MACHINE_CALLS.has(id) && !hadPartOfFrame;
     expect(status, `the end of call ${id}`)[mayFail ? "not" : "to"].equal(mayFail ? undefined : "0");
   }
 }
@@ -91,6 +97,12 @@ describe("a conversation that is cut at every byte", function () {
           } catch (error) {
             throw new Error(`cut behind byte ${offset} of ${lengthBytes}`, { cause: error });
           }
+        }
+      });
+      it(`arrives byte by byte as it was sent when ${event.name} on the way of the ${direction}`, async () => {
+        const whole = await tell(event, direction, WHOLE);
+        for (let offset = event.from ?? 0; offset <= whole.deliveredBytes(direction); offset += 97) {
+          await tell(event, direction, offset, 1);
         }
       });
     }

@@ -1,10 +1,15 @@
 import { settingsAckFrame, settingsFrame } from "../../../../src/router/http2/frame-writer.ts";
-import { CLIENT_PREFACE, Flag, FrameType, MAX_31_BIT } from "../../../../src/router/http2/protocol.ts";
+import {
+  CLIENT_PREFACE,
+  Flag,
+  FrameType,
+  MAX_31_BIT,
+  Setting,
+} from "../../../../src/router/http2/protocol.ts";
 import { data, frame, headers, u32 } from "../support/peer.ts";
 import type { MemoryWire } from "./memory-wire.ts";
 import { StrictPeer, unpadded, type Arrived, type ArrivedBlock } from "./strict-peer.ts";
-
-const WINDOW_BYTES = 65_535;
+import { WindowReceiver, WindowSender } from "./window-sender.ts";
 
 /** A request as the machine got it. */
 export interface Received {
@@ -23,11 +28,12 @@ export class VmModel extends StrictPeer {
   readonly requests = new Map<number, Received>();
   /** Its own bytes that have not arrived at the router yet. */
   outgoing: Buffer[] = [];
-  isGone = false;
+  /** It grants windows only when it is asked to. */
+  isSlow = false;
   #prefaceLeft: number = CLIENT_PREFACE.length;
   #lastId = 0;
-  #connectionBytes = WINDOW_BYTES;
-  readonly #streamBytes = new Map<number, number>();
+  readonly #received = new WindowReceiver();
+  readonly #sender = new WindowSender();
   #isSettled = false;
   #takenUpTo: number = MAX_31_BIT;
 
@@ -39,6 +45,19 @@ export class VmModel extends StrictPeer {
     if (settles) {
       this.settle();
     }
+  }
+
+  /**
+   * Grants the windows of what it has received.
+   *
+   * @returns whether there was anything to grant
+   */
+  grant(): boolean {
+    const due = this.#received.takeDue();
+    for (const [id, sizeBytes] of due) {
+      this.outgoing.push(frame(FrameType.WINDOW_UPDATE, 0, id, u32(sizeBytes)));
+    }
+    return due.length > 0;
   }
 
   /** Sends its SETTINGS, once. */
@@ -99,7 +118,6 @@ export class VmModel extends StrictPeer {
         throw new Error(`${this.name}: HEADERS on stream ${id} behind ${this.#lastId}`);
       }
       this.#lastId = id;
-      this.#streamBytes.set(id, WINDOW_BYTES);
       this.requests.set(id, {
         call: fields.get("call") ?? "",
         body: Buffer.alloc(0),
@@ -123,18 +141,9 @@ export class VmModel extends StrictPeer {
       throw new Error(`${this.name}: DATA on stream ${id}, which was never opened`);
     }
     this.#requireOpen(id, request);
-    this.#connectionBytes -= payload.length;
-    const streamBytes = (this.#streamBytes.get(id) ?? 0) - payload.length;
-    if (streamBytes < 0 || this.#connectionBytes < 0) {
-      throw new Error(`${this.name}: more DATA than the window of stream ${id}`);
-    }
-    this.#streamBytes.set(id, streamBytes + payload.length);
-    this.#connectionBytes += payload.length;
-    if (payload.length > 0) {
-      this.outgoing.push(
-        frame(FrameType.WINDOW_UPDATE, 0, 0, u32(payload.length)),
-        frame(FrameType.WINDOW_UPDATE, 0, id, u32(payload.length)),
-      );
+    this.#received.receive(this.name, id, payload.length);
+    if (!this.isSlow) {
+      this.grant();
     }
     request.body = Buffer.concat([request.body, unpadded(payload, flags)]);
     if ((flags & Flag.END_STREAM) !== 0) {
@@ -146,14 +155,23 @@ export class VmModel extends StrictPeer {
     const isAck = (flags & Flag.ACK) !== 0;
     if (type === FrameType.SETTINGS && !isAck) {
       this.outgoing.push(settingsAckFrame());
+      for (let at = 0; at < payload.length; at += 6) {
+        if (payload.readUInt16BE(at) === Setting.INITIAL_WINDOW_SIZE) {
+          this.#sender.initial(payload.readUInt32BE(at + 2));
+        }
+      }
     } else if (type === FrameType.PING && !isAck) {
       this.outgoing.push(frame(FrameType.PING, Flag.ACK, 0, payload));
+    } else if (type === FrameType.WINDOW_UPDATE) {
+      this.#sender.grant(id, payload.readUInt32BE(0));
+      this.outgoing.push(...this.#sender.take());
     } else if (type === FrameType.RST_STREAM) {
       const request = this.requests.get(id);
       if (request === undefined) {
         throw new Error(`${this.name}: RST_STREAM on stream ${id}, which was never opened`);
       }
       request.isReset = true;
+      this.#sender.drop(id);
     } else if (type === FrameType.PRIORITY) {
       throw new Error(`${this.name}: PRIORITY, which does not pass`);
     }
@@ -182,6 +200,14 @@ export class VmModel extends StrictPeer {
     this.outgoing.push(
       frame(FrameType.HEADERS, 0, id, payload.subarray(0, 5)),
       frame(FrameType.CONTINUATION, Flag.END_HEADERS, id, payload.subarray(5)),
+    );
+    const trailers = headers(id, { "grpc-status": "0", trailer: request.trailers?.get("sum") ?? "" }, true);
+    if (this.isSlow) {
+      this.#sender.add(id, request.body, [trailers]);
+      this.outgoing.push(...this.#sender.take());
+      return;
+    }
+    this.outgoing.push(
       data(id, request.body.subarray(0, half)),
       frame(
         FrameType.DATA,
@@ -189,7 +215,7 @@ export class VmModel extends StrictPeer {
         id,
         Buffer.concat([Buffer.from([3]), request.body.subarray(half), Buffer.alloc(3)]),
       ),
-      headers(id, { "grpc-status": "0", trailer: request.trailers?.get("sum") ?? "" }, true),
+      trailers,
     );
   }
 }
