@@ -2,21 +2,21 @@ import { SatelliteError, toError } from "../../base/errors.ts";
 import type { ConnectionInfo } from "../engine.ts";
 import { Http2ConnectionError } from "../http2/errors.ts";
 import { FrameReader } from "../http2/frame-reader.ts";
-import { rstStreamFrame, settingsFrame } from "../http2/frame-writer.ts";
-import { CLIENT_PREFACE, DEFAULT_MAX_FRAME_BYTES, ErrorCode, MAX_31_BIT } from "../http2/protocol.ts";
+import { settingsFrame } from "../http2/frame-writer.ts";
+import { CLIENT_PREFACE, DEFAULT_MAX_FRAME_BYTES, ErrorCode } from "../http2/protocol.ts";
 import { CONNECTION_ENDING, ROUTER_STOPPING } from "../refusal.ts";
 import type { Refusal } from "./answers.ts";
 import { ClientFrames } from "./client-frames.ts";
 import { ClientHalf } from "./client-half.ts";
-import { connectionLost, Connector } from "./connector.ts";
+import { Connector } from "./connector.ts";
 import type { SpliceContext } from "./context.ts";
 import { Goodbye } from "./goodbye.ts";
-import type { MappedLink } from "./mapped-link.ts";
 import { judgePreface, upgradeRequired } from "./preface.ts";
 import { RequestDesk, type DeskPort } from "./request-desk.ts";
 import { Splice } from "./splice.ts";
 import { UpstreamHalf } from "./upstream-half.ts";
-import { endedError, type UpstreamLink } from "./upstream-link.ts";
+import type { UpstreamLink } from "./upstream-link.ts";
+import { VmEnds } from "./vm-ends.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 
 /** Below this the requests that wait must not use the client's window any more. */
@@ -39,6 +39,7 @@ export class Connection implements WireEvents {
   readonly #clientReader: FrameReader;
   readonly #upstreamHalf: UpstreamHalf;
   readonly #connector: Connector;
+  readonly #vmEnds: VmEnds;
   readonly #acceptedAtMs: number;
   #preface: Buffer | undefined = Buffer.alloc(0);
   /** It was to drain while its preface came: SETTINGS come before GOAWAY (RFC 9113 §3.4). */
@@ -50,8 +51,6 @@ export class Connection implements WireEvents {
   #upstreamPaused = false;
   #finishedAtMs = 0;
   #unfinishedSinceMs: number | undefined;
-  /** What the spliced VM said when it went away. */
-  #farewell = "";
 
   /** @param onClosed called once, when the client's connection is closed */
   constructor(
@@ -65,7 +64,7 @@ export class Connection implements WireEvents {
     this.#wire = wire;
     this.#onClosed = onClosed;
     this.#acceptedAtMs = context.clock.monotonicMs();
-    const splice = new Splice(context, () => this.#isUpstreamWhole());
+    const splice = new Splice(context, () => this.#upstreamHalf.isCut);
     this.#splice = splice;
     this.#goodbye = new Goodbye(splice, context.clock);
     this.#upstreamHalf = new UpstreamHalf(splice, {
@@ -73,7 +72,7 @@ export class Connection implements WireEvents {
       onMaxFrameBytes: (maxFrameBytes) => {
         this.#clientReader.maxFrameBytes = maxFrameBytes;
       },
-      onGoAway: (lastStreamId, errorCode, debug) => this.#onUpstreamGoAway(lastStreamId, errorCode, debug),
+      onGoAway: (lastStreamId, errorCode, debug) => this.#vmEnds.onGoAway(lastStreamId, errorCode, debug),
     });
     const wake = (): void => this.#wake();
     const route: DeskPort["route"] = (upstream, streamId, mayBeSpliced) =>
@@ -93,6 +92,16 @@ export class Connection implements WireEvents {
       onPingAnswer: (opaque) => this.#goodbye.onPingAnswer(opaque),
       countDropped: () => this.#clientFrames.countDropped(),
       mapped: () => this.#connector.mapped,
+    });
+    this.#vmEnds = new VmEnds({
+      splice,
+      context,
+      connector: this.#connector,
+      desk: this.#desk,
+      clientHalf: this.#clientHalf,
+      upstreamHalf: this.#upstreamHalf,
+      goodbye: this.#goodbye,
+      finish: () => this.#finish(),
     });
     this.#clientFrames = new ClientFrames(this.#clientHalf, context.limits, context.clock);
     this.#clientReader = new FrameReader(this.#clientFrames, {
@@ -148,7 +157,7 @@ export class Connection implements WireEvents {
     }
     this.#guard(() => {
       this.#desk.refuseAll(ROUTER_STOPPING);
-      if (this.#isUpstreamWhole()) {
+      if (this.#splice.isUpstreamWhole) {
         this.#answerOpen(ROUTER_STOPPING);
       }
       this.#splice.goAway(this.#splice.lastClientId, ErrorCode.NO_ERROR);
@@ -277,12 +286,6 @@ export class Connection implements WireEvents {
     this.#dispose();
   }
 
-  /** Whether the spliced VM's bytes that were passed on end with a whole frame, outside a header block. */
-  #isUpstreamWhole(): boolean {
-    const { isSpliced, link } = this.#splice;
-    return !isSpliced || link === undefined || this.#upstreamHalf.isCut || link.atBoundary;
-  }
-
   /** The VM has sent SETTINGS: it hears what the client said so far, then the requests. */
   #onReady(): void {
     for (const entries of this.#splice.settings.takeRecorded()) {
@@ -291,109 +294,17 @@ export class Connection implements WireEvents {
     this.#splice.begin();
   }
 
-  /**
-   * The spliced VM takes no more requests. The client is not told its last stream: requests for others, or for the time
-   * after the VM's sleep, may be on the connection. What the VM did not take the client may send again (REFUSED_STREAM).
-   */
-  #onUpstreamGoAway(lastStreamId: number, errorCode: number, debug: string): void {
-    const { streams, toClient } = this.#splice;
-    if (lastStreamId === MAX_31_BIT) {
-      // It only announces its end: requests that are on their way are still taken (RFC 9113 §6.8).
-      this.#goodbye.announce();
-      return;
-    }
-    this.#farewell = debug;
-    this.#connector.leaveBound();
-    if (errorCode !== ErrorCode.NO_ERROR && streams.mapped === 0 && this.#desk.held.size === 0) {
-      // What the client did wrong it must hear: grpc-go pings less often after `too_many_pings`.
-      this.#splice.goAway(lastStreamId, errorCode, debug);
-      this.#goodbye.skip();
-      return;
-    }
-    this.#goodbye.announce();
-    for (const stream of streams.all()) {
-      if (stream.mapped === undefined && stream.id > lastStreamId) {
-        toClient.answer(stream.id, rstStreamFrame(stream.id, ErrorCode.REFUSED_STREAM));
-        streams.markUnforwarded(stream.id);
-        streams.reset(stream);
-      }
-    }
-  }
-
   #onLinkLost(link: UpstreamLink, error: Error | undefined): void {
-    if (this.#isFinished) {
-      return;
-    }
-    this.#context.logger.debug("upstream connection ended", { satellite: link.upstream.satellite, error });
-    const mapped = [...this.#connector.mapped].find((further) => further.link === link);
-    if (mapped !== undefined) {
-      this.#onMappedLost(mapped, error);
-    } else if (link === this.#splice.link) {
-      this.#onBoundLost(link, error);
-    }
-    this.#wake();
-  }
-
-  #onMappedLost(mapped: MappedLink, error: Error | undefined): void {
-    const { upstream } = mapped;
-    const cause = error ?? endedError(upstream);
-    this.#connector.onMappedLost(mapped);
-    if (!mapped.isReady) {
-      this.#connector.onFailed(upstream, cause);
-      return;
-    }
-    if (mapped.size > 0 || !mapped.isGoingAway) {
-      this.#context.gatekeeper.upstreamFailed(upstream, cause);
-    }
-    for (const call of mapped.calls()) {
-      call.endByRouter(connectionLost(upstream, mapped.farewell));
-    }
-  }
-
-  #onBoundLost(link: UpstreamLink, error: Error | undefined): void {
-    const { isSpliced, streams } = this.#splice;
-    const isGoodbyeSaid = this.#upstreamHalf.isGoodbyeSaid || this.#clientHalf.isGoodbyeSaid;
-    const { upstream } = link;
-    const cause = error ?? endedError(upstream);
-    if (!isSpliced) {
-      this.#connector.onFailed(upstream, cause);
-      return;
-    }
-    const isOwed = streams.all().some(({ mapped, upstreamEnded }) => mapped === undefined && !upstreamEnded);
-    if (isOwed || error !== undefined || !isGoodbyeSaid) {
-      this.#context.gatekeeper.upstreamFailed(upstream, cause);
-    }
-    if (!this.#isUpstreamWhole()) {
-      // The client has part of a frame: nothing can follow on this connection.
-      this.#finish();
-      return;
-    }
-    for (const stream of streams.all()) {
-      if (stream.mapped === undefined) {
-        this.#answer(stream, connectionLost(upstream, this.#farewell));
-        streams.reset(stream);
-      }
-    }
-    this.#clientHalf.stopPassing();
-    this.#splice.finish();
-    if (this.#clientHalf.isGoodbyeSaid) {
-      this.#goodbye.skip();
-    } else {
-      this.#goodbye.announce();
+    if (!this.#isFinished) {
+      this.#vmEnds.onLost(link, error);
+      this.#wake();
     }
   }
 
   /** Answers what no VM has ended, in its place. */
   #answerOpen(refusal: Refusal): void {
     for (const stream of this.#splice.streams.all()) {
-      this.#answer(stream, refusal);
-    }
-  }
-
-  #answer(stream: ReturnType<Splice["streams"]["all"]>[number], refusal: Refusal): void {
-    const { clientEnded, id, responseStarted, upstreamEnded } = stream;
-    if (!upstreamEnded) {
-      this.#splice.answer(id, refusal, !clientEnded, responseStarted);
+      this.#splice.answerOpen(stream, refusal);
     }
   }
 

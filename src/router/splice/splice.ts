@@ -7,7 +7,7 @@ import { ClientFlow } from "./client-flow.ts";
 import { ClientOutput } from "./client-output.ts";
 import type { SpliceContext } from "./context.ts";
 import { SettingsBridge } from "./settings-bridge.ts";
-import { StreamTable } from "./stream-table.ts";
+import { StreamTable, type OpenStream } from "./stream-table.ts";
 import type { UpstreamLink } from "./upstream-link.ts";
 import { UpstreamOutput } from "./upstream-output.ts";
 
@@ -34,14 +34,17 @@ export class Splice {
   #state: SpliceState = "none";
   #goAwayLimit = MAX_31_BIT;
 
-  /** @param isUpstreamWhole whether the VM's bytes that were passed on end with a whole frame, outside a header block */
-  constructor(context: SpliceContext, isUpstreamWhole: () => boolean) {
+  readonly #isCut: () => boolean;
+
+  /** @param isCut whether what the VM sends in parts is being cut anew or kept, so that others may come between */
+  constructor(context: SpliceContext, isCut: () => boolean) {
+    this.#isCut = isCut;
     this.onRequestEnd = context.onRequestEnd;
     this.#resetRate = new RateLimit(context.limits.resetRate, "errors on streams", context.clock);
     this.settings = new SettingsBridge(context.limits);
     this.flow = new ClientFlow(context.limits.maxWaitingBytes);
     this.toUpstream = new UpstreamOutput(context.slabs);
-    this.toClient = new ClientOutput(context.slabs, context.limits, this.flow, isUpstreamWhole);
+    this.toClient = new ClientOutput(context.slabs, context.limits, this.flow, () => this.isUpstreamWhole);
   }
 
   get state(): SpliceState {
@@ -51,6 +54,11 @@ export class Splice {
   /** Whether a VM's frames pass as they are: it is then the client's peer; else the router answers for it. */
   get isSpliced(): boolean {
     return this.#state === "spliced";
+  }
+
+  /** Whether the spliced VM's bytes that were passed on end with a whole frame, outside a header block. */
+  get isUpstreamWhole(): boolean {
+    return !this.isSpliced || this.link === undefined || this.#isCut() || this.link.atBoundary;
   }
 
   /** The VM has sent its SETTINGS. It hears what the client granted so far. */
@@ -95,6 +103,13 @@ export class Splice {
         tableSizeBytes: this.settings.takeTableAnnouncement(),
       }),
     );
+  }
+
+  /** {@link answer} for an open stream, unless its answer has ended. */
+  answerOpen({ clientEnded, id, responseStarted, upstreamEnded }: OpenStream, refusal: Refusal): void {
+    if (!upstreamEnded) {
+      this.answer(id, refusal, !clientEnded, responseStarted);
+    }
   }
 
   /**

@@ -65,9 +65,9 @@ async function tell(seed: number): Promise<{ readonly event: Event; readonly byt
 }
 
 describe("large bodies through small windows", function () {
-  this.timeout(120_000);
-
   const seeds = Number(process.env["CONVERSATIONS"] ?? 150);
+  this.timeout(120_000 + 1000 * seeds);
+
   it(`arrive as they were sent in ${seeds} conversations, with two satellites, sleeps and drains`, async () => {
     const told = new Set<string>();
     for (let seed = 1; seed <= seeds; seed += 1) {
