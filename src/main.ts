@@ -112,7 +112,7 @@ program.addCommand(
     .option("--default-satellite <namespace/name>", "satellite of requests that name none")
     .option(
       "--wakes-nothing <method...>",
-      "methods (/package.Service/Method) or services (/package.Service/) that wake nothing, beside health and reflection",
+      "methods (/package.Service/Method) or services (/package.Service/) that neither wake nor keep awake",
     )
     .option("--grace-seconds <n>", "how long open streams may run on after SIGTERM", "3600")
     .option("--tls-cert <file>", "serves TLS with this certificate chain (PEM); read again when it changes")

@@ -4,7 +4,6 @@ import type { ConnectedKubeClient } from "../kube/http-client.ts";
 import { createKubeMetrics } from "../kube/metrics.ts";
 import { Reflector } from "../kube/reflector.ts";
 import type { AddressOptions } from "../router/address.ts";
-import { DEFAULT_GATE_OPTIONS } from "../router/options.ts";
 import { createRouter, type EngineKind } from "../router/router.ts";
 import { watchTlsFiles } from "../router/tls-material.ts";
 import { ROUTER_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
@@ -32,7 +31,7 @@ export interface RouterCommandOptions extends RouterAccessOptions {
   readonly defaultNamespace?: string;
   /** "namespace/name" of the satellite for requests that name none. */
   readonly defaultSatellite?: string;
-  /** Methods or services that wake nothing, beside health checks and reflection. */
+  /** Methods or services that neither wake nor keep awake. */
   readonly wakesNothing?: readonly string[];
   /** How long open streams may run on after SIGTERM. */
   readonly graceSeconds: string;
@@ -84,7 +83,7 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
       address: addressOptions(options),
       gate: {
         identities: settings.identities,
-        noWakeMethods: [...DEFAULT_GATE_OPTIONS.noWakeMethods, ...(options.wakesNothing ?? [])],
+        noWakeMethods: options.wakesNothing ?? [],
       },
       ...(tls === undefined
         ? {}

@@ -63,9 +63,12 @@ export class IdleTracker {
   }
 
   #observeLeases(track: Track, activity: Satellite["status"]["activity"], nowMs: number): void {
-    for (const router of track.leases.keys()) {
+    for (const [router, { seenAtMs, lease }] of track.leases) {
       if (activity[router] === undefined) {
         track.leases.delete(router);
+        // A router that ends withdraws its lease: until then the satellite was used. One that lapsed says nothing new.
+        const wasLive = seenAtMs + lease.validSeconds * 1000 > nowMs;
+        track.restartedAtMs = Math.max(track.restartedAtMs, wasLive ? nowMs : seenAtMs);
       }
     }
     for (const [router, lease] of Object.entries(activity)) {

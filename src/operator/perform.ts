@@ -4,7 +4,7 @@ import { objectKey } from "../kube/objects.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import { ownerTags, Tag } from "../machines/tags.ts";
 import { set, test } from "../satellite/json-patch.ts";
-import { idleOffPatch, PowerReason, pruneActivityPatch, scheduledWakePatch } from "../satellite/power.ts";
+import { idleOffPatch, PowerReason, removeActivityPatch, scheduledWakePatch } from "../satellite/power.ts";
 import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES, type Power } from "../satellite/resource.ts";
 import { statusPatch } from "../satellite/status-patch.ts";
 import type { Satellite } from "../satellite/types.ts";
@@ -58,7 +58,7 @@ export async function perform(
     case "PruneRouter":
       return patch(
         o.satellite,
-        pruneActivityPatch(o.satellite, action.router),
+        removeActivityPatch(o.satellite, action.router),
         { status: true },
         dependencies,
       );

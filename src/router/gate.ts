@@ -1,3 +1,4 @@
+import { untilAborted } from "../base/abort.ts";
 import { SatelliteError, toError } from "../base/errors.ts";
 import { keyString } from "../kube/objects.ts";
 import type { Access, AccessDecision } from "./access.ts";
@@ -42,6 +43,7 @@ export class Gate implements Gatekeeper {
   readonly #identities: IdentityLimits;
   readonly #unsubscribe: () => void;
   readonly #addressed = new WeakMap<ConnectionInfo, Addressed>();
+  #isClosed = false;
 
   constructor(settings: GateSettings) {
     this.#settings = settings;
@@ -76,13 +78,25 @@ export class Gate implements Gatekeeper {
     this.#gates.get(upstream.satellite)?.onUpstreamFailed(upstream, error);
   }
 
-  /** Reports the last counts of open streams and resolves when every pending write has ended. */
-  async finish(): Promise<void> {
-    await Promise.all([...this.#gates.values()].map((gate) => gate.finish()));
+  /**
+   * The last act, after {@link close} and when no stream is open any more: withdraws this router's leases, so that no satellite waits for a
+   * router that is gone. Resolves when every write has ended, or after `timeoutMs`; what is left then lapses by itself.
+   */
+  async withdraw(timeoutMs: number): Promise<void> {
+    const { clock, logger } = this.#settings;
+    const abort = new AbortController();
+    const timer = clock.setTimer(timeoutMs, () => abort.abort());
+    const withdrawals = Promise.all([...this.#gates.values()].map((gate) => gate.withdraw(abort.signal)));
+    await Promise.race([withdrawals, untilAborted(abort.signal)]);
+    timer.cancel();
+    if (abort.signal.aborted) {
+      logger.warn("ends without having withdrawn its leases; they lapse by themselves", { timeoutMs });
+    }
   }
 
-  /** Refuses what is held and stops listening to changes. */
+  /** Refuses what is held and what still comes, and stops listening to changes. */
   close(): void {
+    this.#isClosed = true;
     this.#unsubscribe();
     for (const gate of this.#gates.values()) {
       gate.refuseAll(ROUTER_STOPPING);
@@ -119,14 +133,21 @@ export class Gate implements Gatekeeper {
     if (decision.kind === "refuse") {
       return decision;
     }
+    if (this.#isClosed) {
+      return ROUTER_STOPPING;
+    }
     const { drop, identity } = decision;
     const isKnown = this.#settings.view.get(key) !== undefined;
+    if (this.#wakesNothing(headers)) {
+      return isKnown ? this.#gateOf(key).pass(drop) : this.#whenKnown(key, (gate) => gate.pass(drop));
+    }
     const admission = isKnown ? this.#gateOf(key).admitNow(drop) : undefined;
     if (admission !== undefined) {
       return admission;
     }
     const request = this.#requestOf(headers, drop, arrivedAtMs, signal);
-    return isKnown ? this.#hold(this.#gateOf(key), request, identity) : this.#lookUp(key, request, identity);
+    const hold = (gate: SatelliteGate): Refusal | Promise<Admission> => this.#hold(gate, request, identity);
+    return isKnown ? hold(this.#gateOf(key)) : this.#whenKnown(key, hold);
   }
 
   /** Holds a request for as long as its sender's share allows. */
@@ -138,8 +159,7 @@ export class Gate implements Gatekeeper {
     if (identity === undefined) {
       return gate.hold(request);
     }
-    const wakes = request.mayWake && gate.needsWake;
-    return this.#identities.enter(identity, wakes) ?? this.#holdCounted(gate, request, identity);
+    return this.#identities.enter(identity, gate.needsWake) ?? this.#holdCounted(gate, request, identity);
   }
 
   async #holdCounted(gate: SatelliteGate, request: GateRequest, identity: string): Promise<Admission> {
@@ -157,26 +177,31 @@ export class Gate implements Gatekeeper {
     signal: AbortSignal,
   ): GateRequest {
     const timeout = firstValue(headers, "grpc-timeout");
-    const path = firstValue(headers, ":path") ?? "";
-    const wakesNothing = this.#settings.options.noWakeMethods.some((method) =>
-      method.endsWith("/") ? path.startsWith(method) : path === method,
-    );
     return {
       arrivedAtMs,
       signal,
-      mayWake: !wakesNothing,
       drop,
       timeoutMs: timeout === undefined ? undefined : parseGrpcTimeoutMs(timeout),
     };
   }
 
+  #wakesNothing(headers: HeaderList): boolean {
+    const { noWakeMethods } = this.#settings.options;
+    if (noWakeMethods.length === 0) {
+      return false;
+    }
+    const path = firstValue(headers, ":path") ?? "";
+    return noWakeMethods.some((method) => (method.endsWith("/") ? path.startsWith(method) : path === method));
+  }
+
   /** A satellite that the cache does not have may be newer than the cache. */
-  async #lookUp(key: string, request: GateRequest, identity: string | undefined): Promise<Admission> {
+  async #whenKnown(
+    key: string,
+    admit: (gate: SatelliteGate) => Admission | Promise<Admission>,
+  ): Promise<Admission> {
     try {
       const satellite = await this.#settings.view.lookUp(key);
-      return satellite === undefined
-        ? unknownSatellite(key)
-        : await this.#hold(this.#gateOf(key), request, identity);
+      return satellite === undefined ? unknownSatellite(key) : await admit(this.#gateOf(key));
     } catch (thrown) {
       return this.#unreachable(key, toError(thrown));
     }

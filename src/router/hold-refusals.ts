@@ -1,13 +1,18 @@
 import { SatelliteError } from "../base/errors.ts";
 import type { Phase } from "../satellite/resource.ts";
-import { GrpcStatus } from "./engine.ts";
+import { GrpcStatus, type GrpcStatusCode } from "./engine.ts";
 import { refusal, type Refusal } from "./refusal.ts";
+import type { Trouble } from "./standing.ts";
 
-/** A satellite as answers name it: "namespace/name", and its phase where that is known. */
+/** A satellite as answers name it: "namespace/name", its phase where that is known, and what its conditions complain of. */
 export interface Named {
   readonly key: string;
   readonly phase: Phase | undefined;
+  readonly trouble?: Trouble | undefined;
 }
+
+/** How much of a condition's message an answer repeats: clients bound their header lists, some at 8 KiB. */
+const MAX_TROUBLE_LENGTH = 1000;
 
 /** The client gave the request up; nobody reads this. */
 export const CANCELLED = refusal(
@@ -17,84 +22,109 @@ export const CANCELLED = refusal(
 );
 
 /** No room in the hold queue. */
-export function tooManyHeld({ key, phase }: Named): Refusal {
-  return refusal(
+export function tooManyHeld(named: Named): Refusal {
+  return answer(
     GrpcStatus.RESOURCE_EXHAUSTED,
-    `too many requests wait for satellite ${key} or for others; try again later`,
+    `too many requests wait for satellite ${named.key} or for others of its namespace; try again later`,
     "TooManyHeldRequests",
-    phase,
+    named,
+  );
+}
+
+/** It was held, and gives its place to another namespace's request. */
+export function crowdedOut(named: Named): Refusal {
+  return answer(
+    GrpcStatus.RESOURCE_EXHAUSTED,
+    `the request waited for satellite ${named.key} and gave its place to one of another namespace: the router's places ` +
+      "are taken, and most of them by requests for satellites of this namespace; try again later",
+    "TooManyHeldRequests",
+    named,
   );
 }
 
 /** The method wakes nothing, and the satellite is not awake. */
-export function notAwake({ key, phase }: Named): Refusal {
+export function notAwake(named: Named): Refusal {
+  const { key, phase } = named;
   return unavailable(
     "NotAwake",
     `satellite ${key} is ${phase ?? "not awake"}, and this method wakes nothing`,
-    phase,
+    named,
   );
 }
 
 /** The API server did not do its part. */
-export function apiServerFailed({ key, phase }: Named, error: Error): Refusal {
+export function apiServerFailed(named: Named, error: Error): Refusal {
   const reason = error instanceof SatelliteError ? error.code : "InternalError";
   return unavailable(
     reason,
-    `satellite ${key} cannot be woken: the API server said: ${error.message}`,
-    phase,
+    `satellite ${named.key} cannot be woken: the API server said: ${error.message}`,
+    named,
   );
 }
 
 /** It is said to run, but its VM does not answer. */
-export function vmUnreachable({ key, phase }: Named, forMs: number): Refusal {
+export function vmUnreachable(named: Named, forMs: number): Refusal {
   return unavailable(
     "VMUnreachable",
-    `satellite ${key} is said to run, but its VM has not answered for ${seconds(forMs)}`,
-    phase,
+    `satellite ${named.key} is said to run, but its VM has not answered for ${seconds(forMs)}`,
+    named,
   );
 }
 
 /** Another VM answers where its own should, so nothing is sent there. */
-export function otherVm({ key, phase }: Named): Refusal {
+export function otherVm(named: Named): Refusal {
   return unavailable(
     "OtherVM",
-    `at the address of satellite ${key} another VM answers than its own, so nothing is sent there; ` +
+    `at the address of satellite ${named.key} another VM answers than its own, so nothing is sent there; ` +
       "the satellite's conditions say what to do",
-    phase,
+    named,
   );
 }
 
 /** It is wished on, and nobody does anything about it. */
-export function operatorStalled({ key, phase }: Named, forMs: number): Refusal {
+export function operatorStalled(named: Named, forMs: number): Refusal {
   return unavailable(
     "OperatorStalled",
-    `satellite ${key} is wished on, but nothing has moved for ${seconds(forMs)}; ` +
+    `satellite ${named.key} is wished on, but nothing has moved for ${seconds(forMs)}; ` +
       "see whether the operator runs and has a leader",
-    phase,
+    named,
   );
 }
 
 /** The request's own time is up. */
-export function deadlineExceeded({ key, phase }: Named, timeoutMs: number): Refusal {
-  return refusal(
+export function deadlineExceeded(named: Named, timeoutMs: number): Refusal {
+  const { key, phase } = named;
+  return answer(
     GrpcStatus.DEADLINE_EXCEEDED,
     `the deadline of ${seconds(timeoutMs)} passed while satellite ${key} was ${phase ?? "not awake"}`,
     "DeadlineExceeded",
-    phase,
+    named,
   );
 }
 
 /** The longest hold is over. */
-export function holdExpired({ key, phase }: Named, maxHoldMs: number): Refusal {
+export function holdExpired(named: Named, maxHoldMs: number): Refusal {
+  const { key, phase } = named;
   return unavailable(
     "HoldExpired",
     `satellite ${key} did not wake within ${seconds(maxHoldMs)}; it is ${phase ?? "not awake"}`,
-    phase,
+    named,
   );
 }
 
-function unavailable(reason: string, message: string, phase: Phase | undefined): Refusal {
-  return refusal(GrpcStatus.UNAVAILABLE, message, reason, phase);
+function unavailable(reason: string, message: string, named: Named): Refusal {
+  return answer(GrpcStatus.UNAVAILABLE, message, reason, named);
+}
+
+/** Every answer says what the satellite's conditions complain of: whoever waits is seldom who can look there. */
+function answer(status: GrpcStatusCode, message: string, reason: string, named: Named): Refusal {
+  const { phase, trouble } = named;
+  if (trouble === undefined) {
+    return refusal(status, message, reason, phase);
+  }
+  const why = trouble.message.slice(0, MAX_TROUBLE_LENGTH);
+  const told = refusal(status, `${message}. It is not ready (${trouble.reason}): ${why}`, reason, phase);
+  return { ...told, metadata: [...told.metadata, ["satellite-condition", trouble.reason]] };
 }
 
 function seconds(durationMs: number): string {

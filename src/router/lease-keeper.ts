@@ -1,5 +1,6 @@
+import { untilAborted } from "../base/abort.ts";
 import { backoffMs, type Random } from "../base/backoff.ts";
-import type { Clock, Timer } from "../base/clock.ts";
+import { sleep, type Clock, type Timer } from "../base/clock.ts";
 import { toError } from "../base/errors.ts";
 import { timestamp } from "../satellite/conditions.ts";
 import { isDraining } from "../satellite/power.ts";
@@ -62,6 +63,7 @@ const DRAIN_REPORT_MS = 1000;
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
   #lease: HeldLease | undefined;
+  readonly #firstSeq: number;
   #seq: number;
   /** Open streams by epoch. */
   readonly #open = new Map<number, number>();
@@ -76,10 +78,13 @@ export class LeaseKeeper {
   #report: Timer | undefined;
   #lapse: Timer | undefined;
   #taking: Promise<LeaseOutcome> | undefined;
+  /** Called when the last stream has ended. */
+  #onNoStreams = (): void => {};
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
-    this.#seq = Math.floor(options.random() * FIRST_SEQ_BELOW);
+    this.#firstSeq = Math.floor(options.random() * FIRST_SEQ_BELOW);
+    this.#seq = this.#firstSeq;
   }
 
   get openStreams(): number {
@@ -101,6 +106,7 @@ export class LeaseKeeper {
   permits(satellite: Satellite, epoch: number): boolean {
     const lease = this.#lease;
     return (
+      !this.#closing &&
       lease !== undefined &&
       lease.epoch === epoch &&
       lease.uid === satellite.metadata.uid &&
@@ -146,6 +152,9 @@ export class LeaseKeeper {
     this.#hasNews = true;
     this.#scheduleRenewal();
     this.#scheduleReport();
+    if (this.#openStreams === 0) {
+      this.#onNoStreams();
+    }
   }
 
   /** Looks at the satellite after a change: the end of an epoch ends its lease, and may have to be acknowledged. */
@@ -158,17 +167,59 @@ export class LeaseKeeper {
     this.#checkIdle();
   }
 
-  /** Reports the last count now instead of later, and resolves when all writes have ended. */
-  async finish(): Promise<void> {
+  /**
+   * The last act: admits nothing any more, and once no stream is open withdraws this router's entry, so that nobody waits
+   * for it. Tries until that is done, or `signal` aborts; a lease that stays then lapses by itself.
+   */
+  async withdraw(signal: AbortSignal): Promise<void> {
     this.#closing = true;
     this.#renewal?.cancel();
     this.#lapse?.cancel();
     this.#report?.cancel();
     this.#report = undefined;
-    if (this.#hasNews) {
-      await this.#inOrder(() => this.#writeReport());
+    if (this.#openStreams > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onNoStreams = resolve;
+      await Promise.race([promise, untilAborted(signal)]);
     }
-    await this.#options.writes.settled();
+    await this.#options.writes.run(() => this.#removeEntry(signal));
+  }
+
+  async #removeEntry(signal: AbortSignal): Promise<void> {
+    const { key, router, view, api, clock, random, logger } = this.#options;
+    if (this.#failures > 0) {
+      // A write without an answer may have landed.
+      await this.#refresh();
+    }
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      const satellite = view.get(key);
+      const entry = satellite?.status.activity[router];
+      if (satellite === undefined || entry === undefined || !this.#isOwn(entry)) {
+        return;
+      }
+      try {
+        view.observe(await api.withdraw(key, satellite, signal));
+        return;
+      } catch (error) {
+        logger.debug("the lease was not withdrawn", { satellite: key, error });
+        await this.#refresh();
+        await sleep(clock, backoffMs(attempt, RETRY, random), signal).catch(() => {});
+      }
+    }
+  }
+
+  /** Whether this process wrote an entry; another one of its name may have. */
+  #isOwn({ seq }: Lease): boolean {
+    return seq > this.#firstSeq && seq <= this.#seq;
+  }
+
+  async #refresh(): Promise<void> {
+    const { key, view, logger } = this.#options;
+    try {
+      await view.refresh(key);
+    } catch (error) {
+      logger.debug("could not read the satellite anew", { satellite: key, error });
+    }
   }
 
   #inOrder<T>(write: () => Promise<T>): Promise<T> {
@@ -206,6 +257,9 @@ export class LeaseKeeper {
       logger.debug("lease was not taken", { satellite: key, outcome: outcome.kind, error });
       if (outcome.kind === "refused") {
         this.#lease = undefined;
+      } else {
+        // It may have landed: whoever ends before it lapses has to withdraw it.
+        this.#armLapse(entry.validSeconds);
       }
       this.#failures++;
       return outcome;

@@ -9,9 +9,8 @@ export interface GateOptions {
   /** Longest hold of one request, in milliseconds. Default 20 minutes. */
   readonly maxHoldMs?: number;
   /**
-   * Methods that wake nothing: full paths ("/package.Service/Method"), or services ("/package.Service/"). They are
-   * answered UNAVAILABLE while the satellite is not awake. Default: health checks and reflection. BuildKit's ListWorkers
-   * is not among them: buildx waits for it as long as needed, and gives up 20 s after an UNAVAILABLE.
+   * Methods that neither wake nor keep awake: full paths ("/package.Service/Method"), or services ("/package.Service/").
+   * They are answered UNAVAILABLE while the satellite is not awake, and are cut when it falls asleep. Default: none.
    */
   readonly noWakeMethods?: readonly string[];
   /**
@@ -30,11 +29,7 @@ export const DEFAULT_GATE_OPTIONS: Required<GateOptions> = {
   maxHeldPerSatellite: 1000,
   maxHeld: 20_000,
   maxHoldMs: 20 * 60_000,
-  noWakeMethods: [
-    "/grpc.health.v1.Health/",
-    "/grpc.reflection.v1.ServerReflection/",
-    "/grpc.reflection.v1alpha.ServerReflection/",
-  ],
+  noWakeMethods: [],
   stalledMs: 60_000,
   unreachableMs: 30_000,
   identities: DEFAULT_IDENTITY_LIMITS,

@@ -14,7 +14,7 @@ import type { Engine } from "./engine.ts";
 import { Gate } from "./gate.ts";
 import { Health } from "./health.ts";
 import { createHealthService } from "./health-service.ts";
-import { HoldBudget } from "./hold-queue.ts";
+import { HoldBudget } from "./hold-budget.ts";
 import { createRouterMetrics, type RouterMetrics } from "./metrics.ts";
 import { DEFAULT_GATE_OPTIONS, type GateOptions } from "./options.ts";
 import { createProber, type Prober } from "./prober.ts";
@@ -86,10 +86,10 @@ export interface Router {
   ready(): boolean;
   /**
    * For SIGTERM: not ready any more, no new connections, GOAWAY; resolves when all streams have run out, or after
-   * `graceMs`, and the last counts are written. Then {@link close}.
+   * `graceMs`. Then {@link close}.
    */
   drain(graceMs: number): Promise<void>;
-  /** Ends everything now, but lets writes that have begun settle. */
+  /** Ends everything now, then withdraws the leases; takes {@link WITHDRAW_MS} longer where the API server is away. */
   close(): Promise<void>;
 }
 
@@ -178,6 +178,12 @@ function createEngine(
 /** How long answers may take to go out when everything ends, in milliseconds. */
 const FLUSH_MS = 250;
 
+/**
+ * How long the withdrawal of the leases may take in all, in milliseconds: as long as one call to the API server. It is
+ * part of the 30 seconds that a pod is given beyond --grace-seconds.
+ */
+const WITHDRAW_MS = 10_000;
+
 /** What readiness depends on. */
 interface RouterState {
   listening: boolean;
@@ -228,12 +234,11 @@ class RunningRouter implements Router {
   }
 
   async drain(graceMs: number): Promise<void> {
-    const { engine, gate, health, state, logger } = this.#parts;
+    const { engine, health, state, logger } = this.#parts;
     state.draining = true;
     health.update();
     logger.info("the router drains", { graceMs });
     await engine.drain(graceMs);
-    await gate.finish();
   }
 
   async close(): Promise<void> {
@@ -244,6 +249,6 @@ class RunningRouter implements Router {
     // What was just refused must still reach its client.
     await engine.drain(FLUSH_MS);
     await engine.close();
-    await gate.finish();
+    await gate.withdraw(WITHDRAW_MS);
   }
 }

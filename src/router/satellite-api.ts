@@ -2,12 +2,12 @@ import type { KubeClient, WriteOptions } from "../kube/client.ts";
 import { KubeError } from "../kube/errors.ts";
 import { parseKey } from "../kube/objects.ts";
 import type { PatchOperation } from "../satellite/json-patch.ts";
-import { activityPatch, leasePatch, wakePatch } from "../satellite/power.ts";
+import { activityPatch, leasePatch, removeActivityPatch, wakePatch } from "../satellite/power.ts";
 import { ROUTER_FIELD_MANAGER, SATELLITES, type Lease } from "../satellite/resource.ts";
 import type { Satellite } from "../satellite/types.ts";
 
 /**
- * Everything that a router asks of the API server: one read, and the power protocol's three writes. Each rejects with a
+ * Everything that a router asks of the API server: one read, and the power protocol's four writes. Each rejects with a
  * KubeError; a write whose tests failed comes as reason `Invalid` (HTTP 422), as do other invalid patches, so the caller
  * reads the object and decides from it.
  */
@@ -37,10 +37,16 @@ export class SatelliteApi {
     return this.#patch(key, activityPatch(satellite, this.#router, lease), { subresource: "status" });
   }
 
+  /** Removes this router's entry, if it is still the one that is known. */
+  withdraw(key: string, satellite: Satellite, signal: AbortSignal): Promise<Satellite> {
+    const operations = removeActivityPatch(satellite, this.#router);
+    return this.#patch(key, operations, { subresource: "status", signal });
+  }
+
   #patch(
     key: string,
     operations: readonly PatchOperation[],
-    options: Pick<WriteOptions, "subresource">,
+    options: Pick<WriteOptions, "subresource" | "signal">,
   ): Promise<Satellite> {
     return this.#client.patch<Satellite>(
       SATELLITES,

@@ -1,13 +1,16 @@
 import { backoffMs, type Random } from "../base/backoff.ts";
 import type { Clock, Timer } from "../base/clock.ts";
-import { SatelliteError } from "../base/errors.ts";
+import { SatelliteError, toError } from "../base/errors.ts";
+import { parseKey } from "../kube/objects.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Admission } from "./engine.ts";
-import { HoldQueue, type HeldRequest, type HoldBudget } from "./hold-queue.ts";
+import type { HoldBudget } from "./hold-budget.ts";
+import { HoldQueue, type HeldRequest } from "./hold-queue.ts";
 import {
   apiServerFailed,
   CANCELLED,
+  crowdedOut,
   deadlineExceeded,
   holdExpired,
   notAwake,
@@ -25,7 +28,7 @@ import { Reachability } from "./reachability.ts";
 import type { Refusal } from "./refusal.ts";
 import { isPermanent, type SatelliteApi } from "./satellite-api.ts";
 import type { SatelliteView } from "./satellite-view.ts";
-import { standingOf, unknownSatellite, type Standing, type Target } from "./standing.ts";
+import { standingOf, troubleOf, unknownSatellite, type Standing, type Target } from "./standing.ts";
 import { OtherVmError } from "./vm-dial.ts";
 import { Waker, type WakeOutcome } from "./wake.ts";
 import { WriteQueue } from "./write-queue.ts";
@@ -49,13 +52,14 @@ export interface GateContext {
 export interface GateRequest {
   /** When it came, on the monotonic clock. */
   readonly arrivedAtMs: number;
-  readonly mayWake: boolean;
   readonly drop: ReadonlySet<string>;
   /** The request's whole time, in milliseconds from its arrival; absent without a deadline. */
   readonly timeoutMs: number | undefined;
   readonly signal: AbortSignal;
 }
 
+/** For how long an answer of the API server is good for requests that take no lease, in milliseconds. */
+const CONFIRMED_MS = 1000;
 const LEASE_RETRY = { baseMs: 100, maxMs: 5000 };
 /** How long before its deadline a request is told why nothing moves: at the deadline nobody listens any more. */
 const MAX_LEAD_MS = 250;
@@ -77,6 +81,9 @@ export class SatelliteGate {
   #leasing = false;
   #leaseRetry: Timer | undefined;
   #leaseFailures = 0;
+  #confirming: Promise<Error | undefined> | undefined;
+  /** Runs while the API server's answer to {@link #confirm} is young. */
+  #confirmed: Timer | undefined;
   /** The last error of the API server, named when a request runs out of time. */
   #trouble: Error | undefined;
   #lastChangeAtMs: number;
@@ -89,9 +96,15 @@ export class SatelliteGate {
     this.#context = context;
     this.#onIdle = onIdle;
     this.#lastChangeAtMs = context.clock.monotonicMs();
-    this.#queue = new HoldQueue(context.options.maxHeldPerSatellite, context.budget, (change) => {
-      context.metrics.heldRequests.inc(change);
-      this.#keeper.setHeldRequests(this.#queue.size);
+    this.#queue = new HoldQueue({
+      namespace: parseKey(key).namespace ?? "",
+      max: context.options.maxHeldPerSatellite,
+      budget: context.budget,
+      onCrowdedOut: () => crowdedOut(this.#named()),
+      onChange: (change) => {
+        context.metrics.heldRequests.inc(change);
+        this.#keeper.setHeldRequests(this.#queue.size);
+      },
     });
     const writes = new WriteQueue();
     this.#keeper = new LeaseKeeper({ ...context, key, writes, onIdle: () => this.#checkIdle() });
@@ -115,7 +128,8 @@ export class SatelliteGate {
 
   /** Whether nothing would be lost by forgetting this gate. */
   get isIdle(): boolean {
-    return this.#queue.size === 0 && !this.#waker.isRunning && !this.#leasing && this.#keeper.isIdle;
+    const isAsking = this.#leasing || this.#confirming !== undefined || this.#confirmed !== undefined;
+    return this.#queue.size === 0 && !this.#waker.isRunning && !isAsking && this.#keeper.isIdle;
   }
 
   /** Whether a request that is held now would wake the satellite: it sleeps, and no wake is under way. */
@@ -134,14 +148,37 @@ export class SatelliteGate {
     if (satellite === undefined || target === undefined || !this.#keeper.permits(satellite, target.epoch)) {
       return undefined;
     }
-    return this.#forward(target, drop, 0);
+    return this.#open(target, drop, 0);
+  }
+
+  /**
+   * The answer for a request that neither wakes the satellite nor keeps it awake: it goes through while the satellite is
+   * awake, and is cut when that ends. A lease would keep it awake, so where none is live the API server is asked, lest the
+   * request go to a VM of the past.
+   */
+  pass(drop: ReadonlySet<string>): Admission | Promise<Admission> {
+    const { view } = this.#context;
+    const satellite = view.get(this.#key);
+    const target = satellite === undefined ? undefined : this.#reachability.openTarget(standingOf(satellite));
+    const isConfirmed =
+      satellite !== undefined &&
+      target !== undefined &&
+      (this.#keeper.permits(satellite, target.epoch) || this.#confirmed !== undefined);
+    if (isConfirmed || target === undefined) {
+      return this.#passTo(satellite, target, drop);
+    }
+    this.#confirming ??= this.#confirm();
+    return this.#confirming.then((error) => {
+      if (error !== undefined) {
+        return apiServerFailed(this.#named(), error);
+      }
+      const now = view.get(this.#key);
+      return this.#passTo(now, now && this.#reachability.openTarget(standingOf(now)), drop);
+    });
   }
 
   /** Holds a request until the satellite is awake, or waiting is hopeless. Never rejects. */
   hold(request: GateRequest): Promise<Admission> {
-    if (this.#queue.isFull) {
-      return Promise.resolve(tooManyHeld(this.#named()));
-    }
     if (request.signal.aborted) {
       return Promise.resolve(CANCELLED);
     }
@@ -151,7 +188,6 @@ export class SatelliteGate {
       const onAbort = (): void => this.#queue.settle(held, CANCELLED);
       const held: HeldRequest = {
         arrivedAtMs,
-        mayWake: request.mayWake,
         drop: request.drop,
         settle: (admission) => {
           for (const timer of timers) {
@@ -162,12 +198,15 @@ export class SatelliteGate {
           this.#look();
         },
       };
-      this.#startTimers(held, request.timeoutMs, timers);
-      request.signal.addEventListener("abort", onAbort, { once: true });
-      if (this.#queue.size === 0) {
+      if (!this.#queue.add(held)) {
+        resolve(tooManyHeld(this.#named()));
+        return;
+      }
+      if (this.#queue.size === 1) {
         this.#lastChangeAtMs = this.#context.clock.monotonicMs();
       }
-      this.#queue.add(held);
+      this.#startTimers(held, request.timeoutMs, timers);
+      request.signal.addEventListener("abort", onAbort, { once: true });
       this.#look();
     });
   }
@@ -191,12 +230,13 @@ export class SatelliteGate {
     this.#look();
   }
 
-  /** Reports the last counts and resolves when every write has ended. */
-  async finish(): Promise<void> {
+  /** The last act: withdraws this router's lease. Resolves when every write has ended, or `signal` has aborted. */
+  async withdraw(signal: AbortSignal): Promise<void> {
     this.#stopProbing();
     this.#leaseRetry?.cancel();
+    this.#confirmed?.cancel();
     await this.#waker.stop();
-    await this.#keeper.finish();
+    await this.#keeper.withdraw(signal);
   }
 
   /** Refuses everything that is held. */
@@ -227,14 +267,8 @@ export class SatelliteGate {
       this.#letIn(satellite, target);
       return;
     }
-    this.#queue.settleAll(
-      () => notAwake(this.#named()),
-      ({ mayWake }) => !mayWake,
-    );
-    if (this.#queue.size > 0) {
-      this.#wakeSinceMs ??= this.#context.clock.monotonicMs();
-      this.#awaken(satellite, standing);
-    }
+    this.#wakeSinceMs ??= this.#context.clock.monotonicMs();
+    this.#awaken(satellite, standing);
   }
 
   #letIn(satellite: Satellite, target: Target): void {
@@ -282,6 +316,42 @@ export class SatelliteGate {
     }
   }
 
+  /** Reads the satellite from the API server; once for all that wait for it. Resolves with what went wrong. */
+  async #confirm(): Promise<Error | undefined> {
+    const { clock, view } = this.#context;
+    const sentAtMs = clock.monotonicMs();
+    try {
+      await view.refresh(this.#key);
+      this.#confirmed = clock.setTimer(sentAtMs + CONFIRMED_MS - clock.monotonicMs(), () => {
+        this.#confirmed = undefined;
+        this.#checkIdle();
+      });
+      return undefined;
+    } catch (error) {
+      return toError(error);
+    } finally {
+      this.#confirming = undefined;
+      this.#checkIdle();
+    }
+  }
+
+  #passTo(
+    satellite: Satellite | undefined,
+    target: Target | undefined,
+    drop: ReadonlySet<string>,
+  ): Admission {
+    if (satellite === undefined) {
+      return unknownSatellite(this.#key);
+    }
+    if (target === undefined) {
+      const standing = standingOf(satellite);
+      return standing.kind === "hopeless" ? standing.refusal : notAwake(this.#named());
+    }
+    const { streamsOpen } = this.#context.metrics;
+    streamsOpen.inc();
+    return this.#forward(target, drop, 0, () => streamsOpen.dec());
+  }
+
   // --- release --------------------------------------------------------------------------------------------------
 
   #release(target: Target): void {
@@ -290,12 +360,16 @@ export class SatelliteGate {
     if (this.#wakeSinceMs !== undefined) {
       metrics.wakeSeconds.observe((nowMs - this.#wakeSinceMs) / 1000);
     }
-    this.#queue.settleAll(({ drop, arrivedAtMs }) => this.#forward(target, drop, nowMs - arrivedAtMs));
+    this.#queue.settleAll(({ drop, arrivedAtMs }) => this.#open(target, drop, nowMs - arrivedAtMs));
   }
 
-  #forward(target: Target, drop: ReadonlySet<string>, heldMs: number): Admission {
-    const keeper = this.#keeper;
-    keeper.streamOpened(target.epoch);
+  /** A stream that keeps the satellite awake. */
+  #open(target: Target, drop: ReadonlySet<string>, heldMs: number): Admission {
+    this.#keeper.streamOpened(target.epoch);
+    return this.#forward(target, drop, heldMs, () => this.#keeper.streamClosed(target.epoch));
+  }
+
+  #forward(target: Target, drop: ReadonlySet<string>, heldMs: number, onRelease: () => void): Admission {
     let released = false;
     return {
       kind: "forward",
@@ -316,7 +390,7 @@ export class SatelliteGate {
           );
         }
         released = true;
-        keeper.streamClosed(target.epoch);
+        onRelease();
       },
     };
   }
@@ -437,7 +511,7 @@ export class SatelliteGate {
       const leadMs = Math.min(MAX_LEAD_MS, timeoutMs * LEAD_SHARE);
       timers.push(
         clock.setTimer(timeoutMs - leadMs - pastMs, () => {
-          const reason = this.#whyNothingMoves();
+          const reason = this.#whyNothingMoves() ?? this.#lateFor(timeoutMs);
           if (reason !== undefined) {
             this.#queue.settle(held, reason);
           }
@@ -474,7 +548,18 @@ export class SatelliteGate {
     return this.#strangerMet();
   }
 
+  /** That the deadline passes, where the satellite's conditions say why. */
+  #lateFor(timeoutMs: number): Refusal | undefined {
+    const named = this.#named();
+    return named.trouble === undefined ? undefined : deadlineExceeded(named, timeoutMs);
+  }
+
   #named(): Named {
-    return { key: this.#key, phase: this.#context.view.get(this.#key)?.status.phase };
+    const satellite = this.#context.view.get(this.#key);
+    return {
+      key: this.#key,
+      phase: satellite?.status.phase,
+      trouble: satellite === undefined ? undefined : troubleOf(satellite),
+    };
   }
 }

@@ -1,3 +1,4 @@
+import { findCondition } from "../satellite/conditions.ts";
 import { isPaused, type Condition } from "../satellite/resource.ts";
 import type { Satellite } from "../satellite/types.ts";
 import { GrpcStatus } from "./engine.ts";
@@ -60,6 +61,25 @@ export function standingOf(satellite: Satellite): Standing {
     );
   }
   return wanted ? MOVING : wakeOrRefuse(satellite);
+}
+
+/** What keeps a satellite from being ready, by its condition. */
+export interface Trouble {
+  /** CamelCase. */
+  readonly reason: string;
+  /** For people. */
+  readonly message: string;
+}
+
+/** Reasons of Ready=False that say no more than that it is on its way: the states of power. */
+const ON_ITS_WAY: ReadonlySet<string> = new Set(["Off", "Starting", "Running", "Stopping", "Updating"]);
+
+/** What the condition Ready complains of; `undefined` where all is well or on its way. */
+export function troubleOf({ status }: Satellite): Trouble | undefined {
+  const ready = findCondition(status.conditions, "Ready");
+  return ready?.status === "False" && !ON_ITS_WAY.has(ready.reason)
+    ? { reason: ready.reason, message: ready.message }
+    : undefined;
 }
 
 /** What people call the satellite. */

@@ -20,9 +20,4 @@ export class WriteQueue {
     this.#last = result.catch(() => undefined);
     return result;
   }
-
-  /** Resolves when every write so far has ended. */
-  async settled(): Promise<void> {
-    await this.#last;
-  }
 }

@@ -134,8 +134,11 @@ export function activityPatch(satellite: Satellite, router: string, lease: Lease
   ];
 }
 
-/** Removes the entry of a router that is gone for good, unless it wrote again. Not an activity. */
-export function pruneActivityPatch(satellite: Satellite, router: string): PatchOperation[] {
+/**
+ * Removes a router's entry, unless it is not the one that is known any more: the operator does so for a router that is
+ * gone for good, and a router as its last act. Written to the status subresource.
+ */
+export function removeActivityPatch(satellite: Satellite, router: string): PatchOperation[] {
   const path = `/status/activity/${pointerToken(router)}`;
   return [identity(satellite), test(path, satellite.status.activity[router]), { op: "remove", path }];
 }

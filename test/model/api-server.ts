@@ -24,6 +24,7 @@ function entryLanded(s: State, { it }: Router, entry: number): void {
   it.sameSeq = 0;
   it.entry = entry;
   if (unchanged) return;
+  it.named = 0;
   it.seen0 = 0;
   it.seen1 = 0;
   activityChanged(s);
@@ -32,6 +33,11 @@ function entryLanded(s: State, { it }: Router, entry: number): void {
 export function leaseLanded(s: State, router: Router, uid: number): void {
   onPatchLanded(s, uid);
   entryLanded(s, router, LEASE_ENTRY);
+}
+
+export function withdrawalLanded(s: State, router: Router, uid: number): void {
+  onPatchLanded(s, uid);
+  entryLanded(s, router, 0);
 }
 
 export function drainedLanded(s: State, router: Router, uid: number, epoch: number): void {
@@ -46,6 +52,7 @@ export function removeObject(s: State): void {
   activityChanged(s);
   for (const { it } of s.routers) {
     it.entry = 0;
+    it.named = 0;
     it.sameSeq = 0;
     it.seen0 = 0;
     it.seen1 = 0;

@@ -143,6 +143,13 @@ export const configurations: readonly Configuration[] = [
     budget: { requests: 2, person: 1, idleOffs: 1, routerCrashes: 1 },
   }),
   configuration({
+    name: "router ends",
+    about: "a router withdraws its lease and ends, and another of its name begins; a patch lands later",
+    awake: true,
+    person: [OFF],
+    budget: { requests: 2, person: 1, idleOffs: 1, routerLosses: 1, routerEnds: 1 },
+  }),
+  configuration({
     name: "operator crashes",
     about: "the operator crashes between any two steps; reads of EC2 are stale",
     budget: { requests: 1, idleOffs: 1, operatorCrashes: 1, staleReads: 1 },

@@ -23,6 +23,10 @@ export const foundIn: Readonly<Record<Rule, string>> = {
   "drained.afterStopping": "person",
   "drained.namesEpoch": "router loses answers, drain",
 
+  "withdraw.entry": "router ends",
+  "withdraw.noStreams": "router ends",
+  "withdraw.lease": "router ends",
+
   "idleOff.uid": "delete and create",
   "idleOff.activity": "operator loses answers",
   "idleOff.generation": "timeout",

@@ -68,8 +68,9 @@ export function normalize(s: State): void {
     if (it.open === 0) it.admitAge = VALID;
     if (it.kind !== RouterPatch.Lease || it.flight !== Flight.Sent) it.patchState = 0;
     if (it.kind !== RouterPatch.Lease) it.age = 0;
-    if (it.kind === RouterPatch.Wake) it.patchEpoch = 0;
+    if (it.kind === RouterPatch.Wake || it.kind === RouterPatch.Withdraw) it.patchEpoch = 0;
     if (it.lateKind !== RouterPatch.Lease) it.lateState = 0;
-    if (it.lateKind === RouterPatch.Wake) it.lateEpoch = 0;
+    if (it.lateKind === RouterPatch.Wake || it.lateKind === RouterPatch.Withdraw) it.lateEpoch = 0;
+    if (it.kind !== RouterPatch.Withdraw && it.lateKind !== RouterPatch.Withdraw) it.named = 0;
   }
 }

@@ -1,5 +1,5 @@
 import type { Action } from "./action.ts";
-import { drainedLanded, leaseLanded, specChanged } from "./api-server.ts";
+import { drainedLanded, leaseLanded, specChanged, withdrawalLanded } from "./api-server.ts";
 import { onAdmit, onPatchLanded, onWake } from "./invariants.ts";
 import type { Rules } from "./rules.ts";
 import {
@@ -79,6 +79,11 @@ function land(s: State, router: Router, patch: Patch, rules: Rules): boolean {
       if (rules["lease.state"] && api.state !== patch.state) return false;
       if (rules["lease.epoch"] && api.epoch !== patch.epoch) return false;
       leaseLanded(s, router, patch.uid);
+      return true;
+    case RouterPatch.Withdraw:
+      if (!sameUid || router.it.entry === 0) return false;
+      if (rules["withdraw.entry"] && router.it.named === 0) return false;
+      withdrawalLanded(s, router, patch.uid);
       return true;
     default:
       if (rules["drained.uid"] && !sameUid) return false;
@@ -207,6 +212,27 @@ export const routerActions: readonly Action[] = [
       const sawOff = view.state === Power.Running && view.on === 0;
       if (!sawDrain && (rules["drained.afterStopping"] || !sawOff)) return false;
       send(router, RouterPatch.Drained);
+      return true;
+    },
+  },
+  {
+    name: "withdraws its lease and ends; another of its name begins",
+    actor: "router",
+    kind: "chance",
+    step(s, index, rules) {
+      const router = routerOf(s, index);
+      const { it } = router;
+      if (s.budget.routerEnds === 0 || it.kind !== RouterPatch.None || it.entry === 0) return false;
+      if (rules["withdraw.noStreams"] && it.open > 0) return false;
+      s.budget.routerEnds -= 1;
+      it.held = 0;
+      it.probed = 0;
+      if (rules["withdraw.lease"]) {
+        it.leaseEpoch = 0;
+        it.leaseAge = VALID;
+      }
+      it.named = 1;
+      send(router, RouterPatch.Withdraw);
       return true;
     },
   },

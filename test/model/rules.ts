@@ -24,6 +24,10 @@ export const RULES = {
   "drained.afterStopping": "the router says drained only once it saw Stopping",
   "drained.namesEpoch": "the drained entry counts for the epoch that it names only",
 
+  "withdraw.entry": "the withdrawal tests the entry that it removes",
+  "withdraw.noStreams": "the router withdraws its lease only without an open stream",
+  "withdraw.lease": "the router admits nothing any more once it withdraws",
+
   "idleOff.uid": "the idle-off patch tests the uid",
   "idleOff.activity": "the idle-off patch tests the activity",
   "idleOff.generation": "the idle-off patch tests metadata.generation",

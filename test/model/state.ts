@@ -13,7 +13,7 @@ export const Vm = { Stopped: 0, Pending: 1, Running: 2, Stopping: 3, Terminated:
 export const OffBy = { Person: 0, Idleness: 1 } as const;
 
 /** What a router has on the wire. */
-export const RouterPatch = { None: 0, Wake: 1, Lease: 2, Drained: 3 } as const;
+export const RouterPatch = { None: 0, Wake: 1, Lease: 2, Drained: 3, Withdraw: 4 } as const;
 
 /** How far a router's patch has come. */
 export const Flight = { Sent: 0, Landed: 1, Failed: 2 } as const;
@@ -83,6 +83,7 @@ const budgetFields = [
   "person",
   "routerCrashes",
   "routerLosses",
+  "routerEnds",
   "operatorCrashes",
   "operatorLosses",
   "idleOffs",
@@ -145,6 +146,7 @@ const routerFields = [
   "lateState",
   "lateSameSeq", // the next lease will carry the seq of the late one
   "entry", // status.activity[router] at the API server: 0 none, 1 lease, 1 + epoch: drained
+  "named", // the withdrawal under way names the entry that is there
   "sameSeq", // the entry carries the seq that the next lease will carry
   "seen0", // operator 0 has seen this entry
   "seen1",

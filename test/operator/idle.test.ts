@@ -50,6 +50,26 @@ describe("the idle tracker", () => {
     expect(remaining(leased(2))).to.equal(10 * MINUTE);
   });
 
+  it("starts anew when a router withdraws its lease: it was used until then", async () => {
+    tracker.observe(KEY, leased(1));
+    await clock.advance(4 * MINUTE);
+    tracker.observe(KEY, running());
+    await clock.advance(1 * MINUTE);
+    expect(remaining(running())).to.equal(9 * MINUTE);
+  });
+
+  it("goes on when the lease of a router goes that had lapsed", async () => {
+    await clock.advance(1 * MINUTE);
+    tracker.observe(KEY, leased(1, 60));
+    await clock.advance(4 * MINUTE);
+    expect(remaining(running())).to.equal(6 * MINUTE);
+  });
+
+  it("counts no lease that was withdrawn as live", () => {
+    tracker.observe(KEY, leased(1));
+    expect(tracker.idleness(KEY, running()).liveLeases).to.deep.equal([]);
+  });
+
   it("waits for a lease that lasts longer than idleTimeout", () => {
     expect(remaining(leased(1, 1800))).to.equal(30 * MINUTE);
   });

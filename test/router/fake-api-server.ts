@@ -204,6 +204,8 @@ function apply(root: Record<string, unknown>, operation: JsonPatchOperation, key
     }
   } else if (operation.op === "add") {
     members[last] = operation.value;
+  } else if (operation.op === "remove" && last in members) {
+    delete members[last];
   } else {
     throw invalid(key);
   }

@@ -4,7 +4,7 @@ import { anonymousLoopback, type Access } from "../../src/router/access.ts";
 import type { AddressOptions } from "../../src/router/address.ts";
 import type { Admission, ConnectionInfo, HeaderList } from "../../src/router/engine.ts";
 import { Gate } from "../../src/router/gate.ts";
-import { HoldBudget } from "../../src/router/hold-queue.ts";
+import { HoldBudget } from "../../src/router/hold-budget.ts";
 import { createRouterMetrics } from "../../src/router/metrics.ts";
 import { DEFAULT_GATE_OPTIONS, type GateOptions } from "../../src/router/options.ts";
 import type { Prober } from "../../src/router/prober.ts";

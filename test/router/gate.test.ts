@@ -385,6 +385,31 @@ describe("gate: requests that end otherwise", () => {
     expect(refused(request).status).to.equal(GrpcStatus.DEADLINE_EXCEEDED);
   });
 
+  it("says before the deadline why the satellite is not ready, where its condition does", async () => {
+    const bench = new GateBench([satellite()]);
+    const request = bench.request([["grpc-timeout", "4S"]]);
+    await bench.clock.settle();
+    bench.server.change(KEY, ({ status }) => {
+      status.phase = "Waking";
+      status.conditions = [
+        {
+          type: "Ready",
+          status: "False",
+          reason: "InsufficientCapacity",
+          message: "EC2 has no capacity for m7i.large in eu-central-1a; it is tried again",
+          lastTransitionTime: "2026-01-01T00:00:00Z",
+        },
+      ];
+    });
+    await bench.clock.advance(3799);
+    expect(request.admission()).to.equal(undefined);
+    await bench.clock.advance(1);
+    const { status, message, metadata } = refused(request);
+    expect(status).to.equal(GrpcStatus.DEADLINE_EXCEEDED);
+    expect(message).to.contain("InsufficientCapacity").and.contain("no capacity for m7i.large");
+    expect(metadata).to.deep.include(["satellite-condition", "InsufficientCapacity"]);
+  });
+
   it("gives up after the longest hold, and says what it waited for", async () => {
     const bench = new GateBench([satellite()], { gate: { maxHoldMs: 60_000, stalledMs: 600_000 } });
     const request = bench.request([["grpc-timeout", "1H"]]);
@@ -513,19 +538,6 @@ describe("gate: requests that end otherwise", () => {
   it("still forwards to a paused satellite that is awake", async () => {
     const bench = new GateBench([awake({ annotations: { "satellites.dev/paused": "true" } })]);
     const request = bench.request();
-    await bench.clock.settle();
-    expect(forwarded(request).kind).to.equal("forward");
-  });
-
-  it("does not wake for a method that wakes nothing, but forwards it to a satellite that is awake", async () => {
-    const bench = new GateBench([satellite()]);
-    const asleep = bench.request([], "/grpc.health.v1.Health/Check");
-    await bench.clock.settle();
-    expect(refused(asleep).status).to.equal(GrpcStatus.UNAVAILABLE);
-    expect(reasonOf(asleep)).to.equal("NotAwake");
-    expect(bench.server.calls).to.have.length(0);
-    bench.server.put(awake());
-    const request = bench.request([], "/grpc.health.v1.Health/Check");
     await bench.clock.settle();
     expect(forwarded(request).kind).to.equal("forward");
   });
@@ -761,5 +773,223 @@ describe("gate: two routers", () => {
     }
     expect(one.server.read(KEY).metadata.generation, "one change of the wish").to.equal(2);
     expect(Object.keys(one.server.read(KEY).status.activity).toSorted()).to.deep.equal([ROUTER, "router-1"]);
+  });
+});
+
+describe("gate: the router ends", () => {
+  const LIMIT_MS = 10_000;
+
+  async function leased(): Promise<{ bench: GateBench; request: TestRequest }> {
+    const bench = new GateBench([awake()]);
+    const request = bench.request();
+    await bench.clock.settle();
+    return { bench, request };
+  }
+
+  /** Whether the withdrawal has come to its end, once there is one. */
+  function ending(bench: GateBench): () => boolean {
+    let ended = false;
+    bench.gate.close();
+    void bench.gate.withdraw(LIMIT_MS).then(() => {
+      ended = true;
+      return ended;
+    });
+    return () => ended;
+  }
+
+  it("withdraws its lease, and admits nothing under it any more", async () => {
+    const { bench, request } = await leased();
+    forwarded(request).release();
+    const ended = ending(bench);
+    await bench.clock.settle();
+    expect(ended()).to.equal(true);
+    expect(bench.entry()).to.equal(undefined);
+    expect(reasonOf(bench.request())).to.equal("RouterStopping");
+    expect(bench.clock.pendingTimers).to.equal(0);
+  });
+
+  it("withdraws it only once no stream is open", async () => {
+    const { bench, request } = await leased();
+    const ended = ending(bench);
+    await bench.clock.settle();
+    expect(bench.entry()).to.not.equal(undefined);
+    forwarded(request).release();
+    await bench.clock.settle();
+    expect(ended()).to.equal(true);
+    expect(bench.entry()).to.equal(undefined);
+  });
+
+  it("leaves the lease of another process of its name alone", async () => {
+    const { bench, request } = await leased();
+    forwarded(request).release();
+    bench.server.change(KEY, ({ status }) => {
+      status.activity[ROUTER] = { seq: 7, validSeconds: 1800, openStreams: 1, time: "2026-01-01T00:00:00Z" };
+    });
+    const ended = ending(bench);
+    await bench.clock.settle();
+    expect(ended()).to.equal(true);
+    expect(bench.entry()?.seq).to.equal(7);
+  });
+
+  it("does not remove what another process of its name writes meanwhile", async () => {
+    const { bench, request } = await leased();
+    forwarded(request).release();
+    bench.server.before = ({ operations }) => {
+      if (operations.some(({ op }) => op === "remove")) {
+        bench.server.change(KEY, ({ status }) => {
+          status.activity[ROUTER] = {
+            seq: 7,
+            validSeconds: 1800,
+            openStreams: 1,
+            time: "2026-01-01T00:00:00Z",
+          };
+        });
+      }
+    };
+    const ended = ending(bench);
+    await bench.clock.advance(1000);
+    expect(ended()).to.equal(true);
+    expect(bench.entry()?.seq).to.equal(7);
+  });
+
+  it("finds a lease whose answer was lost", async () => {
+    const bench = new GateBench([awake()]);
+    bench.disconnect();
+    bench.server.after = () => {
+      throw unreachable();
+    };
+    const request = bench.request();
+    await bench.clock.settle();
+    request.cancel();
+    expect(bench.entry()).to.not.equal(undefined);
+    bench.server.after = () => {};
+    const ended = ending(bench);
+    await bench.clock.advance(1000);
+    expect(ended()).to.equal(true);
+    expect(bench.entry()).to.equal(undefined);
+  });
+
+  it("tries until the API server answers", async () => {
+    const { bench, request } = await leased();
+    forwarded(request).release();
+    bench.server.before = () => {
+      throw unreachable();
+    };
+    const ended = ending(bench);
+    await bench.clock.advance(3000);
+    expect(ended()).to.equal(false);
+    bench.server.before = () => {};
+    await bench.clock.advance(5000);
+    expect(ended()).to.equal(true);
+    expect(bench.entry()).to.equal(undefined);
+  });
+
+  it("ends all the same when the API server does not answer in time, and not before", async () => {
+    const { bench, request } = await leased();
+    forwarded(request).release();
+    bench.server.before = () => new Promise<void>(() => {});
+    const ended = ending(bench);
+    await bench.clock.advance(LIMIT_MS - 1);
+    expect(ended()).to.equal(false);
+    await bench.clock.advance(1);
+    expect(ended()).to.equal(true);
+  });
+});
+
+describe("gate: a method that neither wakes nor keeps awake", () => {
+  const PATH = "/moby.buildkit.v1.Control/ListWorkers";
+  const POLLED = { gate: { noWakeMethods: [PATH, "/grpc.reflection.v1.ServerReflection/"] } };
+
+  it("is refused while the satellite is not awake, and wakes nothing", async () => {
+    const bench = new GateBench([satellite()], POLLED);
+    const request = bench.request([], PATH);
+    await bench.clock.settle();
+    expect(refused(request).status).to.equal(GrpcStatus.UNAVAILABLE);
+    expect(reasonOf(request)).to.equal("NotAwake");
+    expect(bench.server.calls).to.have.length(0);
+  });
+
+  it("hears why where no waiting helps", async () => {
+    const bench = new GateBench([satellite({ spec: { wakePolicy: "Manual" } })], POLLED);
+    const request = bench.request([], PATH);
+    await bench.clock.settle();
+    expect(reasonOf(request)).to.equal("WakePolicyManual");
+  });
+
+  it("is forwarded while the satellite is awake, without a lease", async () => {
+    const bench = new GateBench([awake()], POLLED);
+    const request = bench.request([], "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+    await bench.clock.settle();
+    expect(forwarded(request).upstream.epoch).to.equal(4);
+    forwarded(request).release();
+    expect(bench.server.statusCalls).to.have.length(0);
+    expect(await bench.metric("satellites_router_streams_open")).to.equal(0);
+  });
+
+  it("leaves no mark however long it polls, beside calls that do", async () => {
+    const bench = new GateBench([awake({ spec: { idleTimeout: "90s" } })], POLLED);
+    const used = bench.request();
+    await bench.clock.settle();
+    forwarded(used).release();
+    await bench.clock.advance(10_000);
+    const before = bench.entry();
+    for (let poll = 0; poll < 30; poll++) {
+      const request = bench.request([], PATH);
+      await bench.clock.settle();
+      forwarded(request).release();
+      await bench.clock.advance(10_000);
+    }
+    expect(bench.entry()).to.deep.equal(before);
+  });
+
+  it("asks the API server first where no lease is live: what is known may be of the past", async () => {
+    const bench = new GateBench([awake()], POLLED);
+    bench.disconnect();
+    bench.server.change(KEY, ({ spec, status }) => {
+      spec.desiredPower = "off";
+      status.power = power("Stopping");
+    });
+    const request = bench.request([], PATH);
+    await bench.clock.settle();
+    expect(reasonOf(request)).to.equal("NotAwake");
+  });
+
+  it("asks it once for many polls, and again after a second", async () => {
+    const bench = new GateBench([awake()], POLLED);
+    for (let poll = 0; poll < 100; poll++) {
+      bench.request([], PATH);
+    }
+    await bench.clock.advance(999);
+    bench.request([], PATH);
+    expect(bench.server.calls).to.have.length(1);
+    await bench.clock.advance(1);
+    bench.request([], PATH);
+    await bench.clock.settle();
+    expect(bench.server.calls).to.have.length(2);
+  });
+
+  it("says so where the API server does not answer", async () => {
+    const bench = new GateBench([awake()], POLLED);
+    bench.server.before = () => {
+      throw unreachable();
+    };
+    const request = bench.request([], PATH);
+    await bench.clock.settle();
+    expect(reasonOf(request)).to.equal("KubeUnreachable");
+  });
+
+  it("does not hold up a drain", async () => {
+    const bench = new GateBench([awake()], POLLED);
+    const used = bench.request();
+    await bench.clock.settle();
+    const polled = bench.request([], PATH);
+    expect(forwarded(polled).kind).to.equal("forward");
+    forwarded(used).release();
+    bench.server.change(KEY, ({ spec, status }) => {
+      spec.desiredPower = "off";
+      status.power = power("Stopping", { reason: "Draining" });
+    });
+    await bench.clock.advance(0);
+    expect(bench.entry()?.drainedEpoch).to.equal(4);
   });
 });

@@ -314,7 +314,7 @@ function specify(engine: EngineKind): void {
   });
 
   describe("shutdown", () => {
-    it("waits for its last report of open streams", async () => {
+    it("withdraws its lease as its last act", async () => {
       const vm = await TestVM.start();
       stops.push(() => vm.stop());
       const bench = await start([awake({ status: { endpoint: { host: "127.0.0.1", port: vm.port } } })]);
@@ -326,16 +326,31 @@ function specify(engine: EngineKind): void {
         new Promise<void>((resolve) => {
           letThrough = resolve;
         });
-      let drained = false;
-      const draining = bench.router.drain(60_000).then(() => {
-        drained = true;
-        return drained;
+      await bench.router.drain(60_000);
+      let closed = false;
+      const closing = bench.router.close().then(() => {
+        closed = true;
+        return closed;
       });
       await until(() => bench.server.statusCalls.length === 2);
-      expect(drained).to.equal(false);
+      expect(closed).to.equal(false);
       letThrough();
-      await draining;
-      expect(bench.server.read(KEY).status.activity["router-0"]?.openStreams).to.equal(0);
+      await closing;
+      expect(bench.server.read(KEY).status.activity).to.deep.equal({});
+    });
+
+    it("withdraws its lease also where it has to cut a stream", async () => {
+      const vm = await TestVM.start({ unary: () => {} });
+      stops.push(() => vm.stop());
+      const bench = await start([awake({ status: { endpoint: { host: "127.0.0.1", port: vm.port } } })]);
+      const client = new TestClient(bench.port);
+      stops.push(() => client.close());
+      const call = client.call("unary");
+      await until(() => vm.calls === 1);
+      await bench.router.drain(1);
+      await bench.router.close();
+      expect((await call).code).to.equal(grpc.status.UNAVAILABLE);
+      expect(bench.server.read(KEY).status.activity).to.deep.equal({});
     });
 
     it("answers requests that it still holds", async () => {

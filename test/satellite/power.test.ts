@@ -5,7 +5,7 @@ import {
   isLegalMove,
   leasePatch,
   powerTests,
-  pruneActivityPatch,
+  removeActivityPatch,
   wakePatch,
 } from "../../src/satellite/power.ts";
 import type { PatchOperation } from "../../src/satellite/json-patch.ts";
@@ -53,7 +53,7 @@ describe("the power protocol's patches", () => {
   });
 
   it("pruning: not if the router wrote again", () => {
-    const operations = pruneActivityPatch(subject, "router/0");
+    const operations = removeActivityPatch(subject, "router/0");
     expect(operations[1]).to.deep.equal({ op: "test", path: "/status/activity/router~10", value: LEASE });
     expect(written(operations)).to.deep.equal(["remove /status/activity/router~10"]);
   });

@@ -5,7 +5,7 @@ import { Reflector } from "../../src/kube/reflector.ts";
 import { anonymousLoopback } from "../../src/router/access.ts";
 import type { Admission, Upstream } from "../../src/router/engine.ts";
 import { Gate } from "../../src/router/gate.ts";
-import { HoldBudget } from "../../src/router/hold-queue.ts";
+import { HoldBudget } from "../../src/router/hold-budget.ts";
 import { createRouterMetrics } from "../../src/router/metrics.ts";
 import { DEFAULT_GATE_OPTIONS } from "../../src/router/options.ts";
 import type { Prober } from "../../src/router/prober.ts";

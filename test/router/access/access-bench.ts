@@ -18,7 +18,7 @@ import { startKubernetesServer, type KubernetesServer } from "../../../src/local
 import type { Engine } from "../../../src/router/engine.ts";
 import { Gate } from "../../../src/router/gate.ts";
 import { Health } from "../../../src/router/health.ts";
-import { HoldBudget } from "../../../src/router/hold-queue.ts";
+import { HoldBudget } from "../../../src/router/hold-budget.ts";
 import { settingsFrame, writeHeaderFrames } from "../../../src/router/http2/frame-writer.ts";
 import { encodeField, maxFieldBytes } from "../../../src/router/http2/hpack-encoder.ts";
 import { CLIENT_PREFACE } from "../../../src/router/http2/protocol.ts";
@@ -214,7 +214,7 @@ export class AccessRouter {
     }
     this.gate.close();
     await this.engine.close();
-    await this.gate.finish();
+    await this.gate.withdraw(1000);
     this.#watching.abort();
     await this.#watch;
     await this.#connected.close();

@@ -28,6 +28,7 @@ describe("gate with many callers", () => {
     name: string,
     to: string,
     path = "/test.Service/Call",
+    namespace = "team-a",
   ): () => Admission | undefined {
     let answer: Admission | undefined;
     const admission = of.gate.admit(
@@ -35,7 +36,7 @@ describe("gate with many callers", () => {
       [
         [":path", path],
         ["satellite-name", to],
-        ["satellite-namespace", "team-a"],
+        ["satellite-namespace", namespace],
         ["x-name", name],
       ],
       new AbortController().signal,
@@ -73,16 +74,37 @@ describe("gate with many callers", () => {
   });
 
   it("counts nothing for satellites that are awake, or for methods that wake nothing", async () => {
-    const of = bench(10, { wakeBurst: 1, wakesPerMinute: 1 });
+    const noWakeMethods = ["/test.Service/Poll"];
+    const of = bench(10, { wakeBurst: 1, wakesPerMinute: 1 }, { noWakeMethods });
     for (let i = 0; i < 10; i++) {
       send(of, "alice", "ada");
-      send(of, "alice", `s${i}`, "/grpc.health.v1.Health/Check");
+      send(of, "alice", `s${i}`, "/test.Service/Poll");
     }
     await of.clock.settle();
     expect(of.server.wakeCalls).to.have.lengthOf(0);
     send(of, "alice", "s1");
     await of.clock.settle();
     expect(of.server.wakeCalls).to.have.lengthOf(1);
+    of.disconnect();
+  });
+
+  it("has a place for a quiet namespace when a noisy one holds them all", async () => {
+    const of = new GateBench(
+      [...named(5), satellite({ name: "quiet", namespace: "team-b", uid: "uid-quiet" })],
+      {
+        access: BY_NAME,
+        gate: { maxHeld: 100, identities: { maxHeld: 50 } },
+      },
+    );
+    const noisy = Array.from({ length: 1000 }, (_unused, i) => send(of, `mallory${i}`, `s${i % 5}`));
+    await of.clock.settle();
+    expect(await of.metric("satellites_router_held_requests")).to.equal(100);
+    const victim = send(of, "alice", "quiet", "/test.Service/Call", "team-b");
+    await of.clock.settle();
+    expect(victim()).to.equal(undefined);
+    expect(of.server.wakeCalls.map(({ key }) => key)).to.include("team-b/quiet");
+    const refused = noisy.map((answer) => answer()).filter((answer) => answer !== undefined);
+    expect(refused).to.have.length(901);
     of.disconnect();
   });
 
