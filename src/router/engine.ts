@@ -115,7 +115,7 @@ export interface Engine {
    * @throws SatelliteError `NotTls` for a listener without TLS
    */
   setTlsMaterial(material: TlsMaterial): void;
-  /** GOAWAY to connections of that satellite with no stream open (before power-off). */
+  /** The satellite is about to lose its VM: connections that are bound to that VM go away once no stream is open. */
   goAwayIdle(satellite: string): void;
   /**
    * Ends what is still open on epochs up to `lastEpoch`: their VM is off, and TCP would notice only after minutes.

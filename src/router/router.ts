@@ -19,6 +19,7 @@ import { createRouterMetrics, type RouterMetrics } from "./metrics.ts";
 import { DEFAULT_GATE_OPTIONS, type GateOptions } from "./options.ts";
 import { createProber, type Prober } from "./prober.ts";
 import { SatelliteApi } from "./satellite-api.ts";
+import { SatelliteHealth } from "./satellite-health.ts";
 import { SatelliteView } from "./satellite-view.ts";
 import { SpliceEngine, type SpliceEngineOptions } from "./splice/engine.ts";
 import { createStreamEngine, type StreamEngineOptions } from "./stream/engine.ts";
@@ -124,7 +125,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
   });
   engine = createEngine(options, {
     gatekeeper: gate,
-    own: createHealthService(health, address),
+    own: createHealthService({ health, satellites: new SatelliteHealth(view), access, address }),
     clock,
     logger,
     onRequestEnd: requestCounter(metrics),
@@ -236,7 +237,7 @@ class RunningRouter implements Router {
   async drain(graceMs: number): Promise<void> {
     const { engine, health, state, logger } = this.#parts;
     state.draining = true;
-    health.update();
+    health.drain();
     logger.info("the router drains", { graceMs });
     await engine.drain(graceMs);
   }
@@ -244,7 +245,7 @@ class RunningRouter implements Router {
   async close(): Promise<void> {
     const { engine, gate, health, state } = this.#parts;
     state.draining = true;
-    health.update();
+    health.drain();
     gate.close();
     // What was just refused must still reach its client.
     await engine.drain(FLUSH_MS);

@@ -81,13 +81,14 @@ class HealthClient {
     });
   }
 
-  watch(service = ""): { readonly statuses: string[]; cancel(): void } {
+  watch(service = "", metadata = new grpc.Metadata()): { readonly statuses: string[]; cancel(): void } {
     const method = this.#service["Watch"]!;
     const call = this.#client.makeServerStreamRequest<object, HealthAnswer>(
       method.path,
       method.requestSerialize,
       method.responseDeserialize as (bytes: Buffer) => HealthAnswer,
       { service },
+      metadata,
     );
     const statuses: string[] = [];
     call.on("data", ({ status }: HealthAnswer) => statuses.push(status));
@@ -255,11 +256,29 @@ function specify(engine: EngineKind): void {
       });
     });
 
-    it("leaves checks that name a satellite to its VM", async () => {
+    it("answers for a satellite itself: asleep it is SERVING, and no check wakes it", async () => {
       const bench = await start([satellite()]);
-      const error = await rejection(healthClient(bench).check("", addressed()));
-      expect(error).to.include({ code: grpc.status.UNAVAILABLE });
-      expect(error).to.have.property("details").that.contains(KEY);
+      expect((await healthClient(bench).check("", addressed())).status).to.equal("SERVING");
+      expect(bench.server.calls).to.have.length(0);
+    });
+
+    it("follows a satellite's health beside its calls on the same connection, and takes no lease for it", async () => {
+      const vm = await TestVM.start();
+      stops.push(() => vm.stop());
+      const endpoint = { host: "127.0.0.1", port: vm.port };
+      const bench = await start([awake({ status: { endpoint } })]);
+      const watch = healthClient(bench).watch("", addressed());
+      await until(() => watch.statuses.length === 1);
+      expect(bench.server.statusCalls).to.have.length(0);
+      bench.server.change(KEY, ({ spec, status }) => {
+        spec.desiredPower = "off";
+        spec.wakePolicy = "Manual";
+        status.power = power("Off");
+      });
+      await until(() => watch.statuses.length === 2);
+      expect(watch.statuses).to.deep.equal(["SERVING", "NOT_SERVING"]);
+      expect(bench.server.statusCalls).to.have.length(0);
+      watch.cancel();
     });
 
     it("tells those who watch that it drains", async () => {
@@ -269,7 +288,6 @@ function specify(engine: EngineKind): void {
       const draining = bench.router.drain(60_000);
       await until(() => watch.statuses.length === 2);
       expect(watch.statuses).to.deep.equal(["SERVING", "NOT_SERVING"]);
-      watch.cancel();
       await draining;
     });
 

@@ -70,7 +70,6 @@ export class ClientConnection {
   readonly #session: ServerHttp2Session;
   readonly #info: ConnectionInfo;
   readonly #upstreams: Upstreams;
-  readonly #satellites = new Set<string>();
   readonly #resetRate: RateLimit;
   #openStreams = 0;
   #isGoingAway = false;
@@ -87,15 +86,12 @@ export class ClientConnection {
     session.once("close", () => this.#upstreams.destroy());
   }
 
-  /** Sends GOAWAY if this connection was used for that satellite and has no stream open. */
-  goAwayIdle(satellite: string): void {
-    if (!this.#satellites.has(satellite)) {
-      return;
-    }
+  /**
+   * Ends this connection's own connection to a VM that is about to be off, once its streams have ended. The client's goes
+   * on: it is bound to no VM, so a request that comes now is held like any other.
+   */
+  leaveVm(satellite: string): void {
     this.#upstreams.close(satellite);
-    if (this.#openStreams === 0) {
-      this.goAway();
-    }
   }
 
   /** Ends what is open on that satellite's epochs up to `lastEpoch`. */
@@ -266,7 +262,6 @@ export class ClientConnection {
       return;
     }
     const { satellite } = admission.upstream;
-    this.#satellites.add(satellite);
     relay({
       client: stream,
       trailers,

@@ -64,7 +64,7 @@ class StreamEngine implements Engine {
 
   goAwayIdle(satellite: string): void {
     for (const connection of this.#connections) {
-      connection.goAwayIdle(satellite);
+      connection.leaveVm(satellite);
     }
   }
 

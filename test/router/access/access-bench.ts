@@ -17,19 +17,18 @@ import type { AccessRequest } from "../../../src/local/kubernetes/reviews.ts";
 import { startKubernetesServer, type KubernetesServer } from "../../../src/local/kubernetes/server.ts";
 import type { Engine } from "../../../src/router/engine.ts";
 import { Gate } from "../../../src/router/gate.ts";
-import { Health } from "../../../src/router/health.ts";
 import { HoldBudget } from "../../../src/router/hold-budget.ts";
 import { settingsFrame, writeHeaderFrames } from "../../../src/router/http2/frame-writer.ts";
 import { encodeField, maxFieldBytes } from "../../../src/router/http2/hpack-encoder.ts";
 import { CLIENT_PREFACE } from "../../../src/router/http2/protocol.ts";
 import { createRouterMetrics } from "../../../src/router/metrics.ts";
 import { DEFAULT_GATE_OPTIONS } from "../../../src/router/options.ts";
+import type { OwnService } from "../../../src/router/own-service.ts";
 import { createProber } from "../../../src/router/prober.ts";
 import { SatelliteApi } from "../../../src/router/satellite-api.ts";
 import { SatelliteView } from "../../../src/router/satellite-view.ts";
 import { SpliceEngine } from "../../../src/router/splice/engine.ts";
 import { createStreamEngine } from "../../../src/router/stream/engine.ts";
-import { createHealthService } from "../../../src/router/health-service.ts";
 import type { TlsOptions } from "../../../src/router/tls-material.ts";
 import { createTokenAccess, type TokenAccessOptions } from "../../../src/router/token-access.ts";
 import { SATELLITES } from "../../../src/satellite/resource.ts";
@@ -44,6 +43,12 @@ import { RecordingClient } from "./recording-client.ts";
 /** The engines that every rule here is tested with. */
 export const ENGINES = ["stream", "splice"] as const;
 export type EngineName = (typeof ENGINES)[number];
+
+/** The router serves nothing itself. */
+const NO_SERVICE: OwnService = {
+  handles: () => false,
+  serve: () => ({ onData: () => {}, onEnd: () => {}, onCancel: () => {} }),
+};
 
 const ADMIN = "token-of-the-admin";
 const ROUTER = "token-of-the-router";
@@ -177,7 +182,7 @@ export class AccessRouter {
         ? new SpliceEngine(common)
         : createStreamEngine({
             ...common,
-            own: createHealthService(new Health(() => true), {}),
+            own: NO_SERVICE,
             onRequestEnd: () => {},
           });
   }

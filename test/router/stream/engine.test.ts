@@ -4,6 +4,7 @@ import { expect } from "chai";
 import { awake, power, satellite } from "../satellites.ts";
 import { KEY } from "../gate-bench.ts";
 import { addressed, TestClient, TestVM } from "./grpc-peers.ts";
+import { answerOf, field, GRPC, RawClient, RawVM } from "./http2-peers.ts";
 import { RouterBench, until } from "./router-bench.ts";
 
 describe("stream engine", () => {
@@ -28,7 +29,7 @@ describe("stream engine", () => {
   }
 
   /** A router with one satellite that is awake at `machine`. */
-  async function awakeAt(machine: TestVM): Promise<RouterBench> {
+  async function awakeAt(machine: { readonly port: number }): Promise<RouterBench> {
     return router([awake({ status: { endpoint: { host: "127.0.0.1", port: machine.port } } })]);
   }
 
@@ -288,6 +289,39 @@ describe("stream engine", () => {
     });
   });
 
+  describe("when a satellite is put to sleep", () => {
+    it("leaves the client's connection as it is, so that a request that comes just then is held and served", async () => {
+      const machine = await RawVM.start((stream) => {
+        stream.respond(
+          { ":status": 200, "content-type": "application/grpc", "grpc-status": "0" },
+          { endStream: true },
+        );
+      });
+      stops.push(() => machine.stop());
+      const bench = await awakeAt(machine);
+      const raw = new RawClient(bench.port);
+      stops.push(() => raw.close());
+      const goodbyes: number[] = [];
+      raw.session.on("goaway", (code: number) => goodbyes.push(code));
+      const first = raw.open([...GRPC]);
+      first.end();
+      await answerOf(first);
+      bench.server.change(KEY, ({ spec, status }) => {
+        spec.desiredPower = "off";
+        status.power = power("Stopping");
+      });
+      // Sent before anything that the router said about the stop can have been read.
+      const late = raw.open([...GRPC]);
+      late.end();
+      const answer = answerOf(late);
+      await bench.held(1);
+      bench.runs(machine.port, 5);
+      expect(field((await answer).headers, "grpc-status")).to.equal("0");
+      expect(machine.requests).to.have.length(2);
+      expect(goodbyes).to.deep.equal([]);
+    });
+  });
+
   describe("drains", () => {
     it("lets open streams run to their end, and takes no new connection", async () => {
       const bench = await awakeAt(await vm());
@@ -314,7 +348,6 @@ describe("stream engine", () => {
       stream.end();
       expect((await result).code).to.equal(grpc.status.OK);
       await draining;
-      expect(bench.server.read(KEY).status.activity["router-0"]?.openStreams).to.equal(0);
     });
 
     it("ends what is left after the grace period with UNAVAILABLE", async () => {
