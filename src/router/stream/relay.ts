@@ -12,6 +12,7 @@ import { statusFields, statusOfHttp } from "../grpc-status.ts";
 import { firstValue } from "../header-list.ts";
 import { answerStatus, type RouterStatus } from "./answer.ts";
 import { fromRaw, toTrailers, withSensitive } from "./raw-headers.ts";
+import { farewellOf } from "./upstream-connection.ts";
 
 /** One request and the request to the VM that stands for it. */
 export interface RelayOptions {
@@ -210,9 +211,12 @@ class Relay {
   }
 
   #lostConnection(): RouterStatus {
+    const { satellite, session } = this.#options;
+    const farewell = farewellOf(session);
+    const said = farewell === "" ? "" : `; it said: ${farewell}`;
     return {
       status: GrpcStatus.UNAVAILABLE,
-      message: `the connection to satellite ${this.#options.satellite} broke during the call`,
+      message: `the connection to satellite ${satellite} broke during the call${said}`,
       metadata: [["satellite-reason", "ConnectionLost"]],
     };
   }

@@ -8,6 +8,16 @@ import type { Upstream } from "../engine.ts";
 import { dialError, dialVm, OtherVmError } from "../vm-dial.ts";
 import { sessionOptions, type StreamLimits } from "./limits.ts";
 
+/** What VMs said when they ended a connection, in the debug data of their GOAWAY (RFC 9113 section 6.8). */
+const farewells = new WeakMap<ClientHttp2Session, string>();
+/** How much of it is passed on. */
+const MAX_FAREWELL_BYTES = 256;
+
+/** Why a VM has ended a connection, in its own words; "" where it did not say. */
+export function farewellOf(session: ClientHttp2Session): string {
+  return farewells.get(session) ?? "";
+}
+
 /** Options of {@link UpstreamConnection}. */
 export interface UpstreamConnectionOptions {
   readonly clock: Clock;
@@ -101,6 +111,9 @@ export class UpstreamConnection {
       if (isUsable(session)) {
         session.setLocalWindowSize(limits.connectionWindowBytes);
       }
+    });
+    session.on("goaway", (_code: number, _lastStreamId: number, debug?: Buffer) => {
+      farewells.set(session, debug?.toString("utf8", 0, MAX_FAREWELL_BYTES) ?? "");
     });
     session.on("error", (error) => {
       logger.debug("connection to the VM ended", { ...this.upstream, error });

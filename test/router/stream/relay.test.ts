@@ -231,6 +231,26 @@ describe("stream engine, below gRPC", () => {
     expect(field(trailers, "satellite-reason")).to.equal("ConnectionLost");
   });
 
+  for (const hasBegun of [false, true]) {
+    it(`passes the VM's own reason on when it ends the connection ${hasBegun ? "after" : "before"} the answer began`, async () => {
+      const { client } = await setUp((stream) => {
+        if (hasBegun) {
+          stream.respond({ ":status": 200, "content-type": "application/grpc" });
+          stream.write("data");
+        }
+        setImmediate(() => {
+          stream.session?.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from("too_many_pings"));
+          stream.session?.destroy();
+        });
+      });
+      const { headers, trailers } = await answerOf(client.open(GRPC));
+      const fields = hasBegun ? trailers : headers;
+      expect(field(fields, "grpc-status")).to.equal("14");
+      expect(field(fields, "grpc-message")).to.contain("too_many_pings");
+      expect(field(fields, "satellite-reason")).to.equal("ConnectionLost");
+    });
+  }
+
   it("lets the VM end a call before the request is complete", async () => {
     const { client } = await setUp((stream) => {
       stream.respond({ ":status": 200, "grpc-status": "9" }, { endStream: true });
@@ -362,21 +382,5 @@ describe("stream engine, below gRPC", () => {
       await answerOf(stream);
     }
     expect(sessions.size).to.equal(2);
-  });
-
-  it("sends GOAWAY to idle connections when their satellite is about to sleep", async () => {
-    const { client, bench } = await setUp((stream) =>
-      stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true }),
-    );
-    const stream = client.open(GRPC);
-    stream.end();
-    await answerOf(stream);
-    const away = new Promise<number>((resolve) => {
-      client.session.once("goaway", resolve);
-    });
-    bench.server.change("team-a/ada", ({ status }) => {
-      status.power = { ...status.power, state: "Stopping" };
-    });
-    expect(await away).to.equal(constants.NGHTTP2_NO_ERROR);
   });
 });
