@@ -10,7 +10,10 @@ export interface StreamLimits {
   readonly maxConcurrentStreams: number;
   /** Memory that one connection may use, in MiB; beyond it new streams are refused. Default 64. */
   readonly maxSessionMemoryMiB: number;
-  /** Bytes of one header block, sent or received: grpc-status-details-bin can hold a whole Dockerfile. Default 1 MiB. */
+  /**
+   * Bytes of one header list, as both sides are told (SETTINGS_MAX_HEADER_LIST_SIZE). Default 64 KiB, since that is where
+   * nghttp2 ends a whole connection for a single field (NGHTTP2_HD_MAX_NV): nobody may be told that more is taken.
+   */
   readonly maxHeaderListBytes: number;
   /** Header fields of one block. Default 2,000. */
   readonly maxHeaderFields: number;
@@ -25,7 +28,7 @@ export const DEFAULT_STREAM_LIMITS: StreamLimits = {
   connectionWindowBytes: 8 * 1024 * 1024,
   maxConcurrentStreams: 1000,
   maxSessionMemoryMiB: 64,
-  maxHeaderListBytes: 1024 * 1024,
+  maxHeaderListBytes: 64 * 1024,
   maxHeaderFields: 2000,
   connectTimeoutMs: 10_000,
   resetRate: { burst: 2000, perSecond: 500 },
@@ -41,7 +44,8 @@ export function sessionOptions(limits: StreamLimits): {
   return {
     maxSessionMemory: limits.maxSessionMemoryMiB,
     maxHeaderListPairs: limits.maxHeaderFields,
-    maxSendHeaderBlockLength: limits.maxHeaderListBytes,
+    // What was taken can be sent on: nghttp2 counts a block otherwise than a list, and never to twice as much.
+    maxSendHeaderBlockLength: 2 * limits.maxHeaderListBytes,
     // The router passes on what peers send; whether a field may come twice is for them to say.
     strictSingleValueFields: false,
   };

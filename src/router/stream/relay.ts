@@ -49,6 +49,8 @@ class Relay {
   #answered = false;
   /** Whether the client has been sent all of its answer, the status included. */
   #answerSent = false;
+  /** Whether nghttp2 ended the connection to the VM for what came on it. */
+  #brokeProtocol = false;
   #ended = false;
 
   constructor(options: RelayOptions) {
@@ -90,8 +92,9 @@ class Relay {
     });
     client.once("wantTrailers", () => this.#sendTrailers());
     upstream.once("end", () => this.#onUpstreamEnd());
-    upstream.once("error", () => {
+    upstream.once("error", (error) => {
       // Every end is dealt with at "close", with its code.
+      this.#brokeProtocol = Reflect.get(error, "code") === "ERR_HTTP2_ERROR";
     });
     upstream.once("close", () => this.#onUpstreamClose());
   }
@@ -213,7 +216,10 @@ class Relay {
   #lostConnection(): RouterStatus {
     const { satellite, session } = this.#options;
     const farewell = farewellOf(session);
-    const said = farewell === "" ? "" : `; it said: ${farewell}`;
+    const broke = this.#brokeProtocol
+      ? "; what it sent is not HTTP/2, or has a header field of more than 64 KiB"
+      : "";
+    const said = farewell === "" ? broke : `; it said: ${farewell}`;
     return {
       status: GrpcStatus.UNAVAILABLE,
       message: `the connection to satellite ${satellite} broke during the call${said}`,

@@ -115,6 +115,7 @@ export class RawClient {
   constructor(to: number | Socket) {
     this.session = connect(`http://127.0.0.1:${typeof to === "number" ? to : 0}`, {
       settings: { maxHeaderListSize: 1 << 20 },
+      maxSendHeaderBlockLength: 1 << 20,
       ...(typeof to === "number" ? {} : { createConnection: () => to }),
     });
     this.session.on("error", () => {});

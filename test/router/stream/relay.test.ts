@@ -251,6 +251,50 @@ describe("stream engine, below gRPC", () => {
     });
   }
 
+  describe("long header fields", () => {
+    /** The most that one field may have when it is alone with those that every request has. */
+    const LONG = "x".repeat(63 * 1024);
+
+    it("are taken up to the limit that client and VM are told, both ways", async () => {
+      let seenByVM: string | undefined;
+      let toldToVM: number | undefined;
+      const { client } = await setUp((stream, headers) => {
+        seenByVM = String(headers["note"]);
+        toldToVM = stream.session?.remoteSettings.maxHeaderListSize;
+        stream.respond({ ":status": 200, "grpc-status": "0", note: LONG }, { endStream: true });
+      });
+      const { headers } = await answerOf(client.open([...GRPC, "note", LONG]));
+      expect(field(headers, "note")).to.equal(LONG);
+      expect(seenByVM).to.equal(LONG);
+      expect(toldToVM).to.equal(65_536);
+      expect(client.session.remoteSettings.maxHeaderListSize).to.equal(65_536);
+    });
+
+    it("harm no other call where only their sum is beyond it", async () => {
+      const { client } = await setUp((stream) =>
+        stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true }),
+      );
+      const half = "x".repeat(40 * 1024);
+      const good = client.open(GRPC);
+      const answer = answerOf(good);
+      await answerOf(client.open([...GRPC, "a", half, "b", half]));
+      good.end();
+      expect(field((await answer).headers, "grpc-status")).to.equal("0");
+    });
+
+    it("of a VM that does not keep to it end its connection, and the client hears what was wrong", async () => {
+      const { client } = await setUp((stream) =>
+        stream.respond(
+          { ":status": 200, "grpc-status": "0", note: "x".repeat(100 * 1024) },
+          { endStream: true },
+        ),
+      );
+      const { headers } = await answerOf(client.open(GRPC));
+      expect(field(headers, "grpc-status")).to.equal("14");
+      expect(field(headers, "grpc-message")).to.contain("a header field of more than 64 KiB");
+    });
+  });
+
   it("lets the VM end a call before the request is complete", async () => {
     const { client } = await setUp((stream) => {
       stream.respond({ ":status": 200, "grpc-status": "9" }, { endStream: true });
