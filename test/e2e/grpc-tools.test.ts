@@ -72,6 +72,34 @@ describe("grpc-go clients", function () {
     expect(stdout).to.contain(Buffer.from("woken\n").toString("base64")).and.contain('"exit"');
   });
 
+  it("grpcurl without a proto file wakes a sleeping VM: reflection is a call like another", async () => {
+    await fallAsleep();
+    const { stderr } = await runProgram(requireTool("grpcurl"), [
+      "-plaintext",
+      "-H",
+      "satellite-name: ada",
+      test.system.routerAddress,
+      "list",
+    ]);
+    // The VM has answered, and has no reflection.
+    expect(stderr).to.contain("server does not support the reflection API");
+    await test.untilPhase("ada", "Running");
+  });
+
+  it("grpcurl is told that a sleeping VM is healthy, and leaves it asleep", async () => {
+    await fallAsleep();
+    const before = await test.onlyInstance("ada");
+    const { code, stdout, stderr } = await grpcurl(
+      "health.proto",
+      "grpc.health.v1.Health/Check",
+      "-H",
+      "satellite-name: ada",
+    );
+    expect(code, stderr).to.equal(0);
+    expect(JSON.parse(stdout)).to.deep.equal({ status: "SERVING" });
+    expect(await test.onlyInstance("ada")).to.deep.equal(before);
+  });
+
   it("grpcurl prints status and message of what is refused", async () => {
     const { code, stderr } = await grpcurl(
       "agent.proto",

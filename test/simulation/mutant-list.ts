@@ -391,4 +391,28 @@ export const MUTANTS: readonly Mutant[] = [
     workload: "reclass",
     kind: "nothing goes wrong",
   },
+  {
+    name: "router's end: its lease is left behind",
+    edits: [
+      edit(
+        "router/lease-keeper.ts",
+        "await this.#options.writes.run(() => this.#removeEntry(signal));",
+        "await this.#options.writes.run(async () => {});",
+      ),
+    ],
+    workload: "rollout",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "held requests: one namespace may keep all places",
+    edits: [
+      edit(
+        "router/hold-budget.ts",
+        "if (this.#taken >= this.#max && !this.#makeRoom(namespace)) {",
+        "if (this.#taken >= this.#max) {",
+      ),
+    ],
+    workload: "crowd",
+    kind: "nothing goes wrong",
+  },
 ];

@@ -54,6 +54,8 @@ export interface SimRouterOptions {
   readonly guests: Guests;
   readonly random: Random;
   readonly logger: Logger;
+  /** Requests that it holds; default as in the product. */
+  readonly maxHeld?: number;
   readonly onOpened: (stream: OpenStream) => void;
   readonly onClosed: (stream: OpenStream) => void;
 }
@@ -63,6 +65,8 @@ const CONNECT_MS = 3;
 /** As in the stream engine: how often a request is admitted anew when its connection could not be made. */
 const MAX_ADMISSIONS = 5;
 const PROBE_MS = 4;
+/** As in the product. */
+const WITHDRAW_MS = 10_000;
 
 type Forward = Extract<Admission, { kind: "forward" }>;
 
@@ -93,10 +97,19 @@ export class SimRouter {
       metrics: createRouterMetrics(new Registry()),
       prober: this.#prober(),
       options: DEFAULT_GATE_OPTIONS,
-      budget: new HoldBudget(DEFAULT_GATE_OPTIONS.maxHeld),
+      budget: new HoldBudget(options.maxHeld ?? DEFAULT_GATE_OPTIONS.maxHeld),
       onOff: (key, lastEpoch) => this.#endStreams(key, lastEpoch),
     });
     void reflector.run(new AbortController().signal);
+  }
+
+  /** Ends in order, as at SIGTERM: cuts what is open, refuses what is held, and withdraws its leases. */
+  async end(): Promise<void> {
+    for (const stream of this.#streams) {
+      stream.finish({ kind: "broken" });
+    }
+    this.#gate.close();
+    await this.#gate.withdraw(WITHDRAW_MS);
   }
 
   /** Takes a request from a client. */

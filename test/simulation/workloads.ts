@@ -184,6 +184,69 @@ const several: Workload = {
   },
 };
 
+/** How long a satellite that nobody uses may take to sleep: EC2's time, and some rounds of the operator. */
+const PROMPT_MS = 15_000;
+
+/** A router that was used ends in a rollout; then somebody switches the satellite off. */
+const rollout: Workload = {
+  name: "rollout",
+  routers: 2,
+  isSmall: false,
+  every: 4,
+  async tell(world) {
+    world.createClass("default");
+    world.createSatellite("ada", { idleTimeout: "5m", drainTimeout: "2m" });
+    await world.until(isRunning(world), PATIENCE_MS);
+    const call = world.call(KEY, { router: 0, streamMs: 2000 });
+    await world.until(() => call.isDone, PATIENCE_MS);
+    await world.endRouter("router-0");
+    world.mark("off");
+    world.kubectl("PATCH", PATH, { spec: { desiredPower: "off" } });
+    await world.until(isAsleep(world), PATIENCE_MS);
+    world.mark("asleep");
+  },
+  judge: (world) => {
+    const tookMs = (world.moments.get("asleep") ?? Infinity) - (world.moments.get("off") ?? 0);
+    return world.isUndisturbed && tookMs > PROMPT_MS
+      ? [`it took ${tookMs} ms to sleep, waiting for a router that had ended`]
+      : [];
+  },
+};
+
+/** One namespace's requests take all of a router's places; then one comes for another namespace's satellite. */
+const crowd: Workload = {
+  name: "crowd",
+  routers: 1,
+  isSmall: false,
+  every: 0,
+  world: { maxHeld: 20 },
+  async tell(world) {
+    world.createClass("default");
+    world.createNamespace("quiet");
+    const keys = ["ada", "grace", "edsger"];
+    for (const name of keys) {
+      world.createSatellite(name, { idleTimeout: "20s" });
+    }
+    world.createSatellite("alan", { idleTimeout: "20s" }, {}, "quiet");
+    const all = [...keys.map((name) => `default/${name}`), "quiet/alan"];
+    await world.until(() => all.every((key) => isAsleep(world, key)()), PATIENCE_MS);
+    const noisy = Array.from({ length: 60 }, (_unused, index) =>
+      world.call(`default/${keys[index % keys.length] ?? ""}`, { router: 0, streamMs: 500 }),
+    );
+    await world.sleep(100);
+    const quiet = world.call("quiet/alan", { router: 0, streamMs: 500 });
+    await world.until(() => [...noisy, quiet].every(({ isDone }) => isDone), PATIENCE_MS);
+    if (quiet.endings.some(({ kind }) => kind === "refused")) {
+      world.mark("the quiet one was refused");
+    }
+    await world.until(() => all.every((key) => isAsleep(world, key)()), PATIENCE_MS);
+  },
+  judge: (world) =>
+    world.isUndisturbed && world.moments.has("the quiet one was refused")
+      ? ["a namespace that held nothing found no place, since another one held them all"]
+      : [],
+};
+
 /** All workloads, the basic one first. */
 export const WORKLOADS: readonly Workload[] = [
   useAndWake,
@@ -194,6 +257,8 @@ export const WORKLOADS: readonly Workload[] = [
   several,
   update,
   deleteUpdating,
+  rollout,
+  crowd,
   ...LONG_WORKLOADS,
 ];
 

@@ -39,6 +39,8 @@ const API = "/apis/satellites.dev/v1alpha1";
 const RESTART_MS = 1000;
 /** How long a rewound view lags behind. */
 const REWIND_LAG_MS = 8000;
+/** How long a router that ends may take; then it is killed. */
+const ROUTER_END_MS = 30_000;
 /** Between a client's attempts. */
 const RETRY_MS = 1000;
 /** How long a client tries. */
@@ -89,6 +91,8 @@ export interface WorldOptions {
   readonly limits?: Readonly<Record<string, ActionLimit>>;
   /** Subnets, where the default ones have too few addresses. */
   readonly subnets?: readonly [string, string];
+  /** Requests that a router holds; default as in the product. */
+  readonly maxHeld?: number;
   /** Writes what the processes log into the trace. */
   readonly logs?: boolean;
 }
@@ -113,6 +117,8 @@ export class World {
   readonly endpoint: Ec2Endpoint;
   readonly guests: Guests;
   readonly oracles: Oracles;
+  /** Whether nothing goes wrong in this story. */
+  readonly isUndisturbed: boolean;
   readonly #options: WorldOptions;
   readonly #random: () => number;
   readonly #courier: Courier;
@@ -133,6 +139,7 @@ export class World {
 
   constructor(plan: Plan, options: WorldOptions) {
     this.#options = options;
+    this.isUndisturbed = plan.faults.length === 0;
     this.#random = seededRandom(plan.seed);
     this.book = new FaultBook(plan);
     this.#logger = options.logs === true ? this.#tracingLogger("log") : silentLogger;
@@ -172,7 +179,7 @@ export class World {
       isRetagged: plan.faults.some(
         (fault) => fault.on === "time" && "outside" in fault.what && fault.what.outside === "retag",
       ),
-      isUndisturbed: plan.faults.length === 0,
+      isUndisturbed: this.isUndisturbed,
       pauses: (process) => plan.faults.some((fault) => isPause(fault, process)),
     });
     this.#courier = new Courier({
@@ -290,13 +297,21 @@ export class World {
     );
   }
 
+  createNamespace(name: string): void {
+    const body = JSON.stringify({ apiVersion: "v1", kind: "Namespace", metadata: { name } });
+    const path = "/api/v1/namespaces";
+    const request = toApiRequest({ method: "POST", path, body, contentType: "application/json" });
+    this.#expectCreated(this.api.handle(request));
+  }
+
   createSatellite(
     name: string,
     spec: Readonly<Record<string, unknown>>,
     annotations: Readonly<Record<string, string>> = {},
+    namespace = "default",
   ): void {
     this.#expectCreated(
-      this.kubectl("POST", "namespaces/default/satellites", {
+      this.kubectl("POST", `namespaces/${namespace}/satellites`, {
         apiVersion: "satellites.dev/v1alpha1",
         kind: "Satellite",
         metadata: { name, annotations },
@@ -308,6 +323,28 @@ export class World {
   /** Notes a moment of the story, for those who measure it. */
   mark(moment: string): void {
     this.moments.set(moment, this.clock.elapsedMs);
+  }
+
+  /** Ends a router in order and for good, as when another one takes its place in a rollout. */
+  async endRouter(name: string): Promise<void> {
+    const router = this.#routers.get(name);
+    const process = this.#processes.get(name);
+    if (router === undefined || process === undefined) {
+      throw new Error(`there is no router ${name}`);
+    }
+    this.#routers.delete(name);
+    this.trace.note(this.clock.elapsedMs, "process", name, "ends in order");
+    let hasEnded = false;
+    void router.end().then(() => {
+      hasEnded = true;
+      return hasEnded;
+    });
+    await this.until(() => hasEnded || process.isDead, ROUTER_END_MS);
+    // One that crashed meanwhile comes back, as a container does.
+    if (!process.isDead) {
+      this.#processes.delete(name);
+      this.#kill(process);
+    }
   }
 
   /** Launches a machine that no satellite asked for, with these tags. */
@@ -388,6 +425,7 @@ export class World {
         name,
         new SimRouter({
           ...common,
+          ...(this.#options.maxHeld === undefined ? {} : { maxHeld: this.#options.maxHeld }),
           onOpened: (stream) => this.oracles.onOpened(stream),
           onClosed: (stream) => this.oracles.onClosed(stream),
         }),
