@@ -127,6 +127,7 @@ function subnetXml(model: Ec2Model, subnet: Subnet): XmlNode {
     cidrBlock: subnet.cidr,
     availableIpAddressCount: new AddressPool(subnet).size - used,
     availabilityZone: subnet.zone,
+    ipv6Native: subnet.ipv6Native ?? false,
     defaultForAz: false,
     mapPublicIpOnLaunch: false,
     ownerId: ACCOUNT_ID,

@@ -109,6 +109,10 @@ export function createEc2Endpoint(options: Ec2EndpointOptions): Ec2Endpoint {
     if (fault?.kind === "refuse") {
       throw faultError(fault);
     }
+    if (fault?.kind === "fail-later") {
+      const { code = "Server.InternalError", message = "" } = fault;
+      model.failNext({ code, message: message === "" ? code : message, afterMs: fault.delayMs ?? 0 });
+    }
     const { content, ids } = await ready.run();
     if (fault?.kind === "forget") {
       throw fault.code === undefined ? new ConnectionDropped() : faultError(fault);

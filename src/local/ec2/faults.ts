@@ -11,19 +11,22 @@ export interface Fault {
   /**
    * `refuse` answers with the error, and nothing is done. `forget` does the work and then answers with the
    * error or, without a code, not at all. `drop` closes the connection, and nothing is done. `delay` does
-   * the work and answers later.
+   * the work and answers later. `fail-later` accepts a launch or a start, which then comes to nothing: the instance is
+   * pending for `delayMs` and ends with `code` and `message` as its StateReason.
    */
-  readonly kind: "refuse" | "forget" | "drop" | "delay";
-  /** Error code, for `refuse` and `forget`. */
+  readonly kind: "refuse" | "forget" | "drop" | "delay" | "fail-later";
+  /** Error code, for `refuse` and `forget`; code of the StateReason, for `fail-later`. */
   readonly code?: string;
   readonly message?: string;
   /** HTTP status of the error; default 400. */
   readonly status?: number;
-  /** Delay in milliseconds, for `delay`. */
+  /** Delay in milliseconds, for `delay` and `fail-later`. */
   readonly delayMs?: number;
 }
 
-const KINDS: readonly string[] = ["refuse", "forget", "drop", "delay"];
+const KINDS: readonly string[] = ["refuse", "forget", "drop", "delay", "fail-later"];
+/** Actions that bring a machine up. */
+const BEGINNINGS: readonly string[] = ["RunInstances", "StartInstances"];
 
 /**
  * Checks a fault that came from outside.
@@ -40,6 +43,12 @@ export function parseFault(value: unknown): Fault {
   }
   if (fault.kind === "refuse" && typeof fault.code !== "string") {
     throw new SatelliteError("InvalidFault", 'a fault of kind "refuse" needs the error\'s "code"');
+  }
+  if (fault.kind === "fail-later" && (typeof fault.code !== "string" || !BEGINNINGS.includes(fault.action))) {
+    throw new SatelliteError(
+      "InvalidFault",
+      `a fault of kind "fail-later" needs the "code" of a StateReason, and one of the actions ${BEGINNINGS.join(", ")}`,
+    );
   }
   if (fault.kind === "delay" && typeof fault.delayMs !== "number") {
     throw new SatelliteError("InvalidFault", 'a fault of kind "delay" needs "delayMs"');

@@ -17,6 +17,15 @@ export interface LifecycleOptions {
   readonly hibernationKeptMs: number;
 }
 
+/** How a launch or a start comes to nothing after EC2 has accepted it. */
+export interface Fate {
+  /** Of the StateReason (EC2 API reference, "StateReason"). */
+  readonly code: string;
+  readonly message: string;
+  /** How long the instance is pending before, in milliseconds. */
+  readonly afterMs: number;
+}
+
 const USER_SHUTDOWN = { code: "Client.UserInitiatedShutdown", message: "User initiated shutdown" };
 const USER_HIBERNATE = { code: "Client.UserInitiatedHibernate", message: "User initiated hibernate" };
 const GUEST_SHUTDOWN = { code: "Client.InstanceInitiatedShutdown", message: "Instance initiated shutdown" };
@@ -24,6 +33,23 @@ const SERVER_ERROR = "Server.InternalError";
 /** Pause before a failed termination is tried again; nothing may be left of a terminated instance. */
 const TERMINATE_RETRY_MS = 5_000;
 const REBOOT_PATIENCE_MS = 240_000;
+
+/** Reasons for which an instance is stopped even where it has never run; all others terminate it. */
+const LEAVE_STOPPED: ReadonlySet<string> = new Set([
+  GUEST_SHUTDOWN.code,
+  "Server.ScheduledStop",
+  "Server.SpotInstanceShutdown",
+]);
+
+/** A launch or start that was to fail. */
+class ComesToNothing extends Error {
+  readonly stateReason: { readonly code: string; readonly message: string };
+
+  constructor({ code, message }: Fate) {
+    super(message);
+    this.stateReason = { code, message };
+  }
+}
 
 /**
  * Moves instances through their states (EC2 user guide, "Instance lifecycle"): each move is first written
@@ -33,6 +59,7 @@ const REBOOT_PATIENCE_MS = 240_000;
 export class Lifecycle {
   readonly #options: LifecycleOptions;
   readonly #underWay = new Map<string, Promise<void>>();
+  #fate: Fate | undefined;
   #closed = false;
 
   constructor(options: LifecycleOptions) {
@@ -40,9 +67,19 @@ export class Lifecycle {
     options.hypervisor.onExit((id) => this.#onExit(id));
   }
 
+  /** Lets everything that begins in this turn of the event loop come to nothing. */
+  failNext(fate: Fate): void {
+    this.#fate = fate;
+    queueMicrotask(() => {
+      this.#fate = undefined;
+    });
+  }
+
   /** Boots a new instance, which is already kept as pending. */
   launch(instance: Instance): void {
+    const fate = this.#fate;
     this.#carryOut(instance, async () => {
+      await this.#meet(fate);
       await this.#options.hypervisor.launch(this.#options.specOf(instance));
       return { state: "running", bootedAt: this.#now() };
     });
@@ -183,10 +220,19 @@ export class Lifecycle {
   }
 
   #continueStart(instance: Instance): void {
+    const fate = this.#fate;
     this.#carryOut(instance, async () => {
+      await this.#meet(fate);
       const { resumed } = await this.#options.hypervisor.start(this.#options.specOf(instance));
       return { state: "running", ...(resumed ? {} : { bootedAt: this.#now() }) };
     });
+  }
+
+  async #meet(fate: Fate | undefined): Promise<void> {
+    if (fate !== undefined) {
+      await sleep(this.#options.clock, fate.afterMs);
+      throw new ComesToNothing(fate);
+    }
   }
 
   #continueStop(instance: Instance, force: boolean): void {
@@ -293,8 +339,11 @@ export class Lifecycle {
     if (!this.#isCurrent(instance) || instance.state !== "pending") {
       return;
     }
-    const stateReason = { code: SERVER_ERROR, message: `Internal error on launch: ${error.message}` };
-    if (instance.bootedAt === undefined) {
+    const stateReason =
+      error instanceof ComesToNothing
+        ? error.stateReason
+        : { code: SERVER_ERROR, message: `Internal error on launch: ${error.message}` };
+    if (instance.bootedAt === undefined && !LEAVE_STOPPED.has(stateReason.code)) {
       this.terminate(instance.id, stateReason);
     } else {
       this.#options.instances.change(instance.id, { state: "stopped", stateReason });

@@ -9,7 +9,7 @@ import type { Instance, InstanceState, ScheduledEvent } from "./instance.ts";
 
 import { DEFAULT_INSTANCE_TYPES, type GuestSize, type InstanceType } from "./instance-types.ts";
 import { Instances } from "./instances.ts";
-import { Lifecycle } from "./lifecycle.ts";
+import { Lifecycle, type Fate } from "./lifecycle.ts";
 import { ScheduledEvents } from "./scheduled-events.ts";
 import { volatileStore, type RecordStore } from "./record-store.ts";
 import type { Volume, VolumeScript } from "./volume.ts";
@@ -199,6 +199,11 @@ export class Ec2Model {
     this.instances.put(instance);
     this.#lifecycle.launch(instance);
     return instance;
+  }
+
+  /** Lets what the next launch or start brings up come to nothing. */
+  failNext(fate: Fate): void {
+    this.#lifecycle.failNext(fate);
   }
 
   /**

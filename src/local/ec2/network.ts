@@ -7,6 +7,8 @@ export interface Subnet {
   readonly zone: string;
   /** e.g. `127.77.0.0/24`. */
   readonly cidr: string;
+  /** Whether it has IPv6 alone; machines in it have no private IPv4 address. */
+  readonly ipv6Native?: boolean;
 }
 
 /** The one VPC of the model. Its addresses are loopback ones, so that a VM on this machine can have one. */

@@ -596,6 +596,12 @@ describe("EC2 endpoint, through the SDK over HTTP", () => {
       expect((await control("POST", "capacity", { zone: "eu-west-1a" }))[0]).to.equal(400);
       expect((await control("POST", "faults", { action: "x", kind: "explode" }))[0]).to.equal(400);
       expect((await control("POST", "faults", { kind: "drop" }))[0]).to.equal(400);
+      const later = { kind: "fail-later", code: "Server.InternalError" };
+      expect((await control("POST", "faults", { ...later, action: "StopInstances" }))[0]).to.equal(400);
+      expect((await control("POST", "faults", { action: "RunInstances", kind: "fail-later" }))[0]).to.equal(
+        400,
+      );
+      expect((await control("POST", "faults", { ...later, action: "RunInstances" }))[0]).to.equal(200);
       expect((await control("GET", "nothing"))[0]).to.equal(404);
     });
 
