@@ -1,22 +1,42 @@
 /**
- * Generates docs/errors.md from the EC2 error table, which is the source of truth.
+ * Generates docs/errors.md from the tables of EC2's errors and state reasons, which are the source of truth.
  * `node build/generate-error-docs.ts --check` only compares, and fails on a difference.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { ERROR_TABLE, HIBERNATION_NOT_READY, type Retry } from "../src/machines/ec2/error-table.ts";
+import { STATE_REASONS } from "../src/machines/ec2/state-reasons.ts";
 
 const TARGET = new URL("../docs/errors.md", import.meta.url);
 
 const WHAT_HAPPENS: Readonly<Record<Retry, string>> = {
-  "next-combination": "the next type or zone; after all of them a back-off of up to 2 min",
+  "next-combination":
+    "the next type or zone, at once; after all of them a growing pause of up to 2 min or more",
   "back-off": "the same again after a growing pause",
   "look-again": "looks at the machine, then decides anew",
-  "after-change": "nothing until the class, the satellite or a permission changes; a look every 30 min",
+  "after-change":
+    "soon again, then after growing pauses of up to 30 min, and at once when the class or the satellite changes",
   "new-attempt": "a new launch with a new token",
 };
 
 /** Reasons that no EC2 code stands behind. */
 const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
+  [
+    "SubnetIPv6Only",
+    "the class chooses subnets that have IPv6 alone; choose some with IPv4 (dual-stack ones will do)",
+  ],
+  [
+    "NoIPv4Address",
+    "the machine has no private IPv4 address, so nobody can reach it; choose subnets with IPv4",
+  ],
+  ["ComingUp", "the machine has been coming up for more than a minute; the message says what is waited for"],
+  [
+    "FallingAsleep",
+    "EC2 has been stopping the machine for more than a minute; after ten it is stopped by force",
+  ],
+  [
+    "LaunchUnsettled",
+    "the satellite is being deleted, and whether EC2 launched a machine for it is looked for by its token for five minutes",
+  ],
   ["ClassNotFound", "the SatelliteClass does not exist; create it"],
   ["SizeUnknown", "the class does not have the size; correct spec.size"],
   ["NamespaceNotAllowed", "the class may not be used from this namespace; ask its owner"],
@@ -86,15 +106,23 @@ function rows(cells: readonly (readonly string[])[]): string {
 
 const HEADER = `# EC2 errors
 
-Generated from src/machines/ec2/error-table.ts by build/generate-error-docs.ts. Do not edit.
+Generated from src/machines/ec2/error-table.ts and state-reasons.ts by build/generate-error-docs.ts. Do not edit.
 
 An error is shown on the Satellite: as the reason and message of the condition \`Ready\` (\`Launched\` before there is a machine, \`Updated\` for a change of size), and as an event. The message ends with EC2's own words. Errors after which nothing happens by itself also set the phase \`Failed\`.
 
 `;
 
-const FOOTER = `Codes that are not listed are judged by their families (\`…LimitExceeded\` is a quota, \`…NotFound\` a parameter, and so on). A refusal that belongs to none is repeated with a growing pause, and a failure of which nothing is known leaves the outcome open: the machine is looked at, or the same request sent again with the same token, before anything else.
+const FOOTER = `Codes that are not listed are judged by their families (\`…LimitExceeded\` is a quota, \`…NotFound\` a parameter, and so on). One that belongs to none is judged by the class of its HTTP status: after a 4xx (but 408 and 429) nothing was done, the reason is \`Refused\`, and it is repeated with a growing pause; after a 5xx, a time-out or a broken connection the outcome is open: the machine is looked at, or the same request sent again with the same token, before anything else. Where permissions or credentials are refused, others are asked for and the call is repeated at once; the phase is Failed only after half a minute of quick retries, since what was just permitted is not so everywhere at once.
 
-These reasons are the operator's own:
+## What EC2 accepts and then cannot carry out
+
+EC2 may accept a launch or a start and end it later; its word for it is the machine's StateReason. The condition \`Ready\` has the reason, EC2's own code and words, and what to do. It is tried again after pauses that double from 2 s to 10 min and outlive the operator's process (\`status.attempts\`), and at once when the class or the satellite changes; after the fourth time in a row the phase is Failed, but for want of capacity.
+
+| StateReason | you see | meaning, and what to do |
+|---|---|---|
+${rows(Object.entries(STATE_REASONS).map(([code, { reason, advice }]) => [`\`${code}\``, reason, advice]))}
+
+## Reasons of the operator's own
 
 | you see | meaning, and what to do |
 |---|---|

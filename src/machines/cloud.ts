@@ -3,6 +3,18 @@ import type { MachineOwner } from "./tags.ts";
 /** State of a machine, as EC2 names them (EC2 user guide, "Instance lifecycle"). */
 export type MachineState = "pending" | "running" | "stopping" | "stopped" | "shutting-down" | "terminated";
 
+/** Why the cloud changed a machine's state, and what that means. */
+export interface StateReason {
+  /** The cloud's own code, e.g. `Server.InsufficientInstanceCapacity`. */
+  readonly code: string;
+  /** The cloud's own words. */
+  readonly message: string;
+  /** CamelCase reason for conditions and events. */
+  readonly reason: string;
+  /** What a person should know and do. */
+  readonly advice: string;
+}
+
 /** One machine as last seen. */
 export interface Machine {
   readonly id: string;
@@ -17,8 +29,8 @@ export interface Machine {
   readonly hibernationConfigured: boolean;
   /** Data volumes that are attached or being attached. */
   readonly volumes: readonly string[];
-  /** The cloud's own words for the last transition, e.g. `Server.InsufficientInstanceCapacity`. */
-  readonly stateReason?: { readonly code: string; readonly message: string };
+  /** Why it made its last transition. */
+  readonly stateReason?: StateReason;
   /** ClientToken that it was launched with. */
   readonly clientToken?: string;
   readonly tags: Readonly<Record<string, string>>;
@@ -144,6 +156,8 @@ export interface MachineCloud {
   inspect(inspection: ClassInspection): Promise<ClassFacts>;
   /** Launches, or finds the machine that the same plan launched before. */
   launch(plan: LaunchPlan, userData: string): Promise<Machine>;
+  /** The machine that the plan has launched, read now by its token; `undefined`: none is visible. Launches nothing. */
+  findLaunched(plan: LaunchPlan): Promise<Machine | undefined>;
   /** Starts a stopped or hibernated machine. Calls made together share one request. */
   start(id: string): Promise<void>;
   /** Stops a running machine. `hibernate` keeps its memory; `force` skips the guest's shutdown. */
@@ -161,6 +175,8 @@ export interface MachineCloud {
   }): Promise<string[]>;
   /** Creates a data volume, or finds the one that the same plan created before. */
   createVolume(plan: VolumePlan): Promise<Volume>;
+  /** The volume that the plan has created, read now by its token; `undefined`: none is visible. Creates nothing. */
+  findVolume(plan: VolumePlan): Promise<Volume | undefined>;
   /** The volume, read now; `undefined` when the cloud does not know it. Calls made together share one request. */
   describeVolume(id: string): Promise<Volume | undefined>;
   /** Attaches an available volume to a machine that runs or is stopped. */

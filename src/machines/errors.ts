@@ -16,6 +16,8 @@ export type CloudErrorClass =
   | "parameter"
   /** Not allowed: terminal until somebody changes permissions. */
   | "permission"
+  /** Refused for a reason that is not in our table: nothing was done. */
+  | "refused"
   /** The machine is protected against this call. */
   | "protection"
   /** The token was used with other parameters, or for a machine that is terminated. */

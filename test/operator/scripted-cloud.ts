@@ -12,6 +12,7 @@ import type {
 } from "../../src/machines/cloud.ts";
 import { CloudError } from "../../src/machines/errors.ts";
 import { ruleFor } from "../../src/machines/ec2/error-table.ts";
+import { stateReason } from "../../src/machines/ec2/state-reasons.ts";
 import { Tag } from "../../src/machines/tags.ts";
 import { CLUSTER, promised } from "./fixtures.ts";
 
@@ -64,7 +65,11 @@ export class ScriptedCloud implements MachineCloud {
   hibernated = new Set<string>();
   bootIDs = new Map<string, string>();
   readonly #clock: Clock;
+  readonly #fates: { readonly call: "launch" | "start"; readonly code: string; left: number }[] = [];
   #count = 0;
+
+  /** Machines get no private IPv4 address. */
+  withoutAddress = false;
 
   /** Machines hang in `stopping`, whatever is done. */
   neverStops = false;
@@ -86,6 +91,11 @@ export class ScriptedCloud implements MachineCloud {
   /** Makes the next `times` calls fail as EC2 would with that code. */
   fail(call: CloudCall, code: string, times: number, more: Partial<ScriptedFault> = {}): void {
     this.faults.push({ call, error: ec2Error(code, call), times, ...more });
+  }
+
+  /** Lets the next `times` launches or starts be accepted and come to nothing, with the StateReason of that code. */
+  failLater(call: "launch" | "start", code: string, times: number): void {
+    this.#fates.push({ call, code, left: times });
   }
 
   resolve(request: LaunchRequest): Promise<ResolvedLaunch> {
@@ -129,6 +139,12 @@ export class ScriptedCloud implements MachineCloud {
     });
   }
 
+  findLaunched({ token }: LaunchPlan): Promise<Machine | undefined> {
+    return this.#answer("findLaunched", undefined, () =>
+      structuredClone([...this.machines.values()].find(({ clientToken }) => clientToken === token)),
+    );
+  }
+
   start(id: string): Promise<void> {
     return this.#answer("start", id, () => {
       const machine = this.#existing(id);
@@ -136,7 +152,7 @@ export class ScriptedCloud implements MachineCloud {
         if (!this.hibernated.delete(id)) {
           this.bootIDs.set(id, `boot-${++this.#count}`);
         }
-        this.#transition(machine, "pending", PENDING_MS, "running");
+        this.#comeUp(machine, "start");
       } else if (machine.state !== "running" && machine.state !== "pending") {
         throw ec2Error("IncorrectInstanceState", "start");
       }
@@ -222,6 +238,12 @@ export class ScriptedCloud implements MachineCloud {
       const known = [...this.volumes.values()].find(({ token }) => token === plan.token);
       return structuredClone(known ?? this.#makeVolume(plan));
     });
+  }
+
+  findVolume({ token }: VolumePlan): Promise<Volume | undefined> {
+    return this.#answer("findVolume", undefined, () =>
+      structuredClone([...this.volumes.values()].find((volume) => volume.token === token)),
+    );
   }
 
   describeVolume(id: string): Promise<Volume | undefined> {
@@ -335,7 +357,7 @@ export class ScriptedCloud implements MachineCloud {
       type: plan.type,
       zone: plan.zone,
       image: plan.image,
-      address: `10.0.0.${number}`,
+      ...(this.withoutAddress ? {} : { address: `10.0.0.${number}` }),
       launchedAt: this.#clock.now().toISOString(),
       hibernationConfigured: plan.hibernate,
       volumes: [],
@@ -344,8 +366,20 @@ export class ScriptedCloud implements MachineCloud {
     };
     this.machines.set(machine.id, machine);
     this.bootIDs.set(machine.id, `boot-${number}`);
-    this.#transition(machine, "pending", PENDING_MS, "running");
+    this.#comeUp(machine, "launch");
     return machine;
+  }
+
+  #comeUp(machine: Mutable<Machine>, call: "launch" | "start"): void {
+    const fate = this.#fates.find((candidate) => candidate.call === call && candidate.left > 0);
+    if (fate === undefined) {
+      delete (machine as { stateReason?: unknown }).stateReason;
+      this.#transition(machine, "pending", PENDING_MS, "running");
+      return;
+    }
+    fate.left -= 1;
+    machine.stateReason = stateReason(fate.code, "EC2's own words");
+    this.#transition(machine, "pending", PENDING_MS, call === "launch" ? "terminated" : "stopped");
   }
 
   #transition(

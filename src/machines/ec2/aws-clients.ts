@@ -35,6 +35,8 @@ export interface AwsClients {
   readonly housekeeping: EC2Client;
   readonly read: EC2Client;
   readonly ssm: SSMClient;
+  /** Asks for credentials anew, whatever is remembered of them; rejects when there are none. */
+  refreshCredentials(): Promise<void>;
   /** Closes all connections. */
   destroy(): void;
 }
@@ -71,6 +73,12 @@ export function createAwsClients(options: AwsClientOptions): AwsClients {
   const clients = { wake: ec2(), sleep: ec2(), housekeeping: ec2(), read: ec2(), ssm };
   return {
     ...clients,
+    refreshCredentials: async () => {
+      // Each client remembers its own.
+      await Promise.all(
+        Object.values(clients).map((client) => client.config.credentials({ forceRefresh: true })),
+      );
+    },
     destroy: () => {
       for (const client of Object.values(clients)) {
         client.destroy();

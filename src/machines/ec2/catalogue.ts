@@ -120,7 +120,7 @@ export class Catalogue {
     });
   }
 
-  /** The subnets that a class chooses. @throws CloudError of class `parameter` when there is none */
+  /** The subnets with IPv4 that a class chooses. @throws CloudError of class `parameter` when there is none */
   subnets(selection: Selection): Promise<SubnetFacts[]> {
     return this.#resolved.get(`subnets/${JSON.stringify(selection)}`, async () => {
       const command = new DescribeSubnetsCommand(
@@ -132,7 +132,17 @@ export class Catalogue {
       if (Subnets.length === 0) {
         throw notFound("subnets");
       }
-      return Subnets.map((subnet) => ({
+      // Routers and operator reach machines by their private IPv4 address; dual-stack subnets give one, too.
+      const usable = Subnets.filter(({ Ipv6Native }) => Ipv6Native !== true);
+      if (usable.length === 0) {
+        throw invalidClass(
+          "SubnetIPv6Only",
+          "all subnets that spec.ec2.subnets of the SatelliteClass chooses are IPv6-only, where machines get no " +
+            "private IPv4 address; this is not supported, so choose subnets with IPv4 (dual-stack ones will do)",
+          "SubnetIPv6Only",
+        );
+      }
+      return usable.map((subnet) => ({
         id: subnet.SubnetId ?? "",
         zone: subnet.AvailabilityZone ?? "",
         freeAddresses: subnet.AvailableIpAddressCount ?? 0,

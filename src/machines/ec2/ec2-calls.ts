@@ -21,6 +21,8 @@ export interface Ec2CallsOptions {
    * when that time is over. Without it only the call's own timeout counts.
    */
   readonly changeBudgetMs?: () => number;
+  /** Asks for credentials anew, whatever is remembered of them. */
+  readonly refreshCredentials?: () => Promise<void>;
 }
 
 /** One call. */
@@ -38,8 +40,21 @@ export interface Call<T> {
 
 /** How often a call is made in all while EC2 refuses it as one too many: it is certain that nothing happened. */
 const MAX_THROTTLED_ATTEMPTS = 4;
+/** After this time the caller hears of it, to say so on the satellite. */
+const THROTTLED_PATIENCE_MS = 15_000;
 /** How often a read is made in all, as in the SDK's standard retry mode. */
 const MAX_READ_ATTEMPTS = 3;
+/** Refusals of the credentials that a request was signed with; others may be there already. */
+const STALE_CREDENTIALS: ReadonlySet<string> = new Set([
+  "ExpiredToken",
+  "ExpiredTokenException",
+  "RequestExpired",
+  "AuthFailure",
+  "InvalidClientTokenId",
+  "UnrecognizedClientException",
+]);
+/** Credentials that are refused so soon after they were asked for are not asked for again. */
+const FRESH_MS = 5_000;
 const READ_BACKOFF = { baseMs: 100, maxMs: 20_000, jitter: 1 };
 
 /**
@@ -50,6 +65,8 @@ const READ_BACKOFF = { baseMs: 100, maxMs: 20_000, jitter: 1 };
 export class Ec2Calls {
   readonly #options: Ec2CallsOptions;
   readonly #buckets = new Map<LimitedAction, TokenBucket>();
+  #refreshing: Promise<boolean> | undefined;
+  #refreshedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: Ec2CallsOptions) {
     this.#options = options;
@@ -82,29 +99,65 @@ export class Ec2Calls {
    */
   async callWithToken<T>(call: Call<T>): Promise<T> {
     const bucket = this.#bucket(call.bucket);
+    const beganMs = this.#options.clock.monotonicMs();
     for (let attempt = 1; ; attempt++) {
+      const sentAtMs = this.#options.clock.monotonicMs();
       try {
         const result = await this.#attempt(call);
         bucket.admitted();
         return result;
       } catch (error) {
         const cloudError = toCloudError(error, call.action);
-        if (!(await this.#mayRepeat(call, cloudError, attempt))) {
+        const isRenewed = attempt === 1 && (await this.#renewCredentials(cloudError, sentAtMs));
+        if (isRenewed) {
+          await this.acquire(call.bucket, call.priority);
+        } else if (!(await this.#mayRepeat(call, cloudError, attempt, beganMs))) {
           throw cloudError;
         }
       }
     }
   }
 
+  /** Whether there may be better credentials by now than those that were refused; asks for them once for all calls. */
+  async #renewCredentials({ code }: CloudError, sentAtMs: number): Promise<boolean> {
+    const { clock, logger, refreshCredentials } = this.#options;
+    if (!STALE_CREDENTIALS.has(code) || refreshCredentials === undefined) {
+      return false;
+    }
+    if (sentAtMs < this.#refreshedAtMs) {
+      return true;
+    }
+    if (sentAtMs - this.#refreshedAtMs < FRESH_MS) {
+      return false;
+    }
+    logger.warn("AWS refuses the credentials; they are asked for anew", { code });
+    this.#refreshing ??= refreshCredentials()
+      .then(
+        () => {
+          this.#refreshedAtMs = clock.monotonicMs();
+          return true;
+        },
+        (error: unknown) => {
+          logger.warn("There are no new credentials", { error });
+          return false;
+        },
+      )
+      .finally(() => {
+        this.#refreshing = undefined;
+      });
+    return this.#refreshing;
+  }
+
   /** Waits as the error demands; false when the call must not be made again. */
-  async #mayRepeat<T>(call: Call<T>, error: CloudError, attempt: number): Promise<boolean> {
+  async #mayRepeat<T>(call: Call<T>, error: CloudError, attempt: number, beganMs: number): Promise<boolean> {
     const { clock, random, logger } = this.#options;
     if (error.code === LEADERSHIP_LOST) {
       return false;
     }
     if (error.class === "throttled") {
       this.#bucket(call.bucket).refused();
-      if (attempt >= MAX_THROTTLED_ATTEMPTS) {
+      const isLong = clock.monotonicMs() - beganMs >= THROTTLED_PATIENCE_MS;
+      if (attempt >= MAX_THROTTLED_ATTEMPTS || isLong) {
         return false;
       }
       logger.warn("EC2 refuses requests as too many; waiting", { action: call.action, attempt });

@@ -85,6 +85,7 @@ const DIVISIBLE: ReadonlySet<string> = new Set([
   "state",
   "gone",
   "parameter",
+  "refused",
   "protection",
   "hibernation-not-ready",
   "hibernation-unsupported",
@@ -121,7 +122,11 @@ class BatchingEc2Cloud implements Ec2Cloud {
     this.#options = options;
     this.#clients = createAwsClients(options);
     this.#metrics = createEc2Metrics(options.registry);
-    this.#calls = new Ec2Calls({ ...options, metrics: this.#metrics });
+    this.#calls = new Ec2Calls({
+      ...options,
+      metrics: this.#metrics,
+      refreshCredentials: () => this.#clients.refreshCredentials(),
+    });
     this.#catalogue = new Catalogue(this.#clients, this.#calls, options.clock);
     this.#snapshot = new MachineSnapshot(options.clock);
     this.#context = options;
@@ -184,6 +189,11 @@ class BatchingEc2Cloud implements Ec2Cloud {
     return machine;
   }
 
+  async findLaunched(plan: LaunchPlan): Promise<Machine | undefined> {
+    const [instance] = await this.#withToken(plan);
+    return instance === undefined ? undefined : toMachine(instance);
+  }
+
   start(id: string): Promise<void> {
     return this.#changing(id, this.#start);
   }
@@ -216,6 +226,10 @@ class BatchingEc2Cloud implements Ec2Cloud {
 
   createVolume(plan: VolumePlan): Promise<Volume> {
     return this.#volumes.create(plan);
+  }
+
+  findVolume(plan: VolumePlan): Promise<Volume | undefined> {
+    return this.#volumes.findCreated(plan);
   }
 
   async describeVolume(id: string): Promise<Volume | undefined> {
@@ -392,7 +406,10 @@ class BatchingEc2Cloud implements Ec2Cloud {
     if (!(refusal instanceof CloudError) || UNDECIDED.has(refusal.class) || isUsedUp) {
       throw refusal;
     }
-    const [instance] = await this.#withToken(plan, refusal);
+    const why = `the launch was refused (${refusal.code}), and EC2 does not say whether an earlier request succeeded`;
+    const [instance] = await this.#withToken(plan).catch((error: unknown) => {
+      throw notVisible(plan, why, error);
+    });
     if (instance === undefined && refusal.code !== "IdempotentParameterMismatch") {
       throw refusal;
     }
@@ -406,20 +423,15 @@ class BatchingEc2Cloud implements Ec2Cloud {
     return instance;
   }
 
-  async #withToken(plan: LaunchPlan, refusal: CloudError): Promise<readonly Instance[]> {
-    try {
-      const { instances } = await this.#describePage(
-        [
-          { Name: "client-token", Values: [plan.token] },
-          { Name: "availability-zone", Values: [plan.zone] },
-        ],
-        undefined,
-      );
-      return instances;
-    } catch (error) {
-      const why = `the launch was refused (${refusal.code}), and EC2 does not say whether an earlier request succeeded`;
-      throw notVisible(plan, why, error);
-    }
+  async #withToken({ token, zone }: LaunchPlan): Promise<readonly Instance[]> {
+    const { instances } = await this.#describePage(
+      [
+        { Name: "client-token", Values: [token] },
+        { Name: "availability-zone", Values: [zone] },
+      ],
+      undefined,
+    );
+    return instances;
   }
 }
 

@@ -94,6 +94,13 @@ const CREDENTIALS: ErrorRule = {
     "AWS does not accept the operator's credentials; check the IAM role of its service account, and the machine's clock",
   retry: "after-change",
 };
+const REFUSED: ErrorRule = {
+  class: "refused",
+  reason: "Refused",
+  advice:
+    "AWS refuses the request, and nothing was done; its own words say why. Correct the SatelliteClass, or what they name in the account; it is tried again with growing pauses",
+  retry: "back-off",
+};
 const SERVER: ErrorRule = {
   class: "server",
   reason: "CloudUnavailable",
@@ -112,6 +119,8 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRule>> = {
   InsufficientReservedInstanceCapacity: CAPACITY,
   InsufficientCapacity: CAPACITY,
   InsufficientCapacityOnHost: CAPACITY,
+  InsufficientReservedInstancesCapacity: CAPACITY,
+  UnfulfillableCapacity: CAPACITY,
   SpotMaxPriceTooLow: CAPACITY,
   Unsupported: {
     ...CAPACITY,
@@ -132,6 +141,12 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRule>> = {
     ...CAPACITY,
     reason: "InsufficientVolumeCapacity",
     advice: "the zone has no capacity for this type of volume now; another zone is tried",
+  },
+  VolumeTypeNotAvailableInZone: {
+    ...CAPACITY,
+    reason: "VolumeTypeNotInZone",
+    advice:
+      "the zone does not have this type of volume; another zone is tried. Correct the volumes of the SatelliteClass",
   },
 
   RequestLimitExceeded: THROTTLED,
@@ -201,12 +216,32 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRule>> = {
     ...PARAMETER,
     advice: "the region does not have the instance type; correct the types of the size in the SatelliteClass",
   },
+  NoSuchEntity: {
+    ...PARAMETER,
+    reason: "InstanceProfileNotFound",
+    advice:
+      "IAM does not have the instance profile; correct spec.ec2.instanceProfile of the SatelliteClass, or create it",
+  },
+  VPCIdNotSpecified: networkRule("spec.ec2.subnets"),
+  VPCResourceNotSpecified: networkRule("spec.ec2.subnets"),
+  UnknownVolumeType: {
+    ...PARAMETER,
+    advice: "correct the types of volumes in spec.ec2 of the SatelliteClass",
+  },
+  "UnknownVolumeType.Unsupported": {
+    ...PARAMETER,
+    advice: "correct the types of volumes in spec.ec2 of the SatelliteClass",
+  },
+  EncryptedVolumesNotSupported: {
+    ...PARAMETER,
+    advice: "the instance type takes no encrypted volumes, and ours are; correct the types of the size",
+  },
   InvalidBlockDeviceMapping: { ...PARAMETER, advice: "correct spec.ec2.rootVolume of the SatelliteClass" },
   "InvalidUserData.Malformed": { ...PARAMETER, advice: "the user data is malformed; correct its secret" },
-  "InvalidKMSKey.InvalidState": {
-    ...PARAMETER,
-    advice: "the KMS key of the root volume cannot be used; enable it or choose another one",
-  },
+  "InvalidKMSKey.InvalidState": kmsRule(),
+  DisabledException: kmsRule(),
+  KMSInvalidStateException: kmsRule(),
+  KeyUnavailableException: kmsRule(),
   "InvalidVolume.NotFound": VOLUME_GONE,
   "InvalidAttachment.NotFound": {
     ...VOLUME_STATE,
@@ -297,6 +332,15 @@ function imageRule(): ErrorRule {
   };
 }
 
+function kmsRule(): ErrorRule {
+  return {
+    ...PARAMETER,
+    reason: "KeyNotUsable",
+    advice:
+      "the KMS key of a volume cannot be used; enable it, correct its policy, or choose another one in the class",
+  };
+}
+
 function networkRule(field: string): ErrorRule {
   return {
     ...PARAMETER,
@@ -318,10 +362,14 @@ const PATTERNS: readonly (readonly [RegExp, ErrorRule])[] = [
   [/^Insufficient.*Capacity$/, CAPACITY],
   [/Throttl|RequestLimit|RateExceeded/, THROTTLED],
   [/^Incorrect.*State$|\.IncorrectState$/, STATE],
-  [/LimitExceeded$|QuotaExceeded$/, QUOTA],
+  [/LimitExceeded$|QuotaExceeded$|CountExceeded$|IOPSLimit$/, QUOTA],
   [/^Unauthorized|AccessDenied|^NotAuthorized/, PERMISSION],
   [/ExpiredToken|Signature|Credential/, CREDENTIALS],
-  [/^Invalid|^Missing|^Unknown(?:Parameter|Operation)|\.NotFound$|\.Malformed$|NotSupported$/, PARAMETER],
+  [/^KMS|KmsKey|KMSKey/, kmsRule()],
+  [
+    /^Invalid|^Missing|^Malformed|^Unknown|^Unsupported|NotFound(?:Exception)?$|\.Malformed$|NotSupported$|NotSpecified$/,
+    PARAMETER,
+  ],
 ];
 
 /**
@@ -341,10 +389,14 @@ export function ruleFor(code: string, message: string, status: number): ErrorRul
   if (listed !== undefined) {
     return listed;
   }
-  // A refusal that nobody has heard of may pass, so it is repeated; of a failure the outcome is unknown.
-  return status >= 400 && status < 500
-    ? (PATTERNS.find(([pattern]) => pattern.test(code))?.[1] ?? SERVER)
-    : SERVER;
+  // Whatever the code: 4xx is a refusal (RFC 9110, section 15.5), but for a time-out and for one request too many.
+  if (status < 400 || status >= 500 || status === 408) {
+    return SERVER;
+  }
+  if (status === 429) {
+    return THROTTLED;
+  }
+  return PATTERNS.find(([pattern]) => pattern.test(code))?.[1] ?? REFUSED;
 }
 
 /**

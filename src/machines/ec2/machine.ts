@@ -1,6 +1,7 @@
 import type { Instance } from "@aws-sdk/client-ec2";
 import type { Machine, MachineState } from "../cloud.ts";
 import { CloudError } from "../errors.ts";
+import { stateReason } from "./state-reasons.ts";
 import { DATA_DEVICE } from "./volumes.ts";
 
 const STATES: ReadonlySet<string> = new Set<MachineState>([
@@ -51,6 +52,6 @@ export function toMachine(instance: Instance): Machine {
     ...(token === undefined || token === "" ? {} : { clientToken: token }),
     ...(StateReason?.Code === undefined
       ? {}
-      : { stateReason: { code: StateReason.Code, message: StateReason.Message ?? "" } }),
+      : { stateReason: stateReason(StateReason.Code, StateReason.Message ?? "") }),
   };
 }

@@ -77,13 +77,19 @@ export class Ec2Volumes {
     }
     let found: Volume | undefined;
     try {
-      [found] = await this.#find([{ Name: `tag:${Tag.token}`, Values: [plan.token] }]);
+      found = await this.findCreated(plan);
     } catch (error) {
       throw volumeNotVisible(plan, error);
     }
     if (found === undefined) {
       throw refusal.code === "IdempotentParameterMismatch" ? volumeNotVisible(plan, refusal) : refusal;
     }
+    return found;
+  }
+
+  /** The volume of the plan's token; `undefined`: none is visible. */
+  async findCreated({ token }: VolumePlan): Promise<Volume | undefined> {
+    const [found] = await this.#find([{ Name: `tag:${Tag.token}`, Values: [token] }]);
     return found;
   }
 

@@ -169,6 +169,16 @@ describe("EC2 cloud", () => {
       expect(account.model.instances.truths()).to.have.length(1);
     });
 
+    it("can be looked for by its token without being sent", async () => {
+      const account = createAccount();
+      const request = launchRequest();
+      const { plan } = await account.run(account.cloud.resolve(request));
+      expect(await account.run(account.cloud.findLaunched(plan))).to.equal(undefined);
+      const { id } = await account.run(account.cloud.launch(plan, request.userData));
+      expect(await account.run(account.cloud.findLaunched(plan))).to.include({ id });
+      expect(calls(account, "RunInstances")).to.equal(1);
+    });
+
     it("says that a token is used up when its machine was terminated", async () => {
       const account = createAccount();
       const { machine, plan } = await launchOne(account);
@@ -278,6 +288,58 @@ describe("EC2 cloud", () => {
       await account.run(account.cloud.start(id));
       expect(calls(account, "StartInstances")).to.equal(3);
       expect(account.clock.monotonicMs() - beganMs).to.be.at.least(1_500);
+    });
+
+    describe("with credentials that have expired", () => {
+      const EXPIRED = { action: "StartInstances", kind: "refuse", code: "ExpiredToken" } as const;
+
+      /** An account whose credentials are another key each time that they are asked for, and what was asked for. */
+      function renewable(isThere: () => boolean = () => true): {
+        readonly account: Account;
+        readonly asked: string[];
+      } {
+        const asked: string[] = [];
+        const credentials = (): Promise<typeof CREDENTIALS> => {
+          asked.push(isThere() ? "given" : "refused");
+          return isThere()
+            ? Promise.resolve({ ...CREDENTIALS, accessKeyId: `AKIDEXAMPLE${asked.length}` })
+            : Promise.reject(new Error("no credentials"));
+        };
+        return { account: createAccount({ cloud: { credentials } }), asked };
+      }
+
+      it("asks for others at once and sends the same again, for all that were refused together", async () => {
+        const { account, asked } = renewable();
+        const ids = await sleepers(account, 3);
+        const before = asked.length;
+        account.endpoint.faults.add(EXPIRED);
+        const beganMs = account.clock.monotonicMs();
+        await account.run(Promise.all(ids.map((id) => account.cloud.start(id))));
+        expect(account.clock.monotonicMs() - beganMs).to.be.below(1000);
+        expect(calls(account, "StartInstances")).to.equal(2);
+        expect(asked.length - before).to.be.within(1, 5);
+      });
+
+      it("says so when the others are refused, too, and does not ask for more in the same breath", async () => {
+        const { account, asked } = renewable();
+        const [id = ""] = await sleepers(account, 1);
+        account.endpoint.faults.add({ ...EXPIRED, times: 99 });
+        const before = asked.length;
+        expect(await failure(account, account.cloud.start(id))).to.include({ reason: "CredentialsInvalid" });
+        expect(await failure(account, account.cloud.start(id))).to.include({ reason: "CredentialsInvalid" });
+        expect(calls(account, "StartInstances")).to.equal(3);
+        expect(asked.length - before).to.be.within(1, 5);
+      });
+
+      it("says so when there are no others", async () => {
+        let isThere = true;
+        const { account } = renewable(() => isThere);
+        const [id = ""] = await sleepers(account, 1);
+        account.endpoint.faults.add(EXPIRED);
+        isThere = false;
+        expect(await failure(account, account.cloud.start(id))).to.include({ code: "ExpiredToken" });
+        expect(calls(account, "StartInstances")).to.equal(1);
+      });
     });
 
     it("is not sent by a process that is not the leader any more", async () => {
@@ -465,6 +527,14 @@ describe("EC2 cloud", () => {
       account.endpoint.faults.add({ action: "CreateVolume", kind: "refuse", code: "VolumeLimitExceeded" });
       const refused = await failure(account, account.cloud.createVolume({ ...plan, token: "other" }));
       expect(refused).to.include({ class: "quota", outcomeUnknown: false });
+    });
+
+    it("can be looked for by their token without being made", async () => {
+      const account = createAccount();
+      expect(await account.run(account.cloud.findVolume(plan))).to.equal(undefined);
+      const { id } = await account.run(account.cloud.createVolume(plan));
+      expect(await account.run(account.cloud.findVolume(plan))).to.include({ id });
+      expect(calls(account, "CreateVolume")).to.equal(1);
     });
 
     it("are attached to the machine that shows them, moved, listed and deleted", async () => {

@@ -15,6 +15,9 @@ const EXPECTED: Readonly<Record<CloudErrorClass, readonly string[]>> = {
     "InsufficientFreeAddressesInSubnet",
     "InsufficientAddressCapacity",
     "SpotMaxPriceTooLow",
+    "InsufficientReservedInstancesCapacity",
+    "UnfulfillableCapacity",
+    "VolumeTypeNotAvailableInZone",
     "Unsupported",
   ],
   throttled: [
@@ -76,6 +79,15 @@ const EXPECTED: Readonly<Record<CloudErrorClass, readonly string[]>> = {
     "InvalidBlockDeviceMapping",
     "InvalidUserData.Malformed",
     "InvalidKMSKey.InvalidState",
+    "DisabledException",
+    "KMSInvalidStateException",
+    "KeyUnavailableException",
+    "NoSuchEntity",
+    "VPCIdNotSpecified",
+    "VPCResourceNotSpecified",
+    "UnknownVolumeType",
+    "UnknownVolumeType.Unsupported",
+    "EncryptedVolumesNotSupported",
     "InvalidVolume.ZoneMismatch",
     "InvalidZone.NotFound",
     "InvalidAction",
@@ -102,6 +114,7 @@ const EXPECTED: Readonly<Record<CloudErrorClass, readonly string[]>> = {
     "ExpiredTokenException",
     "CredentialsProviderError",
   ],
+  refused: [],
   protection: ["OperationNotPermitted"],
   token: ["IdempotentParameterMismatch", "IdempotentInstanceTerminated"],
   "hibernation-not-ready": [],
@@ -119,6 +132,97 @@ const EXPECTED: Readonly<Record<CloudErrorClass, readonly string[]>> = {
     "AbortError",
   ],
 };
+
+/**
+ * Codes that launches, starts, stops and volumes may be refused with beside those of the table, by the service whose
+ * error table has them (EC2 API reference, "Client error codes"; IAM, KMS and SSM API references, "Common errors").
+ */
+const CLIENT_ERRORS: Readonly<Record<string, readonly string[]>> = {
+  EC2: [
+    "AddressLimitExceeded",
+    "DiskImageSizeTooLarge",
+    "DryRunOperation",
+    "IncorrectModificationState",
+    "InvalidAffinity",
+    "InvalidAvailabilityZone",
+    "InvalidCapacityReservationId.NotFound",
+    "InvalidCharacter",
+    "InvalidFormat",
+    "InvalidHostID.NotFound",
+    "InvalidID",
+    "InvalidIPAddress.InUse",
+    "InvalidInput",
+    "InvalidInstanceAttributeValue",
+    "InvalidKeyPair.NotFound",
+    "InvalidLaunchTemplateId.NotFound",
+    "InvalidNetworkInterface.InUse",
+    "InvalidPlacementGroup.Unknown",
+    "InvalidRequest",
+    "InvalidSecurity.RequestHasExpired",
+    "InvalidSnapshot.NotFound",
+    "InvalidStateTransition",
+    "InvalidTagKey.Malformed",
+    "InvalidTenancy",
+    "InvalidVolumeID.Malformed",
+    "InvalidVpcID.NotFound",
+    "LegacySecurityGroup",
+    "MissingInput",
+    "NonEBSInstance",
+    "NotExportable",
+    "PrivateIpAddressLimitExceeded",
+    "RequestResourceCountExceeded",
+    "ReservationCapacityExceeded",
+    "Resource.AlreadyAssigned",
+    "ResourceCountExceeded",
+    "SecurityGroupsPerInstanceLimitExceeded",
+    "SnapshotLimitExceeded",
+    "TargetCapacityLimitExceededException",
+    "UnavailableHostRequirements",
+    "UnknownPrincipalType.Unsupported",
+    "UnsupportedHostConfiguration",
+    "UnsupportedInstanceAttribute",
+    "UnsupportedTenancy",
+    "ValidationError",
+    "ZonesMismatched",
+  ],
+  EBS: [
+    "ConcurrentSnapshotLimitExceeded",
+    "EncryptedVolumesNotSupported",
+    "InvalidDevice.InUse",
+    "InvalidParameterDependency",
+    "InvalidVolume.ZoneMismatch",
+    "VolumeIOPSLimit",
+    "VolumeModificationSizeLimitExceeded",
+    "VolumeTypeNotAvailableInZone",
+  ],
+  IAM: [
+    "DeleteConflict",
+    "EntityAlreadyExists",
+    "MalformedPolicyDocument",
+    "NoSuchEntity",
+    "UnmodifiableEntity",
+  ],
+  KMS: [
+    "DisabledException",
+    "IncorrectKeyException",
+    "InvalidGrantTokenException",
+    "InvalidKeyUsageException",
+    "KMSInvalidStateException",
+    "KmsKeyNotAccessibleFault",
+    "NotFoundException",
+  ],
+  SSM: ["InvalidKeyId", "ParameterNotFound", "ParameterVersionNotFound", "UnsupportedParameterType"],
+};
+
+/** Refusals of credentials, after which others are asked for and the call is repeated once. */
+const RENEWABLE: ReadonlySet<string> = new Set([
+  "AuthFailure",
+  "InvalidClientTokenId",
+  "UnrecognizedClientException",
+  "RequestExpired",
+  "ExpiredToken",
+  "ExpiredTokenException",
+]);
 
 describe("the table of EC2 errors", () => {
   it("has every code that is expected, and no other", () => {
@@ -144,7 +248,7 @@ describe("the table of EC2 errors", () => {
         expect(reason).to.include({ name: "CloudError", code, class: errorClass });
         expect(reason).to.have.property("outcomeUnknown", errorClass === "server");
         const calls = account.endpoint.log.calls("StopInstances").length;
-        expect(calls).to.equal(errorClass === "throttled" ? 4 : 1);
+        expect(calls).to.equal(errorClass === "throttled" ? 4 : RENEWABLE.has(code) ? 2 : 1);
       });
     }
   }
@@ -158,16 +262,28 @@ describe("the table of EC2 errors", () => {
     expect(rule("This operation is not allowed for spot instances")).to.equal("parameter");
   });
 
-  it("judges codes that it does not know by their family, and repeats what nobody has heard of", () => {
+  it("judges codes that it does not know by their family, and all others by the class of their status", () => {
     const classOf = (code: string, status: number): string => ruleFor(code, "", status).class;
     expect(classOf("InsufficientFooCapacity", 400)).to.equal("capacity");
     expect(classOf("FooLimitExceeded", 400)).to.equal("quota");
     expect(classOf("InvalidFoo.NotFound", 400)).to.equal("parameter");
     expect(classOf("UnauthorizedFoo", 403)).to.equal("permission");
     expect(classOf("InvalidFoo", 500)).to.equal("server");
-    expect(classOf("FooBar", 400)).to.equal("server");
-    expect(classOf("constructor", 400)).to.equal("server");
+    expect(classOf("FooBar", 400)).to.equal("refused");
+    expect(classOf("FooBar", 409)).to.equal("refused");
+    expect(classOf("FooBar", 408)).to.equal("server");
+    expect(classOf("FooBar", 429)).to.equal("throttled");
+    expect(classOf("FooBar", 503)).to.equal("server");
+    expect(classOf("FooBar", 0)).to.equal("server");
+    expect(classOf("constructor", 400)).to.equal("refused");
   });
+
+  for (const [service, codes] of Object.entries(CLIENT_ERRORS)) {
+    it(`knows of every client error of ${service} that nothing was done`, () => {
+      const unknown = codes.filter((code) => ruleFor(code, "", 400).class === "server");
+      expect(unknown).to.deep.equal([]);
+    });
+  }
 
   it("takes a broken connection for an unknown outcome", () => {
     const broken = Object.assign(new Error("socket hang up"), { name: "TimeoutError", code: "ECONNRESET" });

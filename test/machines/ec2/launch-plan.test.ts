@@ -2,7 +2,8 @@ import { expect } from "chai";
 import type { LaunchPlan, LaunchRequest } from "../../../src/machines/cloud.ts";
 import { CloudError } from "../../../src/machines/errors.ts";
 import type { AccountOptions } from "./ec2-account.ts";
-import { AMD64_IMAGE, ARM64_IMAGE, CLASS, createAccount, launchRequest } from "./ec2-account.ts";
+import { defaultNetwork } from "../../../src/local/ec2/network.ts";
+import { AMD64_IMAGE, ARM64_IMAGE, CLASS, REGION, createAccount, launchRequest } from "./ec2-account.ts";
 
 async function resolve(
   overrides: Partial<LaunchRequest> = {},
@@ -51,6 +52,31 @@ describe("resolving a launch", () => {
     const { plan, combinations } = await resolve({ types, combination: 5 }, { model: { notOffered } });
     expect(combinations).to.equal(1);
     expect(plan).to.include({ type: "m7i.large", zone: "eu-west-1a", subnet: "subnet-0077000000000000a" });
+  });
+
+  describe("in subnets that have IPv6 alone", () => {
+    const network = (...ipv6: readonly boolean[]): ReturnType<typeof defaultNetwork> => {
+      const base = defaultNetwork(REGION);
+      return {
+        ...base,
+        subnets: base.subnets.map((subnet, index) => ({ ...subnet, ipv6Native: ipv6[index] ?? false })),
+      };
+    };
+
+    it("takes the others", async () => {
+      const { plan, combinations } = await resolve(
+        { combination: 1 },
+        { model: { network: network(true, false) } },
+      );
+      expect(combinations).to.equal(1);
+      expect(plan.subnet).to.equal("subnet-0077000000000000b");
+    });
+
+    it("is refused at once where there are no others, with what to do", async () => {
+      const error = await refusal({}, { model: { network: network(true, true) } });
+      expect(error).to.include({ class: "parameter", reason: "SubnetIPv6Only" });
+      expect(error.message).to.include("IPv4");
+    });
   });
 
   it("makes the token of satellite, attempt, zone and type, and of nothing else", async () => {
