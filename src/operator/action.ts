@@ -32,6 +32,9 @@ export type Action =
   | { readonly kind: "PlanLaunch"; readonly attempt: number; readonly combination: number }
   /** Sends the planned launch, for the first time or again. */
   | { readonly kind: "Launch" }
+  /** Looks for the machine, or the data volume, that the written intent may have made. */
+  | { readonly kind: "FindLaunched" }
+  | { readonly kind: "FindVolume" }
   | { readonly kind: "Start"; readonly id: string }
   | { readonly kind: "Stop"; readonly id: string; readonly hibernate: boolean; readonly force: boolean }
   | { readonly kind: "Reboot"; readonly id: string }

@@ -2,10 +2,12 @@ import { createHash } from "node:crypto";
 import type { Machine } from "../machines/cloud.ts";
 import type { VolumeIntent } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
-import { waitingForRetry } from "./failures.ts";
+import { search } from "./decide-search.ts";
+import { failureOfAction, waitingForRetry } from "./failures.ts";
 import type { Failure, Observation } from "./observation.ts";
 import { renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
+import { transitionPollMs } from "./waiting.ts";
 
 /** How long a volume that is not seen is put down to eventual consistency. */
 const POLL_MS = 2000;
@@ -28,7 +30,7 @@ export function giveVolume(o: Observation, machine: Machine, settings: OperatorS
   const { volume, launch } = o.satellite.status;
   if (machine.state !== "running") {
     return lacksVolume(o, machine)
-      ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "ComingUp" }
+      ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "ComingUp" }
       : undefined;
   }
   if (volume === undefined) {
@@ -57,7 +59,7 @@ export function attach(o: Observation, id: string, machine: Machine, settings: O
   }
   const holder = volume.attachment?.machine;
   if (isRecent || (holder !== undefined && isOurs(o, holder))) {
-    return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Attaching" };
+    return { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "Attaching" };
   }
   return waitingForRetry(o, "AttachVolume") ?? { kind: "AttachVolume", id, machine: machine.id };
 }
@@ -95,10 +97,23 @@ export function settleVolume(o: Observation): Action {
   };
 }
 
+/**
+ * The same where nobody wants the volume any more: one whose creation has an unknown outcome is looked for.
+ *
+ * @returns "nothing" when it is proven that there is none
+ */
+export function settleUnwantedVolume(o: Observation, settings: OperatorSettings): Action | "nothing" {
+  const { token = "" } = o.satellite.status.volume ?? {};
+  const isMade = o.memory.volumeMade?.token === token;
+  const isUnknown = failureOfAction(o, "CreateVolume") !== undefined;
+  const found = isMade ? undefined : search(o, { action: "FindVolume", token, isUnknown }, settings);
+  return found ?? settleVolume(o);
+}
+
 /** The definite refusal of the volume: there is none. */
-export function volumeRefusal({ memory: { failure } }: Observation): Failure | undefined {
-  const isDefinite =
-    failure?.action === "CreateVolume" && !failure.outcomeUnknown && failure.class !== "throttled";
+export function volumeRefusal(o: Observation): Failure | undefined {
+  const failure = failureOfAction(o, "CreateVolume");
+  const isDefinite = failure !== undefined && !failure.outcomeUnknown && failure.class !== "throttled";
   return isDefinite ? failure : undefined;
 }
 

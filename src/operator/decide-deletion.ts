@@ -4,17 +4,18 @@ import { PowerReason } from "../satellite/power.ts";
 import { FINALIZER } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
 import { launchIsUnsettled, settleLaunch } from "./decide-launch.ts";
-import { isLost, isOurs, settleVolume, volumeRefusal } from "./data-volume.ts";
+import { isLost, isOurs, settleUnwantedVolume, volumeRefusal } from "./data-volume.ts";
 import { remove, settleReplacement } from "./decide-update.ts";
 import { drainingMs } from "./stop-intent.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { Observation } from "./observation.ts";
 import { movePower, renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
+import { transitionPollMs } from "./waiting.ts";
 
 /**
  * Takes the machine down, or lets go of it, before the finalizer goes. A launch whose outcome is unknown is
- * settled first: sending the same request again is the only proof of what came of it.
+ * settled first: by sending the same request again, or by searches for its token (decide-search.ts).
  */
 export function decideDeletion(o: Observation, settings: OperatorSettings): Action {
   const { satellite, machine } = o;
@@ -28,7 +29,7 @@ export function decideDeletion(o: Observation, settings: OperatorSettings): Acti
   }
   if (status.machine === undefined) {
     if (launchIsUnsettled(o)) {
-      const step = settleLaunch(o);
+      const step = settleLaunch(o, settings);
       return step.kind === "RemoveFinalizer" ? finish(o, settings) : step;
     }
     if (!o.listed) {
@@ -45,7 +46,7 @@ export function decideDeletion(o: Observation, settings: OperatorSettings): Acti
     return finish(o, settings);
   }
   if (satellite.spec.deletionPolicy === "Retain") {
-    return retain(o, machine);
+    return retain(o, machine, settings);
   }
   if (status.power.state !== "Stopping" || status.power.reason !== PowerReason.Deleting) {
     return writeDeletionIntent(o);
@@ -64,17 +65,20 @@ export function decideDeletion(o: Observation, settings: OperatorSettings): Acti
 function removeOthers(o: Observation, settings: OperatorSettings): Action | undefined {
   const { replacement } = o.satellite.status;
   if (replacement?.state === "Launching" && replacement.machine === undefined) {
-    return settleReplacement(o, replacement);
+    return settleReplacement(o, replacement, settings);
   }
   const steps = [o.replacement, o.retired].map((machine) => remove(o, machine, settings));
   return steps.find((step) => step !== undefined && step.kind !== "Wait");
 }
 
 /** Keeps the machine and its volume; the volume first, since nobody would look for it after the machine. */
-function retain(o: Observation, machine: Machine | undefined): Action {
+function retain(o: Observation, machine: Machine | undefined, settings: OperatorSettings): Action {
   const { volume } = o.satellite.status;
   if (volume !== undefined && volume.id === undefined && volumeRefusal(o) === undefined) {
-    return settleVolume(o);
+    const step = settleUnwantedVolume(o, settings);
+    if (step !== "nothing") {
+      return step;
+    }
   }
   if (o.memory.retained === true || machine?.tags[Tag.retained] === "true") {
     return { kind: "RemoveFinalizer" };
@@ -88,7 +92,11 @@ function retain(o: Observation, machine: Machine | undefined): Action {
 /** No machine is left, or soon none will be: then the volume goes, and then the satellite. */
 function finish(o: Observation, settings: OperatorSettings): Action {
   const { satellite, memory, volume } = o;
-  const wait = (reason: string): Action => ({ kind: "Wait", afterMs: settings.transitionPollMs, reason });
+  const wait = (reason: string): Action => ({
+    kind: "Wait",
+    afterMs: transitionPollMs(o, settings.transitionPollMs),
+    reason,
+  });
   const { replacement } = satellite.status;
   const isUnseen =
     replacement?.machine !== undefined &&
@@ -102,14 +110,15 @@ function finish(o: Observation, settings: OperatorSettings): Action {
     return wait("Terminating");
   }
   if (satellite.spec.deletionPolicy === "Retain") {
-    return retain(o, undefined);
+    return retain(o, undefined, settings);
   }
   const intent = satellite.status.volume;
   if (intent === undefined || (intent.id === undefined && volumeRefusal(o) !== undefined)) {
     return { kind: "RemoveFinalizer" };
   }
   if (intent.id === undefined) {
-    return settleVolume(o);
+    const step = settleUnwantedVolume(o, settings);
+    return step === "nothing" ? { kind: "RemoveFinalizer" } : step;
   }
   if (memory.volumeDeleted === intent.id || isLost(o, settings)) {
     return { kind: "RemoveFinalizer" };

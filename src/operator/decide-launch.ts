@@ -2,10 +2,12 @@ import { PowerReason } from "../satellite/power.ts";
 import type { Machine } from "../machines/cloud.ts";
 import { findCondition, type ConditionChange } from "../satellite/conditions.ts";
 import type { Action } from "./action.ts";
-import { inputsOf, waitingForRetry } from "./failures.ts";
+import { endedAttempt, failedAttempt, NO_CAPACITY, pausingBetweenAttempts } from "./attempts.ts";
+import { search } from "./decide-search.ts";
+import { failureOfAction, inputsOf, waitingForRetry } from "./failures.ts";
 import type { Failure, Observation } from "./observation.ts";
 import { adopt, wantedAdoption } from "./ownership.ts";
-import { MACHINE_LOST, machineStatus, movePower, renderStatus } from "./render-status.ts";
+import { MACHINE_LOST, machineStatus, movePower, renderStatus, type StatusChange } from "./render-status.ts";
 import { waitForSchedule } from "./decide-schedule.ts";
 import { isHeld } from "./launch-request.ts";
 import type { OperatorSettings } from "./settings.ts";
@@ -28,7 +30,7 @@ export function launchIsUnsettled({ satellite: { status } }: Observation): boole
 export function decideLaunch(o: Observation, settings: OperatorSettings): Action {
   const { satellite } = o;
   if (launchIsUnsettled(o)) {
-    return settleLaunch(o);
+    return settleLaunch(o, settings);
   }
   if (o.stray !== undefined) {
     return rebuildFrom(o, o.stray, o.stray.volumes[0]);
@@ -46,21 +48,27 @@ export function decideLaunch(o: Observation, settings: OperatorSettings): Action
   if (o.awakeLimit !== undefined) {
     return { kind: "Wait", afterMs: settings.quotaPollMs, reason: o.awakeLimit.reason };
   }
+  const pause = pausingBetweenAttempts(o);
+  if (pause !== undefined) {
+    return pause;
+  }
   if (!o.listed) {
     return waitingForRetry(o, "ListMachines") ?? { kind: "ListMachines" };
   }
   if (o.satelliteClass !== undefined && !isHeld(o.satelliteClass)) {
     return { kind: "Wait", afterMs: settings.quotaPollMs, reason: "ClassNotHeldYet" };
   }
-  const attempt = (satellite.status.launch?.attempt ?? -1) + 1;
-  return waitingForRetry(o, "PlanLaunch") ?? { kind: "PlanLaunch", attempt, combination: 0 };
+  const { launch, attempts } = satellite.status;
+  const attempt = (launch?.attempt ?? -1) + 1;
+  const combination = attempts?.reason === NO_CAPACITY ? attempts.failed : 0;
+  return waitingForRetry(o, "PlanLaunch") ?? { kind: "PlanLaunch", attempt, combination };
 }
 
 /**
  * Sends the planned launch until its outcome is known. A definite refusal for want of capacity moves on to the
  * next type or zone; while the outcome is unknown nothing but the same request may be sent.
  */
-export function settleLaunch(o: Observation): Action {
+export function settleLaunch(o: Observation, settings: OperatorSettings): Action {
   const { satellite, memory } = o;
   if (memory.launched !== undefined) {
     return writeLaunched(o, memory.launched);
@@ -70,15 +78,31 @@ export function settleLaunch(o: Observation): Action {
   if (refused !== undefined) {
     return deleting ? { kind: "RemoveFinalizer" } : planAgain(o, refused);
   }
-  return waitingForRetry(o, "Launch") ?? { kind: "Launch" };
+  const found = deleting ? searchLaunched(o, settings) : undefined;
+  return found === "nothing" ? { kind: "RemoveFinalizer" } : (found ?? sendLaunch(o));
+}
+
+/** Looks for the machine of a launch of unknown outcome that nobody wants any more (decide-search.ts). */
+export function searchLaunched(o: Observation, settings: OperatorSettings): Action | "nothing" | undefined {
+  const { attempt, token = "" } = o.satellite.status.launch ?? {};
+  const failure = failureOfAction(o, "Launch");
+  const isUnknown = failure !== undefined && failure.attempt === attempt;
+  return search(o, { action: "FindLaunched", token, isUnknown }, settings);
+}
+
+/** Sends the planned launch. What an earlier plan met with was waited for before this one was made. */
+export function sendLaunch(o: Observation): Action {
+  const isAgain = failureOfAction(o, "Launch")?.attempt === o.satellite.status.launch?.attempt;
+  return (isAgain ? waitingForRetry(o, "Launch") : undefined) ?? { kind: "Launch" };
 }
 
 /**
  * The definite refusal of the launch that is planned now, if there was one. Having sent too many requests is none: an
  * earlier one, of this process or of the one before, may have been carried out without an answer.
  */
-export function refusalOf({ memory: { failure }, satellite }: Observation): Failure | undefined {
-  const isOfThisPlan = failure?.action === "Launch" && failure.attempt === satellite.status.launch?.attempt;
+export function refusalOf(o: Observation): Failure | undefined {
+  const failure = failureOfAction(o, "Launch");
+  const isOfThisPlan = failure !== undefined && failure.attempt === o.satellite.status.launch?.attempt;
   return isOfThisPlan && !failure.outcomeUnknown && failure.class !== "throttled" ? failure : undefined;
 }
 
@@ -181,6 +205,9 @@ export function decideGone(o: Observation, settings: OperatorSettings): Action {
   if (o.machine === undefined && ageMs < settings.unknownInstanceMs) {
     return { kind: "Wait", afterMs: 2000, reason: "InstanceNotVisibleYet" };
   }
+  if (status.power.state === "Starting" && status.power.reason === PowerReason.Launch) {
+    return failLaunch(o);
+  }
   const isKnown = findCondition(status.conditions, "Healthy")?.reason === MACHINE_LOST;
   if (o.satellite.spec.machineLossPolicy === "Fail") {
     return isKnown ? { kind: "Wait", afterMs: settings.resyncMs, reason: MACHINE_LOST } : reportLoss(o);
@@ -192,12 +219,43 @@ export function decideGone(o: Observation, settings: OperatorSettings): Action {
       machine: undefined,
       endpoint: undefined,
       sleep: undefined,
+      ...endedBeforeItsTime(o),
       conditions: isKnown ? [RELAUNCHING] : [],
     }),
     announce: {
       type: "Warning",
       reason: "MachineGone",
-      message: `machine ${status.machine?.id ?? ""} was terminated outside; its disk is lost`,
+      message: `machine ${status.machine?.id ?? ""} was terminated outside; its disk is lost${whyGone(o)}`,
     },
   };
+}
+
+/** One that was being started, or was not awake for long, counts as an attempt; one that rested does not. */
+function endedBeforeItsTime(o: Observation): Pick<StatusChange, "attempts"> {
+  const { state } = o.satellite.status.power;
+  return state === "Starting" || state === "Running" ? { attempts: endedAttempt(o, o.machine) } : {};
+}
+
+/** What was launched ended before it was awake: nothing is lost but the attempt. */
+function failLaunch(o: Observation): Action {
+  const attempts = failedAttempt(o, o.machine);
+  const { reason, message } = attempts;
+  return {
+    kind: "WriteStatus",
+    status: renderStatus(o, {
+      power: movePower(o, "Off", PowerReason.Drift),
+      machine: undefined,
+      endpoint: undefined,
+      sleep: undefined,
+      attempts,
+    }),
+    announce: { type: "Warning", reason, message },
+  };
+}
+
+function whyGone({ machine }: Observation): string {
+  const { code, message, advice } = machine?.stateReason ?? { code: "", message: "", advice: "" };
+  return code === ""
+    ? ""
+    : ` (EC2 says ${[code, message].filter((part) => part !== "").join(": ")}; ${advice})`;
 }

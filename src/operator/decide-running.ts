@@ -1,6 +1,7 @@
 import type { Machine } from "../machines/cloud.ts";
 import { PowerReason } from "../satellite/power.ts";
 import type { Action } from "./action.ts";
+import { endedAttempt } from "./attempts.ts";
 import { decideRecovery, silentMs, silentPollMs } from "./decide-recovery.ts";
 import type { Observation } from "./observation.ts";
 import { movePower, renderStatus } from "./render-status.ts";
@@ -66,15 +67,19 @@ function decideContradicted(o: Observation, machine: Machine, settings: Operator
   if (isYoung || o.nowMs - sinceMs < settings.settleMs / 2) {
     return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "MachineStateContradicts" };
   }
+  const { code, message, advice } = machine.stateReason ?? { code: "no reason", message: "", advice: "" };
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
       power: movePower(o, "Off", PowerReason.Drift),
+      attempts: endedAttempt(o, machine),
     }),
     announce: {
       type: "Warning",
       reason: "MachineStoppedOutside",
-      message: `machine ${machine.id} is ${machine.state}, and it was not the operator who stopped it`,
+      message:
+        `machine ${machine.id} is ${machine.state}, and it was not the operator who stopped it; EC2 says ` +
+        [code, message, advice].filter((part) => part !== "").join(": "),
     },
   };
 }

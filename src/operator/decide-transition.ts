@@ -3,6 +3,7 @@ import { findCondition, timestamp } from "../satellite/conditions.ts";
 import { isDraining, PowerReason } from "../satellite/power.ts";
 import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { Action, Announcement } from "./action.ts";
+import { failedAttempt, pausingBetweenAttempts } from "./attempts.ts";
 import { decideRecovery, silentPollMs } from "./decide-recovery.ts";
 import { scheduledWake, waitForSchedule } from "./decide-schedule.ts";
 import { giveVolume, lacksVolume } from "./data-volume.ts";
@@ -21,6 +22,7 @@ import { anotherType, applySize } from "./size.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { beginStart } from "./start-intent.ts";
 import { beginStop, drainingMs } from "./stop-intent.ts";
+import { NO_ADDRESS, transitionPollMs } from "./waiting.ts";
 import { movedEndpoint, needsKey, probe, withLearnedKey } from "./vm-key.ts";
 
 /** `status.power.state` is Off: start it when it is wanted; mend a machine that runs although nobody wants it. */
@@ -39,13 +41,17 @@ export function decideSleeping(o: Observation, machine: Machine, settings: Opera
     case "stopping":
     case "shutting-down":
     case "terminated":
-      return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" };
+      return {
+        kind: "Wait",
+        afterMs: transitionPollMs(o, settings.transitionPollMs),
+        reason: "FallingAsleep",
+      };
   }
 }
 
 function decideWake(o: Observation, settings: OperatorSettings): Action {
   return o.awakeLimit === undefined
-    ? beginStart(o, PowerReason.Wake)
+    ? (pausingBetweenAttempts(o) ?? beginStart(o, PowerReason.Wake))
     : { kind: "Wait", afterMs: settings.quotaPollMs, reason: o.awakeLimit.reason };
 }
 
@@ -54,7 +60,7 @@ function decideAsleep(o: Observation, settings: OperatorSettings): Action {
   if (sleep?.kind === "Hibernated") {
     const asleepMs = o.now.getTime() - Date.parse(sleep.since);
     if (asleepMs >= settings.refreshHibernatedMs) {
-      return beginStart(o, PowerReason.Refresh);
+      return pausingBetweenAttempts(o) ?? beginStart(o, PowerReason.Refresh);
     }
   }
   return waitForSchedule(o, settings, "Asleep");
@@ -81,7 +87,7 @@ export function decideStarting(o: Observation, machine: Machine, settings: Opera
   }
   if (!power.accepted) {
     return machine.state === "stopping"
-      ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" }
+      ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "FallingAsleep" }
       : sendStart(o, machine, settings);
   }
   const sinceMs = o.now.getTime() - Date.parse(power.since ?? "");
@@ -93,17 +99,29 @@ export function decideStarting(o: Observation, machine: Machine, settings: Opera
   }
   const down = machine.state === "stopped" || machine.state === "stopping";
   if (down && !settling(o, o.memory.start, settings)) {
-    return writePower(o, movePower(o, "Off", PowerReason.Drift));
+    return failStart(o, machine);
   }
   if (machine.state === "running" && o.satellite.spec.desiredPower === "off") {
     return beginStop(o, power.reason === PowerReason.Refresh ? PowerReason.Refresh : PowerReason.DesiredOff);
   }
   if (endpoint === undefined || endpoint.host !== (machine.address ?? endpoint.host)) {
     return machine.address === undefined
-      ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "NoAddressYet" }
+      ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: NO_ADDRESS }
       : acceptStart(o, machine);
   }
   return decideComingUp(o, machine, endpoint, settings);
+}
+
+/** The cloud accepted the start, and the machine did not come up. */
+function failStart(o: Observation, machine: Machine): Action {
+  const attempts = failedAttempt(o, machine);
+  const { reason, message } = attempts;
+  return writePower(
+    o,
+    movePower(o, "Off", PowerReason.Drift),
+    { attempts },
+    { type: "Warning", reason, message },
+  );
 }
 
 /**
@@ -216,7 +234,7 @@ export function decideStopping(o: Observation, machine: Machine, settings: Opera
         });
   }
   if (machine.state === "pending") {
-    return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "ComingUp" };
+    return { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "ComingUp" };
   }
   if (machine.state === "stopping") {
     return decideFallingAsleep(o, machine, settings);
@@ -240,7 +258,7 @@ function decideFallingAsleep(o: Observation, machine: Machine, settings: Operato
   const sinceMs = o.now.getTime() - Date.parse(power.since ?? "");
   const calledMs = o.memory.stop?.epoch === power.epoch ? o.nowMs - o.memory.stop.atMs : Infinity;
   if (Math.min(sinceMs, calledMs) <= settings.stuckStoppingMs) {
-    return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" };
+    return { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "FallingAsleep" };
   }
   if (power.sleepKind === "Hibernate") {
     return giveUpHibernation(o);
@@ -284,7 +302,7 @@ function decideStopCall(o: Observation, machine: Machine, settings: OperatorSett
   const { power } = o.satellite.status;
   if (settling(o, o.memory.stop, settings)) {
     return power.accepted
-      ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" }
+      ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "FallingAsleep" }
       : writePower(o, { ...power, accepted: true });
   }
   if (isDraining(power) && !power.accepted) {

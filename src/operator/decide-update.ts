@@ -3,8 +3,9 @@ import { timestamp } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
 import type { Replacement } from "../satellite/resource.ts";
 import type { Action, ActionKind } from "./action.ts";
+import { pausingBetweenAttempts } from "./attempts.ts";
 import { attach, giveVolume, isLost } from "./data-volume.ts";
-import { refusalOf } from "./decide-launch.ts";
+import { refusalOf, searchLaunched, sendLaunch } from "./decide-launch.ts";
 import { waitingForRetry } from "./failures.ts";
 import { isTold, pendingImage } from "./image-update.ts";
 import { mayUpdateNow } from "./maintenance-window.ts";
@@ -14,6 +15,7 @@ import type { OperatorSettings } from "./settings.ts";
 import { isHibernated } from "./size.ts";
 import { beginStart } from "./start-intent.ts";
 import { probeReplacement, readyEndpoint } from "./vm-key.ts";
+import { transitionPollMs } from "./waiting.ts";
 
 /** How long a new machine may take until its port answers; routers hold requests for 20 minutes. */
 const PATIENCE_MS = 10 * 60_000;
@@ -38,7 +40,7 @@ export function applyImage(o: Observation, machine: Machine): Action | undefined
     return undefined;
   }
   if (isHibernated(o, machine)) {
-    return wanted ? undefined : beginStart(o, PowerReason.Refresh);
+    return wanted || pausingBetweenAttempts(o) !== undefined ? undefined : beginStart(o, PowerReason.Refresh);
   }
   return { kind: "PlanReplacement", attempt: (launch?.attempt ?? 0) + 1, combination: 0 };
 }
@@ -52,7 +54,7 @@ export function decideUpdating(o: Observation, old: Machine | undefined, setting
   switch (replacement?.state) {
     case "Launching":
       return replacement.machine === undefined
-        ? settleReplacement(o, replacement)
+        ? settleReplacement(o, replacement, settings)
         : (bringUp(o, replacement, settings) ?? replace(o));
     case "Returning":
       return goBack(o, replacement, old, settings);
@@ -66,7 +68,11 @@ export function decideUpdating(o: Observation, old: Machine | undefined, setting
 }
 
 /** Sends the planned launch until its outcome is known, as the first launch of a satellite. */
-export function settleReplacement(o: Observation, replacement: Replacement): Action {
+export function settleReplacement(
+  o: Observation,
+  replacement: Replacement,
+  settings: OperatorSettings,
+): Action {
   const { memory, satellite } = o;
   const { launch, power } = satellite.status;
   if (memory.launched !== undefined && memory.launchedToken === launch?.token) {
@@ -88,11 +94,14 @@ export function settleReplacement(o: Observation, replacement: Replacement): Act
       },
     };
   }
+  const isDeleting = satellite.metadata.deletionTimestamp !== undefined;
   const refused = refusalOf(o);
   if (refused === undefined) {
-    return waitingForRetry(o, "Launch") ?? { kind: "Launch" };
+    const found = isDeleting ? searchLaunched(o, settings) : undefined;
+    return found === "nothing"
+      ? { kind: "WriteStatus", status: renderStatus(o, { replacement: undefined }) }
+      : (found ?? sendLaunch(o));
   }
-  const isDeleting = satellite.metadata.deletionTimestamp !== undefined;
   return isDeleting
     ? { kind: "WriteStatus", status: renderStatus(o, { replacement: undefined }) }
     : nextCombination(o, replacement, refused);
@@ -117,7 +126,8 @@ function bringUp(o: Observation, replacement: Replacement, settings: OperatorSet
       : giveUp(o, replacement, "ReplacementGone", "the new machine was terminated outside");
   }
   if (machine.state !== "pending" && machine.state !== "running") {
-    const why = machine.stateReason?.message ?? machine.state;
+    const { code, message, advice } = machine.stateReason ?? { code: machine.state, message: "", advice: "" };
+    const why = [code, message, advice].filter((part) => part !== "").join(": ");
     return giveUp(o, replacement, "ReplacementFailed", `the new machine ${machine.id} ended: ${why}`);
   }
   const { failure } = memory;
@@ -132,7 +142,7 @@ function bringUp(o: Observation, replacement: Replacement, settings: OperatorSet
     return giveUp(o, replacement, trouble.reason, trouble.message);
   }
   if (machine.state === "pending" || machine.address === undefined) {
-    return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Replacing" };
+    return { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "Replacing" };
   }
   const move = moveVolume(o, machine, settings);
   if (move !== undefined) {
@@ -166,7 +176,7 @@ function moveVolume(o: Observation, machine: Machine, settings: OperatorSettings
   const { detached } = o.memory;
   const isSent = detached?.volume === id && o.nowMs - detached.atMs < settings.settleMs;
   return isSent || holder.state === "detaching" || holder.state === "busy"
-    ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Detaching" }
+    ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "Detaching" }
     : (waitingForRetry(o, "DetachVolume") ?? { kind: "DetachVolume", id, machine: holder.machine });
 }
 
@@ -260,7 +270,7 @@ export function remove(
   const sentAtMs = o.memory.terminated?.[machine.id];
   const isSent = sentAtMs !== undefined && o.nowMs - sentAtMs < settings.settleMs;
   return machine.state === "shutting-down" || isSent
-    ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Terminating" }
+    ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "Terminating" }
     : (waitingForRetry(o, "Terminate") ?? { kind: "Terminate", id: machine.id });
 }
 

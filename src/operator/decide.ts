@@ -17,6 +17,7 @@ import type { Observation } from "./observation.ts";
 import { claim } from "./ownership.ts";
 import { renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
+import { lateness } from "./waiting.ts";
 
 /** The next action for the satellite in `o`. Throws only on a bug. */
 export function decide(o: Observation, settings: OperatorSettings): Action {
@@ -34,12 +35,12 @@ function soonEnough(
   return isGoing ? { ...wait, afterMs: Math.min(wait.afterMs, settings.quotaPollMs) } : wait;
 }
 
-/** Before waiting, the status must say what is. */
-function statusFirst(o: Observation, wait: Action): Action {
+/** Before waiting, the status must say what is, and where that takes long what is waited for. */
+function statusFirst(o: Observation, wait: Extract<Action, { kind: "Wait" }>): Action {
   if (isPaused(o.satellite) && o.satellite.metadata.deletionTimestamp === undefined) {
     return wait;
   }
-  const status = renderStatus(o);
+  const status = renderStatus(o, {}, lateness(o, wait));
   return statusPatch(o.satellite, status) === undefined ? wait : { kind: "WriteStatus", status };
 }
 

@@ -1,17 +1,28 @@
 import { backoffMs, type Random } from "../base/backoff.ts";
 import { SatelliteError, toError } from "../base/errors.ts";
-import { CloudError, type CloudErrorClass } from "../machines/errors.ts";
+import { CloudError } from "../machines/errors.ts";
 import type { Action, ActionKind } from "./action.ts";
 import type { Failure, Observation } from "./observation.ts";
 
-/** Nothing but a change of spec, class or permissions cures these; they do not burn API calls. */
-const TERMINAL: ReadonlySet<Failure["class"]> = new Set<Failure["class"]>([
-  "parameter",
-  "permission",
-  "configuration",
-]);
+/** Nothing but a change of spec, class or permissions cures these. */
+const TERMINAL: ReadonlySet<Failure["class"]> = new Set<Failure["class"]>(["parameter", "configuration"]);
 
-const BACKOFF_BY_CLASS: Readonly<Partial<Record<CloudErrorClass, { baseMs: number; maxMs: number }>>> = {
+/**
+ * These may pass by themselves within seconds, since what was just permitted is not so everywhere yet (IAM user guide,
+ * "Changes that I make are not always immediately visible"); later only a person can mend them.
+ */
+const TERMINAL_LATER: ReadonlySet<Failure["class"]> = new Set<Failure["class"]>(["permission", "refused"]);
+/** Half a minute of quick retries. */
+const QUICK_RETRIES = 5;
+
+/** What only a person can mend is tried again soon at first, and then so seldom that it burns no API calls. */
+const FOR_PEOPLE = { baseMs: 1000, maxMs: 30 * 60_000 };
+
+const BACKOFF_BY_CLASS: Readonly<Partial<Record<Failure["class"], { baseMs: number; maxMs: number }>>> = {
+  parameter: FOR_PEOPLE,
+  permission: FOR_PEOPLE,
+  refused: FOR_PEOPLE,
+  configuration: FOR_PEOPLE,
   capacity: { baseMs: 2000, maxMs: 120_000 },
   throttled: { baseMs: 1000, maxMs: 60_000 },
   state: { baseMs: 500, maxMs: 30_000 },
@@ -21,8 +32,8 @@ const BACKOFF_BY_CLASS: Readonly<Partial<Record<CloudErrorClass, { baseMs: numbe
 };
 const DEFAULT_BACKOFF = { baseMs: 1000, maxMs: 120_000 };
 
-/** Terminal failures are tried again after this long all the same: permissions change without our knowing. */
-const TERMINAL_RECHECK_MS = 30 * 60_000;
+/** A round through very many types and zones is a burst of calls; the next one is so much later for each. */
+const ROUND_PAUSE_MS = 10_000;
 
 /** What failed when the machine could not even be looked at. */
 export const OBSERVE = "Observe";
@@ -45,10 +56,14 @@ export function failureOf(
   const error = toError(thrown);
   const cloud = error instanceof CloudError ? error : undefined;
   const failureClass = cloud?.class ?? (error instanceof ConfigurationError ? "configuration" : "server");
-  const previous = action === OBSERVE ? o.memory.blindness : o.memory.failure;
-  const count = previous?.action === action ? previous.count + 1 : 1;
-  const terminal = TERMINAL.has(failureClass);
-  const backoff = BACKOFF_BY_CLASS[failureClass as CloudErrorClass] ?? DEFAULT_BACKOFF;
+  const previous = action === OBSERVE ? o.memory.blindness : failureOfAction(o, action);
+  const count = (previous?.count ?? 0) + 1;
+  const terminal = TERMINAL.has(failureClass) || (TERMINAL_LATER.has(failureClass) && count > QUICK_RETRIES);
+  const backoff = BACKOFF_BY_CLASS[failureClass] ?? DEFAULT_BACKOFF;
+  // Each type and zone is tried once at once; pauses are between rounds.
+  const perRound = failureClass === "capacity" && action === "Launch" ? (o.memory.combinations ?? 1) : 1;
+  const maxMs = Math.max(backoff.maxMs, perRound > 1 ? perRound * ROUND_PAUSE_MS : 0);
+  const round = Math.ceil(count / perRound);
   return {
     action,
     class: failureClass,
@@ -58,18 +73,23 @@ export function failureOf(
     outcomeUnknown: cloud?.outcomeUnknown ?? failureClass === "server",
     count,
     terminal,
-    retryAtMs:
-      context.nowMs + (terminal ? TERMINAL_RECHECK_MS : backoffMs(count - 1, backoff, context.random)),
+    retryAtMs: context.nowMs + backoffMs(round - 1, { ...backoff, maxMs }, context.random),
     machineType: o.machine?.type,
     atMs: context.nowMs,
     inputs: inputsOf(o),
   };
 }
 
+/** The last failure of an action that has not worked since. */
+export function failureOfAction({ memory }: Observation, action: string): Failure | undefined {
+  const { failure } = memory;
+  return memory.failures?.[action] ?? (failure?.action === action ? failure : undefined);
+}
+
 /** A wait when this action failed lately and its time has not come again; else `undefined`. */
 export function waitingForRetry(o: Observation, action: ActionKind): Action | undefined {
-  const { failure } = o.memory;
-  if (failure === undefined || failure.action !== action || failure.inputs !== inputsOf(o)) {
+  const failure = failureOfAction(o, action);
+  if (failure === undefined || failure.inputs !== inputsOf(o)) {
     return undefined;
   }
   return failure.retryAtMs > o.nowMs

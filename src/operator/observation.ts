@@ -84,6 +84,13 @@ export interface Memory {
   terminated?: Readonly<Record<string, number>>;
   /** Token of the intent that `launched` was launched by. */
   launchedToken?: string;
+  /** Searches, by a token, that have found nothing; monotonic ms of the first and the last. */
+  search?: {
+    readonly token: string;
+    readonly sinceMs: number;
+    readonly atMs: number;
+    readonly misses: number;
+  };
   /** The data volume that was made last, by the token of its intent. */
   volumeMade?: { readonly token: string; readonly volume: Volume };
   /** The data volume that was attached last, and to what. */
@@ -102,7 +109,10 @@ export interface Memory {
   typeFixedEpoch?: number;
   /** The machine was tagged as kept. */
   retained?: boolean;
+  /** The last failure of all, while its action has not worked since: it is shown. */
   failure?: Failure;
+  /** The last failure of each action that has not worked since: two that fail in turn must not begin anew each time. */
+  failures?: Readonly<Record<string, Failure>>;
   /** Why the machine could not be seen the last time. */
   blindness?: Failure;
   probe?: Probe;

@@ -7,6 +7,7 @@ import { SATELLITE_CLASSES, type LaunchIntent } from "../satellite/resource.ts";
 import type { SatelliteClass } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
 import type { Dependencies } from "./dependencies.ts";
+import { missed } from "./decide-search.ts";
 import { ConfigurationError } from "./failures.ts";
 import {
   asPlanned,
@@ -130,5 +131,25 @@ export async function launch(o: Observation, memory: Memory, dependencies: Depen
   }
   const userData = await dependencies.userDataFor(asPlanned(satelliteClass, intent), o.satellite);
   memory.launched = await dependencies.cloudOf(satelliteClass).launch(planOf(intent), userData);
+  memory.launchedToken = intent.token;
+}
+
+/** Looks for the machine of the written intent, and remembers it, or that it was not there. @throws CloudError */
+export async function findLaunched(
+  o: Observation,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<void> {
+  const intent = o.satellite.status.launch;
+  if (intent === undefined) {
+    throw new Error("a search without a written intent");
+  }
+  const cloud = dependencies.cloudOf(requireClass(o.satellite, o.satelliteClass));
+  const machine = await cloud.findLaunched(planOf(intent));
+  if (machine === undefined) {
+    memory.search = missed(o, intent.token, dependencies.clock.monotonicMs());
+    return;
+  }
+  memory.launched = machine;
   memory.launchedToken = intent.token;
 }

@@ -2,6 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import type { MachineCloud, VolumePlan } from "../machines/cloud.ts";
 import { dataVolumeTags, ownerTags } from "../machines/tags.ts";
 import type { Action } from "./action.ts";
+import { missed } from "./decide-search.ts";
 import { ConfigurationError } from "./failures.ts";
 import type { Memory, Observation } from "./observation.ts";
 
@@ -11,7 +12,10 @@ import type { Memory, Observation } from "./observation.ts";
  * @throws CloudError, or ConfigurationError when the written intent is not whole
  */
 export async function performOnVolume(
-  action: Extract<Action, { kind: "CreateVolume" | "AttachVolume" | "DetachVolume" | "DeleteVolume" }>,
+  action: Extract<
+    Action,
+    { kind: "CreateVolume" | "FindVolume" | "AttachVolume" | "DetachVolume" | "DeleteVolume" }
+  >,
   o: Observation,
   memory: Memory,
   cloud: MachineCloud,
@@ -21,6 +25,16 @@ export async function performOnVolume(
     case "CreateVolume": {
       const plan = volumePlan(o);
       memory.volumeMade = { token: plan.token, volume: await cloud.createVolume(plan) };
+      return;
+    }
+    case "FindVolume": {
+      const plan = volumePlan(o);
+      const volume = await cloud.findVolume(plan);
+      if (volume === undefined) {
+        memory.search = missed(o, plan.token, clock.monotonicMs());
+      } else {
+        memory.volumeMade = { token: plan.token, volume };
+      }
       return;
     }
     case "AttachVolume":

@@ -14,7 +14,7 @@ import type { Dependencies } from "./dependencies.ts";
 import { ConfigurationError } from "./failures.ts";
 import { requireClass } from "./launch-request.ts";
 import type { Memory, Observation } from "./observation.ts";
-import { launch, planLaunch, planReplacement } from "./perform-launch.ts";
+import { findLaunched, launch, planLaunch, planReplacement } from "./perform-launch.ts";
 import { probe, probeReplacement } from "./perform-probe.ts";
 import { performOnVolume } from "./perform-volume.ts";
 
@@ -70,12 +70,16 @@ export async function perform(
     case "Launch":
       await launch(o, memory, dependencies);
       return DONE;
+    case "FindLaunched":
+      await findLaunched(o, memory, dependencies);
+      return DONE;
     case "PlanReplacement":
       return writeStatus(await planReplacement(action, o, memory, dependencies), o, memory, dependencies);
     case "ProbeReplacement":
       await probeReplacement(action, o, memory, dependencies);
       return DONE;
     case "CreateVolume":
+    case "FindVolume":
     case "AttachVolume":
     case "DetachVolume":
     case "DeleteVolume":

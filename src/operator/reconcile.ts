@@ -29,6 +29,8 @@ const HARMLESS: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>([
   "Probe",
   "ProbeReplacement",
   "ListMachines",
+  "FindLaunched",
+  "FindVolume",
 ]);
 
 /** Power states in which a VM's port is looked at. */
@@ -181,8 +183,15 @@ export class Reconciler {
 
   /** A failure is over when what failed has worked; a new plan alone does not mend a refused launch. */
   #noteSuccess(action: Action, outcome: "done" | "stale", { memory }: Remembered): void {
-    if (outcome === "done" && memory.failure?.action === action.kind) {
+    if (outcome !== "done") {
+      return;
+    }
+    if (memory.failure?.action === action.kind) {
       delete memory.failure;
+    }
+    if (memory.failures?.[action.kind] !== undefined) {
+      const { [action.kind]: _over, ...rest } = memory.failures;
+      memory.failures = rest;
     }
   }
 
@@ -200,6 +209,7 @@ export class Reconciler {
     const { metrics, random, logger, announce } = this.#dependencies;
     const failure = failureOf(o, action.kind, error, { nowMs, random });
     memory.failure = failure;
+    memory.failures = { ...memory.failures, [action.kind]: failure };
     metrics.failures.inc({ reason: failure.reason });
     logger.warn("Step failed", {
       namespace: o.satellite.metadata.namespace,

@@ -4,8 +4,9 @@ import { phaseOf } from "../satellite/phase.ts";
 import type { Condition, Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { OperatorStatus } from "../satellite/status-patch.ts";
 import type { ActionKind } from "./action.ts";
+import { areHopeless, attemptTrouble, countingAttempts } from "./attempts.ts";
 import { blockerOf } from "./blockers.ts";
-import type { Observation } from "./observation.ts";
+import type { Blocker, Observation } from "./observation.ts";
 import { mayReplace, newerImage } from "./image-update.ts";
 import { wakeTimes } from "./wake-schedule.ts";
 import { isTimeZone } from "./maintenance-window.ts";
@@ -20,6 +21,7 @@ export interface StatusChange {
   readonly endpoint?: SatelliteStatus["endpoint"] | undefined;
   readonly sleep?: SatelliteStatus["sleep"] | undefined;
   readonly launch?: SatelliteStatus["launch"] | undefined;
+  readonly attempts?: SatelliteStatus["attempts"] | undefined;
   readonly volume?: SatelliteStatus["volume"] | undefined;
   readonly replacement?: SatelliteStatus["replacement"] | undefined;
   readonly retired?: SatelliteStatus["retired"] | undefined;
@@ -31,21 +33,25 @@ export interface StatusChange {
 /**
  * The whole status that the operator wants, from what it observed and what this step changes. A field that is
  * `undefined` in `change` although named there is removed.
+ *
+ * @param late what is waited for, where that takes long
  */
-export function renderStatus(o: Observation, change: StatusChange = {}): OperatorStatus {
+export function renderStatus(o: Observation, change: StatusChange = {}, late?: Blocker): OperatorStatus {
   const { satellite } = o;
-  const status = { ...satellite.status, ...change };
+  const changed = { ...satellite.status, ...change };
+  const status = { ...changed, attempts: countingAttempts(o, changed) };
   const endpoint = status.endpoint === undefined ? undefined : presentEndpoint(o, status.endpoint);
   const generation = satellite.metadata.generation ?? 0;
   const { failure } = o.memory;
   const conditions = setConditions(
     satellite.status.conditions,
-    [...derivedConditions(o, status), ...(change.conditions ?? [])],
+    [...derivedConditions(o, status, late), ...(change.conditions ?? [])],
     o.now,
     generation,
   );
   const failed =
     (failure?.terminal === true && !isBeside(failure.action, status.machine !== undefined)) ||
+    (satellite.spec.desiredPower === "on" && areHopeless(status)) ||
     HOPELESS.has(findCondition(conditions, "Healthy")?.reason ?? "");
   const deleting = satellite.metadata.deletionTimestamp !== undefined;
   const facts = {
@@ -63,6 +69,7 @@ export function renderStatus(o: Observation, change: StatusChange = {}): Operato
     endpoint,
     sleep: status.sleep,
     launch: status.launch,
+    attempts: status.attempts,
     volume: status.volume,
     replacement: status.replacement,
     retired: status.retired,
@@ -102,11 +109,12 @@ function describedMachine(o: Observation, machine: SatelliteStatus["machine"]): 
   };
 }
 
-type Status = Pick<StatusChange, "machine" | "launch" | "replacement"> & Pick<SatelliteStatus, "power">;
+type Status = Pick<StatusChange, "machine" | "launch" | "replacement" | "attempts"> &
+  Pick<SatelliteStatus, "power">;
 
-function derivedConditions(o: Observation, status: Status): ConditionChange[] {
+function derivedConditions(o: Observation, status: Status, late: Blocker | undefined): ConditionChange[] {
   return [
-    readyCondition(o, status),
+    readyCondition(o, status, late),
     awakeCondition(status),
     launchedCondition(o, status),
     ...healthyCondition(o, status),
@@ -117,8 +125,12 @@ function derivedConditions(o: Observation, status: Status): ConditionChange[] {
 }
 
 /** In the power state that was wished: also a sleeper that is meant to sleep, so that nobody waits for it for ever. */
-function readyCondition(o: Observation, { power }: Status): ConditionChange {
-  const failure = o.memory.failure ?? blockerOf(o);
+function readyCondition(
+  o: Observation,
+  { power, attempts }: Status,
+  late: Blocker | undefined,
+): ConditionChange {
+  const failure = o.memory.failure ?? blockerOf(o) ?? attemptTrouble({ power, attempts }) ?? late;
   const wished = o.satellite.spec.desiredPower === "on" ? "Running" : "Off";
   const silence = keyTrouble(o, power) ?? silenceOf(o, power);
   if (silence !== undefined) {
@@ -164,8 +176,8 @@ function awakeCondition({ power }: Status): ConditionChange {
     : { type: "Awake", status: "False", reason: power.state, message: `power is ${power.state}` };
 }
 
-function launchedCondition(o: Observation, { machine }: Status): ConditionChange {
-  const failure = o.memory.failure ?? blockerOf(o);
+function launchedCondition(o: Observation, { machine, ...status }: Status): ConditionChange {
+  const failure = o.memory.failure ?? blockerOf(o) ?? attemptTrouble(status);
   if (machine !== undefined) {
     return { type: "Launched", status: "True", reason: "Launched", message: `machine ${machine.id} exists` };
   }
@@ -188,8 +200,11 @@ export const MACHINE_LOST = "MachineLost";
 /** Reason of Healthy=False while a start or stop takes far longer than it should. */
 export const STUCK = "Stuck";
 
+/** Reasons of Healthy=False that decide what is done next. */
+const KEPT: ReadonlySet<string> = new Set([...Object.values(Recovery), MACHINE_LOST, STUCK]);
+
 /** A silent port is healthy again when it has answered; asleep as wished, the steps against it begin anew. */
-function healthyCondition(o: Observation, { power }: Status): ConditionChange[] {
+function healthyCondition(o: Observation, { power, attempts }: Status): ConditionChange[] {
   const wasSilent = findCondition(o.satellite.status.conditions, "Healthy")?.status === "False";
   const { probe } = o.memory;
   const answers = probe?.epoch === power.epoch && probe.ready;
@@ -203,7 +218,13 @@ function healthyCondition(o: Observation, { power }: Status): ConditionChange[] 
       { type: "Healthy", status: "True", reason: "PortAnswers", message: "the VM's gRPC port answers" },
     ];
   }
-  const isLost = findCondition(o.satellite.status.conditions, "Healthy")?.reason === MACHINE_LOST;
+  const before = findCondition(o.satellite.status.conditions, "Healthy");
+  const isLost = before?.reason === MACHINE_LOST;
+  const failed = attemptTrouble({ power, attempts });
+  const isKept = before?.status === "False" && KEPT.has(before.reason);
+  if (failed !== undefined && o.satellite.spec.desiredPower === "on" && !isKept) {
+    return [{ type: "Healthy", status: "False", ...failed }];
+  }
   return power.state === "Off" && o.satellite.spec.desiredPower === "off" && wasSilent && !isLost
     ? [
         {

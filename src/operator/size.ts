@@ -1,5 +1,6 @@
 import type { Machine } from "../machines/cloud.ts";
 import type { Action } from "./action.ts";
+import { NO_CAPACITY } from "./attempts.ts";
 import { waitingForRetry } from "./failures.ts";
 import { mayUpdateNow } from "./maintenance-window.ts";
 import type { Observation } from "./observation.ts";
@@ -74,8 +75,8 @@ export function applySize(o: Observation, machine: Machine, settings: OperatorSe
 const UNCHANGEABLE_PAUSE_MS = 30_000;
 
 /**
- * What to do before another start of a machine that EC2 had no capacity for: another type of the same size, once
- * around the list between two back-offs. A hibernated machine can only wait.
+ * What to do before another start of a machine that EC2 had no capacity for, whether it said so at once or after it had
+ * accepted the start: another type of the same size, once around the list between two back-offs. A hibernated machine can only wait.
  *
  * @returns `undefined` when the start is simply repeated after its back-off
  */
@@ -93,6 +94,14 @@ export function anotherType(
       : undefined;
   }
   const types = wantedSize(o)?.types ?? [];
+  const type = currentType(o, machine, settings);
+  const next = types.indexOf(type) + 1;
+  const others = [...types.slice(next), ...types.slice(0, next)].filter((other) => other !== type);
+  const { attempts } = o.satellite.status;
+  const hadNone = attempts?.reason === NO_CAPACITY && attempts.type === type;
+  if (failure === undefined && hadNone && others.length > 0 && !isHibernated(o, machine) && !isFixed) {
+    return { kind: "ChangeType", id: machine.id, types: others };
+  }
   const isLast = failure === undefined || failure.count % Math.max(1, types.length) === 0;
   if (
     failure?.action !== "Start" ||
@@ -103,11 +112,8 @@ export function anotherType(
   ) {
     return undefined;
   }
-  const type = currentType(o, machine, settings);
   if (type !== failure.machineType) {
     return { kind: "Start", id: machine.id };
   }
-  const next = types.indexOf(type) + 1;
-  const others = [...types.slice(next), ...types.slice(0, next)].filter((other) => other !== type);
   return { kind: "ChangeType", id: machine.id, types: others };
 }

@@ -32,6 +32,8 @@ export function beginStop(
     status: renderStatus(o, {
       power: movePower(o, "Stopping", reason, { sleepKind: hibernate ? "Hibernate" : "Stop" }),
       usage: { ...usage, runningSeconds: (usage?.runningSeconds ?? 0) + ran },
+      // It was of use until somebody, or its idleness, ended that.
+      ...(power.state === "Running" ? { attempts: undefined } : {}),
       ...change,
     }),
     announce: announcementOf(o, draining, hibernate, why),

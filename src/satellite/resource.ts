@@ -51,6 +51,7 @@ export type Condition = NonNullable<SatelliteStatus["conditions"]>[number];
 export type VolumeIntent = NonNullable<SatelliteStatus["volume"]>;
 export type Replacement = NonNullable<SatelliteStatus["replacement"]>;
 export type LaunchIntent = NonNullable<SatelliteStatus["launch"]>;
+export type Attempts = NonNullable<SatelliteStatus["attempts"]>;
 export type SizeTable = SatelliteClass["spec"]["sizes"];
 
 /** Whether reconciling is stopped by annotation. */

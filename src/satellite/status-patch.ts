@@ -12,6 +12,7 @@ export const OPERATOR_FIELDS = [
   "endpoint",
   "sleep",
   "launch",
+  "attempts",
   "volume",
   "replacement",
   "retired",

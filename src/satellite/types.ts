@@ -375,6 +375,26 @@ export interface Satellite {
       };
     };
     /**
+     * Launches and starts in a row that the cloud accepted and that did not last: the machine ended or stopped by itself before it was awake, or soon after. Absent when the last one was good.
+     */
+    attempts?: {
+      failed: number;
+      /**
+       * Not before this time is it tried again, unless satellite or class change.
+       */
+      retryAt: string;
+      reason: string;
+      message: string;
+      /**
+       * Instance type of the machine that ended.
+       */
+      type?: string;
+      /**
+       * What the attempt was decided on.
+       */
+      inputs?: string;
+    };
+    /**
      * The data volume, whose every parameter is written before it is made. It is kept when the machine is replaced.
      */
     volume?: {

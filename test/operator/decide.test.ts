@@ -87,13 +87,16 @@ const STOPPING = { state: "Stopping", reason: "DesiredOff", sleepKind: "Hibernat
 const TABLE: readonly (readonly [Situation, string])[] = [
   [{ power: OFF, is: "stopped", wish: "off" }, "wait: Asleep"],
   [{ power: OFF, is: "stopped", wish: "on" }, "write Starting Wake epoch+1"],
-  [{ power: OFF, is: "stopping", wish: "on" }, "wait: FallingAsleep"],
+  [{ power: { ...OFF, since: JUST_NOW }, is: "stopping", wish: "on" }, "wait: FallingAsleep"],
   [{ power: OFF, is: "running", wish: "on" }, "write Starting Drift epoch+1 accepted"],
   [{ power: OFF, is: "running", wish: "off" }, "write Stopping Drift"],
 
   [{ power: STARTING, is: "stopped", wish: "on" }, "write Starting Wake"],
   [{ power: STARTING, is: "stopped", wish: "on", memory: OWNED }, "Start"],
-  [{ power: STARTING, is: "stopping", wish: "on", memory: OWNED }, "wait: FallingAsleep"],
+  [
+    { power: { ...STARTING, since: JUST_NOW }, is: "stopping", wish: "on", memory: OWNED },
+    "wait: FallingAsleep",
+  ],
   [{ power: STARTING, is: "pending", wish: "on" }, "write Starting Wake accepted"],
   [{ power: STARTING, is: "running", wish: "on" }, "write Starting Wake accepted"],
   [{ power: { ...ACCEPTED, since: JUST_NOW }, is: "pending", wish: "on" }, "Probe"],
@@ -114,7 +117,7 @@ const TABLE: readonly (readonly [Situation, string])[] = [
 
   [{ power: STOPPING, is: "running", wish: "off" }, "hibernate"],
   [{ power: STOPPING, is: "running", wish: "on" }, "hibernate"],
-  [{ power: STOPPING, is: "pending", wish: "off" }, "wait: ComingUp"],
+  [{ power: { ...STOPPING, since: JUST_NOW }, is: "pending", wish: "off" }, "wait: ComingUp"],
   [
     { power: { ...STOPPING, accepted: true }, is: "stopping", wish: "off", memory: CALLED_LONG_AGO },
     "write Stopping DesiredOff accepted",

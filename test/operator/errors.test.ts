@@ -5,12 +5,12 @@ import type { CloudCall } from "./scripted-cloud.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
-/** Longer than the half hour after which a failure that only a person can mend is tried again. */
+/** Longer than the half hour that pauses for what only a person can mend grow to. */
 const PATIENCE_MS = 75 * MINUTE;
 /** Calls of the failing kind within that time: back-offs grow to two minutes at most. */
 const MOST_CALLS = 200;
-/** Calls of the failing kind where only a person can mend it. */
-const MOST_TERMINAL_CALLS = 8;
+/** Calls of the failing kind where only a person can mend it: pauses double from a second to half an hour. */
+const MOST_TERMINAL_CALLS = 13;
 
 /** One code for every way of treating errors, with EC2's message where that decides. */
 const CODES = [
@@ -27,6 +27,7 @@ const CODES = [
   "IdempotentParameterMismatch",
   "InternalError",
   "UnsupportedHibernationConfiguration",
+  "NobodyHasHeardOfThis",
   "UnsupportedOperation: the instance is not ready to hibernate yet, retry in a few minutes",
 ] as const;
 
@@ -156,13 +157,12 @@ async function tryOut(scenario: Scenario, code: string, times: number): Promise<
   const world = new World({ satellites: [satellite({ spec: { idleTimeout: "0s" } })] });
   await scenario.before(world);
   const [name = "", message = ""] = code.split(": ");
-  const { class: errorClass, reason, retry } = ruleFor(name, message, 400);
-  const isForPeople = errorClass === "parameter" || errorClass === "permission";
+  const { class: errorClass, reason } = ruleFor(name, message, 400);
+  const isForPeople = errorClass === "parameter" || errorClass === "permission" || errorClass === "refused";
   const before = world.cloud.count(scenario.call);
   world.cloud.fail(scenario.call, code, times);
   scenario.trigger(world);
-  // Five failures that only a person can mend are five half hours apart.
-  await world.run(retry === "after-change" && times === 5 ? 4 * PATIENCE_MS : PATIENCE_MS);
+  await world.run(PATIENCE_MS);
   const calls = world.cloud.count(scenario.call) - before;
   if (Number.isFinite(times)) {
     expect(scenario.reached(world), "ends as it was wished").to.equal(true);

@@ -13,6 +13,24 @@ function fail(o: Observation, thrown: unknown): Failure {
   return failureOf(o, "Start", thrown, { nowMs: NOW_MS, random: () => 0 });
 }
 
+/** The failures of one action that fails so often in a row. */
+function inARow(
+  count: number,
+  thrown: unknown,
+  memory: Observation["memory"] = {},
+  action: "Start" | "Launch" = "Start",
+): Failure[] {
+  const failures: Failure[] = [];
+  for (let index = 0; index < count; index++) {
+    const previous = failures.at(-1);
+    const o = observation({
+      memory: { ...memory, ...(previous === undefined ? {} : { failure: previous }) },
+    });
+    failures.push(failureOf(o, action, thrown, { nowMs: NOW_MS, random: () => 0 }));
+  }
+  return failures;
+}
+
 /** Milliseconds until the second retry after failures of one class. */
 function secondDelayMs(thrown: unknown): number {
   const first = fail(observation(), thrown);
@@ -34,15 +52,52 @@ describe("failures", () => {
     expect(fail(observation({ memory: { failure: other } }), cloudError("server")).count).to.equal(1);
   });
 
-  it("that only a person can mend are terminal, and looked at again after half an hour", () => {
-    for (const thrown of [
-      cloudError("parameter"),
-      cloudError("permission"),
-      new ConfigurationError("ClassNotFound", "create it"),
-    ]) {
-      expect(fail(observation(), thrown)).to.include({ terminal: true, retryAtMs: NOW_MS + 30 * 60_000 });
+  it("that only a person can mend are terminal", () => {
+    for (const thrown of [cloudError("parameter"), new ConfigurationError("ClassNotFound", "create it")]) {
+      expect(fail(observation(), thrown).terminal).to.equal(true);
     }
     expect(fail(observation(), cloudError("capacity")).terminal).to.equal(false);
+  });
+
+  for (const errorClass of ["permission", "refused"] as const) {
+    it(`of class ${errorClass}, which may pass within seconds, are terminal only when quick retries have not helped`, () => {
+      const failures = inARow(6, cloudError(errorClass));
+      expect(failures.map(({ terminal }) => terminal)).to.deep.equal([
+        false,
+        false,
+        false,
+        false,
+        false,
+        true,
+      ]);
+      expect(failures.map(({ retryAtMs }) => retryAtMs - NOW_MS)).to.deep.equal([
+        1000, 2000, 4000, 8000, 16_000, 32_000,
+      ]);
+    });
+  }
+
+  it("that only a person can mend are tried again soon at first, and every half hour in the end", () => {
+    const delays = inARow(20, cloudError("parameter")).map(({ retryAtMs }) => retryAtMs - NOW_MS);
+    expect(delays[0]).to.equal(1000);
+    expect(delays.at(-1)).to.equal(30 * 60_000);
+  });
+
+  it("for want of capacity pause between rounds through all types and zones, longer where there are very many", () => {
+    const rounds = (combinations: number): number[] =>
+      [1, combinations, combinations + 1, 100 * combinations].map(
+        (count) =>
+          (inARow(count, cloudError("capacity"), { combinations }, "Launch").at(-1)?.retryAtMs ?? 0) - NOW_MS,
+      );
+    expect(rounds(4)).to.deep.equal([2000, 2000, 4000, 120_000]);
+    expect(rounds(30)).to.deep.equal([2000, 2000, 4000, 300_000]);
+  });
+
+  it("of two actions that fail in turn are counted for each", () => {
+    const first = fail(observation(), cloudError("server"));
+    const other = { ...first, action: "Stop" };
+    const memory = { failure: other, failures: { Start: first, Stop: other } };
+    expect(fail(observation({ memory }), cloudError("server")).count).to.equal(2);
+    expect(waitingForRetry(observation({ memory }), "Start")).to.deep.include({ kind: "Wait" });
   });
 
   it("of an unknown kind leave the outcome open", () => {

@@ -1,0 +1,110 @@
+/**
+ * Launches and starts that the cloud accepted and then could not carry out, as its machine's StateReason tells later. An
+ * attempt is good only when the VM was awake, and stayed so for a while; until then the pauses before the next one grow.
+ * They stand in `status.attempts`, so that they outlive the operator's process.
+ */
+import { createHash } from "node:crypto";
+import { backoffMs } from "../base/backoff.ts";
+import type { Machine } from "../machines/cloud.ts";
+import { timestamp } from "../satellite/conditions.ts";
+import type { Attempts, Power } from "../satellite/resource.ts";
+import type { Action } from "./action.ts";
+import { inputsOf } from "./failures.ts";
+import type { Blocker, Observation } from "./observation.ts";
+
+/** In an hour of failures at once there are about 14 attempts, from then on 6 an hour. */
+const BACKOFF = { baseMs: 2000, maxMs: 10 * 60_000 };
+
+/** A machine that ended so soon after it was awake was no better than one that never was. */
+const LASTING_MS = 10 * 60_000;
+
+/** What the status says of attempts. */
+interface Standing {
+  readonly attempts?: Attempts | undefined;
+  readonly power: Power;
+}
+
+/** After so many failures in a row a person should look: phase Failed. It is tried again all the same. */
+const HOPELESS_AFTER = 4;
+
+/** The one reason that passes by itself, however often it comes. */
+export const NO_CAPACITY = "InsufficientCapacity";
+
+/** `status.attempts` after another one failed. @param machine as the cloud describes it, with its reason */
+export function failedAttempt(o: Observation, machine: Machine | undefined): Attempts {
+  const { status, metadata } = o.satellite;
+  const failed = (hasLasted(o) ? 0 : (status.attempts?.failed ?? 0)) + 1;
+  const pauseMs = backoffMs(failed - 1, BACKOFF, () => shareOf(`${metadata.uid ?? ""}/${failed}`));
+  const { reason = "MachineEnded", code, message, advice } = machine?.stateReason ?? {};
+  const id = machine?.id ?? status.machine?.id ?? "";
+  const said =
+    code === undefined ? "EC2 does not say why" : `EC2 says ${code}${message === "" ? "" : `: ${message}`}`;
+  const times = failed === 1 ? "" : `, the ${ordinal(failed)} in a row`;
+  return {
+    failed,
+    // Whole seconds, never earlier.
+    retryAt: timestamp(new Date(Math.ceil((o.now.getTime() + pauseMs) / 1000) * 1000)),
+    reason,
+    message:
+      `machine ${id} ended before it was of use${times} (${said}); ` +
+      `${advice ?? "look at the machine in the account"}. It is tried again after a growing pause`,
+    ...(machine === undefined ? {} : { type: machine.type }),
+    inputs: inputsOf(o),
+  };
+}
+
+/** The same, where the machine ran: a long time awake makes up for what was before. */
+export function endedAttempt(o: Observation, machine: Machine | undefined): Attempts | undefined {
+  return hasLasted(o) ? undefined : failedAttempt(o, machine);
+}
+
+/** The attempts that still count: none once the machine has been awake for long. */
+export function countingAttempts(o: Observation, { attempts, power }: Standing): Attempts | undefined {
+  return power.state === "Running" && hasLasted(o) ? undefined : attempts;
+}
+
+/** A wait while the last attempt failed lately; a change of satellite or class ends it. */
+export function pausingBetweenAttempts(o: Observation): Action | undefined {
+  const { attempts } = o.satellite.status;
+  if (attempts === undefined || attempts.inputs !== inputsOf(o)) {
+    return undefined;
+  }
+  const leftMs = Date.parse(attempts.retryAt) - o.now.getTime();
+  // More than the longest pause: the clock has jumped.
+  return leftMs > 0 && leftMs <= BACKOFF.maxMs + 1000
+    ? { kind: "Wait", afterMs: leftMs, reason: attempts.reason }
+    : undefined;
+}
+
+/** Why the satellite is not in the state that is wished. */
+export function attemptTrouble({ attempts, power }: Standing): Blocker | undefined {
+  return attempts === undefined || power.state === "Running"
+    ? undefined
+    : { reason: attempts.reason, message: attempts.message };
+}
+
+/** Whether a person should look, and those who wait are told so. */
+export function areHopeless({ attempts, power }: Standing): boolean {
+  return (
+    attempts !== undefined &&
+    power.state !== "Running" &&
+    attempts.failed >= HOPELESS_AFTER &&
+    attempts.reason !== NO_CAPACITY
+  );
+}
+
+function hasLasted({ satellite, now }: Observation): boolean {
+  const { power } = satellite.status;
+  return power.state === "Running" && now.getTime() - Date.parse(power.since ?? "") >= LASTING_MS;
+}
+
+/** A number in [0, 1) that satellites and attempts do not share, so that they do not come back together. */
+function shareOf(text: string): number {
+  return createHash("sha256").update(text).digest().readUInt32BE(0) / 2 ** 32;
+}
+
+function ordinal(count: number): string {
+  const endings: Readonly<Record<number, string>> = { 1: "st", 2: "nd", 3: "rd" };
+  const isTeen = count % 100 >= 11 && count % 100 <= 13;
+  return `${count}${isTeen ? "th" : (endings[count % 10] ?? "th")}`;
+}

@@ -1,0 +1,62 @@
+import type { Action } from "./action.ts";
+import type { Blocker, Observation } from "./observation.ts";
+
+/** So long a move may take without a word: most take less. */
+const LATE_MS = 60_000;
+
+/** Reason of waiting for a machine's address, which EC2 gives a machine at its launch or never. */
+export const NO_ADDRESS = "NoIPv4Address";
+
+/** What is waited for, for people; by reason of the wait. */
+const WORDS: Readonly<Record<string, (o: Observation) => string>> = {
+  ComingUp: ({ machine, satellite: { status } }) =>
+    machine?.state === "pending"
+      ? `EC2 has not finished starting machine ${machine.id}`
+      : `machine ${machine?.id ?? ""} runs, and port ${status.endpoint?.port ?? 0} of ${status.endpoint?.host ?? "it"} does ` +
+        "not answer yet; look in its console output, and check that the security group lets operator and routers in",
+  FallingAsleep: ({ machine }) => `EC2 has not finished stopping machine ${machine?.id ?? ""}`,
+  Terminating: () => "EC2 has not finished terminating a machine of the satellite",
+  Draining: () => "open streams are waited for, up to spec.drainTimeout",
+  InstanceNotVisibleYet: ({ satellite: { status } }) =>
+    `EC2 does not show machine ${status.machine?.id ?? status.replacement?.machine?.id ?? ""}, which may be too new to be ` +
+    "seen; it is looked for",
+  MachineStateContradicts: ({ machine }) =>
+    `EC2 shows machine ${machine?.id ?? ""} as ${machine?.state ?? "gone"}, and nobody here has stopped it; it is looked at again`,
+  [NO_ADDRESS]: ({ machine }) =>
+    `machine ${machine?.id ?? ""} has no private IPv4 address, as in a subnet that has IPv6 alone; nobody can reach it, and ` +
+    "IPv6 is not supported. Choose subnets with IPv4 in the class, and delete the satellite",
+  ClassNotHeldYet: ({ satellite: { spec } }) =>
+    `SatelliteClass ${spec.className} does not bear the operator's finalizer yet, or is being deleted; nothing is launched ` +
+    "of a class that may go",
+  LaunchUnsettled: ({ satellite: { status } }) =>
+    `it is not known whether EC2 launched a machine; it is looked for by the client token ${status.launch?.token ?? ""}`,
+  VolumeNotReady: () => "EC2 has not finished making the data volume",
+  VolumeInUse: () => "the data volume is still attached; it is waited for",
+  Attaching: () => "EC2 has not finished attaching the data volume",
+  Detaching: () => "EC2 has not finished detaching the data volume",
+  Replacing: () => "the machine that is to replace this one does not answer yet; see status.replacement",
+};
+
+/** What is waited for, where that takes long; `undefined` where it is nothing to speak of. */
+export function lateness(o: Observation, wait: Extract<Action, { kind: "Wait" }>): Blocker | undefined {
+  const { power } = o.satellite.status;
+  const sinceMs = o.now.getTime() - Date.parse(power.since ?? o.satellite.metadata.creationTimestamp ?? "");
+  const words = Object.hasOwn(WORDS, wait.reason) ? WORDS[wait.reason] : undefined;
+  const isSure = wait.reason === NO_ADDRESS && o.machine?.state === "running";
+  return words === undefined || (sinceMs < LATE_MS && !isSure)
+    ? undefined
+    : { reason: wait.reason, message: words(o) };
+}
+
+/**
+ * Between looks at a machine that changes state: often at first, and less often the longer it takes, so that one that
+ * hangs costs few calls.
+ *
+ * @param pollMs while it may be done any moment
+ */
+export function transitionPollMs({ satellite, now }: Observation, pollMs: number): number {
+  const sinceMs = now.getTime() - Date.parse(satellite.status.power.since ?? "");
+  return sinceMs > LATE_MS ? Math.max(pollMs, Math.min(MAX_POLL_MS, sinceMs / 30)) : pollMs;
+}
+
+const MAX_POLL_MS = 10_000;
