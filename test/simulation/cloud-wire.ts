@@ -1,6 +1,7 @@
 import type { Ec2Endpoint } from "../../src/local/ec2/endpoint.ts";
 import { ConnectionDropped } from "../../src/local/ec2/wire.ts";
 import type { Transport, TransportRequest, TransportResponse } from "../../src/machines/ec2/transport.ts";
+import { Tag } from "../../src/machines/tags.ts";
 import type { Courier } from "./courier.ts";
 import type { FaultBook } from "./fault-book.ts";
 import type { SimProcess } from "./sim-process.ts";
@@ -29,6 +30,8 @@ export interface CloudCall {
   readonly action: string;
   /** Instances that it names. */
   readonly ids: readonly string[];
+  /** Name of the satellite that a launch is for. */
+  readonly launchFor?: string;
   readonly isChange: boolean;
   readonly force: boolean;
 }
@@ -85,5 +88,14 @@ function callOf(process: SimProcess, { body, headers }: TransportRequest): Cloud
   const ids = [...parameters]
     .filter(([name]) => /^(?:InstanceId|ResourceId)\.\d+$|^(?:InstanceId|VolumeId)$/.test(name))
     .map(([, id]) => id);
-  return { process, action, ids, isChange: CHANGES.has(action), force: parameters.get("Force") === "true" };
+  const name = [...parameters].find(([, value]) => value === Tag.name)?.[0].replace(/Key$/, "Value");
+  const launchFor = action === "RunInstances" && name !== undefined ? parameters.get(name) : null;
+  return {
+    process,
+    action,
+    ids,
+    ...(launchFor === null ? {} : { launchFor }),
+    isChange: CHANGES.has(action),
+    force: parameters.get("Force") === "true",
+  };
 }

@@ -1,3 +1,4 @@
+import { STATE_REASONS } from "../../src/machines/ec2/state-reasons.ts";
 import type { CloudFault, EffectFault, Fault, GuestFault, NotificationFault, Plan } from "./plan.ts";
 import type { Outcome } from "./simulate.ts";
 
@@ -10,6 +11,7 @@ export const PLAN_KINDS = [
   "notification lost, repeated or late",
   "two leaders, paused or cut off",
   "EC2 refuses or fails",
+  "EC2 accepts, and fails later",
   "stale or missing descriptions",
   "hibernation, guests and capacity",
   "changes by people and others",
@@ -168,6 +170,8 @@ const CLOUD_ERRORS: readonly Omit<CloudFault, "on" | "action" | "from" | "times"
     code: "UnsupportedOperation",
     message: "The instance is not ready to hibernate yet. Please retry in a few minutes.",
   },
+  { what: "refuse", code: "NobodyHasHeardOfThis" },
+  { what: "refuse", code: "ExpiredToken" },
   { what: "refuse", code: "InternalError", status: 500 },
   { what: "forget", code: "InternalError", status: 500 },
   { what: "forget" },
@@ -177,6 +181,7 @@ const CLOUD_ERRORS: readonly Omit<CloudFault, "on" | "action" | "from" | "times"
 /** Every EC2 action that is called, with the story in which it is. */
 const ACTIONS: readonly (readonly [action: string, workload: string])[] = [
   ["RunInstances", "use-and-wake"],
+  ["RunInstances", "delete-launching"],
   ["StartInstances", "use-and-wake"],
   ["StopInstances", "use-and-wake"],
   ["TerminateInstances", "delete-asleep"],
@@ -225,6 +230,45 @@ export function cloudPlans(seed: number): DerivedPlan[] {
       const then: CloudFault = { on: "cloud", action, from: 1, times: 5, ...error };
       plans.push({ kind: "EC2 refuses or fails", plan: { workload, seed, faults: [lost, then] } });
     }
+  }
+  return plans;
+}
+
+/** Stories in which a machine is launched, is launched to replace another one, and is started, and the first call of each. */
+const BEGINNINGS: readonly (readonly [action: string, workload: string, from: number])[] = [
+  ["RunInstances", "use-and-wake", 0],
+  ["StartInstances", "use-and-wake", 0],
+  ["RunInstances", "update", 1],
+  ["StartInstances", "manual", 0],
+];
+
+/** Launches and starts that are accepted and come to nothing: every documented StateReason × once, thrice and for ever. */
+export function stateReasonPlans(seed: number): DerivedPlan[] {
+  const plans: DerivedPlan[] = [];
+  const add = (workload: string, faults: readonly Fault[]): void => {
+    plans.push({ kind: "EC2 accepts, and fails later", plan: { workload, seed, faults } });
+  };
+  // Pauses are kept over a restart: the operator dies again and again meanwhile.
+  const crashes = Array.from({ length: 60 }, (_, index): Fault => ({
+    on: "time",
+    atMs: 5000 + index * 5000,
+    what: { crash: "operator-0" },
+  }));
+  for (const [action, workload, from] of BEGINNINGS) {
+    const failure = (code: string, times?: number): Fault => ({
+      on: "cloud",
+      action,
+      from,
+      ...(times === undefined ? {} : { times }),
+      what: "fail-later",
+      code,
+    });
+    for (const code of Object.keys(STATE_REASONS)) {
+      for (const times of [1, 3, undefined]) {
+        add(workload, [failure(code, times)]);
+      }
+    }
+    add(workload, [failure("Server.InternalError"), ...crashes]);
   }
   return plans;
 }

@@ -41,7 +41,7 @@ export class Judge {
     const faults = [...outcome.violations];
     const isEndless = plan.faults.some((fault) => fault.on === "cloud" && fault.times === undefined);
     if (isEndless) {
-      return [...faults, ...endlessFaults(outcome)];
+      return [...faults, ...endlessFaults(outcome), ...endlessDeletions(plan, outcome)];
     }
     if (!options.compares) {
       return faults;
@@ -94,6 +94,14 @@ function endlessFaults(outcome: Outcome): string[] {
     faults.push(`nothing says why it does not go on: ${outcome.end}`);
   }
   return faults;
+}
+
+/** Whatever launches and starts are answered, a deletion ends: machines can be looked for and terminated. */
+function endlessDeletions({ faults }: Plan, { end }: Outcome): string[] {
+  const canEnd = faults.every(
+    (fault) => fault.on === "cloud" && (fault.action === "RunInstances" || fault.action === "StartInstances"),
+  );
+  return canEnd && / Deleting /.test(end) ? [`a deletion does not end: ${end}`] : [];
 }
 
 /** Whatever is refused, it is not asked for without end. */

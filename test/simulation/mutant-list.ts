@@ -372,8 +372,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-deletion.ts",
-        'if (satellite.spec.deletionPolicy === "Retain") {\n    return retain(o, machine);',
-        'if (satellite.spec.deletionPolicy === "Retain" && o.memory.retained === true) {\n    return retain(o, machine);',
+        'if (satellite.spec.deletionPolicy === "Retain") {\n    return retain(o, machine, settings);',
+        'if (satellite.spec.deletionPolicy === "Retain" && o.memory.retained === true) {\n    return retain(o, machine, settings);',
       ),
     ],
     workload: "adopt",
@@ -414,5 +414,63 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     workload: "crowd",
     kind: "nothing goes wrong",
+  },
+  {
+    name: "attempts: what is reported later does not count",
+    edits: [
+      edit(
+        "operator/attempts.ts",
+        "if (attempts === undefined || attempts.inputs !== inputsOf(o)) {",
+        "if (attempts === undefined || attempts.failed > 0) {",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "fails later",
+  },
+  {
+    name: "attempts: counted by the process alone, so that a restart begins anew",
+    edits: [
+      edit(
+        "operator/attempts.ts",
+        "const failed = (hasLasted(o) ? 0 : (status.attempts?.failed ?? 0)) + 1;",
+        "const failed = (o.memory.probe === undefined ? 0 : (status.attempts?.failed ?? 0)) + 1;",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "fails later",
+  },
+  {
+    name: "attempts: nobody is told what EC2 says",
+    edits: [
+      edit(
+        "operator/attempts.ts",
+        'return attempts === undefined || power.state === "Running"\n    ? undefined',
+        "return attempts === undefined || power.epoch > 0\n    ? undefined",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "fails later",
+  },
+  {
+    name: "errors: a refusal that is not in the table is taken for an unknown outcome",
+    edits: [
+      edit(
+        "machines/ec2/error-table.ts",
+        "return PATTERNS.find(([pattern]) => pattern.test(code))?.[1] ?? REFUSED;",
+        "return PATTERNS.find(([pattern]) => pattern.test(code))?.[1] ?? SERVER;",
+      ),
+      edit(
+        "operator/decide-search.ts",
+        "if (known === undefined) {",
+        "if (known === undefined || what.isUnknown) {",
+      ),
+      edit(
+        "operator/decide-search.ts",
+        "return what.isUnknown ? (waitingForRetry(o, what.action) ?? { kind: what.action }) : undefined;",
+        "return undefined;",
+      ),
+    ],
+    workload: "delete-launching",
+    kind: "EC2 refuses",
   },
 ];

@@ -4,6 +4,7 @@ import { parseDurationMs } from "../../src/base/duration.ts";
 import type { Lease, Power, PowerState } from "../../src/satellite/resource.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { Tag } from "../../src/machines/tags.ts";
+import { AttemptOracle } from "./attempt-oracle.ts";
 import type { CloudCall } from "./cloud-wire.ts";
 import type { SimClock } from "./sim-clock.ts";
 import { CLUSTER } from "./sim-operator.ts";
@@ -79,9 +80,16 @@ export class Oracles {
   /** Starts that took effect, by instance and epoch. */
   readonly #starts = new Map<string, number>();
   readonly #streams = new Set<OpenStream>();
+  readonly #attempts: AttemptOracle;
 
   constructor(context: OracleContext) {
     this.#context = context;
+    this.#attempts = new AttemptOracle(context.clock, (what) => this.violate(what));
+  }
+
+  /** Whether the story need not be told to its end. */
+  get hasRunAway(): boolean {
+    return this.#attempts.hasRunAway;
   }
 
   violate(what: string): void {
@@ -105,6 +113,7 @@ export class Oracles {
 
   /** A call has reached EC2 and is about to be carried out. */
   onCall(call: CloudCall): void {
+    this.#noteAttempt(call, "sent");
     for (const id of call.ids) {
       const state = this.#stateOf(id);
       if (state === undefined) {
@@ -114,6 +123,18 @@ export class Oracles {
       this.#checkOwnership(call, id);
       if (call.action === "StartInstances" || (call.action === "StopInstances" && !call.force)) {
         this.#checkTransition(call, id, state);
+      }
+    }
+  }
+
+  #noteAttempt(call: CloudCall, outcome: "sent" | "accepted"): void {
+    const started = call.action === "StartInstances" ? call.ids : [];
+    const names = started.map((id) =>
+      this.#stateOf(id) === undefined ? "nobody" : this.#context.model.instances.truth(id).tags[Tag.name],
+    );
+    for (const name of [...names, call.launchFor]) {
+      if (name !== undefined) {
+        this.#attempts.onCall(name, call.action, outcome);
       }
     }
   }
@@ -130,6 +151,9 @@ export class Oracles {
 
   /** EC2 has carried a call out. */
   onAnswer(call: CloudCall, status: number): void {
+    if (status === 200) {
+      this.#noteAttempt(call, "accepted");
+    }
     if (call.action === "DescribeInstances") {
       this.#noteRead(call);
       return;

@@ -56,8 +56,11 @@ export interface CloudFault {
   readonly from: number;
   /** Absent: for ever. */
   readonly times?: number;
-  /** Refused; carried out and answered by an error or not at all (`forget`); not arrived (`drop`). */
-  readonly what: "refuse" | "forget" | "drop";
+  /**
+   * Refused; carried out and answered by an error or not at all (`forget`); not arrived (`drop`); accepted, and ended
+   * later with the code as StateReason (`fail-later`).
+   */
+  readonly what: "refuse" | "forget" | "drop" | "fail-later";
   readonly code?: string;
   readonly status?: number;
   readonly message?: string;

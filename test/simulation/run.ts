@@ -8,7 +8,14 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { cloudPlans, derivePlans, PLAN_KINDS, scriptedPlans, type DerivedPlan } from "./derive.ts";
+import {
+  cloudPlans,
+  derivePlans,
+  PLAN_KINDS,
+  scriptedPlans,
+  stateReasonPlans,
+  type DerivedPlan,
+} from "./derive.ts";
 import { Judge } from "./judge.ts";
 import { formatPlan, parsePlan, type Plan } from "./plan.ts";
 import { Pool } from "./pool.ts";
@@ -121,7 +128,7 @@ async function allPlans(): Promise<DerivedPlan[]> {
       derived.push(derivePlans(name, SEED, reference, every));
     }
   }
-  const plans = [...derived, cloudPlans(SEED), scriptedPlans(SEED)].flat();
+  const plans = [...derived, cloudPlans(SEED), stateReasonPlans(SEED), scriptedPlans(SEED)].flat();
   return plans.filter(
     ({ kind, plan }) =>
       (values.kind === undefined || kind.includes(values.kind) || plan.faults.length === 0) &&

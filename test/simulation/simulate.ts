@@ -1,5 +1,6 @@
 import type { Satellite } from "../../src/satellite/types.ts";
 import { Tag } from "../../src/machines/tags.ts";
+import { explainsItself, rests } from "./silence-oracle.ts";
 import type { EffectFault, Plan } from "./plan.ts";
 import type { Trace } from "./trace.ts";
 import { workloadNamed } from "./workloads.ts";
@@ -146,22 +147,6 @@ function isAtRest(world: World): boolean {
     world.isComplete &&
     world.openAttempts.length === 0 &&
     world.satellites().every((satellite) => rests(satellite) && !contradicts(world, satellite))
-  );
-}
-
-function rests({ metadata, spec, status }: Satellite): boolean {
-  return (
-    metadata.deletionTimestamp === undefined &&
-    status.power.state === (spec.desiredPower === "on" ? "Running" : "Off")
-  );
-}
-
-/** Ready names an error; only reasons of states are none. */
-function explainsItself({ status }: Satellite): boolean {
-  const ready = status.conditions?.find(({ type }) => type === "Ready");
-  return (
-    ready?.status === "False" &&
-    !["Off", "Starting", "Running", "Stopping", "Updating"].includes(ready.reason)
   );
 }
 

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { derivePlans, scriptedPlans } from "./derive.ts";
+import { derivePlans, scriptedPlans, stateReasonPlans } from "./derive.ts";
 import { Judge } from "./judge.ts";
 import { formatPlan, parsePlan, type Plan } from "./plan.ts";
 import { Pool } from "./pool.ts";
@@ -72,6 +72,17 @@ describe("the simulation", function () {
       expect(await harmOf(plans, true)).to.deep.equal([]);
     });
   }
+
+  it("finds no harm in any launch or start that EC2 accepts and that comes to nothing", async () => {
+    const plans = stateReasonPlans(1).filter(({ plan }) => plan.workload !== "update");
+    expect(plans).to.have.length.above(100);
+    expect(
+      await harmOf(
+        plans.map(({ plan }) => plan),
+        true,
+      ),
+    ).to.deep.equal([]);
+  });
 
   it(`finds no harm in ${RANDOM_WALKS} random walks`, async () => {
     const walks = Array.from({ length: RANDOM_WALKS }, (_, index) => randomPlan(index + 1));

@@ -21,6 +21,7 @@ import { Guests } from "./guests.ts";
 import { Oracles } from "./oracles.ts";
 import type { EffectFault, Outside, Plan, TimedFault } from "./plan.ts";
 import { seededRandom } from "./random.ts";
+import { SilenceOracle } from "./silence-oracle.ts";
 import { SimClock } from "./sim-clock.ts";
 import { REGION, runOperator } from "./sim-operator.ts";
 import { SimProcess } from "./sim-process.ts";
@@ -61,6 +62,8 @@ const VOLUME_SCRIPT = { createMs: 700, attachMs: 900, detachMs: 800 };
 const FOLLOWS_MS = 500;
 const GUEST_SCRIPT = { bootMs: 1500, resumeMs: 300 };
 const LIST_PERIOD_MS = 60_000;
+/** Between looks at what satellites say of themselves. */
+const LISTEN_MS = 5000;
 
 /** A machine as others launch it. */
 const OUTSIDE_LAUNCH: Omit<LaunchParameters, "subnet" | "tags"> = {
@@ -189,6 +192,7 @@ export class World {
       crash: (process, fault) => this.#crash(process, fault),
     });
     this.#watch();
+    this.#listen();
     this.#boot("operator-0");
     // The first leads, so that what befalls it in a plan befalls the leader.
     for (let index = 1; index < (plan.operators ?? 1); index++) {
@@ -212,7 +216,7 @@ export class World {
         progress.done = true;
       },
     );
-    await this.clock.run(untilMs, () => progress.done);
+    await this.clock.run(untilMs, () => progress.done || this.oracles.hasRunAway);
     if (this.clock.isLooping) {
       this.oracles.violate("something loops without letting time pass");
     }
@@ -653,6 +657,19 @@ export class World {
   }
 
   // --- what is watched -----------------------------------------------------------------------------------------------
+
+  /** Looks now and then whether those that are not as wished say why. */
+  #listen(): void {
+    const oracle = new SilenceOracle((what) => this.oracles.violate(what));
+    const look = (): void => {
+      const canSpeak = [...this.#processes.values()].some(
+        (process) => process.name.startsWith("operator") && process.isRunning,
+      );
+      oracle.look(this.satellites(), this.clock.elapsedMs, canSpeak);
+      this.clock.setTimer(LISTEN_MS, look);
+    };
+    this.clock.setTimer(LISTEN_MS, look);
+  }
 
   #watch(): void {
     this.guests.onChange = (id, isUp) => {
