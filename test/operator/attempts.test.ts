@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { STATE_REASONS, stateReason } from "../../src/machines/ec2/state-reasons.ts";
+import type { OperatorSettings } from "../../src/operator/settings.ts";
 import { satellite } from "./fixtures.ts";
 import { World } from "./world.ts";
 
@@ -10,12 +11,16 @@ const MOST_IN_FIRST_HOUR = 16;
 const MOST_PER_HOUR = 8;
 
 /** A satellite that never sleeps by itself. */
-function sleepless(spec: Parameters<typeof satellite>[0] = {}): World {
-  return new World({ satellites: [satellite({ ...spec, spec: { idleTimeout: "0s", ...spec.spec } })] });
+function sleepless(
+  spec: Parameters<typeof satellite>[0] = {},
+  settings: Partial<OperatorSettings> = {},
+): World {
+  const satellites = [satellite({ ...spec, spec: { idleTimeout: "0s", ...spec.spec } })];
+  return new World({ satellites, settings });
 }
 
-async function asleep(): Promise<World> {
-  const world = sleepless();
+async function asleep(settings: Partial<OperatorSettings> = {}): Promise<World> {
+  const world = sleepless({}, settings);
   await world.run(MINUTE);
   world.setPower("off");
   await world.run(MINUTE);
@@ -178,9 +183,9 @@ describe("a launch or a start that the cloud accepts and cannot carry out", () =
   });
 
   it("holds for a refresh of hibernation that nobody waits for, too", async () => {
-    const world = await asleep();
+    const world = await asleep({ refreshHibernatedMs: HOUR });
     world.cloud.failLater("start", "Server.InternalError", Infinity);
-    await world.run(59 * 24 * HOUR);
+    await world.run(HOUR - 5 * MINUTE);
     const before = world.cloud.count("start");
     await world.run(2 * HOUR);
     expect(world.cloud.count("start") - before).to.be.within(2, MOST_IN_FIRST_HOUR + MOST_PER_HOUR);
