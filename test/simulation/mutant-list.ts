@@ -121,8 +121,8 @@ export const MUTANTS: readonly Mutant[] = [
       ),
       edit(
         "operator/decide-transition.ts",
-        'return machine.state === "stopping"\n      ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" }\n      : sendStart',
-        'return machine.state === "shutting-down"\n      ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "FallingAsleep" }\n      : sendStart',
+        'return machine.state === "stopping"\n      ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "FallingAsleep" }\n      : sendStart',
+        'return machine.state === "shutting-down"\n      ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "FallingAsleep" }\n      : sendStart',
       ),
     ],
     workload: "drain",
