@@ -48,6 +48,7 @@ async function running<O extends CommonOptions>(options: O, load: () => Promise<
   } catch (error) {
     fail(error, options);
   }
+  context.faults.finish();
 }
 
 function fail(thrown: unknown, options?: CommonOptions): never {

@@ -6,7 +6,7 @@ import type { ProcessContext } from "./process-context.ts";
 /** Connects a process to its API server: the named kubeconfig, else the pod's service account, else kubectl's. */
 export function connectKubernetes(
   options: { readonly kubeconfig?: string; readonly component: string; readonly metrics: KubeMetrics },
-  { environment, clock, random, logger }: ProcessContext,
+  { environment, clock, random, logger }: Omit<ProcessContext, "faults">,
 ): ConnectedKubeClient {
   return createKubeClient({
     config: loadKubeConfig({ path: options.kubeconfig, environment }),

@@ -2,6 +2,7 @@ import { systemClock, type Clock } from "../base/clock.ts";
 import type { Random } from "../base/backoff.ts";
 import { SatelliteError } from "../base/errors.ts";
 import { createLogger, type Logger, type LoggerOptions } from "../telemetry/logger.ts";
+import { ProcessFaults } from "./process-faults.ts";
 
 /** What every command gets from main.ts: the only place that reads the environment. */
 export interface ProcessContext {
@@ -11,6 +12,8 @@ export interface ProcessContext {
   readonly logger: Logger;
   /** Aborts at SIGTERM or SIGINT, and when the supervisor is gone; the command then stops in order. */
   readonly stop: AbortSignal;
+  /** Errors that nobody caught. */
+  readonly faults: ProcessFaults;
 }
 
 /** Options that every long-running command takes. */
@@ -39,13 +42,10 @@ export function createProcessContext(
   }
   // Listening alone would keep a process alive that has nothing left to do.
   process.channel?.unref();
-  return {
-    environment,
-    clock: systemClock,
-    random: Math.random,
-    logger: createLogger({ level: options.logLevel, format: options.logFormat }),
-    stop: stopping.signal,
-  };
+  const logger = createLogger({ level: options.logLevel, format: options.logFormat });
+  const faults = new ProcessFaults({ clock: systemClock, logger, exit: (code) => process.exit(code) });
+  faults.watch(process);
+  return { environment, clock: systemClock, random: Math.random, logger, stop: stopping.signal, faults };
 }
 
 /**

@@ -74,7 +74,7 @@ export function createAccess(
   { isAnonymous }: RouterAccessSettings,
   connect: () => Pick<KubeClient, "create">,
   registry: Registry,
-  { clock, logger }: ProcessContext,
+  { clock, logger }: Omit<ProcessContext, "faults">,
 ): Access {
   if (isAnonymous) {
     return anonymousLoopback({ logger, allowEveryAddress: options.insecureAnonymous ?? false });

@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { untilAborted } from "../base/abort.ts";
+import { SatelliteError } from "../base/errors.ts";
 import type { ConnectedKubeClient } from "../kube/http-client.ts";
 import { createKubeMetrics } from "../kube/metrics.ts";
 import { Reflector } from "../kube/reflector.ts";
@@ -39,10 +40,16 @@ export interface RouterCommandOptions extends RouterAccessOptions {
 
 /** Caches older than this make the router unready, in milliseconds. */
 const STALE_CACHE_MS = 300_000;
+/** How long open streams may run on after an error that may have broken more than one connection, in milliseconds. */
+const FAULT_GRACE_MS = 30_000;
+/** How long the rest of an end in order may take, in milliseconds. */
+const FAULT_MARGIN_MS = 10_000;
 
 /** Runs a router until it is stopped; open streams then run out, up to the grace period. */
 export async function runRouter(options: RouterCommandOptions, context: ProcessContext): Promise<void> {
-  const { clock, random, logger, stop } = context;
+  const { clock, random, logger, faults } = context;
+  const fault = new AbortController();
+  const stop = AbortSignal.any([context.stop, fault.signal]);
   const registry = createMetricsRegistry();
   const metrics = createKubeMetrics(registry);
   const settings = readAccessOptions(options);
@@ -91,6 +98,13 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
       ...(settings.proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom: settings.proxyProtocolFrom }),
     },
   });
+  const graceMs = Number(options.graceSeconds) * 1000;
+  const faultGraceMs = Math.min(graceMs, FAULT_GRACE_MS);
+  faults.follow({
+    contain: (error) => router.contain(error),
+    end: () => fault.abort(new SatelliteError("UncaughtError", "an uncaught error ends the router")),
+    maxEndMs: faultGraceMs + FAULT_MARGIN_MS,
+  });
   const watching = new AbortController();
   const watch = reflector.run(watching.signal);
   const health = await startHealthServer({
@@ -102,7 +116,7 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
   try {
     await router.listen(parseAddress(options.listen));
     await untilAborted(stop);
-    await router.drain(Number(options.graceSeconds) * 1000);
+    await router.drain(faults.isFatal ? faultGraceMs : graceMs);
   } finally {
     await router.close();
     watching.abort();

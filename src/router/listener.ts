@@ -138,7 +138,7 @@ export class Listener {
         allowHalfOpen: this.#options.allowHalfOpen ?? false,
         handshakeTimeout: this.#options.handshakeTimeoutMs,
       },
-      (socket) => this.#accept(socket, peerKey(socket), tlsIdentityOf(socket)),
+      (socket) => this.#onSecure(socket),
     );
     server.on("tlsClientError", (error, socket) => {
       this.#options.logger.debug("TLS handshake failed", { error });
@@ -146,6 +146,20 @@ export class Listener {
       socket.destroy();
     });
     return server;
+  }
+
+  /** What a client shows may be anything; where it cannot be read, its connection ends alone. */
+  #onSecure(socket: tls.TLSSocket): void {
+    socket.on("error", (error) => this.#options.logger.debug("TLS connection failed", { error }));
+    let identity: TlsIdentity;
+    try {
+      identity = tlsIdentityOf(socket);
+    } catch (error) {
+      this.#options.logger.warn("a client's certificate cannot be read", { error: toError(error) });
+      socket.destroy();
+      return;
+    }
+    this.#accept(socket, peerKey(socket), identity);
   }
 
   #onSocket(socket: Socket): void {
@@ -180,6 +194,10 @@ export class Listener {
   #accept(socket: Socket, key: string, identity: TlsIdentity): void {
     const source = this.#opening.get(key)?.source;
     this.#opening.delete(key);
+    if (socket.destroyed) {
+      // It has ended on its way here: nobody would ever hear of its end.
+      return;
+    }
     const remoteAddress = source?.address ?? socket.remoteAddress ?? "";
     this.#options.onConnection(socket, { remoteAddress, ...identity });
   }

@@ -14,6 +14,7 @@ export interface RouterMetrics {
   readonly streamsOpen: Gauge;
   readonly requests: Counter<"code">;
   readonly leaseWrites: Counter<"result">;
+  readonly uncaughtErrors: Counter<"ended">;
 }
 
 /** Creates the metrics in `registry`. */
@@ -53,6 +54,12 @@ export function createRouterMetrics(registry: Registry): RouterMetrics {
       name: "satellites_router_lease_writes_total",
       help: "Writes of this router's lease, by result: ok, refused (the satellite moved), failed (no answer).",
       labelNames: ["result"],
+      registers,
+    }),
+    uncaughtErrors: new Counter({
+      name: "satellites_router_uncaught_errors_total",
+      help: "Errors that nobody caught, which are bugs, by what was ended for them: a connection, or the router.",
+      labelNames: ["ended"],
       registers,
     }),
   };

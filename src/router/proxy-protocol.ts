@@ -84,18 +84,24 @@ export function takeProxyHeader(
   }
 
   function onReadable(): void {
+    const header = read();
+    if (header !== undefined) {
+      finish(header instanceof SatelliteError ? header : header.source);
+    }
+  }
+
+  /** @returns undefined as long as it is not whole */
+  function read(): { readonly source: ProxiedSource | undefined } | SatelliteError | undefined {
     try {
       fixed ??= take(FIXED_BYTES);
       if (fixed === undefined) {
-        return;
+        return undefined;
       }
       payloadBytes ??= payloadLength(fixed);
       const payload = payloadBytes === 0 ? Buffer.alloc(0) : take(payloadBytes);
-      if (payload !== undefined) {
-        finish(sourceOf(fixed, payload));
-      }
+      return payload === undefined ? undefined : { source: sourceOf(fixed, payload) };
     } catch (thrown) {
-      finish(thrown instanceof SatelliteError ? thrown : invalid(String(thrown)));
+      return thrown instanceof SatelliteError ? thrown : invalid(String(thrown));
     }
   }
 

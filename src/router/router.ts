@@ -4,6 +4,7 @@ import type { Counter, Registry } from "prom-client";
 
 import type { Random } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
+import { toError } from "../base/errors.ts";
 import type { ObjectCache } from "../kube/cache.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { Satellite } from "../satellite/types.ts";
@@ -11,6 +12,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { Access } from "./access.ts";
 import type { AddressOptions } from "./address.ts";
 import type { Engine } from "./engine.ts";
+import { takeFaultyDomain } from "./fault-domain.ts";
 import { Gate } from "./gate.ts";
 import { Health } from "./health.ts";
 import { createHealthService } from "./health-service.ts";
@@ -90,6 +92,12 @@ export interface Router {
    * `graceMs`. Then {@link close}.
    */
   drain(graceMs: number): Promise<void>;
+  /**
+   * For an uncaught error, in the handler of such: ends the connection that it belongs to, and counts it.
+   *
+   * @returns whether it belonged to one; else the process must not go on
+   */
+  contain(error: Error): boolean;
   /** Ends everything now, then withdraws the leases; takes {@link WITHDRAW_MS} longer where the API server is away. */
   close(): Promise<void>;
 }
@@ -135,7 +143,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
     return health.update();
   });
   const isTls = options.tls !== undefined;
-  return new RunningRouter({ access, isTls, gate, engine, health, state, logger });
+  return new RunningRouter({ access, isTls, gate, engine, health, state, logger, metrics });
 }
 
 /** Counts a request under its code. The codes are few, and looking a counter up by its label costs more than counting. */
@@ -204,6 +212,7 @@ interface RouterParts {
   readonly health: Health;
   readonly state: RouterState;
   readonly logger: Logger;
+  readonly metrics: RouterMetrics;
 }
 
 class RunningRouter implements Router {
@@ -232,6 +241,23 @@ class RunningRouter implements Router {
 
   ready(): boolean {
     return isReady(this.#parts.state);
+  }
+
+  contain(error: Error): boolean {
+    const { logger, metrics } = this.#parts;
+    const domain = takeFaultyDomain();
+    try {
+      domain?.end();
+    } catch (endError) {
+      logger.error("a connection could not be ended", { connection: domain?.id, error: toError(endError) });
+      metrics.uncaughtErrors.inc({ ended: "router" });
+      return false;
+    }
+    metrics.uncaughtErrors.inc({ ended: domain === undefined ? "router" : "connection" });
+    if (domain !== undefined) {
+      logger.error("an uncaught error ended a connection", { connection: domain.id, error });
+    }
+    return domain !== undefined;
   }
 
   async drain(graceMs: number): Promise<void> {

@@ -3,7 +3,7 @@ import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 import type { Clock } from "../base/clock.ts";
-import { SatelliteError } from "../base/errors.ts";
+import { SatelliteError, toError } from "../base/errors.ts";
 import { GrpcStatus } from "./engine.ts";
 import { statusOfHttp } from "./grpc-status.ts";
 
@@ -54,9 +54,14 @@ export function callUnary(
     );
     const socket = dial((open) =>
       onceConnected(open, () => {
-        session = connect("http://vm", { createConnection: () => open });
-        session.on("error", fail);
-        request(session, call, (answer) => end(() => resolve(answer)));
+        try {
+          session = connect("http://vm", { createConnection: () => open });
+          session.on("error", fail);
+          request(session, call, (answer) => end(() => resolve(answer)));
+        } catch (error) {
+          // The connection may have ended in this very moment.
+          fail(toError(error));
+        }
       }),
     );
     socket.on("error", fail);
@@ -111,7 +116,7 @@ function request(
       chunks.push(chunk);
     }
   });
-  stream.once("error", () => {
+  stream.on("error", () => {
     // Every end is dealt with at "close".
   });
   stream.once("close", () => {

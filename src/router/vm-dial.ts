@@ -3,7 +3,7 @@ import { connect as connectTcp } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect as connectTls, createSecureContext, type ConnectionOptions, type TLSSocket } from "node:tls";
 
-import { SatelliteError } from "../base/errors.ts";
+import { SatelliteError, toError } from "../base/errors.ts";
 
 /** Where a VM's gRPC port is, and by which key it is known. */
 export interface VmAddress {
@@ -108,8 +108,13 @@ export function dialTls(
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) {
       socket.destroy(new SatelliteError("VMShowsNoKey", `the VM at ${host}:${port} shows no certificate`));
-    } else {
+      return;
+    }
+    try {
       onHandshake(socket, fingerprintOf(certificate));
+    } catch (error) {
+      // A VM may show a key of a kind that cannot be read: its connection fails, and nothing else.
+      socket.destroy(toError(error));
     }
   });
   return socket;

@@ -28,10 +28,11 @@ export interface HealthServer {
  */
 export async function startHealthServer(options: HealthServerOptions): Promise<HealthServer> {
   const server = createServer((request, response) => {
-    void answer(request, response, options);
+    answer(request, response, options).catch(() => response.destroy());
   });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => reject(cannotListen(error, options)));
+    // Once it listens, errors are those of single connections that could not be taken: it goes on.
+    server.on("error", (error: NodeJS.ErrnoException) => reject(cannotListen(error, options)));
     server.listen(options.port, options.host, resolve);
   });
   return {
@@ -64,7 +65,8 @@ async function answer(
   const probe = (good: boolean): void => {
     response.writeHead(good ? 200 : 503, { "content-type": "text/plain" }).end(good ? "ok\n" : "not ok\n");
   };
-  switch (new URL(request.url ?? "/", "http://localhost").pathname) {
+  // What is asked for may be anything: no URL parser that throws looks at it.
+  switch (request.url?.split("?", 1)[0]) {
     case "/healthz":
     case "/livez":
       return probe(healthy());

@@ -9,6 +9,7 @@ import { connectKubernetes } from "../../src/commands/connect-kubernetes.ts";
 import { LocalSystem, type LocalSystemOptions } from "../../src/commands/local-system.ts";
 import type { ProgramName } from "../../src/commands/local-programs.ts";
 import type { ProcessContext } from "../../src/commands/process-context.ts";
+import { ProcessFaults } from "../../src/commands/process-faults.ts";
 import { connectGuest, type GuestClient } from "../../src/guest/client.ts";
 import type { ConnectedKubeClient } from "../../src/kube/http-client.ts";
 import { createKubeMetrics } from "../../src/kube/metrics.ts";
@@ -128,6 +129,7 @@ export class TestSystem {
       random: Math.random,
       logger: silentLogger,
       stop: new AbortController().signal,
+      faults: new ProcessFaults({ clock: systemClock, logger: silentLogger, exit: () => {} }),
     };
     // VMs outlive the process that started them, so a test run that is broken off must end them itself.
     this.#atExit = () => killVms(this.stateDir);

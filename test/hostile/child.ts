@@ -24,10 +24,19 @@ export class Child {
   /**
    * Starts a program of this folder and waits until it listens.
    *
+   * @param onError takes what it writes to standard error; shown when absent
    * @throws Error when it ends before
    */
-  static async start(program: string, args: readonly string[] = []): Promise<Child> {
-    const child = fork(path.join(import.meta.dirname, program), args, { execArgv: ["--expose-gc"] });
+  static async start(
+    program: string,
+    args: readonly string[] = [],
+    onError?: (text: string) => void,
+  ): Promise<Child> {
+    const child = fork(path.join(import.meta.dirname, program), args, {
+      execArgv: ["--expose-gc"],
+      stdio: ["ignore", "inherit", onError === undefined ? "inherit" : "pipe", "ipc"],
+    });
+    child.stderr?.on("data", (chunk: Buffer) => onError?.(chunk.toString()));
     const gone = new AbortController();
     child.once("exit", () => gone.abort(new Error(`${program} ended before it listened`)));
     const [message] = (await once(child, "message", { signal: gone.signal })) as [{ port: number }];
@@ -35,18 +44,38 @@ export class Child {
   }
 
   get isAlive(): boolean {
+    return this.#isRunning && this.#process.connected;
+  }
+
+  get #isRunning(): boolean {
     return this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
   /** Resident memory after a garbage collection, in bytes. */
   async rssBytes(): Promise<number> {
-    const answer = once(this.#process, "message") as Promise<[{ rssBytes: number }]>;
-    this.#process.send("memory");
-    return (await answer)[0].rssBytes;
+    return (await this.ask<{ rssBytes: number }>()).rssBytes;
+  }
+
+  /**
+   * What it answers to a message.
+   *
+   * @throws Error when it ends meanwhile
+   */
+  async ask<T>(): Promise<T> {
+    const gone = new AbortController();
+    const onExit = (): void => gone.abort(new Error("the process ended"));
+    this.#process.once("exit", onExit);
+    try {
+      const answer = once(this.#process, "message", { signal: gone.signal }) as Promise<[T]>;
+      this.#process.send("tell", (error) => (error === null ? undefined : gone.abort(error)));
+      return (await answer)[0];
+    } finally {
+      this.#process.off("exit", onExit);
+    }
   }
 
   async stop(): Promise<void> {
-    if (this.isAlive) {
+    if (this.#isRunning) {
       const ended = once(this.#process, "exit");
       this.#process.kill("SIGKILL");
       await ended;

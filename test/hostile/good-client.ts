@@ -7,7 +7,7 @@ const PAUSE_MS = 5;
 
 /** A client that behaves: one gRPC-like echo after the other on one connection, until it is stopped. */
 export class GoodClient {
-  readonly #port: number;
+  readonly #origin: string;
   #session: ClientHttp2Session;
   #stopped = false;
   #ended = 0;
@@ -16,8 +16,9 @@ export class GoodClient {
   readonly failures: string[] = [];
   slowestMs = 0;
 
-  constructor(port: number) {
-    this.#port = port;
+  /** @param isTls whether the router serves TLS; its certificate is not checked */
+  constructor(port: number, isTls: boolean = false) {
+    this.#origin = `${isTls ? "https" : "http"}://127.0.0.1:${port}`;
     this.#session = this.#connect();
     this.#running = this.#run();
   }
@@ -49,7 +50,7 @@ export class GoodClient {
   }
 
   #connect(): ClientHttp2Session {
-    const session = connect(`http://127.0.0.1:${this.#port}`);
+    const session = connect(this.#origin, { rejectUnauthorized: false });
     session.on("error", (error) => this.failures.push(`its connection failed: ${error.message}`));
     return session;
   }

@@ -17,6 +17,7 @@ import {
   type Gatekeeper,
   type HeaderList,
 } from "../engine.ts";
+import { outsideDomains } from "../fault-domain.ts";
 import { statusName } from "../grpc-status.ts";
 import { withReducedTimeout } from "../grpc-timeout.ts";
 import { firstValue, isGrpc } from "../header-list.ts";
@@ -81,7 +82,12 @@ export class ClientConnection {
     this.#upstreams = new Upstreams(context);
     this.#resetRate = new RateLimit(context.limits.resetRate, "RST_STREAM frames", context.clock);
     session.on("stream", (stream, headers, flags, raw: string[]) => {
-      this.#onStream(stream, headers, flags, fromRaw(raw));
+      try {
+        this.#onStream(stream, headers, flags, fromRaw(raw));
+      } catch (error) {
+        context.logger.error("a request could not be served", { connection: info.id, error: toError(error) });
+        stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      }
     });
     session.once("close", () => this.#upstreams.destroy());
   }
@@ -149,6 +155,12 @@ export class ClientConnection {
     this.#session.once("close", () => timer.cancel());
   }
 
+  /** Ends it now, streams included. */
+  destroy(): void {
+    this.#upstreams.destroy();
+    this.#session.destroy();
+  }
+
   #onStream(
     stream: ServerHttp2Stream,
     received: IncomingHttpHeaders,
@@ -167,7 +179,8 @@ export class ClientConnection {
       if (this.#isGoingAway && this.#openStreams === 0) {
         this.#close();
       }
-      abort.abort();
+      // Who waits for it is the gate, which all connections share.
+      outsideDomains(() => abort.abort());
     });
     if (own.handles(this.#info, headers)) {
       serveOwnCall(own, stream, this.#info, headers);
@@ -190,10 +203,9 @@ export class ClientConnection {
     try {
       const admission = gatekeeper.admit(this.#info, headers, exchange.signal);
       if (admission instanceof Promise) {
-        admission.then(
-          (settled) => this.#onAdmission(exchange, settled, attempt),
-          (error: unknown) => this.#fail(exchange, error),
-        );
+        admission
+          .then((settled) => this.#onAdmission(exchange, settled, attempt))
+          .catch((error: unknown) => this.#fail(exchange, error));
       } else {
         this.#onAdmission(exchange, admission, attempt);
       }
@@ -212,14 +224,16 @@ export class ClientConnection {
       this.#forward(exchange, admission, session, attempt);
       return;
     }
-    session.then(
-      (connected) => this.#forward(exchange, admission, connected, attempt),
-      (error: unknown) => {
-        admission.release();
-        this.#context.gatekeeper.upstreamFailed(admission.upstream, toError(error));
-        this.#tryAgain(exchange, attempt, toError(error));
-      },
-    );
+    session
+      .then(
+        (connected) => this.#forward(exchange, admission, connected, attempt),
+        (error: unknown) => {
+          admission.release();
+          this.#context.gatekeeper.upstreamFailed(admission.upstream, toError(error));
+          this.#tryAgain(exchange, attempt, toError(error));
+        },
+      )
+      .catch((error: unknown) => this.#fail(exchange, error));
   }
 
   /** Nothing of the request has left the router, so looking for the VM again replays nothing. */

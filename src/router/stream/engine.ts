@@ -2,12 +2,15 @@ import { performServerHandshake, type ServerHttp2Session } from "node:http2";
 import type { BlockList, Socket } from "node:net";
 
 import type { Timer } from "../../base/clock.ts";
+import { toError } from "../../base/errors.ts";
 import type { ConnectionInfo, Engine } from "../engine.ts";
+import { inDomain, sharedGatekeeper } from "../fault-domain.ts";
 import { Listener, type AcceptedInfo } from "../listener.ts";
 import type { TlsMaterial, TlsOptions } from "../tls-material.ts";
 import { ClientConnection, type ConnectionContext } from "./client-connection.ts";
 import { watchFarewell } from "./farewell.ts";
 import { DEFAULT_STREAM_LIMITS, sessionOptions, type StreamLimits } from "./limits.ts";
+import { watchQuiet } from "./quiet.ts";
 
 /** Options of {@link createStreamEngine}. */
 export interface StreamEngineOptions extends Omit<ConnectionContext, "limits"> {
@@ -40,14 +43,18 @@ class StreamEngine implements Engine {
   #draining = false;
 
   constructor(options: StreamEngineOptions) {
-    this.#context = { ...options, limits: { ...DEFAULT_STREAM_LIMITS, ...options.limits } };
+    this.#context = {
+      ...options,
+      gatekeeper: sharedGatekeeper(options.gatekeeper),
+      limits: { ...DEFAULT_STREAM_LIMITS, ...options.limits },
+    };
     this.#listener = new Listener({
       clock: options.clock,
       logger: options.logger,
       handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
       ...(options.tls === undefined ? {} : { tls: options.tls }),
       ...(options.proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom: options.proxyProtocolFrom }),
-      onConnection: (socket, info) => this.#serve(socket, info),
+      onConnection: (socket, info) => this.#accept(socket, info),
     });
   }
 
@@ -63,23 +70,17 @@ class StreamEngine implements Engine {
   }
 
   goAwayIdle(satellite: string): void {
-    for (const connection of this.#connections) {
-      connection.leaveVm(satellite);
-    }
+    this.#each((connection) => connection.leaveVm(satellite));
   }
 
   endStreams(satellite: string, lastEpoch: number): void {
-    for (const connection of this.#connections) {
-      connection.endStreams(satellite, lastEpoch);
-    }
+    this.#each((connection) => connection.endStreams(satellite, lastEpoch));
   }
 
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
     this.#listener.stop();
-    for (const connection of this.#connections) {
-      connection.goAway();
-    }
+    this.#each((connection) => connection.goAway());
     let timer: Timer | undefined;
     await Promise.race([
       this.#whenEmpty(),
@@ -93,14 +94,24 @@ class StreamEngine implements Engine {
   async close(): Promise<void> {
     this.#draining = true;
     const closed = this.#listener.close();
-    for (const connection of this.#connections) {
-      connection.end();
-    }
+    this.#each((connection) => connection.end());
     await this.#whenEmpty();
     for (const socket of this.#sockets) {
       socket.destroy();
     }
     await closed;
+  }
+
+  /** Does something to every connection; one at which it fails ends, and the rest do not notice. */
+  #each(work: (connection: ClientConnection) => void): void {
+    for (const connection of this.#connections) {
+      try {
+        work(connection);
+      } catch (error) {
+        this.#context.logger.error("client connection fails", { error: toError(error) });
+        connection.destroy();
+      }
+    }
   }
 
   #whenEmpty(): Promise<void> {
@@ -124,9 +135,22 @@ class StreamEngine implements Engine {
     session.once("close", () => timer.cancel());
   }
 
-  #serve(socket: Socket, accepted: AcceptedInfo): void {
-    const { limits, logger } = this.#context;
+  /** What fails in the work of a connection ends it alone, that of node:http2 included. */
+  #accept(socket: Socket, accepted: AcceptedInfo): void {
+    const info: ConnectionInfo = { id: this.#nextId++, ...accepted };
     this.#track(socket);
+    inDomain({ id: info.id, end: () => socket.destroy() }, () => {
+      try {
+        this.#serve(socket, info);
+      } catch (error) {
+        this.#context.logger.error("client connection fails", { connection: info.id, error: toError(error) });
+        socket.destroy();
+      }
+    });
+  }
+
+  #serve(socket: Socket, info: ConnectionInfo): void {
+    const { clock, limits, logger } = this.#context;
     const session = performServerHandshake(socket, {
       ...sessionOptions(limits),
       settings: {
@@ -136,7 +160,6 @@ class StreamEngine implements Engine {
         maxHeaderListSize: limits.maxHeaderListBytes,
       },
     });
-    const info: ConnectionInfo = { id: this.#nextId++, ...accepted };
     session.on("error", (error) => logger.debug("client connection failed", { connection: info.id, error }));
     session.setLocalWindowSize(limits.connectionWindowBytes);
     const connection = new ClientConnection(session, info, this.#context);
@@ -151,7 +174,8 @@ class StreamEngine implements Engine {
       }
     });
     this.#requireSettings(session);
-    watchFarewell(session, this.#context.clock);
+    watchFarewell(session, clock);
+    watchQuiet(session, socket, { clock, quietMs: limits.quietMs });
     if (this.#draining) {
       connection.goAway();
     }

@@ -19,6 +19,8 @@ export interface StreamLimits {
   readonly maxHeaderFields: number;
   /** Milliseconds that a connection to a VM may take, its SETTINGS included. Default 10,000. */
   readonly connectTimeoutMs: number;
+  /** Milliseconds after which a client of which nothing is heard is asked whether it is there. Default 60,000. */
+  readonly quietMs: number;
   /** Streams that a client may reset or leave in error on one connection. */
   readonly resetRate: Rate;
 }
@@ -31,6 +33,7 @@ export const DEFAULT_STREAM_LIMITS: StreamLimits = {
   maxHeaderListBytes: 64 * 1024,
   maxHeaderFields: 2000,
   connectTimeoutMs: 10_000,
+  quietMs: 60_000,
   resetRate: { burst: 2000, perSecond: 500 },
 };
 

@@ -7,6 +7,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 
+import { toError } from "../../base/errors.ts";
 import { GrpcStatus, type HeaderList } from "../engine.ts";
 import { statusFields, statusOfHttp } from "../grpc-status.ts";
 import { firstValue } from "../header-list.ts";
@@ -64,7 +65,13 @@ class Relay {
 
   #relayRequest(): void {
     const { client, upstream, trailers, drop } = this.#options;
-    upstream.once("wantTrailers", () => trailers.sendTo(upstream, drop));
+    upstream.once("wantTrailers", () => {
+      try {
+        trailers.sendTo(upstream, drop);
+      } catch (error) {
+        this.#refuseTrailers(toError(error));
+      }
+    });
     if (upstream.writable) {
       client.pipe(upstream);
     }
@@ -81,10 +88,12 @@ class Relay {
     const { client, upstream } = this.#options;
     upstream.on("headers", (headers) => {
       if (isOpen(client) && !client.headersSent) {
-        client.additionalHeaders(headers);
+        this.#passing(() => client.additionalHeaders(headers));
       }
     });
-    upstream.once("response", (headers, flags, raw) => this.#onResponse(headers, flags, raw));
+    upstream.once("response", (headers, flags, raw) =>
+      this.#passing(() => this.#onResponse(headers, flags, raw)),
+    );
     upstream.once("trailers", (headers, _flags, raw: string[]) => {
       this.#trailers = fromRaw(raw);
       this.#trailersReceived = headers;
@@ -136,7 +145,13 @@ class Relay {
       this.#trailers = [...(this.#trailers ?? []), ...statusFields(status, message)];
       this.#status = String(status);
     }
-    client.sendTrailers(withSensitive(toTrailers(this.#trailers ?? []), this.#trailersReceived));
+    try {
+      client.sendTrailers(withSensitive(toTrailers(this.#trailers ?? []), this.#trailersReceived));
+    } catch (error) {
+      const { status, message } = this.#unfit(toError(error));
+      this.#status = String(status);
+      client.sendTrailers(toTrailers(statusFields(status, message)));
+    }
     this.#answerSent = true;
     this.#stopRequest();
   }
@@ -169,6 +184,36 @@ class Relay {
     }
     this.#stopRequest();
     this.#end(connectionLost);
+  }
+
+  /**
+   * Node passes on less than it takes: it refuses to send the field HTTP2-Settings (which RFC 9113 section 8.2.2 no longer
+   * knows) and a status over 599, and says so by a throw. That must end this call alone.
+   */
+  #passing(pass: () => void): void {
+    try {
+      pass();
+    } catch (error) {
+      this.#answerFor(this.#unfit(toError(error)));
+      this.#answered = true;
+      this.#options.upstream.close(constants.NGHTTP2_PROTOCOL_ERROR);
+    }
+  }
+
+  #unfit({ message }: Error): RouterStatus {
+    return {
+      status: GrpcStatus.INTERNAL,
+      message: `satellite ${this.#options.satellite} answered what HTTP/2 does not allow: ${message}`,
+    };
+  }
+
+  #refuseTrailers({ message }: Error): void {
+    this.#answerFor({
+      status: GrpcStatus.INVALID_ARGUMENT,
+      message: `the request has trailers that HTTP/2 does not allow: ${message}`,
+    });
+    this.#answered = true;
+    this.#options.upstream.close(constants.NGHTTP2_CANCEL);
   }
 
   /** Tells the client that the rest of its request is not wanted, once the answer is out and the VM is done. */
