@@ -14,9 +14,13 @@ export interface HeldPort {
  * @throws Error of node:net, with the code `EADDRINUSE` when somebody has it
  */
 export function holdPort(port: number): Promise<HeldPort> {
-  const server = createServer();
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    // Nobody is to be served here, and who stays would keep the port from being given free.
+    socket.destroy();
+  });
   return new Promise((resolve, reject) => {
-    server.once("error", reject);
+    server.on("error", reject);
     server.listen(port, "127.0.0.1", () =>
       resolve({
         port: (server.address() as AddressInfo).port,

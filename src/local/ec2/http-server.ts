@@ -30,7 +30,8 @@ export function listenOnLoopback(
     void answer(handler, request, response, options.logger);
   });
   return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
+    // Once it listens, errors are those of single connections that could not be taken: it goes on.
+    server.on("error", (error: NodeJS.ErrnoException) => {
       reject(error.code === "EADDRINUSE" ? portInUse(options.port, error) : error);
     });
     server.listen(options.port, LOOPBACK, () => {

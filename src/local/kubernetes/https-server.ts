@@ -43,6 +43,7 @@ export async function serveHttps(options: HttpsOptions): Promise<HttpsServer> {
   const server = createServer(
     { cert: certificate.certificatePem, key: certificate.keyPem, keepAliveTimeout: 120_000 },
     (incoming, outgoing) => {
+      outgoing.on("error", (error) => logger.debug("client went away", { path: incoming.url, error }));
       serve(handle, incoming, outgoing, stopWatches).catch((error: unknown) => {
         logger.debug("client went away", { path: incoming.url, error: toError(error) });
         outgoing.destroy();
@@ -67,7 +68,8 @@ export async function serveHttps(options: HttpsOptions): Promise<HttpsServer> {
 
 function listen(server: Server, { host, port }: HttpsOptions): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
+    // Once it listens, errors are those of single connections that could not be taken: it goes on.
+    server.on("error", (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
     server.listen({ host, port }, resolve);
   });
 }

@@ -10,6 +10,8 @@ export type AgentRequest =
   | { readonly execute: "guest-shutdown"; readonly arguments: { readonly mode: "powerdown" } };
 
 const NS_PER_MS = 1e6;
+/** More than any answer to these requests. */
+const MAX_ANSWER_LENGTH = 64 * 1024;
 
 /** The request that sets the guest's wall clock. @param unixMs milliseconds since 1970 */
 export function setTimeRequest(unixMs: number): AgentRequest {
@@ -43,7 +45,7 @@ export async function sendToAgent(
   // Whoever cares awaits `answered`; the write below fails with the same cause when the socket does.
   answered.catch(() => {});
   await new Promise<void>((resolve, reject) => {
-    socket.once("error", (error) => reject(failed(request, error.message)));
+    socket.on("error", (error) => reject(failed(request, error.message)));
     // 0xFF ends whatever a client before us left half-written.
     socket.write(Buffer.concat([Buffer.of(0xff), Buffer.from(`${JSON.stringify(request)}\n`)]), () =>
       resolve(),
@@ -75,14 +77,14 @@ function firstAnswer(
     socket.on("data", (chunk: string) => {
       text += chunk;
       const end = text.indexOf("\n");
-      if (end === -1) {
+      if (end === -1 && text.length <= MAX_ANSWER_LENGTH) {
         return;
       }
-      const message = JSON.parse(text.slice(0, end)) as { readonly error?: { readonly desc: string } };
-      if (message.error === undefined) {
+      const refusal = refusalIn(text.slice(0, end));
+      if (refusal === undefined) {
         resolve();
       } else {
-        reject(failed(request, message.error.desc));
+        reject(failed(request, refusal));
       }
       socket.destroy();
     });
@@ -92,6 +94,26 @@ function firstAnswer(
     });
   });
   return answer;
+}
+
+/** Why the guest did not do it; undefined when it did. It runs code that nobody trusts, and may answer anything. */
+function refusalIn(line: string): string | undefined {
+  let answer: unknown;
+  try {
+    answer = JSON.parse(line);
+  } catch {
+    return "its answer is not JSON";
+  }
+  if (typeof answer !== "object" || answer === null) {
+    return "its answer is no object";
+  }
+  const error: unknown = Reflect.get(answer, "error");
+  return error === undefined ? undefined : describe(error);
+}
+
+function describe(error: unknown): string {
+  const reason: unknown = typeof error === "object" && error !== null ? Reflect.get(error, "desc") : error;
+  return typeof reason === "string" ? reason : "it does not say why";
 }
 
 function failed(request: AgentRequest, detail: string): SatelliteError {

@@ -1,7 +1,7 @@
 import { connect, type Socket } from "node:net";
 
 import type { Clock } from "../../base/clock.ts";
-import { SatelliteError } from "../../base/errors.ts";
+import { SatelliteError, toError } from "../../base/errors.ts";
 
 /** An event that QEMU reports. */
 export interface QmpEvent {
@@ -48,7 +48,15 @@ export class QmpClient {
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.setEncoding("utf8");
-    socket.on("data", (text: string) => this.#receive(text));
+    // Its end is told by `closed`.
+    socket.on("error", () => {});
+    socket.on("data", (text: string) => {
+      try {
+        this.#receive(text);
+      } catch (error) {
+        socket.destroy(toError(error));
+      }
+    });
     this.closed = new Promise((resolve) => {
       socket.once("close", () => {
         this.#failAll();

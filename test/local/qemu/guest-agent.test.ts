@@ -69,6 +69,24 @@ describe("the client of the guest's agent", () => {
     expect(await codeOf(silent.answered)).to.equal("GuestAgentSilent");
   });
 
+  for (const answer of [
+    "no JSON",
+    "null",
+    "7",
+    '{"error":null}',
+    '{"error":{"desc":{}}}',
+    "\0".repeat(70_000),
+  ]) {
+    it(`takes nothing for granted: a guest that answers ${answer.slice(0, 24)} has failed`, async () => {
+      await serve((socket) => {
+        socket.once("data", () => socket.write(`${answer}\n`));
+        socket.on("error", () => {});
+      });
+      const sent = await sendToAgent(path, setTimeRequest(1), { clock: systemClock, timeoutMs: 5000 });
+      expect(await codeOf(sent.answered)).to.equal("GuestAgentFailed");
+    });
+  }
+
   it("says when the port is not there", async () => {
     const options = { clock: systemClock, timeoutMs: 5000 };
     expect(await codeOf(sendToAgent(join(directory, "none"), setTimeRequest(1), options))).to.equal(

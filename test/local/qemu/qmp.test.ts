@@ -108,6 +108,13 @@ describe("the QMP client", () => {
     expect(await codeOf(client.execute("quit"))).to.equal("QmpClosed");
   });
 
+  it("lets go of a QEMU that says what is no JSON", async () => {
+    const client = await QmpClient.connect(path, options);
+    answer = (_request, socket) => socket.write("no JSON\n");
+    expect(await codeOf(client.execute("stop"))).to.equal("QmpClosed");
+    await client.closed;
+  });
+
   it("says when nobody answers", async () => {
     expect(await codeOf(QmpClient.connect(join(directory, "none.sock"), options))).to.equal("QmpUnreachable");
   });

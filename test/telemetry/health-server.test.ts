@@ -1,0 +1,48 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+
+import { expect } from "chai";
+import { Registry } from "prom-client";
+
+import { startHealthServer, type HealthServer } from "../../src/telemetry/health-server.ts";
+
+describe("the health server", () => {
+  let server: HealthServer;
+
+  before(async () => {
+    server = await startHealthServer({
+      host: "127.0.0.1",
+      port: 0,
+      registry: new Registry(),
+      healthy: () => true,
+      ready: () => false,
+    });
+  });
+  after(() => server.close());
+
+  /** The status line that a request target is answered with. */
+  async function ask(target: string): Promise<string> {
+    const socket = connect(server.port, "127.0.0.1");
+    socket.write(`GET ${target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`);
+    let text = "";
+    socket.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    await once(socket, "close");
+    return text.split("\r\n", 1)[0] ?? "";
+  }
+
+  it("tells liveness and readiness, whatever is asked for beside", async () => {
+    expect(await ask("/healthz")).to.equal("HTTP/1.1 200 OK");
+    expect(await ask("/livez?verbose")).to.equal("HTTP/1.1 200 OK");
+    expect(await ask("/readyz")).to.equal("HTTP/1.1 503 Service Unavailable");
+    expect(await ask("/metrics")).to.equal("HTTP/1.1 200 OK");
+  });
+
+  for (const target of ["//", "//:", "/%", "http://[", "*", "/\\"]) {
+    it(`answers ${target}, which is no path, and lives on`, async () => {
+      expect(await ask(target)).to.equal("HTTP/1.1 404 Not Found");
+      expect(await ask("/healthz")).to.equal("HTTP/1.1 200 OK");
+    });
+  }
+});
