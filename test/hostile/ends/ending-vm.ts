@@ -102,6 +102,8 @@ export class EndingVm {
         end();
       }
     });
+    // The router has ended its side: nothing more can be asked, and what a VM would still say nobody waits for.
+    stream.once("end", () => stream.end());
     say(settingsFrame([]));
     say(settingsAckFrame());
     this.#answer(new Peer(stream, { skipBytes: CLIENT_PREFACE.length }), say);

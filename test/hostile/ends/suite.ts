@@ -38,8 +38,11 @@ const HANDSHAKES = 10;
 const MAX_EXITS = 10;
 /** Between looks at what is still open, in milliseconds. */
 const SETTLE_MS = 50;
-/** The router gives connections this long that did not end in good order: its linger, its limits, and some more. */
-const MAX_LINGER_MS = 20_000;
+/**
+ * Longest time for which the router may keep a connection: it takes a half-close for what it is, until TCP asks after 30 s
+ * whether the client is still there.
+ */
+const MAX_LINGER_MS = 45_000;
 
 /** Makes connections that end in every way, on one router process after the other should one end. */
 export async function runEnds(options: EndsOptions): Promise<EndsResult> {
