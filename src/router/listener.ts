@@ -199,7 +199,12 @@ export class Listener {
       return;
     }
     const remoteAddress = source?.address ?? socket.remoteAddress ?? "";
-    this.#options.onConnection(socket, { remoteAddress, ...identity });
+    try {
+      this.#options.onConnection(socket, { remoteAddress, ...identity });
+    } catch (error) {
+      this.#options.logger.error("a connection could not be taken", { error: toError(error) });
+      socket.destroy();
+    }
   }
 }
 

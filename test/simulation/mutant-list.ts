@@ -1,8 +1,17 @@
 /** A bug, planted as a change of source text. */
-export interface Mutant {
+export interface PlantedBug {
   readonly name: string;
   /** File below src/, what must stand in it exactly once, and what is put in its place. */
   readonly edits: readonly { readonly file: string; readonly from: string; readonly to: string }[];
+}
+
+/** One that some test files must catch, of which at least one then fails. */
+export interface TestedMutant extends PlantedBug {
+  readonly tests: readonly string[];
+}
+
+/** One that the simulation must catch. */
+export interface Mutant extends PlantedBug {
   /** Where it is looked for first: a workload, and a part of the kind's name. */
   readonly workload: string;
   readonly kind: string;

@@ -1,5 +1,5 @@
 /**
- * Plants each bug of mutant-list.ts in a copy of the sources, and says what plan caught it:
+ * Plants each bug of mutant-list.ts and tested-mutants.ts in a copy of the sources, and says what plan or test caught it:
  *
  *     node test/simulation/mutants.ts [--only TEXT] [--jobs N]
  */
@@ -8,7 +8,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { MUTANTS, type Mutant } from "./mutant-list.ts";
+import { MUTANTS, type Mutant, type PlantedBug, type TestedMutant } from "./mutant-list.ts";
+import { TESTED_MUTANTS } from "./tested-mutants.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 
@@ -19,7 +20,7 @@ const { values } = parseArgs({
   },
 });
 
-const chosen = MUTANTS.filter(({ name }) => name.includes(values.only));
+const chosen = [...MUTANTS, ...TESTED_MUTANTS].filter(({ name }) => name.includes(values.only));
 const waiting = [...chosen];
 let caught = 0;
 await Promise.all(
@@ -33,36 +34,52 @@ await Promise.all(
 console.log(`mutants: ${chosen.length} planted, ${caught} caught`);
 process.exitCode = caught === chosen.length ? 0 : 1;
 
-/** Looks where the bug should show, then in random walks. */
-async function isCaught(mutant: Mutant): Promise<boolean> {
+async function isCaught(mutant: Mutant | TestedMutant): Promise<boolean> {
   const folder = plant(mutant);
   try {
-    const hint = ["--plans", "all", "--workload", mutant.workload, "--kind", mutant.kind, "--seeds", "0"];
-    for (const selection of [hint, ["--plans", "none", "--seeds", "400"]]) {
-      const { status, output } = await simulateIn(folder, selection);
-      if (status !== 0 && !output.includes("SURVIVOR")) {
-        throw new Error(`the simulation of mutant "${mutant.name}" did not run:\n${output}`);
-      }
-      if (status !== 0) {
-        console.log(`CAUGHT ${mutant.name}\n${firstFinding(output)}`);
-        return true;
-      }
-    }
-    console.log(`ALIVE  ${mutant.name}`);
-    return false;
+    const finding =
+      "tests" in mutant ? await findInTests(mutant, folder) : await findInSimulation(mutant, folder);
+    console.log(finding === undefined ? `ALIVE  ${mutant.name}` : `CAUGHT ${mutant.name}\n${finding}`);
+    return finding !== undefined;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
+/** @returns the first failure; undefined where the tests pass */
+async function findInTests({ name, tests }: TestedMutant, folder: string): Promise<string | undefined> {
+  const mocha = join(folder, "node_modules", "mocha", "bin", "mocha.js");
+  const { status, output } = await run([mocha, "--exit", ...tests], folder);
+  const failures = /^ {2}1\) .*(?:\n.*){0,3}/m.exec(output);
+  if (status !== 0 && failures === null) {
+    throw new Error(`the tests of mutant "${name}" did not run:\n${output}`);
+  }
+  return status === 0 ? undefined : failures?.[0].replace(/^/gm, "     ").slice(0, 600);
+}
+
+/** Looks where the bug should show, then in random walks. */
+async function findInSimulation(mutant: Mutant, folder: string): Promise<string | undefined> {
+  const hint = ["--plans", "all", "--workload", mutant.workload, "--kind", mutant.kind, "--seeds", "0"];
+  for (const selection of [hint, ["--plans", "none", "--seeds", "400"]]) {
+    const { status, output } = await simulateIn(folder, selection);
+    if (status !== 0 && !output.includes("SURVIVOR")) {
+      throw new Error(`the simulation of mutant "${mutant.name}" did not run:\n${output}`);
+    }
+    if (status !== 0) {
+      return firstFinding(output);
+    }
+  }
+  return undefined;
+}
+
 /**
- * A copy of what the simulation needs, with the bug in it.
+ * A copy of what the simulation and the tests need, with the bug in it.
  *
  * @throws Error when the text to replace is not there exactly once: the list is out of date
  */
-function plant({ name, edits }: Mutant): string {
+function plant({ name, edits }: PlantedBug): string {
   const folder = mkdtempSync(join(tmpdir(), "mutant-"));
-  for (const part of ["src", "crds", "package.json", "test/simulation"]) {
+  for (const part of ["src", "crds", "package.json", ".mocharc.json", "test"]) {
     cpSync(join(ROOT, part), join(folder, part), { recursive: true });
   }
   symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
@@ -84,9 +101,14 @@ function simulateIn(
   folder: string,
   selection: readonly string[],
 ): Promise<{ status: number; output: string }> {
+  const script = join(folder, "test", "simulation", "run.ts");
+  return run([script, "--jobs", "1", "--stop-at", "1", ...selection], folder);
+}
+
+/** Runs Node in a folder to its end. */
+function run(args: readonly string[], cwd: string): Promise<{ status: number; output: string }> {
   return new Promise((resolve, reject) => {
-    const script = join(folder, "test", "simulation", "run.ts");
-    const child = spawn(process.execPath, [script, "--jobs", "1", "--stop-at", "1", ...selection]);
+    const child = spawn(process.execPath, args, { cwd });
     let output = "";
     const take = (chunk: Buffer): void => void (output += chunk.toString());
     child.stdout.on("data", take);
