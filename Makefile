@@ -53,9 +53,11 @@ test-clients: $(STAMP) ## buildctl and docker buildx at a real BuildKit behind t
 	node build/test-all.ts clients
 
 .PHONY: hostile
-hostile: $(STAMP) ## Attacks a router with floods, slow peers, evil VMs and 220,000 fuzzed inputs
+hostile: $(STAMP) ## Attacks a router with floods, slow peers, evil VMs, 220,000 fuzzed inputs and ends of connections
 	node test/tools/build.ts --if-absent h2spec || test $$? -eq 2
 	node test/hostile/run.ts
+	for listener in "direct" "direct --tls" "multiplexed" "multiplexed --tls"; do \
+	  node test/hostile/ends.ts --seconds 60 --listener $$listener; done
 
 .PHONY: h2spec
 h2spec: $(STAMP) ## HTTP/2 conformance of a VM alone and of both engines before it, case by case

@@ -66,7 +66,7 @@ async function answer(
     response.writeHead(good ? 200 : 503, { "content-type": "text/plain" }).end(good ? "ok\n" : "not ok\n");
   };
   // What is asked for may be anything: no URL parser that throws looks at it.
-  switch (request.url?.split("?", 1)[0]) {
+  switch (request.url?.split("?", 1)[0] ?? "") {
     case "/healthz":
     case "/livez":
       return probe(healthy());

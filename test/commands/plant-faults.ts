@@ -7,7 +7,7 @@ import { Gate } from "../../src/router/gate.ts";
 import { firstValue } from "../../src/router/header-list.ts";
 import { Upstreams } from "../../src/router/stream/upstreams.ts";
 
-const { admit } = Gate.prototype;
+const admit = Reflect.get(Gate.prototype, "admit");
 Gate.prototype.admit = function (this: Gate, connection, headers, signal) {
   if (firstValue(headers, "x-planted") !== undefined) {
     setImmediate(() => {
@@ -17,7 +17,7 @@ Gate.prototype.admit = function (this: Gate, connection, headers, signal) {
   return admit.call(this, connection, headers, signal);
 };
 
-const { session } = Upstreams.prototype;
+const session = Reflect.get(Upstreams.prototype, "session");
 Upstreams.prototype.session = function (this: Upstreams, upstream) {
   if (upstream.satellite.endsWith("/eve")) {
     nextTick(() => {

@@ -28,7 +28,7 @@ const PLANT = join(import.meta.dirname, "plant-faults.ts");
 
 /** `satellites router` as a process, with errors planted in it. */
 describe("an error that nobody catches in a router", function () {
-  this.timeout(60_000);
+  this.timeout(30_000);
   let folder: string;
   let server: KubernetesServer;
   let vm: RawVM;
@@ -104,9 +104,12 @@ describe("an error that nobody catches in a router", function () {
         PLANT,
         MAIN,
         "router",
-        ...["--kubeconfig", join(folder, "kubeconfig"), "--anonymous", "--engine", engine],
-        ...["--listen", `127.0.0.1:${port}`, "--health-address", `127.0.0.1:${healthPort}`],
-        ...["--router-id", `router-${engine}`],
+        `--kubeconfig=${join(folder, "kubeconfig")}`,
+        "--anonymous",
+        `--engine=${engine}`,
+        `--listen=127.0.0.1:${port}`,
+        `--health-address=127.0.0.1:${healthPort}`,
+        `--router-id=router-${engine}`,
       ],
       join(folder, "router.log"),
     );
@@ -127,7 +130,7 @@ describe("an error that nobody catches in a router", function () {
     return Number(line.exec(text)?.[1] ?? 0);
   }
 
-  function client(): ClientHttp2Session {
+  function newClient(): ClientHttp2Session {
     const session = connect(`http://127.0.0.1:${port}`);
     session.on("error", () => {});
     sessions.push(session);
@@ -168,9 +171,9 @@ describe("an error that nobody catches in a router", function () {
 
   it("ends the connection that it belongs to, and no other", async () => {
     await start("multiplexed");
-    const other = call(client(), "ada");
+    const other = call(newClient(), "ada");
     await echo(other, "before");
-    const unlucky = client();
+    const unlucky = newClient();
     const gone = once(unlucky, "close");
     call(unlucky, "eve");
     await gone;
@@ -187,9 +190,9 @@ describe("an error that nobody catches in a router", function () {
   for (const engine of ["direct", "multiplexed"]) {
     it(`ends a ${engine} router in order where it belongs to none`, async () => {
       await start(engine);
-      const open = call(client(), "ada");
+      const open = call(newClient(), "ada");
       await echo(open, "before");
-      call(client(), "ada", { "x-planted": "yes" });
+      call(newClient(), "ada", { "x-planted": "yes" });
       await until(async () => (await readiness()) === 503);
       expect(await uncaught("router")).to.equal(1);
       await echo(open, "after");

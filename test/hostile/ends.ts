@@ -1,5 +1,5 @@
 // Ends connections in every way, at every moment, by client and by VM, beside a client that must not notice:
-//   node test/hostile/ends.ts [--seconds N] [--listener direct|multiplexed] [--tls] [--seed N]
+//   node test/hostile/ends.ts [--seconds N] [--listener direct|multiplexed] [--tls] [--seed N] [--only CONVERSATION]
 // The last line says how many connections were made, how often the router's process ended, and what else went wrong.
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -12,6 +12,7 @@ const { values } = parseArgs({
     listener: { type: "string", default: "direct" },
     tls: { type: "boolean", default: false },
     seed: { type: "string", default: "1" },
+    only: { type: "string", default: "" },
   },
 });
 if (values.listener !== "direct" && values.listener !== "multiplexed") {
@@ -23,6 +24,7 @@ const { connections, endedByVm, exits, failures, served } = await runEnds({
   isTls: values.tls,
   seed: Number(values.seed),
   seconds: Number(values.seconds),
+  only: values.only,
 });
 for (const exit of exits) {
   console.log(`EXIT ${exit}`);

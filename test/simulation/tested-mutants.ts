@@ -13,18 +13,6 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     tests: [ENDS],
   },
   {
-    name: "ends: nobody hears the error of a TLS connection",
-    edits: [
-      edit("router/splice/wire.ts", 'stream.on("error", (error) => events.onError(error));', ""),
-      edit(
-        "router/listener.ts",
-        'socket.on("error", (error) => this.#options.logger.debug("TLS connection failed", { error }));',
-        "",
-      ),
-    ],
-    tests: [ENDS],
-  },
-  {
     name: "ends: the error of a session goes unheard",
     edits: [
       edit(
@@ -67,7 +55,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     edits: [
       edit(
         "telemetry/health-server.ts",
-        'switch (request.url?.split("?", 1)[0]) {',
+        'switch (request.url?.split("?", 1)[0] ?? "") {',
         'switch (new URL(request.url ?? "/", "http://localhost").pathname) {',
       ),
     ],

@@ -1,4 +1,4 @@
-import { CONVERSATIONS, momentsOf, type Conversation } from "./conversations.ts";
+import { momentsOf, type Conversation } from "./conversations.ts";
 
 /** How a peer ends its connection. */
 export const ENDS = [
@@ -35,8 +35,8 @@ export interface EndPlan {
 }
 
 /** Every conversation at every moment, with every wait and end. */
-export function enumeratedPlans(): EndPlan[] {
-  return CONVERSATIONS.flatMap((conversation) =>
+export function enumeratedPlans(conversations: readonly Conversation[]): EndPlan[] {
+  return conversations.flatMap((conversation) =>
     momentsOf(conversation).flatMap((offset) =>
       WAITS.flatMap((wait) =>
         ENDS.map((end) => ({ conversation, offset, wait, end, cuts: [], isDeaf: false })),
@@ -45,9 +45,9 @@ export function enumeratedPlans(): EndPlan[] {
   );
 }
 
-/** Any conversation, cut anywhere. */
-export function randomPlan(random: () => number): EndPlan {
-  const conversation = pick(random, CONVERSATIONS);
+/** Any of the conversations, cut anywhere. */
+export function randomPlan(random: () => number, conversations: readonly Conversation[]): EndPlan {
+  const conversation = pick(random, conversations);
   const total = conversation.pieces.reduce((sum, { length }) => sum + length, 0);
   const offset = random() < 0.5 ? pick(random, momentsOf(conversation)) : below(random, total + 1);
   const cuts = Array.from({ length: below(random, 4) }, () => below(random, offset + 1));

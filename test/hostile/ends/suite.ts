@@ -3,6 +3,7 @@ import { fingerprint, newIdentity } from "../../support/tls-vm.ts";
 import { pause, seededRandom } from "../attack.ts";
 import { Child } from "../child.ts";
 import { GoodClient } from "../good-client.ts";
+import { CONVERSATIONS } from "./conversations.ts";
 import { clientHello, endHandshake, makeConnection, type RouterPlace } from "./ending-client.ts";
 import { EndingVm } from "./ending-vm.ts";
 import { describePlan, enumeratedPlans, randomPlan, shuffled, type EndPlan } from "./plan.ts";
@@ -16,6 +17,8 @@ export interface EndsOptions {
   readonly seed: number;
   /** For how long connections are made. */
   readonly seconds: number;
+  /** Only conversations whose name begins so. */
+  readonly only?: string;
 }
 
 /** What came of it. */
@@ -46,7 +49,9 @@ const MAX_LINGER_MS = 45_000;
 
 /** Makes connections that end in every way, on one router process after the other should one end. */
 export async function runEnds(options: EndsOptions): Promise<EndsResult> {
+  const { only = "" } = options;
   const random = seededRandom(options.seed);
+  const conversations = CONVERSATIONS.filter(({ name }) => name.startsWith(only));
   const identity = options.isTls ? newIdentity("i-eve") : undefined;
   const tls = options.isTls
     ? { hello: await clientHello(), forClients: await TlsRelay.forClients() }
@@ -55,13 +60,13 @@ export async function runEnds(options: EndsOptions): Promise<EndsResult> {
   const vm = await Child.start("vm-process.ts");
   const endingVm = await EndingVm.start(random, forVm);
   const untilMs = performance.now() + options.seconds * 1000;
-  const plans = shuffled(random, enumeratedPlans());
+  const plans = shuffled(random, enumeratedPlans(conversations));
   let connections = 0;
   let served = 0;
   const exits: string[] = [];
   const failures: string[] = [];
 
-  const next = (): EndPlan => plans.pop() ?? randomPlan(random);
+  const next = (): EndPlan => plans.pop() ?? randomPlan(random, conversations);
 
   async function worker(router: Child, place: RouterPlace, recent: string[]): Promise<void> {
     while (performance.now() < untilMs && router.isAlive) {
