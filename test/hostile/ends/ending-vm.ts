@@ -12,8 +12,12 @@ import type { TlsRelay } from "./tls-relay.ts";
 
 /** Share of the connections that it leaves alone, so that requests get through to end later. */
 const SPARED = 0.3;
-/** What it says in a short conversation has about so many bytes. */
-const SOME_BYTES = 220;
+/** Share of the others that end before the VM has said that it speaks HTTP/2: the router then waits until it does. */
+const EARLY = 0.1;
+/** SETTINGS and the acknowledgement of the router's. */
+const START_BYTES = 18;
+/** What it says after that in a short conversation has about so many bytes. */
+const SOME_BYTES = 100;
 const MAX_DELAY_MS = 5;
 const RESPONSE = { ":status": "200", "content-type": "application/grpc" };
 
@@ -77,8 +81,14 @@ export class EndingVm {
     const { stream } = ends;
     const isSpared = this.isTame || this.#random() < SPARED;
     const byOwnBytes = this.#random() < 0.6;
-    let left = isSpared || !byOwnBytes ? Infinity : below(this.#random, SOME_BYTES);
-    let reads = isSpared || byOwnBytes ? Infinity : below(this.#random, 6);
+    const isEarly = this.#random() < EARLY;
+    let left =
+      isSpared || !byOwnBytes
+        ? Infinity
+        : isEarly
+          ? below(this.#random, START_BYTES)
+          : START_BYTES + below(this.#random, SOME_BYTES);
+    let reads = isSpared || byOwnBytes ? Infinity : isEarly ? 0 : 1 + below(this.#random, 3);
     let isEnding = false;
     const end = (): void => {
       if (!isEnding) {

@@ -61,6 +61,13 @@ export function randomPlan(random: () => number, conversations: readonly Convers
   };
 }
 
+/** A whole conversation whose client waits: the other end comes first, if any does. */
+export function patientPlan(random: () => number, conversations: readonly Conversation[]): EndPlan {
+  const plan = randomPlan(random, conversations);
+  const offset = plan.conversation.pieces.reduce((sum, { length }) => sum + length, 0);
+  return { ...plan, offset, wait: "an answer", isDeaf: false };
+}
+
 /** In an order that a seed decides. */
 export function shuffled<T>(random: () => number, items: readonly T[]): T[] {
   const order = [...items];

@@ -6,7 +6,7 @@ import { GoodClient } from "../good-client.ts";
 import { CONVERSATIONS } from "./conversations.ts";
 import { clientHello, endHandshake, makeConnection, type RouterPlace } from "./ending-client.ts";
 import { EndingVm } from "./ending-vm.ts";
-import { describePlan, enumeratedPlans, randomPlan, shuffled, type EndPlan } from "./plan.ts";
+import { describePlan, enumeratedPlans, patientPlan, randomPlan, shuffled, type EndPlan } from "./plan.ts";
 import type { Census } from "./router-process.ts";
 import { TlsRelay } from "./tls-relay.ts";
 
@@ -37,6 +37,8 @@ export interface EndsResult {
 const WORKERS = 24;
 /** Every so many connections of a TLS listener end within their handshake. */
 const HANDSHAKES = 10;
+/** The client of every so many waits for an answer: if the VM ends its connection, then before the client does. */
+const PATIENT = 3;
 /** After so many exits it is clear. */
 const MAX_EXITS = 10;
 /** Between looks at what is still open, in milliseconds. */
@@ -66,7 +68,10 @@ export async function runEnds(options: EndsOptions): Promise<EndsResult> {
   const exits: string[] = [];
   const failures: string[] = [];
 
-  const next = (): EndPlan => plans.pop() ?? randomPlan(random, conversations);
+  const next = (): EndPlan =>
+    connections % PATIENT === 0
+      ? patientPlan(random, conversations)
+      : (plans.pop() ?? randomPlan(random, conversations));
 
   async function worker(router: Child, place: RouterPlace, recent: string[]): Promise<void> {
     while (performance.now() < untilMs && router.isAlive) {
