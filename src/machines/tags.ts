@@ -13,9 +13,14 @@ export const Tag = {
   volume: "satellites.dev/volume",
   /** ClientToken of a data volume, since EC2 cannot look for volumes by that. */
   token: "satellites.dev/token",
+  /** Name of the SatelliteClass that it was launched by: its limit counts the machine as long as that runs. */
+  class: "satellites.dev/class",
   /** "true" on a machine that its satellite left behind (deletionPolicy Retain). */
   retained: "satellites.dev/retained",
-  /** RFC 3339 time at which it was found to belong to no satellite; empty when it was taken up again. */
+  /**
+   * RFC 3339 time at which it was found that no satellite names it, and from which it is kept for people; empty when it was
+   * taken up again.
+   */
   orphanedAt: "satellites.dev/orphaned-at",
   /** "<cluster>/<namespace>/<name>" of the satellite that may take the machine over; set by its owner. */
   adoptableBy: "satellites.dev/adoptable-by",
@@ -27,6 +32,8 @@ export interface MachineOwner {
   readonly name: string;
   /** UID of the Satellite. */
   readonly uid: string;
+  /** Its SatelliteClass, where that is to be known from the machine. */
+  readonly className?: string;
 }
 
 /**
@@ -40,6 +47,7 @@ export function ownerTags(cluster: string, owner: MachineOwner): Record<string, 
     [Tag.namespace]: owner.namespace,
     [Tag.name]: owner.name,
     [Tag.uid]: owner.uid,
+    ...(owner.className === undefined ? {} : { [Tag.class]: owner.className }),
     Name: `${owner.namespace}/${owner.name}`,
   };
 }

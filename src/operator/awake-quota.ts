@@ -2,27 +2,39 @@ import type { Clock } from "../base/clock.ts";
 import { keyString, objectKey } from "../kube/objects.ts";
 import { findCondition } from "../satellite/conditions.ts";
 import { isPaused } from "../satellite/resource.ts";
+import { Tag } from "../machines/tags.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
+import type { Tagged } from "./machine-directory.ts";
 import type { Blocker } from "./observation.ts";
 
 /** How long a place is kept for a satellite whose start is being written. */
 const GRANT_MS = 30_000;
 
 /**
- * Counts the satellites of a class that are awake against `spec.maxAwake`. Those that wait go in the order in which
+ * Counts what is awake of a class against `spec.maxAwake`: its satellites, and machines that run and that no satellite
+ * names, since they cost the same. Those satellites that wait go in the order in which
  * they began to wait. What was granted a moment ago counts before the API server's answer shows it, so that
  * steps under way at the same time cannot share a place.
  */
 export class AwakeQuota {
   readonly #clock: Clock;
   readonly #contenders: (className: string) => readonly Satellite[];
+  readonly #unnamed: (className: string) => Iterable<Tagged>;
   /** When a place was granted to a satellite that is still shown as off, by "namespace/name". */
   readonly #granted = new Map<string, number>();
 
-  /** @param contenders satellites of a class that are awake or wished to be; others of it do no harm, but cost time */
-  constructor(clock: Clock, contenders: (className: string) => readonly Satellite[]) {
+  /**
+   * @param contenders satellites of a class that are awake or wished to be; others of it do no harm, but cost time
+   * @param unnamed machines of a class that run and that no satellite names
+   */
+  constructor(
+    clock: Clock,
+    contenders: (className: string) => readonly Satellite[],
+    unnamed: (className: string) => Iterable<Tagged>,
+  ) {
     this.#clock = clock;
     this.#contenders = contenders;
+    this.#unnamed = unnamed;
   }
 
   /**
@@ -66,6 +78,9 @@ export class AwakeQuota {
   #count(self: Satellite, own: string): Counts {
     const counts = new Counts();
     const nowMs = this.#clock.monotonicMs();
+    for (const { tags } of this.#unnamed(self.spec.className)) {
+      counts.addAwake(tags[Tag.namespace] ?? "");
+    }
     for (const other of this.#contenders(self.spec.className)) {
       const key = keyOf(other);
       if (other.spec.className !== self.spec.className || key === own) {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Machine } from "../machines/cloud.ts";
 import type { VolumeIntent } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
+import { isGone, missingPollMs } from "./absence.ts";
 import { search } from "./decide-search.ts";
 import { failureOfAction, waitingForRetry } from "./failures.ts";
 import type { Failure, Observation } from "./observation.ts";
@@ -9,8 +10,8 @@ import { renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { transitionPollMs } from "./waiting.ts";
 
-/** How long a volume that is not seen is put down to eventual consistency. */
-const POLL_MS = 2000;
+/** Between looks at a volume that is being made. */
+const POLL_MS = 1000;
 
 /** Whether the machine is to have a data volume and has none; then nobody may use it yet, even if its port answers. */
 export function lacksVolume({ satellite: { status } }: Observation, machine: Machine): boolean {
@@ -54,8 +55,11 @@ export function attach(o: Observation, id: string, machine: Machine, settings: O
   const { attached } = memory;
   const isRecent =
     attached?.volume === id && attached.machine === machine.id && nowMs - attached.atMs < settings.settleMs;
-  if (volume === undefined || volume.state === "creating") {
-    return { kind: "Wait", afterMs: POLL_MS / 2, reason: "VolumeNotReady" };
+  if (volume === undefined) {
+    return { kind: "Wait", afterMs: missingPollMs(o, id), reason: "VolumeNotVisible" };
+  }
+  if (volume.state === "creating") {
+    return { kind: "Wait", afterMs: POLL_MS, reason: "VolumeNotReady" };
   }
   const holder = volume.attachment?.machine;
   if (isRecent || (holder !== undefined && isOurs(o, holder))) {
@@ -69,13 +73,12 @@ export function isOurs({ satellite: { status } }: Observation, id: string): bool
   return [status.machine?.id, status.replacement?.machine?.id, status.retired?.id].includes(id);
 }
 
-/** Whether the volume is gone although it should be there. One that was made just now may not be visible yet. */
-export function isLost({ volume, satellite, now }: Observation, settings: OperatorSettings): boolean {
-  if (volume !== undefined) {
-    return volume.state === "error" || volume.state === "deleting" || volume.state === "deleted";
-  }
-  const createdAtMs = Date.parse(satellite.status.volume?.createdAt ?? "");
-  return !(now.getTime() - createdAtMs < settings.unknownInstanceMs);
+/** Whether the volume is gone although it should be there. One that is not seen may be there all the same. */
+export function isLost(o: Observation, settings: OperatorSettings): boolean {
+  const { volume, satellite } = o;
+  return volume === undefined
+    ? isGone(o, satellite.status.volume?.id ?? "", settings)
+    : volume.state === "error" || volume.state === "deleting" || volume.state === "deleted";
 }
 
 /** Sends the written intent until the volume's ID is known, and writes that. */

@@ -1,12 +1,13 @@
 import type { Machine } from "../machines/cloud.ts";
 import { Tag } from "../machines/tags.ts";
 import { PowerReason } from "../satellite/power.ts";
-import { FINALIZER } from "../satellite/resource.ts";
+import { Annotation, FINALIZER } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
 import { launchIsUnsettled, settleLaunch } from "./decide-launch.ts";
+import { isGone, missingPollMs } from "./absence.ts";
 import { isLost, isOurs, settleUnwantedVolume, volumeRefusal } from "./data-volume.ts";
 import { remove, settleReplacement } from "./decide-update.ts";
-import { drainingMs } from "./stop-intent.ts";
+import { drainingMs, mayHibernate } from "./stop-intent.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { Observation } from "./observation.ts";
 import { movePower, renderStatus } from "./render-status.ts";
@@ -40,22 +41,53 @@ export function decideDeletion(o: Observation, settings: OperatorSettings): Acti
       : { kind: "WriteStatus", status: renderStatus(o, { machine: { id: o.stray.id } }) };
   }
   if (machine === undefined) {
-    return decideUnknownMachine(o, settings);
+    return decideUnknownMachine(o, status.machine.id, settings);
   }
   if (machine.state === "terminated") {
     return finish(o, settings);
   }
-  if (satellite.spec.deletionPolicy === "Retain") {
+  const isKept = satellite.spec.deletionPolicy === "Retain";
+  if (isKept && (mayRunOn(o) || machine.state === "stopped" || machine.state === "stopping")) {
     return retain(o, machine, settings);
   }
   if (status.power.state !== "Stopping" || status.power.reason !== PowerReason.Deleting) {
-    return writeDeletionIntent(o);
+    return writeDeletionIntent(o, isKept ? "stopping the machine, which is kept" : "terminating the machine");
   }
   const leftMs = drainingMs(o);
   if (leftMs > 0 && machine.state === "running") {
     return { kind: "Wait", afterMs: leftMs, reason: "Draining" };
   }
-  return remove(o, machine, settings) ?? finish(o, settings);
+  return isKept
+    ? stopKept(o, machine, settings)
+    : (remove(o, machine.id, machine, settings) ?? finish(o, settings));
+}
+
+/**
+ * Whether a machine that is kept goes on running. The class's limit of machines that are awake would not see it any more,
+ * so that it may not where there is one.
+ */
+function mayRunOn({ satellite: { metadata }, satelliteClass }: Observation): boolean {
+  const isWished = metadata.annotations?.[Annotation.retainRunning] === "true";
+  return isWished && satelliteClass !== undefined && satelliteClass.spec.maxAwake === undefined;
+}
+
+/** Stops a machine that is kept: whoever wants it to run pays for it by hand. */
+function stopKept(o: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { stop, failure } = o.memory;
+  const isSent = stop?.epoch === o.satellite.status.power.epoch && o.nowMs - stop.atMs < settings.settleMs;
+  if (machine.state !== "running" || isSent) {
+    return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Stopping" };
+  }
+  const cannotHibernate = failure?.action === "Stop" && failure.class.startsWith("hibernation");
+  const hibernate = mayHibernate(o) && !cannotHibernate;
+  return (
+    (cannotHibernate ? undefined : waitingForRetry(o, "Stop")) ?? {
+      kind: "Stop",
+      id: machine.id,
+      hibernate,
+      force: false,
+    }
+  );
 }
 
 /**
@@ -67,8 +99,16 @@ function removeOthers(o: Observation, settings: OperatorSettings): Action | unde
   if (replacement?.state === "Launching" && replacement.machine === undefined) {
     return settleReplacement(o, replacement, settings);
   }
-  const steps = [o.replacement, o.retired].map((machine) => remove(o, machine, settings));
-  return steps.find((step) => step !== undefined && step.kind !== "Wait");
+  return removals(o, settings).find((step) => step.kind !== "Wait");
+}
+
+/** What is left to do for the machines beside the one in use. */
+function removals(o: Observation, settings: OperatorSettings): Action[] {
+  const { replacement, retired } = o.satellite.status;
+  return [
+    remove(o, replacement?.machine?.id, o.replacement, settings),
+    remove(o, retired?.id, o.retired, settings),
+  ].filter((step) => step !== undefined);
 }
 
 /** Keeps the machine and its volume; the volume first, since nobody would look for it after the machine. */
@@ -97,16 +137,7 @@ function finish(o: Observation, settings: OperatorSettings): Action {
     afterMs: transitionPollMs(o, settings.transitionPollMs),
     reason,
   });
-  const { replacement } = satellite.status;
-  const isUnseen =
-    replacement?.machine !== undefined &&
-    o.replacement === undefined &&
-    memory.terminated?.[replacement.machine.id] === undefined &&
-    o.now.getTime() - Date.parse(replacement.since) < settings.unknownInstanceMs;
-  if (isUnseen) {
-    return wait("InstanceNotVisibleYet");
-  }
-  if ([o.replacement, o.retired].some((machine) => (machine?.state ?? "terminated") !== "terminated")) {
+  if (removals(o, settings).length > 0) {
     return wait("Terminating");
   }
   if (satellite.spec.deletionPolicy === "Retain") {
@@ -120,32 +151,32 @@ function finish(o: Observation, settings: OperatorSettings): Action {
     const step = settleUnwantedVolume(o, settings);
     return step === "nothing" ? { kind: "RemoveFinalizer" } : step;
   }
-  if (memory.volumeDeleted === intent.id || isLost(o, settings)) {
+  if (memory.volumeDeleted === intent.id || (volume !== undefined && isLost(o, settings))) {
     return { kind: "RemoveFinalizer" };
   }
   const holder = volume?.attachment?.machine;
-  if (volume === undefined || volume.state === "creating" || (holder !== undefined && isOurs(o, holder))) {
+  // One that is not seen is deleted all the same: the call itself says whether there is one.
+  const isTooNew =
+    volume === undefined && o.now.getTime() - Date.parse(intent.createdAt ?? "") < settings.unknownInstanceMs;
+  if (isTooNew || volume?.state === "creating" || (holder !== undefined && isOurs(o, holder))) {
     return wait("VolumeInUse");
   }
   return waitingForRetry(o, "DeleteVolume") ?? { kind: "DeleteVolume", id: intent.id };
 }
 
-function writeDeletionIntent(o: Observation): Action {
+function writeDeletionIntent(o: Observation, message: string): Action {
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
       power: movePower(o, "Stopping", PowerReason.Deleting),
     }),
-    announce: { type: "Normal", reason: "Deleting", message: "terminating the machine" },
+    announce: { type: "Normal", reason: "Deleting", message },
   };
 }
 
-/** An ID that EC2 does not know may be too new to be known; only time tells. */
-function decideUnknownMachine(o: Observation, settings: OperatorSettings): Action {
-  const launchedAt = Date.parse(o.satellite.status.machine?.launchedAt ?? "");
-  const ageMs = Number.isNaN(launchedAt) ? Infinity : o.now.getTime() - launchedAt;
-  const isSent = o.memory.terminated?.[o.satellite.status.machine?.id ?? ""] !== undefined;
-  return ageMs > settings.unknownInstanceMs || isSent
+/** An ID that EC2 does not show is no proof that there is no machine; that its termination was accepted is one. */
+function decideUnknownMachine(o: Observation, id: string, settings: OperatorSettings): Action {
+  return o.memory.terminated?.[id] !== undefined || isGone(o, id, settings)
     ? finish(o, settings)
-    : { kind: "Wait", afterMs: 2000, reason: "InstanceNotVisibleYet" };
+    : { kind: "Wait", afterMs: missingPollMs(o, id), reason: "InstanceNotVisible" };
 }

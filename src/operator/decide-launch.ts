@@ -9,6 +9,7 @@ import type { Failure, Observation } from "./observation.ts";
 import { adopt, wantedAdoption } from "./ownership.ts";
 import { MACHINE_LOST, machineStatus, movePower, renderStatus, type StatusChange } from "./render-status.ts";
 import { waitForSchedule } from "./decide-schedule.ts";
+import { isGone, missingPollMs } from "./absence.ts";
 import { isHeld } from "./launch-request.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { firstEndpoint } from "./vm-key.ts";
@@ -180,10 +181,18 @@ const RELAUNCHING: ConditionChange = {
   message: "a new machine takes the place of the lost one",
 };
 
+/** What has become of the machine, in words. */
+function lossOf({ machine, satellite: { status } }: Observation): string {
+  const id = status.machine?.id ?? "";
+  return machine === undefined
+    ? `machine ${id} has been missing from all that EC2 shows for minutes (should it appear again, it is kept aside)`
+    : `machine ${id} was terminated outside`;
+}
+
 /** Says that the machine is lost, and keeps its ID, so that none is launched in its place. */
 function reportLoss(o: Observation): Action {
   const message =
-    `machine ${o.satellite.status.machine?.id ?? ""} was terminated outside, and its disk is lost; set ` +
+    `${lossOf(o)}, and its disk is lost; set ` +
     "spec.machineLossPolicy to Relaunch for a new one, or delete the satellite";
   return {
     kind: "WriteStatus",
@@ -197,13 +206,12 @@ function reportLoss(o: Observation): Action {
   };
 }
 
-/** The machine in the status is gone, or too new to be seen. */
+/** The machine in the status is gone, or EC2 does not show it (any more, or yet), which is no proof. */
 export function decideGone(o: Observation, settings: OperatorSettings): Action {
   const { status } = o.satellite;
-  const launchedAt = Date.parse(status.machine?.launchedAt ?? "");
-  const ageMs = Number.isNaN(launchedAt) ? Infinity : o.now.getTime() - launchedAt;
-  if (o.machine === undefined && ageMs < settings.unknownInstanceMs) {
-    return { kind: "Wait", afterMs: 2000, reason: "InstanceNotVisibleYet" };
+  const id = status.machine?.id ?? "";
+  if (o.machine === undefined && !isGone(o, id, settings)) {
+    return { kind: "Wait", afterMs: missingPollMs(o, id), reason: "InstanceNotVisible" };
   }
   if (status.power.state === "Starting" && status.power.reason === PowerReason.Launch) {
     return failLaunch(o);
@@ -225,7 +233,7 @@ export function decideGone(o: Observation, settings: OperatorSettings): Action {
     announce: {
       type: "Warning",
       reason: "MachineGone",
-      message: `machine ${status.machine?.id ?? ""} was terminated outside; its disk is lost${whyGone(o)}`,
+      message: `${lossOf(o)}; its disk is lost${whyGone(o)}`,
     },
   };
 }

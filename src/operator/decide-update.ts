@@ -6,6 +6,7 @@ import type { Action, ActionKind } from "./action.ts";
 import { pausingBetweenAttempts } from "./attempts.ts";
 import { attach, giveVolume, isLost } from "./data-volume.ts";
 import { refusalOf, searchLaunched, sendLaunch } from "./decide-launch.ts";
+import { isGone, missingPollMs } from "./absence.ts";
 import { waitingForRetry } from "./failures.ts";
 import { isTold, pendingImage } from "./image-update.ts";
 import { mayUpdateNow } from "./maintenance-window.ts";
@@ -122,8 +123,12 @@ function bringUp(o: Observation, replacement: Replacement, settings: OperatorSet
   const ageMs = now.getTime() - Date.parse(replacement.since);
   if (machine === undefined) {
     return ageMs < settings.unknownInstanceMs
-      ? { kind: "Wait", afterMs: 2000, reason: "InstanceNotVisibleYet" }
-      : giveUp(o, replacement, "ReplacementGone", "the new machine was terminated outside");
+      ? {
+          kind: "Wait",
+          afterMs: missingPollMs(o, replacement.machine?.id ?? ""),
+          reason: "InstanceNotVisible",
+        }
+      : giveUp(o, replacement, "ReplacementGone", "EC2 does not show the new machine");
   }
   if (machine.state !== "pending" && machine.state !== "running") {
     const { code, message, advice } = machine.stateReason ?? { code: machine.state, message: "", advice: "" };
@@ -238,7 +243,7 @@ function goBack(
   old: Machine | undefined,
   settings: OperatorSettings,
 ): Action {
-  const removal = remove(o, o.replacement, settings);
+  const removal = remove(o, replacement.machine?.id, o.replacement, settings);
   if (removal !== undefined) {
     return removal;
   }
@@ -256,18 +261,26 @@ function goBack(
 }
 
 /**
- * The next step until a machine that nobody uses is terminated; `undefined` when it is, or is not there. Other
- * machines' terminations do not count for it.
+ * The next step until a machine that nobody uses is terminated; `undefined` when it is, or is proved not to be there.
+ * Other machines' terminations do not count for it.
+ *
+ * @param id as the status names it; `undefined`: it names none
  */
 export function remove(
   o: Observation,
+  id: string | undefined,
   machine: Machine | undefined,
   settings: OperatorSettings,
 ): Action | undefined {
-  if (machine === undefined || machine.state === "terminated") {
+  if (id === undefined || machine?.state === "terminated") {
     return undefined;
   }
-  const sentAtMs = o.memory.terminated?.[machine.id];
+  const sentAtMs = o.memory.terminated?.[id];
+  if (machine === undefined) {
+    return sentAtMs !== undefined || isGone(o, id, settings)
+      ? undefined
+      : { kind: "Wait", afterMs: missingPollMs(o, id), reason: "InstanceNotVisible" };
+  }
   const isSent = sentAtMs !== undefined && o.nowMs - sentAtMs < settings.settleMs;
   return machine.state === "shutting-down" || isSent
     ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "Terminating" }
@@ -276,10 +289,11 @@ export function remove(
 
 /** Terminates the machine that was replaced, beside everything else; a wait for it holds nothing up. */
 export function retire(o: Observation, settings: OperatorSettings): Action | undefined {
-  if (o.satellite.status.retired === undefined) {
+  const { retired } = o.satellite.status;
+  if (retired === undefined) {
     return undefined;
   }
-  const step = remove(o, o.retired, settings);
+  const step = remove(o, retired.id, o.retired, settings);
   if (step === undefined) {
     return { kind: "WriteStatus", status: renderStatus(o, { retired: undefined }) };
   }

@@ -30,7 +30,7 @@ export function launchRequest(
   }
   const { namespace = "", name, uid = "" } = satellite.metadata;
   return {
-    owner: { namespace, name, uid },
+    owner: { namespace, name, uid, className: satellite.spec.className },
     cloud: satelliteClass.spec.ec2,
     architecture: satellite.spec.architecture,
     types,

@@ -2,6 +2,7 @@ import type { Machine, Volume } from "../machines/cloud.ts";
 import type { CloudErrorClass } from "../machines/errors.ts";
 import type { Lease } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
+import type { Absence } from "./absence.ts";
 import type { SeenEvent } from "./host-events.ts";
 
 /** A failed action, remembered until it succeeds or what it depended on changes. */
@@ -109,6 +110,8 @@ export interface Memory {
   typeFixedEpoch?: number;
   /** The machine was tagged as kept. */
   retained?: boolean;
+  /** What EC2 does not show of what the status names, by ID. */
+  absent?: Readonly<Record<string, Absence>>;
   /** The last failure of all, while its action has not worked since: it is shown. */
   failure?: Failure;
   /** The last failure of each action that has not worked since: two that fail in turn must not begin anew each time. */
@@ -153,7 +156,7 @@ export interface Observation {
   readonly satellite: Satellite;
   /** `undefined`: there is none of that name. */
   readonly satelliteClass: SatelliteClass | undefined;
-  /** The machine in `status.machine`, as the cloud describes it; `undefined`: the cloud does not know it. */
+  /** The machine in `status.machine`, as the cloud describes it; `undefined`: the read did not show it, which proves nothing. */
   readonly machine: Machine | undefined;
   /** The machine in `status.replacement`. */
   readonly replacement: Machine | undefined;
@@ -165,6 +168,8 @@ export interface Observation {
   readonly listed: boolean;
   /** A live machine tagged with this satellite's name although `status` names none. */
   readonly stray: Machine | undefined;
+  /** Live machines of the satellite that it does not name, and that are kept for people (orphans.ts). */
+  readonly keptAside: readonly Machine[];
   /** The instance that the satellite is told to take over, while it has no machine. */
   readonly adoptee: Machine | undefined;
   /** "namespace/name" of another satellite that uses the adoptee. */

@@ -4,6 +4,8 @@ import { isPaused } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import { launchIsUnsettled } from "./decide-launch.ts";
 import type { Dependencies } from "./dependencies.ts";
+import { adoptableBy } from "../machines/tags.ts";
+import { noteSighting } from "./absence.ts";
 import { requireClass } from "./launch-request.ts";
 import { isAlive } from "./machine-directory.ts";
 import type { Blocker, Memory, Observation } from "./observation.ts";
@@ -25,6 +27,7 @@ export function observeBlindly(
     retired: undefined,
     volume: undefined,
     stray: undefined,
+    keptAside: directory.keptAside(key, satellite.metadata.uid ?? ""),
     adoptee: undefined,
     adopteeUser: undefined,
     event: hostEvents.of(satellite.status.machine?.id),
@@ -55,7 +58,7 @@ export async function observe(
   const base = {
     ...blind,
     awakeLimit: awakeLimit(satellite, satelliteClass, dependencies),
-    ...(await observeBesides(satellite, satelliteClass, dependencies)),
+    ...(await observeBesides(satellite, satelliteClass, memory, dependencies)),
   };
   if (satellite.status.machine === undefined) {
     const stray = await findStray(key, base, dependencies);
@@ -63,16 +66,58 @@ export async function observe(
     return { ...base, ...adoption, stray };
   }
   const cloud = dependencies.cloudOf(requireClass(satellite, satelliteClass));
-  const machine = await cloud.describe(satellite.status.machine.id, maxAgeMs(satellite, dependencies));
+  const { id } = satellite.status.machine;
+  const machine = await describe(cloud, id, maxAgeMs(satellite, memory, dependencies), memory, dependencies);
   noteContradiction(satellite, machine, memory, base.nowMs);
-  const volume = base.volume ?? (await missingVolume(satellite, machine, cloud));
+  const volume = base.volume ?? (await missingVolume(satellite, machine, cloud, memory, dependencies));
   return { ...base, machine, volume };
+}
+
+/**
+ * A machine that the status names, and what it speaks for when EC2 does not show it. A list that shows its end is believed
+ * at once.
+ */
+async function describe(
+  cloud: MachineCloud,
+  id: string,
+  ageMs: number,
+  memory: Memory,
+  { directory, clock }: Dependencies,
+): Promise<Machine | undefined> {
+  const machine = await cloud.describe(id, ageMs);
+  const listed = directory.get(id);
+  const ended = listed?.state === "terminated" ? listed : undefined;
+  const sighting = {
+    byID: machine !== undefined || ended !== undefined,
+    inList: listed !== undefined,
+    lists: directory.lists,
+  };
+  noteSighting(memory, id, sighting, clock.monotonicMs());
+  return machine ?? ended;
+}
+
+/** A data volume that the status names, and what it speaks for when EC2 does not show it. */
+async function describeVolume(
+  cloud: MachineCloud,
+  id: string,
+  memory: Memory,
+  { directory, clock }: Dependencies,
+): Promise<Volume | undefined> {
+  const volume = await cloud.describeVolume(id);
+  const sighting = {
+    byID: volume !== undefined,
+    inList: directory.volumes.has(id),
+    lists: directory.volumeLists,
+  };
+  noteSighting(memory, id, sighting, clock.monotonicMs());
+  return volume;
 }
 
 /** What there is beside the machine in use: while it is replaced, after that, and until all is taken down. */
 async function observeBesides(
   satellite: Satellite,
   satelliteClass: SatelliteClass | undefined,
+  memory: Memory,
   dependencies: Dependencies,
 ): Promise<Pick<Observation, "replacement" | "retired" | "volume">> {
   const { metadata, status } = satellite;
@@ -84,14 +129,14 @@ async function observeBesides(
     return { replacement: undefined, retired: undefined, volume: undefined };
   }
   const cloud = dependencies.cloudOf(requireClass(satellite, satelliteClass));
-  const describe = (id: string | undefined): Promise<Machine | undefined> =>
+  const beside = (id: string | undefined): Promise<Machine | undefined> =>
     id === undefined
       ? Promise.resolve(undefined)
-      : cloud.describe(id, dependencies.settings.transitionPollMs / 2);
+      : describe(cloud, id, dependencies.settings.transitionPollMs / 2, memory, dependencies);
   const [replacement, retired, volume] = await Promise.all([
-    describe(replacementId),
-    describe(retiredId),
-    volumeId === undefined ? undefined : cloud.describeVolume(volumeId),
+    beside(replacementId),
+    beside(retiredId),
+    volumeId === undefined ? undefined : describeVolume(cloud, volumeId, memory, dependencies),
   ]);
   return { replacement, retired, volume };
 }
@@ -101,10 +146,12 @@ async function missingVolume(
   { status }: Satellite,
   machine: Machine | undefined,
   cloud: MachineCloud,
+  memory: Memory,
+  dependencies: Dependencies,
 ): Promise<Volume | undefined> {
   const id = status.volume?.id;
   return id !== undefined && status.power.state === "Starting" && machine?.volumes.includes(id) === false
-    ? cloud.describeVolume(id)
+    ? describeVolume(cloud, id, memory, dependencies)
     : undefined;
 }
 
@@ -136,8 +183,11 @@ async function observeAdoption(
   return { adoptee, adopteeUser: user === undefined ? undefined : keyString(objectKey(user)) };
 }
 
-function maxAgeMs(satellite: Satellite, { settings }: Dependencies): number {
-  const { power, endpoint } = satellite.status;
+function maxAgeMs(satellite: Satellite, { absent }: Memory, { settings }: Dependencies): number {
+  const { power, endpoint, machine } = satellite.status;
+  if (absent?.[machine?.id ?? ""] !== undefined) {
+    return 0;
+  }
   if (power.state === "Starting" && power.accepted && endpoint !== undefined) {
     return settings.comingUpMaxAgeMs;
   }
@@ -167,9 +217,10 @@ function noteContradiction(
 async function findStray(
   key: string,
   o: Observation,
-  { directory, cloudOf }: Dependencies,
+  { cluster, directory, cloudOf }: Dependencies,
 ): Promise<Machine | undefined> {
-  const listed = directory.ownedBy(key);
+  const { namespace = "", name, uid = "" } = o.satellite.metadata;
+  const listed = directory.ownedBy(key, uid, adoptableBy(cluster, { namespace, name }));
   if (listed === undefined || o.satelliteClass === undefined || launchIsUnsettled(o)) {
     return undefined;
   }

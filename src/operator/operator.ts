@@ -192,6 +192,7 @@ export class Operator {
       deleted: (satellite) => {
         const key = keyString(objectKey(satellite));
         this.#idle.forget(key);
+        this.#directory.gone(satellite);
         this.#queue?.add(key);
         this.#classQueue?.add(satellite.spec.className);
       },
@@ -305,6 +306,7 @@ export class Operator {
         (await cloud.listVolumes()).map((volume) => [volume, cloud] as const),
       ),
     );
+    this.#directory.replaceVolumes(lists.flat().map(([{ id }]) => id));
     await collector.collect(new Map(lists.flat()), this.#satellites.cache.list());
   }
 
@@ -332,7 +334,7 @@ export class Operator {
         await this.#listMachines();
       },
       idle: this.#idle,
-      quota: new AwakeQuota(clock, (className) => this.#satellites.cache.byIndex("contenders", className)),
+      quota: this.#quota(),
       probe,
       userDataFor,
       assertLeading: () => this.#assertLeading(),
@@ -343,6 +345,19 @@ export class Operator {
       logger,
       settings,
     });
+  }
+
+  #quota(): AwakeQuota {
+    const { cache } = this.#satellites;
+    const finder = {
+      naming: (id: string) => cache.byIndex("machine", id),
+      get: (key: string) => cache.get(key),
+    };
+    return new AwakeQuota(
+      this.#options.clock,
+      (className) => cache.byIndex("contenders", className),
+      (className) => this.#directory.unnamed(className, finder),
+    );
   }
 
   #assertLeading(): void {
@@ -369,10 +384,11 @@ export class Operator {
       ),
     );
     const listing = new Map(lists.flat());
-    const { ids } = this.#directory.replace([...listing.keys()]);
+    const { ids, owners } = this.#directory.replace([...listing.keys()]);
     for (const id of ids) {
       this.#enqueueBy("machine", id);
     }
+    owners.forEach((key) => this.#queue?.add(key));
     return listing;
   }
 

@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { Machine, MachineCloud } from "../machines/cloud.ts";
+import { CloudError } from "../machines/errors.ts";
 import { Tag } from "../machines/tags.ts";
 import { timestamp } from "../satellite/conditions.ts";
 import type { Satellite } from "../satellite/types.ts";
@@ -34,7 +35,7 @@ export interface OrphanCollectorOptions {
 }
 
 /**
- * Stops and then terminates machines of this cluster that belong to no satellite (orphans.ts). It is called with
+ * Keeps aside, and at last terminates, machines of this cluster that no satellite names (orphans.ts). It is called with
  * every complete list of machines; what it suspects by the cache it proves by a live list of satellites.
  */
 export class OrphanCollector {
@@ -63,9 +64,7 @@ export class OrphanCollector {
     const verdict = this.#judge(listing, await listSatellites(this.#options.client));
     this.#memory = verdict.memory;
     metrics.orphans.set(verdict.memory.suspicions.size);
-    for (const step of verdict.steps) {
-      await this.#carryOut(step, listing);
-    }
+    await eachAlone(verdict.steps, (step) => this.#carryOut(step, listing));
   }
 
   #judge(listing: MachineListing, satellites: readonly Satellite[]): ReturnType<typeof judgeOrphans> {
@@ -91,16 +90,21 @@ export class OrphanCollector {
     switch (step.kind) {
       case "Mark":
         await cloud.tag(machine.id, { [Tag.orphanedAt]: timestamp(clock.now()) });
+        this.#announce(step, "MachineKeptAside", keptAsideMessage(machine.id, this.#options.settings));
         break;
       case "Unmark":
         await cloud.tag(machine.id, { [Tag.orphanedAt]: "" });
         break;
       case "Stop":
-        await cloud.stop(machine.id, { hibernate: false, force: false });
+        await stopKeepingMemory(machine, cloud);
         break;
       case "Terminate":
         await cloud.terminate(machine.id);
-        this.#announceDuplicate(step);
+        this.#announce(
+          step,
+          "MachineKeptAsideEnded",
+          `terminated ${machine.id}, which nobody took back in time`,
+        );
         break;
     }
     metrics.orphanSteps.inc({ step: step.kind });
@@ -112,20 +116,55 @@ export class OrphanCollector {
     });
   }
 
-  #announceDuplicate({ machine, satellite }: Extract<OrphanStep, { kind: "Terminate" }>): void {
+  #announce({ satellite }: OrphanStep, reason: string, message: string): void {
     if (satellite !== undefined) {
-      this.#options.announce(satellite, {
-        type: "Warning",
-        reason: "DuplicateTerminated",
-        message: `terminated ${machine.id}: a launch that landed late made it beside ${satellite.status.machine?.id ?? "this satellite's machine"}`,
-      });
+      this.#options.announce(satellite, { type: "Warning", reason, message });
     }
   }
 }
 
+/** Says on the satellite what became of a machine of its, and what to do. */
+export function keptAsideMessage(id: string, { orphanKeptMs }: Pick<OrphanSettings, "orphanKeptMs">): string {
+  return (
+    `${id} bears this satellite's tags beside the machine that it uses now: it may have served it before. It is stopped, ` +
+    `and terminated ${Math.round(orphanKeptMs / 86_400_000)} days after it was found; docs/ec2.md, "Machines that are kept ` +
+    'aside", says how to take it back'
+  );
+}
+
+/** Stops a machine that may have served somebody; its memory is kept where EC2 can. */
+async function stopKeepingMemory(machine: Machine, cloud: MachineCloud): Promise<void> {
+  if (machine.hibernationConfigured) {
+    try {
+      await cloud.stop(machine.id, { hibernate: true, force: false });
+      return;
+    } catch (error) {
+      if (!(error instanceof CloudError) || !error.class.startsWith("hibernation")) {
+        throw error;
+      }
+    }
+  }
+  await cloud.stop(machine.id, { hibernate: false, force: false });
+}
+
+/**
+ * Carries out each step, whatever became of the others: one machine that cannot be stopped must not shield the rest.
+ *
+ * @throws the first failure, when all were tried
+ */
+export async function eachAlone<T>(steps: readonly T[], carryOut: (step: T) => Promise<void>): Promise<void> {
+  const failures: unknown[] = [];
+  for (const step of steps) {
+    await carryOut(step).catch((error: unknown) => failures.push(error));
+  }
+  if (failures.length > 0) {
+    throw failures[0];
+  }
+}
+
 const STEP_MESSAGES: Readonly<Record<OrphanStep["kind"], string>> = {
-  Mark: "Found a machine of this cluster that belongs to no satellite; it is stopped now and terminated after a day",
-  Stop: "Stopped a machine that belongs to no satellite",
-  Terminate: "Terminated a machine that nobody uses",
+  Mark: "Found a machine of this cluster that no satellite names; it is kept aside, stopped, and terminated after a week",
+  Stop: "Stopped a machine that no satellite names",
+  Terminate: "Terminated a machine that no satellite has named for a week",
   Unmark: "A machine that seemed to belong to nobody is used again",
 };

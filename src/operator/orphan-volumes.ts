@@ -33,7 +33,7 @@ export const NO_VOLUME_MEMORY: VolumeMemory = { since: new Map(), touched: new M
  * Finds data volumes that no satellite uses, by the rules for machines (orphans.ts): only those with this cluster's tag
  * and a satellite's UID; none while a list is empty; `orphanGraceMs` in every list before they are tagged, and
  * `orphanKeptMs` after that before they are deleted, and only while they are attached to nothing; never more than
- * `orphanShare` of them within `orphanGraceMs`.
+ * `orphanShare` of them within `orphanWindowMs`.
  */
 export function judgeOrphanVolumes(
   facts: VolumeFacts,
@@ -49,7 +49,7 @@ export function judgeOrphanVolumes(
   }
   const isUsed = usersOf(facts.satellites);
   const since = new Map<string, number>();
-  const touched = lately(memory.touched, facts.nowMs - settings.orphanGraceMs);
+  const touched = lately(memory.touched, facts.nowMs - settings.orphanWindowMs);
   const most = Math.max(1, Math.floor(ours.length * settings.orphanShare));
   const steps: VolumeStep[] = [];
   for (const volume of ours) {

@@ -7,13 +7,20 @@ import { isAlive } from "./machine-directory.ts";
 export interface OrphanSettings {
   /** How long a machine must have belonged to nobody, in every list, before it is touched. Milliseconds. */
   readonly orphanGraceMs: number;
-  /** How long a duplicate must have been one before it is terminated. Milliseconds. */
-  readonly duplicateGraceMs: number;
-  /** How long an orphan stays stopped, for people to object, before it is terminated. Milliseconds. */
+  /** The same for a machine whose satellite uses another one. Milliseconds. */
+  readonly spareGraceMs: number;
+  /** How long either is kept after that, for people to take it back, before it is terminated. Milliseconds. */
   readonly orphanKeptMs: number;
-  /** Most of the cluster's machines, as a share, that are touched within `orphanGraceMs`. One always may. */
+  /** The time that the two shares are counted in. Milliseconds. */
+  readonly orphanWindowMs: number;
+  /** Most of the cluster's machines, as a share, that are terminated within `orphanWindowMs`. One always may. */
   readonly orphanShare: number;
+  /** Most of them that are tagged and stopped within that time, which can be undone. {@link STOPS_AT_LEAST} always may. */
+  readonly orphanStopShare: number;
 }
+
+/** So many machines may be stopped at once, however few there are. */
+const STOPS_AT_LEAST = 10;
 
 /** Two complete lists, the satellites read after the machines. */
 export interface OrphanFacts {
@@ -28,8 +35,8 @@ export interface OrphanFacts {
 
 /** What a machine is suspected of, and since when every list has said so. */
 export interface Suspicion {
-  /** An orphan belongs to no satellite; a duplicate to one that uses another machine. */
-  readonly kind: "orphan" | "duplicate";
+  /** An orphan belongs to no satellite; a spare one to a satellite that uses another machine. */
+  readonly kind: "orphan" | "spare";
   /** What it rests on; when this changes the time counts anew. */
   readonly evidence: string;
   readonly sinceMs: number;
@@ -38,18 +45,24 @@ export interface Suspicion {
 /** What is remembered between two looks. */
 export interface OrphanMemory {
   readonly suspicions: ReadonlyMap<string, Suspicion>;
-  /** When orphans were touched lately, by ID. */
+  /** When machines were terminated lately, by ID. */
   readonly touched: ReadonlyMap<string, number>;
+  /** When machines were tagged or stopped lately, by ID. */
+  readonly stopped: ReadonlyMap<string, number>;
 }
 
 /** One thing to do to one machine. */
-export type OrphanStep =
-  /** Tags it as an orphan, so that the time until termination survives a restart. */
-  | { readonly kind: "Mark"; readonly machine: Machine }
-  | { readonly kind: "Stop"; readonly machine: Machine }
-  | { readonly kind: "Terminate"; readonly machine: Machine; readonly satellite?: Satellite }
-  /** It belongs to a satellite again. */
-  | { readonly kind: "Unmark"; readonly machine: Machine };
+export interface OrphanStep {
+  readonly kind: /** Tags it, so that the time until termination survives a restart, and people can see it. */
+    | "Mark"
+    | "Stop"
+    | "Terminate"
+    /** A satellite names it again. */
+    | "Unmark";
+  readonly machine: Machine;
+  /** Whose it was, where that one is still there and uses another. */
+  readonly satellite?: Satellite;
+}
 
 /** What came of a look at both lists. */
 export interface OrphanVerdict {
@@ -58,16 +71,17 @@ export interface OrphanVerdict {
 }
 
 /** Before the first look, and after one that proves nothing. */
-export const NO_MEMORY: OrphanMemory = { suspicions: new Map(), touched: new Map() };
+export const NO_MEMORY: OrphanMemory = { suspicions: new Map(), touched: new Map(), stopped: new Map() };
 
 /**
- * Finds machines that nobody uses: orphans, whose satellite is gone without its finalizer, and duplicates, which
- * a launch that landed late left beside the machine in use. Only machines with this cluster's tag and a
- * satellite's UID are ever judged. An empty list of machines or satellites proves nothing but that something is
- * wrong with the list, and clears every suspicion.
+ * Finds machines that no satellite names: orphans, whose satellite is gone without its finalizer, and spare ones, beside
+ * the machine that their satellite uses. A spare one may be a launch that landed late, or the machine that served the
+ * satellite until EC2 showed it no more: nothing tells which, so that both are kept. Only machines with this cluster's tag
+ * and a satellite's UID are ever judged. An empty list of machines proves nothing but that something is wrong with it, and
+ * clears every suspicion; by an empty list of satellites machines are stopped, and later, but never terminated.
  *
- * Orphans are tagged, stopped, and terminated after `orphanKeptMs`; never more than `orphanShare` of the machines
- * within `orphanGraceMs`. Duplicates hold nothing that anyone could have used, and are terminated.
+ * They are tagged and stopped, with their memory where that can be, and terminated after `orphanKeptMs`; never more than
+ * the shares of {@link OrphanSettings} allow.
  */
 export function judgeOrphans(
   facts: OrphanFacts,
@@ -77,19 +91,19 @@ export function judgeOrphans(
   const ours = facts.machines.filter(
     (machine) => isAlive(machine) && machine.tags[Tag.cluster] === facts.cluster,
   );
-  if (ours.length === 0 || facts.satellites.length === 0) {
-    return { steps: [], memory: { suspicions: new Map(), touched: memory.touched } };
+  if (ours.length === 0) {
+    return { steps: [], memory: { ...memory, suspicions: new Map() } };
   }
   const owners = new Owners(facts.satellites);
   const suspicions = new Map<string, Suspicion>();
-  const due: OrphanStep[] = [];
+  const due: OrphanStep[][] = [];
   const unmark: OrphanStep[] = [];
   for (const machine of ours) {
     const suspected = owners.suspect(machine);
+    if (owners.names(machine) && markedAt(machine) !== undefined) {
+      unmark.push({ kind: "Unmark", machine });
+    }
     if (suspected === undefined) {
-      if (markedAt(machine) !== undefined) {
-        unmark.push({ kind: "Unmark", machine });
-      }
       continue;
     }
     const before = memory.suspicions.get(machine.id);
@@ -98,39 +112,52 @@ export function judgeOrphans(
         ? before.sinceMs
         : facts.nowMs;
     suspicions.set(machine.id, { kind: suspected.kind, evidence: suspected.evidence, sinceMs });
-    const graceMs = suspected.kind === "orphan" ? settings.orphanGraceMs : settings.duplicateGraceMs;
-    if (before === undefined || facts.nowMs - sinceMs < graceMs) {
-      continue;
-    }
-    const step =
-      suspected.kind === "duplicate"
-        ? ({ kind: "Terminate", machine, satellite: suspected.satellite } as const)
-        : orphanStep(machine, facts.now, settings);
-    if (step !== undefined) {
-      due.push(step);
+    const orphanGraceMs = facts.satellites.length === 0 ? settings.orphanWindowMs : settings.orphanGraceMs;
+    const graceMs = suspected.kind === "orphan" ? orphanGraceMs : settings.spareGraceMs;
+    if (before !== undefined && facts.nowMs - sinceMs >= graceMs) {
+      due.push(stepsFor(machine, suspected.satellite, facts.now, settings));
     }
   }
-  const touched = lately(memory.touched, facts.nowMs - settings.orphanGraceMs);
-  const most = Math.max(1, Math.floor(ours.length * settings.orphanShare));
-  return { steps: [...unmark, ...limit(due, touched, most, facts.nowMs)], memory: { suspicions, touched } };
+  const sinceMs = facts.nowMs - settings.orphanWindowMs;
+  const touched = lately(memory.touched, sinceMs);
+  const stopped = lately(memory.stopped, sinceMs);
+  const isEnd = (steps: readonly OrphanStep[]): boolean => steps.some(({ kind }) => kind === "Terminate");
+  const ends = facts.satellites.length === 0 ? [] : due.filter(isEnd);
+  const stops = due.filter((steps) => !isEnd(steps));
+  const mostEnds = Math.max(1, Math.floor(ours.length * settings.orphanShare));
+  const mostStops = Math.max(STOPS_AT_LEAST, Math.floor(ours.length * settings.orphanStopShare));
+  const steps = [
+    ...unmark,
+    ...limit(stops, stopped, mostStops, facts.nowMs),
+    ...limit(ends, touched, mostEnds, facts.nowMs),
+  ];
+  return { steps, memory: { suspicions, touched, stopped } };
 }
 
-/** The next thing to do to a machine that is an orphan beyond doubt. */
-function orphanStep(machine: Machine, now: Date, settings: OrphanSettings): OrphanStep | undefined {
+/** What to do to a machine that no satellite names beyond doubt. */
+function stepsFor(
+  machine: Machine,
+  satellite: Satellite | undefined,
+  now: Date,
+  settings: OrphanSettings,
+): OrphanStep[] {
   const marked = markedAt(machine);
+  const step = (kind: OrphanStep["kind"]): OrphanStep => ({
+    kind,
+    machine,
+    ...(satellite === undefined ? {} : { satellite }),
+  });
+  const stop = machine.state === "running" ? [step("Stop")] : [];
   if (marked === undefined) {
-    return { kind: "Mark", machine };
-  }
-  if (machine.state === "running") {
-    return { kind: "Stop", machine };
+    return [step("Mark"), ...stop];
   }
   const keptMs = now.getTime() - marked;
   // One whose guest hangs in its shutdown is ended with the others: EC2 terminates in every state.
   const isDown = machine.state === "stopped" || machine.state === "stopping";
-  return isDown && keptMs >= settings.orphanKeptMs ? { kind: "Terminate", machine } : undefined;
+  return isDown && keptMs >= settings.orphanKeptMs ? [step("Terminate")] : stop;
 }
 
-/** When the machine was tagged as an orphan, in milliseconds since 1970; undefined when it was not. */
+/** When the machine was tagged, in milliseconds since 1970; undefined when it was not. */
 function markedAt(machine: Machine): number | undefined {
   const atMs = Date.parse(machine.tags[Tag.orphanedAt] ?? "");
   return Number.isNaN(atMs) ? undefined : atMs;
@@ -138,21 +165,17 @@ function markedAt(machine: Machine): number | undefined {
 
 /** Steps for at most `most` machines, those included that were touched lately; notes whom they touch. */
 function limit(
-  due: readonly OrphanStep[],
+  due: readonly OrphanStep[][],
   touched: Map<string, number>,
   most: number,
   nowMs: number,
 ): OrphanStep[] {
   const granted: OrphanStep[] = [];
-  let duplicates = 0;
-  for (const step of due) {
-    const { id } = step.machine;
-    const isDuplicate = step.kind === "Terminate" && step.satellite !== undefined;
-    if (isDuplicate ? duplicates++ < most : touched.has(id) || touched.size < most) {
-      granted.push(step);
-      if (!isDuplicate) {
-        touched.set(id, nowMs);
-      }
+  for (const steps of due) {
+    const [first] = steps;
+    if (first !== undefined && (touched.has(first.machine.id) || touched.size < most)) {
+      granted.push(...steps);
+      touched.set(first.machine.id, nowMs);
     }
   }
   return granted;
@@ -182,15 +205,17 @@ class Owners {
     }
   }
 
+  /** Whether a satellite names the machine. */
+  names({ id }: Machine): boolean {
+    return this.#byMachine.has(id);
+  }
+
   /** What a live machine of this cluster is suspected of; undefined when it is somebody's, or may become so. */
   suspect({
     id,
     tags,
     clientToken,
-  }: Machine):
-    | { readonly kind: "orphan"; readonly evidence: string }
-    | { readonly kind: "duplicate"; readonly evidence: string; readonly satellite: Satellite }
-    | undefined {
+  }: Machine): (Pick<Suspicion, "kind" | "evidence"> & { readonly satellite?: Satellite }) | undefined {
     const uid = tags[Tag.uid] ?? "";
     if (uid === "" || this.#byMachine.has(id)) {
       return undefined;
@@ -201,7 +226,7 @@ class Owners {
       const used = machine?.id;
       // Its ID is about to be written.
       const isReplacing = replacement?.state === "Launching" && clientToken === launch?.token;
-      return used === undefined || isReplacing ? undefined : { kind: "duplicate", evidence: used, satellite };
+      return used === undefined || isReplacing ? undefined : { kind: "spare", evidence: used, satellite };
     }
     const namesake = this.#byName.get(`${tags[Tag.namespace] ?? ""}/${tags[Tag.name] ?? ""}`);
     // A satellite restored from a backup takes its machine up again by name.

@@ -48,6 +48,7 @@ export async function perform(
     case "AddFinalizer":
       return patch(o.satellite, addFinalizer(o.satellite), {}, dependencies);
     case "RemoveFinalizer":
+      dependencies.directory.forget(o.satellite.status.machine?.id ?? "");
       return patch(o.satellite, removeFinalizer(o.satellite), {}, dependencies);
     case "WriteStatus":
       return writeStatus(action, o, memory, dependencies);
@@ -134,9 +135,10 @@ function retainedTags(): Record<string, string> {
   return { [Tag.retained]: "true", [Tag.cluster]: "", [Tag.uid]: "" };
 }
 
-function claimTags({ cluster, satellite: { metadata } }: Observation): Record<string, string> {
+function claimTags({ cluster, satellite: { metadata, spec } }: Observation): Record<string, string> {
   const { namespace = "", name, uid = "" } = metadata;
-  return { ...ownerTags(cluster, { namespace, name, uid }), [Tag.orphanedAt]: "", [Tag.retained]: "" };
+  const owner = { namespace, name, uid, className: spec.className };
+  return { ...ownerTags(cluster, owner), [Tag.orphanedAt]: "", [Tag.retained]: "" };
 }
 
 /** @throws ConfigurationError when the machine's zone has none of the types */

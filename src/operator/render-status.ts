@@ -121,7 +121,26 @@ function derivedConditions(o: Observation, status: Status, late: Blocker | undef
     ...hibernatableCondition(o, status),
     ...updatedCondition(o, status),
     ...eventCondition(o),
+    ...keptAsideCondition(o),
   ];
+}
+
+/** Machines of the satellite that it does not use: they are kept for somebody to take them back. */
+function keptAsideCondition({ keptAside, listed, satellite: { status } }: Observation): ConditionChange[] {
+  const type = "MachinesKeptAside";
+  if (!listed) {
+    return [];
+  }
+  if (keptAside.length > 0) {
+    const ids = keptAside.slice(0, 10).map(({ id }) => id);
+    const message =
+      `${ids.join(", ")}: tagged as this satellite's, and not used; stopped, and terminated after a week. ` +
+      'docs/ec2.md, "Machines that are kept aside", says how to take one back';
+    return [{ type, status: "True", reason: "KeptAside", message }];
+  }
+  return findCondition(status.conditions, type) === undefined
+    ? []
+    : [{ type, status: "False", reason: "None", message: "no machine is kept aside" }];
 }
 
 /** In the power state that was wished: also a sleeper that is meant to sleep, so that nobody waits for it for ever. */

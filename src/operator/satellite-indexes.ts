@@ -7,7 +7,9 @@ export const SATELLITE_INDEXES = {
   /** Those that are awake or wished to be, by the SatelliteClass that they name. */
   contenders: ({ spec, status }: Satellite): readonly string[] =>
     status.power.state === "Off" && spec.desiredPower === "off" ? [] : [spec.className],
-  /** By the ID of their machine. */
+  /** By the IDs of the machines that they name. */
   machine: ({ status }: Satellite): readonly string[] =>
-    status.machine === undefined ? [] : [status.machine.id],
+    [status.machine?.id, status.replacement?.machine?.id, status.retired?.id].filter(
+      (id) => id !== undefined,
+    ),
 };

@@ -17,7 +17,9 @@ export interface OperatorSettings extends OrphanSettings {
    * reference, "Eventual consistency").
    */
   readonly settleMs: number;
-  /** How long an unknown instance ID is put down to eventual consistency after its launch. */
+  /** How long every read and list must have lacked a machine or volume before it counts as gone (absence.ts). */
+  readonly missingMs: number;
+  /** How long an ID that is not known yet is put down to eventual consistency after it was made. */
   readonly unknownInstanceMs: number;
   /** How long after its launch "not ready to hibernate yet" is worth another try. */
   readonly hibernateReadyMs: number;
@@ -59,6 +61,7 @@ export const defaultSettings: OperatorSettings = {
   comingUpMaxAgeMs: 2 * SECOND,
   restingMaxAgeMs: 2 * MINUTE,
   settleMs: 10 * SECOND,
+  missingMs: 10 * MINUTE,
   unknownInstanceMs: 5 * MINUTE,
   hibernateReadyMs: 5 * MINUTE,
   hibernateRetryMs: 10 * SECOND,
@@ -73,10 +76,12 @@ export const defaultSettings: OperatorSettings = {
   eventPollMs: 5 * MINUTE,
   volumePollMs: 10 * MINUTE,
   refreshHibernatedMs: 59 * DAY,
-  orphanGraceMs: 10 * MINUTE,
-  duplicateGraceMs: MINUTE,
-  orphanKeptMs: DAY,
+  orphanGraceMs: 2 * MINUTE,
+  spareGraceMs: MINUTE,
+  orphanKeptMs: 7 * DAY,
+  orphanWindowMs: 10 * MINUTE,
   orphanShare: 0.1,
+  orphanStopShare: 0.5,
 };
 
 /** What is right for the one-machine default, whose machines change state within a second. */

@@ -56,7 +56,8 @@ function announcementOf(
     : { type: "Normal", reason: "Sleeping", message: `putting the machine to sleep (${how})` };
 }
 
-function mayHibernate(o: Observation): boolean {
+/** Whether the machine's memory may be kept when it is stopped. */
+export function mayHibernate(o: Observation): boolean {
   const refused =
     findCondition(o.satellite.status.conditions, "Hibernatable")?.reason === HIBERNATION_REFUSED;
   return (

@@ -3,7 +3,7 @@ import { Tag } from "../machines/tags.ts";
 import { timestamp } from "../satellite/conditions.ts";
 import type { Satellite } from "../satellite/types.ts";
 import { listSatellites } from "./list-satellites.ts";
-import type { OrphanCollectorOptions } from "./orphan-collector.ts";
+import { eachAlone, type OrphanCollectorOptions } from "./orphan-collector.ts";
 import {
   judgeOrphanVolumes,
   NO_VOLUME_MEMORY,
@@ -36,9 +36,7 @@ export class VolumeCollector {
     }
     const verdict = this.#judge(listing, await listSatellites(this.#options.client));
     this.#memory = verdict.memory;
-    for (const step of verdict.steps) {
-      await this.#carryOut(step, listing.get(step.volume));
-    }
+    await eachAlone(verdict.steps, (step) => this.#carryOut(step, listing.get(step.volume)));
   }
 
   #judge(listing: VolumeListing, satellites: readonly Satellite[]): ReturnType<typeof judgeOrphanVolumes> {
@@ -78,7 +76,7 @@ export class VolumeCollector {
 }
 
 const STEP_MESSAGES: Readonly<Record<VolumeStep["kind"], string>> = {
-  Mark: "Found a data volume of this cluster that belongs to no satellite; it is deleted after a day",
+  Mark: "Found a data volume of this cluster that belongs to no satellite; it is deleted after a week",
   Unmark: "A data volume that seemed to belong to nobody is used again",
   Delete: "Deleted a data volume that nobody uses",
 };

@@ -8,7 +8,8 @@ export type ConditionType =
   | "Hibernatable"
   | "Healthy"
   | "Updated"
-  | "EventScheduled";
+  | "EventScheduled"
+  | "MachinesKeptAside";
 
 /** A condition as it should read now. */
 export interface ConditionChange {

@@ -37,6 +37,8 @@ export const Annotation = {
   keepAwakeUntil: "satellites.dev/keep-awake-until",
   /** "true" applies pending changes at the next sleep, whatever the maintenance window. */
   updateNow: "satellites.dev/update-now",
+  /** "true" lets a machine that is kept (deletionPolicy Retain) run on, where its class has no limit. */
+  retainRunning: "satellites.dev/retain-running",
   /** ID of an instance to take over instead of launching one; its tags must allow it. */
   adopt: "satellites.dev/adopt",
 } as const;

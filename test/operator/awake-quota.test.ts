@@ -31,7 +31,11 @@ const waiting = (name: string, second: number, init: Parameters<typeof satellite
   });
 
 function quota(...satellites: Satellite[]): { admits(wanting: Satellite): boolean } {
-  const book = new AwakeQuota(new VirtualClock(), () => satellites);
+  const book = new AwakeQuota(
+    new VirtualClock(),
+    () => satellites,
+    () => [],
+  );
   return {
     admits: (wanting) =>
       book.admit(wanting, satelliteClass({ maxAwake: { perNamespace: 2, total: 3 } })) === undefined,
@@ -93,7 +97,11 @@ describe("the limit of satellites awake", () => {
   it("gives a place to one only of two that ask before either is shown as starting", () => {
     const [young, old] = [waiting("young", 2), waiting("old", 1)];
     const satellites = [awake("a"), young];
-    const book = new AwakeQuota(new VirtualClock(), () => satellites);
+    const book = new AwakeQuota(
+      new VirtualClock(),
+      () => satellites,
+      () => [],
+    );
     const limited = satelliteClass({ maxAwake: { perNamespace: 2 } });
     expect(book.admit(young, limited)).to.equal(undefined);
     satellites.push(old);

@@ -23,8 +23,8 @@ describe("the machine directory", () => {
   it("finds the live machine that is tagged with a satellite's name", () => {
     const directory = new MachineDirectory();
     directory.replace([machine({ id: "i-old", state: "terminated" }), machine({ id: "i-new" })]);
-    expect(directory.ownedBy(KEY)?.id).to.equal("i-new");
-    expect(directory.ownedBy("team-a/bob")).to.equal(undefined);
+    expect(directory.ownedBy(KEY, "uid-ada", "offer")?.id).to.equal("i-new");
+    expect(directory.ownedBy("team-a/bob", "uid-bob", "offer")).to.equal(undefined);
   });
 
   it("does not count what was left behind on purpose, or has no owner", () => {
@@ -34,6 +34,6 @@ describe("the machine directory", () => {
       machine({ id: "i-kept", tags: { ...tags, "satellites.dev/retained": "true" } }),
       machine({ id: "i-nobodys", tags: {} }),
     ]);
-    expect(directory.ownedBy(KEY)).to.equal(undefined);
+    expect(directory.ownedBy(KEY, "uid-ada", "offer")).to.equal(undefined);
   });
 });

@@ -18,6 +18,7 @@ export function observation(init: Partial<Observation> = {}): Observation {
     machine: seen.status.machine === undefined ? undefined : machine(),
     listed: true,
     stray: undefined,
+    keptAside: [],
     adoptee: undefined,
     adopteeUser: undefined,
     replacement: undefined,

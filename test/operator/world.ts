@@ -83,7 +83,16 @@ export class World {
         directory.replace(await this.cloud.list());
       },
       idle: new IdleTracker(this.clock),
-      quota: new AwakeQuota(this.clock, () => this.dependencies.satellites.list()),
+      quota: new AwakeQuota(
+        this.clock,
+        () => this.dependencies.satellites.list(),
+        (className) =>
+          directory.unnamed(className, {
+            naming: (id) =>
+              this.dependencies.satellites.list().filter(({ status }) => status.machine?.id === id),
+            get: (key) => this.#find(key),
+          }),
+      ),
       probe: (target) => Promise.resolve(this.#probe(target)),
       userDataFor: ({ spec }) => {
         this.tlsInUserData.push(spec.guest.tls);

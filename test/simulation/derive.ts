@@ -13,6 +13,7 @@ export const PLAN_KINDS = [
   "EC2 refuses or fails",
   "EC2 accepts, and fails later",
   "stale or missing descriptions",
+  "a machine missing from reads",
   "hibernation, guests and capacity",
   "changes by people and others",
 ] as const;
@@ -28,6 +29,9 @@ export interface DerivedPlan {
 /** What the operator does that cannot be undone, or takes something away. */
 const DESTRUCTIVE =
   /^(?:StopInstances|TerminateInstances)|"state":"Stopping"|desiredPower="off"|\/metadata\/finalizers\/0/;
+
+/** How long a machine is missing from reads: less and more than what is a proof. */
+const MISSING_MS = [1000, 10_000, 120_000, 600_000, 1_500_000];
 
 const LATE_MS = 12_000;
 const AWAY_MS = 45_000;
@@ -65,6 +69,11 @@ export function derivePlans(workload: string, seed: number, reference: Outcome, 
     add("request or answer lost, or late", [effect("lose-answer")]);
     add("request or answer lost, or late", [effect("late", { forMs: LATE_MS })]);
     if (process.startsWith("operator")) {
+      for (const missing of ["lists", "descriptions", "both"] as const) {
+        for (const forMs of MISSING_MS) {
+          add("a machine missing from reads", [{ on: "time", atMs, what: { missing, forMs } }]);
+        }
+      }
       // Somebody is quicker: what the operator has decided on is not so any more when its request arrives.
       for (const what of [
         { patch: { spec: { desiredPower: "on" } } },

@@ -101,7 +101,7 @@ const adopt: Workload = {
   },
   judge: (world) => {
     const [machine, ...more] = world.model.instances.truths();
-    const isLeft = machine?.state === "running" && machine.tags["owner"] === "somebody";
+    const isLeft = machine?.state === "stopped" && machine.tags["owner"] === "somebody";
     const isOurs = machine?.tags[Tag.cluster] === CLUSTER;
     return [
       ...(isLeft && !isOurs ? [] : [`the adopted machine is ${machine?.state}, tags ${String(isOurs)}`]),

@@ -28,6 +28,10 @@ export interface OracleContext {
   readonly isRetagged: boolean;
   /** Whether nothing goes wrong in this story. */
   readonly isUndisturbed: boolean;
+  /** For how long all reads have lacked the machine, in milliseconds; 0 where they need not. */
+  readonly missingMs: (instance: string) => number;
+  /** How long what nobody names is kept, in milliseconds. */
+  readonly keptMs: number;
   /** Whether a process may be stopped for a while between a decision and what it does about it. */
   readonly pauses: (process: string) => boolean;
 }
@@ -63,6 +67,8 @@ const IN_TRANSITION: ReadonlySet<InstanceState> = new Set(["pending", "stopping"
 const FORCED: ReadonlySet<string> = new Set(["Refresh", "Update", "ScheduledEvent", "Unreachable"]);
 /** Reasons of stops that wait for the routers whoever wished them. */
 const DRAINS: ReadonlySet<string> = new Set(["Deleting", "ScheduledEvent"]);
+/** All reads must have lacked a machine for so long that it may count as gone. */
+const PROOF_MS = 5 * 60_000;
 /** Times in the status have whole seconds, and news travels. */
 const SLACK_MS = 1100;
 
@@ -81,6 +87,10 @@ export class Oracles {
   readonly #starts = new Map<string, number>();
   readonly #streams = new Set<OpenStream>();
   readonly #attempts: AttemptOracle;
+  /** Machines and volumes that a satellite has named as its own. */
+  readonly #served = new Set<string>();
+  /** Machines that counted as gone although they were there, since no read had shown them for long enough. */
+  readonly #givenUp = new Set<string>();
 
   constructor(context: OracleContext) {
     this.#context = context;
@@ -101,20 +111,67 @@ export class Oracles {
     const story = this.#storyOf(key, after);
     if (before?.metadata.uid === after.metadata.uid && before !== undefined) {
       this.#checkPower(key, story, before, after);
+      this.#checkLoss(key, before, after);
+    }
+    for (const id of [after.status.machine?.id, after.status.volume?.id]) {
+      this.#served.add(id ?? "");
     }
     this.#noteWish(key, story, after, author);
     this.#noteActivity(story, after);
     story.power = after.status.power;
   }
 
-  onGone(key: string): void {
+  onGone(key: string, { status }: Satellite): void {
     this.#stories.delete(key);
+    this.#noteGivenUp(status.machine?.id);
+  }
+
+  /** A satellite lets go of its machine: because that has ended, another has replaced it, or no read has shown it for long. */
+  #checkLoss(key: string, before: Satellite, { status }: Satellite): void {
+    const id = before.status.machine?.id;
+    if (id === undefined || id === status.machine?.id || id === status.retired?.id) {
+      return;
+    }
+    const state = this.#stateOf(id);
+    const hasEnded = state === undefined || state === "terminated" || state === "shutting-down";
+    if (!hasEnded && !this.#noteGivenUp(id)) {
+      this.violate(`7: ${key} gave up ${id}, which is ${state} and was not missing for long`);
+    }
+  }
+
+  /** Returns whether there was a proof. */
+  #noteGivenUp(id: string | undefined): boolean {
+    const isProved = id !== undefined && this.#context.missingMs(id) >= PROOF_MS;
+    if (isProved) {
+      this.#givenUp.add(id);
+    }
+    return isProved;
+  }
+
+  /** What has ever served a satellite is destroyed for a reason that a person gave, or when it was kept for long. */
+  #checkDestruction(call: CloudCall, id: string, tags: Readonly<Record<string, string>>): void {
+    const marked = Date.parse(tags[Tag.orphanedAt] ?? "");
+    const keptMs = this.#context.clock.now().getTime() - marked;
+    const owner = this.#ownerByTags(tags);
+    const isWished =
+      owner?.metadata.deletionTimestamp !== undefined && owner.spec.deletionPolicy === "Delete";
+    const isReplaced = owner?.status.retired?.id === id;
+    if (this.#served.has(id) && !(keptMs >= this.#context.keptMs) && !isWished && !isReplaced) {
+      this.violate(`7: ${call.process.name} sent ${call.action} for ${id}, which has served a satellite`);
+    }
   }
 
   /** A call has reached EC2 and is about to be carried out. */
   onCall(call: CloudCall): void {
     this.#noteAttempt(call, "sent");
     for (const id of call.ids) {
+      const { volumes, instances } = this.#context.model;
+      if (call.action === "DeleteVolume" && volumes.has(id)) {
+        this.#checkDestruction(call, id, volumes.truth(id).tags);
+      }
+      if (call.action === "TerminateInstances" && instances.has(id)) {
+        this.#checkDestruction(call, id, instances.truth(id).tags);
+      }
       const state = this.#stateOf(id);
       if (state === undefined) {
         continue;
@@ -216,12 +273,14 @@ export class Oracles {
     return this.#streams.size;
   }
 
-  /** Live instances by the UID that they are tagged with. */
+  /** Live instances by the UID that they are tagged with, but for those that are kept aside, or are about to be. */
   liveByOwner(): Map<string, string[]> {
     const owned = new Map<string, string[]>();
     for (const { id, state, tags } of this.#context.model.instances.truths()) {
       const uid = tags[Tag.uid] ?? "";
+      const isAside = (tags[Tag.orphanedAt] ?? "") !== "" || this.#givenUp.has(id);
       if (
+        !isAside &&
         state !== "terminated" &&
         state !== "shutting-down" &&
         tags[Tag.cluster] === CLUSTER &&
@@ -386,12 +445,13 @@ export class Oracles {
     const owner = this.#ownerOf(id);
     const power = owner?.status.power;
     const { isForeign, model } = this.#context;
-    if (owner === undefined && (model.instances.truth(id).tags[Tag.orphanedAt] ?? "") !== "") {
-      // An orphan that was marked first; whose it may be #checkOwnership has checked.
+    const isNamed = owner !== undefined && machinesOf(owner).has(id);
+    if (!isNamed && (model.instances.truth(id).tags[Tag.orphanedAt] ?? "") !== "") {
+      // One that no satellite names, and that was marked first; #checkDestruction has checked the rest.
       return;
     }
     if (call.action === "TerminateInstances" && owner !== undefined && owner.status.machine?.id !== id) {
-      // A duplicate that the satellite does not use.
+      // One that replaced the machine in use, or was replaced by it.
       return;
     }
     const intent = { StartInstances: "Starting", StopInstances: "Stopping", TerminateInstances: "Stopping" }[
@@ -512,7 +572,10 @@ export class Oracles {
 
   /** The satellite that an instance is tagged with, if it still exists under that UID. */
   #ownerOf(id: string): Satellite | undefined {
-    const { tags } = this.#context.model.instances.truth(id);
+    return this.#ownerByTags(this.#context.model.instances.truth(id).tags);
+  }
+
+  #ownerByTags(tags: Readonly<Record<string, string>>): Satellite | undefined {
     const key = `${tags[Tag.namespace] ?? ""}/${tags[Tag.name] ?? ""}`;
     const satellite = this.#context.satellite(key);
     return satellite?.metadata.uid === tags[Tag.uid] ? satellite : undefined;

@@ -1,3 +1,5 @@
+import type { HiddenFrom } from "../../src/local/ec2/instances.ts";
+
 /** Something that goes wrong, at one exact place of a story. */
 export type Fault = EffectFault | NotificationFault | CloudFault | VisibilityFault | GuestFault | TimedFault;
 
@@ -103,7 +105,9 @@ export interface TimedFault {
     | { readonly request: string }
     | { readonly capacity: number | null }
     /** Somebody else does this to the satellite's machine. */
-    | { readonly outside: Outside };
+    | { readonly outside: Outside }
+    /** The satellite's machine is missing from these reads, although it is there. */
+    | { readonly missing: HiddenFrom; readonly forMs: number };
 }
 
 /** What others do to a machine; `protect` is against stop and termination, `retag` makes it another cluster's. */

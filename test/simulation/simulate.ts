@@ -146,8 +146,21 @@ function isAtRest(world: World): boolean {
   return (
     world.isComplete &&
     world.openAttempts.length === 0 &&
-    world.satellites().every((satellite) => rests(satellite) && !contradicts(world, satellite))
+    world.satellites().every((satellite) => rests(satellite) && !contradicts(world, satellite)) &&
+    !runsAside(world)
   );
+}
+
+/** Whether a machine runs that no satellite names although its satellite is there. */
+function runsAside(world: World): boolean {
+  const satellites = new Map(
+    world.satellites().map((satellite) => [satellite.metadata.uid ?? "", satellite]),
+  );
+  return world.model.instances.truths().some(({ id, state, tags }) => {
+    const { machine, replacement, retired } = satellites.get(tags[Tag.uid] ?? "")?.status ?? {};
+    const named = [machine?.id, replacement?.machine?.id, retired?.id];
+    return machine !== undefined && state === "running" && !named.includes(id);
+  });
 }
 
 function whyRestless(world: World): string {

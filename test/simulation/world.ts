@@ -132,6 +132,7 @@ export class World {
   readonly #attempts = new Set<Attempt>();
   #nextAttempt = 0;
   #instanceChanges = 0;
+  readonly #missingSinceMs = new Map<string, number>();
   #author: SimProcess | undefined;
   #starting = 0;
   #failure: unknown;
@@ -177,7 +178,14 @@ export class World {
       satellite: (key) => this.satellite(key),
       uses: (id) => this.satellites().some(({ status }) => status.machine?.id === id),
       runningWork: (id) => this.runningWork(id),
-      isStale: plan.faults.some(({ on }) => on === "visibility"),
+      isStale: plan.faults.some((fault) => fault.on === "visibility" || isAbsence(fault)),
+      missingMs: (id) => {
+        const { instances } = this.model;
+        const sinceMs = this.#missingSinceMs.get(id);
+        const isMissing = (["lists", "descriptions"] as const).every((from) => instances.isHidden(id, from));
+        return isMissing && sinceMs !== undefined ? clock.elapsedMs - sinceMs : 0;
+      },
+      keptMs: options.settings?.orphanKeptMs ?? SETTINGS.orphanKeptMs,
       isForeign: plan.faults.some(isForeign),
       isRetagged: plan.faults.some(
         (fault) => fault.on === "time" && "outside" in fault.what && fault.what.outside === "retag",
@@ -622,8 +630,24 @@ export class World {
           this.model.capacity.setPool(`${REGION}${zone}`, type, what.capacity ?? undefined);
         }
       }
+    } else if ("missing" in what) {
+      this.#hide(what);
     } else {
       this.#changeOutside(what.outside);
+    }
+  }
+
+  #hide({ missing, forMs }: Extract<TimedFault["what"], { missing: unknown }>): void {
+    const { machine } = this.satellite("default/ada")?.status ?? {};
+    this.trace.note(
+      this.clock.elapsedMs,
+      "guest",
+      "outside",
+      `missing from ${missing}: ${machine?.id ?? ""}`,
+    );
+    if (machine !== undefined && this.model.instances.has(machine.id)) {
+      this.model.instances.hide(machine.id, missing, forMs);
+      this.#missingSinceMs.set(machine.id, this.clock.elapsedMs);
     }
   }
 
@@ -683,7 +707,7 @@ export class World {
         return;
       }
       if (type === "DELETED") {
-        this.oracles.onGone(key);
+        this.oracles.onGone(key, previous as unknown as Satellite);
         return;
       }
       this.oracles.onWrite(
@@ -724,6 +748,10 @@ export class World {
 /** Statuses after which a client does not try again. */
 function isFinal(status: number): boolean {
   return status !== 14 && status !== 4 && status !== 8 && status !== 9;
+}
+
+function isAbsence(fault: Plan["faults"][number]): boolean {
+  return fault.on === "time" && "missing" in fault.what;
 }
 
 function isPause(fault: Plan["faults"][number], process: string): boolean {

@@ -19,6 +19,7 @@ export interface Controlled {
  * - `GET /_control/instances` and `/_control/volumes` all records; `GET /_control/images`
  * - `POST /_control/faults` one fault as JSON (see `Fault`); `DELETE /_control/faults`
  * - `POST /_control/events` `{id, code, notBefore, description?}` announces an event for an instance
+ * - `POST /_control/absence` `{id, from, forMs}` lets an instance be missing from `lists`, `descriptions` or `both`
  * - `POST /_control/capacity` `{zone, type, instances}`, `instances: null` for no limit
  * - `POST /_control/quota` `{vcpus}`, null for no limit
  * - `POST /_control/behaviour` `{visibilityDelayMs, hibernationReadyAfterMs}`, either may be left out
@@ -64,6 +65,9 @@ function answer(
       model.schedule(instance, event);
       return {};
     }
+    case "POST /_control/absence":
+      hide(model, JSON.parse(body));
+      return {};
     case "POST /_control/capacity":
       setCapacity(model, JSON.parse(body));
       return {};
@@ -105,6 +109,17 @@ function wholeNumber(name: string, value: unknown): number {
     );
   }
   return Number(value);
+}
+
+function hide({ instances }: Ec2Model, value: unknown): void {
+  const { id, from, forMs } = value as Record<string, unknown>;
+  if (typeof id !== "string" || (from !== "lists" && from !== "descriptions" && from !== "both")) {
+    throw new SatelliteError(
+      "InvalidAbsence",
+      "an absence needs id, forMs, and from: lists, descriptions or both",
+    );
+  }
+  instances.hide(id, from, wholeNumber("forMs", forMs));
 }
 
 function setCapacity(model: Ec2Model, value: unknown): void {

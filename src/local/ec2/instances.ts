@@ -11,6 +11,9 @@ const TOKEN_MEMORY_MS = 24 * 3_600_000;
 
 const ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
 
+/** Which reads an instance is missing from: lists by filter or page, descriptions by ID, or both. */
+export type HiddenFrom = "lists" | "descriptions" | "both";
+
 /** All instances of the account: the truth, what readers see of it, and what is kept on disk. */
 export class Instances {
   readonly #clock: Clock;
@@ -18,6 +21,7 @@ export class Instances {
   readonly #visibility: Visibility<Instance>;
   readonly #byId = new Map<string, Instance>();
   readonly #byToken = new Map<string, string>();
+  readonly #hidden = new Map<string, { readonly from: HiddenFrom; readonly untilMs: number }>();
   /** Called with each instance that was added or changed. */
   onChange: (instance: Instance) => void = () => {};
 
@@ -73,9 +77,24 @@ export class Instances {
     return id === undefined ? undefined : this.#byId.get(id);
   }
 
-  /** What readers see now, oldest first. */
+  /** What readers of lists see now, oldest first. */
   visible(): Instance[] {
-    return this.#visibility.all().filter((instance) => !this.#isBuried(instance));
+    return this.#visibility
+      .all()
+      .filter((instance) => !this.#isBuried(instance) && !this.isHidden(instance.id, "lists"));
+  }
+
+  /** Lets an instance be missing from reads for `forMs` milliseconds, although it is there. */
+  hide(id: string, from: HiddenFrom, forMs: number): void {
+    this.truth(id);
+    this.#hidden.set(id, { from, untilMs: this.#clock.monotonicMs() + forMs });
+  }
+
+  /** Whether such reads lack the instance now. */
+  isHidden(id: string, from: Exclude<HiddenFrom, "both">): boolean {
+    const hidden = this.#hidden.get(id);
+    const isOver = hidden === undefined || hidden.untilMs <= this.#clock.monotonicMs();
+    return !isOver && (hidden.from === from || hidden.from === "both");
   }
 
   /**
@@ -92,7 +111,7 @@ export class Instances {
     const found = new Map<string, Instance>();
     for (const id of ids) {
       const instance = this.#visibility.get(id);
-      if (instance !== undefined && !this.#isBuried(instance)) {
+      if (instance !== undefined && !this.#isBuried(instance) && !this.isHidden(id, "descriptions")) {
         found.set(id, instance);
       }
     }
