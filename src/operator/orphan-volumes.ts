@@ -31,7 +31,7 @@ export const NO_VOLUME_MEMORY: VolumeMemory = { since: new Map(), touched: new M
 
 /**
  * Finds data volumes that no satellite uses, by the rules for machines (orphans.ts): only those with this cluster's tag
- * and a satellite's UID; none while a list is empty; `orphanGraceMs` in every list before they are tagged, and
+ * and a satellite's UID; none while a list is empty; `orphanWindowMs` in every list before they are tagged, and
  * `orphanKeptMs` after that before they are deleted, and only while they are attached to nothing; never more than
  * `orphanShare` of them within `orphanWindowMs`.
  */
@@ -62,7 +62,7 @@ export function judgeOrphanVolumes(
     }
     const before = memory.since.get(volume.id);
     since.set(volume.id, before ?? facts.nowMs);
-    const isSure = before !== undefined && facts.nowMs - before >= settings.orphanGraceMs;
+    const isSure = before !== undefined && facts.nowMs - before >= settings.orphanWindowMs;
     const kind = isSure ? stepFor(volume, facts.now.getTime() - marked, settings) : undefined;
     if (kind !== undefined && (touched.has(volume.id) || touched.size < most)) {
       touched.set(volume.id, facts.nowMs);

@@ -108,6 +108,44 @@ describe("the limit of satellites awake", () => {
     expect(book.admit(old, limited)).to.include({ reason: "AwakeLimitReached" });
   });
 
+  it("counts machines that run and that no satellite names", () => {
+    const tags = { "satellites.dev/namespace": "team-a" };
+    const left = ["i-1", "i-2"].map((id) => ({ id, tags }));
+    const book = new AwakeQuota(
+      new VirtualClock(),
+      () => [],
+      () => left,
+    );
+    const limited = satelliteClass({ maxAwake: { perNamespace: 2, total: 3 } });
+    expect(book.admit(waiting("z", 1), limited)).to.include({ reason: "AwakeLimitReached" });
+    expect(book.admit(waiting("z", 1, { namespace: "team-b" }), limited)).to.equal(undefined);
+    left.push({ id: "i-3", tags });
+    expect(book.admit(waiting("y", 1, { namespace: "team-b" }), limited)).to.include({
+      reason: "AwakeLimitReached",
+    });
+  });
+
+  it("cannot be passed by taking the finalizer off", async () => {
+    const limited = satelliteClass({ maxAwake: { perNamespace: 1 } });
+    const world = new World({ satelliteClass: limited, satellites: [satellite()] });
+    await world.run(MINUTE);
+    world.edit(({ metadata }) => {
+      metadata.finalizers = [];
+      metadata.deletionTimestamp = "2026-01-01T00:01:00Z";
+    });
+    expect(world.exists()).to.equal(false);
+    await world.dependencies.listMachines();
+    world.add(satellite({ name: "bob" }));
+    await world.run(MINUTE);
+    expect(world.condition("Ready", "bob")).to.include({ status: "False", reason: "AwakeLimitReached" });
+    expect(world.cloud.count("launch")).to.equal(1);
+    await world.cloud.stop("i-1", { hibernate: true, force: false });
+    await world.clock.advance(MINUTE);
+    await world.dependencies.listMachines();
+    await world.run(MINUTE);
+    expect(world.satellite("bob").status.phase).to.equal("Running");
+  });
+
   it("is shown on the one that waits, which wakes when another sleeps", async () => {
     const limited = satelliteClass({ maxAwake: { perNamespace: 1 } });
     const world = new World({

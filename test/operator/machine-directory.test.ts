@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { MachineDirectory } from "../../src/operator/machine-directory.ts";
-import { machine } from "./fixtures.ts";
+import { MachineDirectory, type SatelliteFinder } from "../../src/operator/machine-directory.ts";
+import { machine, satellite } from "./fixtures.ts";
 
 const KEY = "team-a/ada";
 
@@ -35,5 +35,60 @@ describe("the machine directory", () => {
       machine({ id: "i-nobodys", tags: {} }),
     ]);
     expect(directory.ownedBy(KEY, "uid-ada", "offer")).to.equal(undefined);
+  });
+
+  it("names the satellites whose machine has changed, or was kept aside", () => {
+    const directory = new MachineDirectory();
+    const aside = machine({
+      tags: { ...machine().tags, "satellites.dev/orphaned-at": "2026-01-01T00:00:00Z" },
+    });
+    expect([...directory.replace([machine()]).owners]).to.deep.equal([KEY]);
+    expect([...directory.replace([machine()]).owners]).to.deep.equal([]);
+    expect([...directory.replace([aside]).owners]).to.deep.equal([KEY]);
+  });
+});
+
+describe("machines that run and that no satellite names", () => {
+  const tags = { ...machine().tags, "satellites.dev/class": "default" };
+  const nobody = { naming: () => [], get: () => undefined };
+  const ids = (directory: MachineDirectory, finder: SatelliteFinder = nobody): string[] =>
+    directory.unnamed("default", finder).map(({ id }) => id);
+
+  it("are those of the class, and those whose class is not known", () => {
+    const directory = new MachineDirectory();
+    directory.replace([
+      machine({ id: "i-1", tags }),
+      machine({ id: "i-2" }),
+      machine({ id: "i-3", tags: { ...tags, "satellites.dev/class": "other" } }),
+      machine({ id: "i-4", tags, state: "stopped" }),
+    ]);
+    expect(ids(directory)).to.deep.equal(["i-1", "i-2"]);
+  });
+
+  it("are not those that a satellite names, or is about to name", () => {
+    const directory = new MachineDirectory();
+    directory.replace([machine({ id: "i-1", tags })]);
+    const namer = satellite({ status: { machine: { id: "i-1" } } });
+    expect(ids(directory, { naming: () => [namer], get: () => namer })).to.deep.equal([]);
+    expect(ids(directory, { naming: () => [], get: () => satellite() })).to.deep.equal([]);
+    const other = satellite({ status: { machine: { id: "i-2" } } });
+    expect(ids(directory, { naming: () => [], get: () => other })).to.deep.equal(["i-1"]);
+  });
+
+  it("are there before a list shows them, when a satellite went and nobody dealt with its machine", () => {
+    const running = satellite({
+      status: {
+        machine: { id: "i-1" },
+        power: { state: "Running", epoch: 1, accepted: true, fence: 0 },
+      },
+    });
+    const directory = new MachineDirectory();
+    directory.replace([]);
+    directory.gone(running);
+    expect(ids(directory)).to.deep.equal(["i-1"]);
+    directory.replace([machine({ tags })]);
+    expect(ids(directory)).to.deep.equal(["i-1"]);
+    directory.forget("i-1");
+    expect(ids(directory)).to.deep.equal([]);
   });
 });

@@ -64,17 +64,17 @@ const lost = (): ReturnType<typeof machine> =>
   });
 
 describe("orphan collection", () => {
-  it("tags, stops, and after a day terminates a machine that nobody owns, and touches no other", async () => {
+  it("tags, stops, and after a week terminates a machine that nobody owns, and touches no other", async () => {
     const survey = new Survey();
     survey.cloud.machines.set("i-lost", lost());
-    await survey.run(10);
+    await survey.run(2);
     expect(survey.changes).to.deep.equal([]);
-    await survey.run(5);
+    await survey.run(1);
     expect(survey.changes).to.deep.equal(["tag i-lost", "stop i-lost"]);
     expect(await survey.registry.metrics()).to.include("satellites_orphaned_machines 1");
-    await survey.run(23 * 60);
+    await survey.run(7 * 24 * 60 - 5);
     expect(survey.changes).to.have.length(2);
-    await survey.run(60);
+    await survey.run(10);
     expect(survey.changes.slice(2)).to.deep.equal(["terminate i-lost"]);
     expect(survey.cloud.machines.get("i-1")?.state).to.equal("running");
   });
@@ -98,12 +98,33 @@ describe("orphan collection", () => {
     expect(survey.cloud.machines.get("i-lost")?.tags[Tag.orphanedAt]).to.equal("");
   });
 
-  it("terminates a duplicate within minutes, and says so on its satellite", async () => {
+  it("keeps a machine that its satellite does not use aside, with its memory, and says so", async () => {
     const survey = new Survey();
     survey.cloud.machines.set("i-2", machine({ id: "i-2" }));
+    await survey.run(60);
+    expect(survey.changes).to.deep.equal(["tag i-2", "stop i-2"]);
+    expect([...survey.cloud.hibernated]).to.deep.equal(["i-2"]);
+    expect(survey.announced).to.deep.equal(["ada: MachineKeptAside"]);
+    await survey.run(7 * 24 * 60);
+    expect(survey.changes.slice(2)).to.deep.equal(["terminate i-2"]);
+    expect(survey.announced.slice(1)).to.deep.equal(["ada: MachineKeptAsideEnded"]);
+  });
+
+  it("stops a machine that cannot hibernate, too", async () => {
+    const survey = new Survey();
+    survey.cloud.machines.set("i-2", machine({ id: "i-2" }));
+    survey.cloud.fail("stop", "UnsupportedHibernationConfiguration", 1);
     await survey.run(3);
-    expect(survey.changes).to.deep.equal(["terminate i-2"]);
-    expect(survey.announced).to.deep.equal(["ada: DuplicateTerminated"]);
+    expect(survey.cloud.machines.get("i-2")?.state).to.equal("stopped");
+  });
+
+  it("is not kept from one machine by another that is protected", async () => {
+    const survey = new Survey();
+    survey.cloud.machines.set("i-2", machine({ id: "i-2" }));
+    survey.cloud.machines.set("i-3", machine({ id: "i-3" }));
+    survey.cloud.fail("stop", "OperationNotPermitted", Infinity, { only: (found) => found?.id === "i-2" });
+    await survey.run(3).catch(() => undefined);
+    expect(survey.cloud.calls).to.include("stop i-3");
   });
 
   it("does nothing in an operator that does not lead", async () => {

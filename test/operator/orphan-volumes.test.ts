@@ -60,22 +60,22 @@ function judgeAt(
 const marked = { [Tag.orphanedAt]: at(0) };
 
 describe("orphaned data volumes", () => {
-  it("are tagged once two lists ten minutes apart have shown them, and deleted a day later", () => {
+  it("are tagged once two lists ten minutes apart have shown them, and deleted a week later", () => {
     expect(judgeAt([0, 9], [volume()], [other])).to.deep.equal([]);
     expect(judgeAt([100], [volume()], [other])).to.deep.equal([]);
     expect(judgeAt([0, 10], [volume()], [other])).to.deep.equal(["Mark vol-1"]);
-    expect(judgeAt([1000, 1439], [volume({ tags: marked })], [other])).to.deep.equal([]);
-    expect(judgeAt([1000, 1440], [volume({ tags: marked })], [other])).to.deep.equal(["Delete vol-1"]);
+    expect(judgeAt([1000, 10_079], [volume({ tags: marked })], [other])).to.deep.equal([]);
+    expect(judgeAt([1000, 10_080], [volume({ tags: marked })], [other])).to.deep.equal(["Delete vol-1"]);
   });
 
   it("are never deleted while they are attached, nor without our cluster's tag, nor by an empty list", () => {
     const inUse = volume({ state: "in-use", tags: marked });
-    expect(judgeAt([0, 3000], [inUse], [other])).to.deep.equal([]);
+    expect(judgeAt([0, 30_000], [inUse], [other])).to.deep.equal([]);
     const theirs = volume({ tags: { ...marked, [Tag.cluster]: "another" } });
-    expect(judgeAt([0, 3000], [theirs], [other])).to.deep.equal([]);
+    expect(judgeAt([0, 30_000], [theirs], [other])).to.deep.equal([]);
     const retained = volume({ tags: { ...marked, [Tag.cluster]: "", [Tag.uid]: "" } });
-    expect(judgeAt([0, 3000], [retained], [other])).to.deep.equal([]);
-    expect(judgeAt([0, 3000], [volume({ tags: marked })], [])).to.deep.equal([]);
+    expect(judgeAt([0, 30_000], [retained], [other])).to.deep.equal([]);
+    expect(judgeAt([0, 30_000], [volume({ tags: marked })], [])).to.deep.equal([]);
   });
 
   it("are nobody's only when no satellite may take them", () => {
@@ -84,7 +84,7 @@ describe("orphaned data volumes", () => {
     const writing = satellite({ uid, status: { volume: { attempt: 0, token: "t", zone: "a" } } });
     const restored = satellite({ name: "gone", uid: "uid-new" });
     for (const owner of [used, writing, restored]) {
-      expect(judgeAt([0, 3000], [volume()], [other, owner])).to.deep.equal([]);
+      expect(judgeAt([0, 30_000], [volume()], [other, owner])).to.deep.equal([]);
     }
     const another = satellite({ uid, status: { volume: { id: "vol-2", attempt: 1, zone: "a" } } });
     expect(judgeAt([0, 10], [volume()], [other, another])).to.deep.equal(["Mark vol-1"]);

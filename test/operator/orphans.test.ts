@@ -8,6 +8,8 @@ import type { Satellite } from "../../src/satellite/types.ts";
 import { CLUSTER, machine, satellite } from "./fixtures.ts";
 
 const MINUTE = 60_000;
+/** In minutes. */
+const DAY = 24 * 60;
 const START = Date.parse("2026-01-01T00:00:00Z");
 
 /** Judges the same lists at each of `minutes`, and says what is to be done at the last. */
@@ -50,11 +52,11 @@ const orphan = (id: string, init: Partial<Machine> = {}): Machine =>
   });
 
 describe("orphans", () => {
-  it("are tagged first, once two lists ten minutes apart have shown them", () => {
+  it("are tagged and stopped, once two lists two minutes apart have shown them", () => {
     const lists = always([orphan("i-1")], [other]);
     expect(kinds(judgeAt([0], lists))).to.deep.equal([]);
-    expect(kinds(judgeAt([0, 9], lists))).to.deep.equal([]);
-    expect(kinds(judgeAt([0, 10], lists))).to.deep.equal(["Mark i-1"]);
+    expect(kinds(judgeAt([0, 1], lists))).to.deep.equal([]);
+    expect(kinds(judgeAt([0, 2], lists))).to.deep.equal(["Mark i-1", "Stop i-1"]);
   });
 
   it("are not touched after one list alone, however late it is", () => {
@@ -64,19 +66,19 @@ describe("orphans", () => {
   it("begin anew when a list in between did not show them so", () => {
     const lists = (minute: number): ReturnType<ReturnType<typeof always>> => ({
       machines: [orphan("i-1")],
-      satellites: minute === 5 ? [other, satellite({ uid: "uid-gone-i-1" })] : [other],
+      satellites: minute === 1 ? [other, satellite({ uid: "uid-gone-i-1" })] : [other],
     });
-    expect(kinds(judgeAt([0, 5, 10], lists))).to.deep.equal([]);
-    expect(kinds(judgeAt([0, 5, 10, 20], lists))).to.deep.equal(["Mark i-1"]);
+    expect(kinds(judgeAt([0, 1, 2], lists))).to.deep.equal([]);
+    expect(kinds(judgeAt([0, 1, 2, 4], lists))).to.deep.equal(["Mark i-1", "Stop i-1"]);
   });
 
-  it("are stopped next, and terminated after 24 hours", () => {
+  it("are stopped again when somebody has started them, and terminated after seven days", () => {
     const tagged = { [Tag.orphanedAt]: "2026-01-01T00:10:00Z" };
     const running = always([orphan("i-1", { tags: tagged })], [other]);
     expect(kinds(judgeAt([10, 20], running))).to.deep.equal(["Stop i-1"]);
     const stopped = always([orphan("i-1", { tags: tagged, state: "stopped" })], [other]);
-    expect(kinds(judgeAt([10, 24 * 60 + 9], stopped))).to.deep.equal([]);
-    expect(kinds(judgeAt([10, 24 * 60 + 10], stopped))).to.deep.equal(["Terminate i-1"]);
+    expect(kinds(judgeAt([10, 7 * DAY + 9], stopped))).to.deep.equal([]);
+    expect(kinds(judgeAt([10, 7 * DAY + 10], stopped))).to.deep.equal(["Terminate i-1"]);
   });
 
   it("are left alone while they change state", () => {
@@ -88,17 +90,22 @@ describe("orphans", () => {
     }
   });
 
-  it("are terminated after 24 hours even where they hang in their stop", () => {
+  it("are terminated after seven days even where they hang in their stop", () => {
     const tagged = { [Tag.orphanedAt]: "2025-01-01T00:00:00Z" };
     const hung = always([orphan("i-1", { tags: tagged, state: "stopping" })], [other]);
     expect(kinds(judgeAt([0, 10], hung))).to.deep.equal(["Terminate i-1"]);
   });
 
-  it("are never judged by an empty list of satellites", () => {
-    expect(kinds(judgeAt([0, 10, 20], always([orphan("i-1")], [])))).to.deep.equal([]);
+  it("are stopped, though later, when there is no satellite at all, but never terminated", () => {
+    const lists = always([orphan("i-1")], []);
+    expect(kinds(judgeAt([0, 9], lists))).to.deep.equal([]);
+    expect(kinds(judgeAt([0, 10], lists))).to.deep.equal(["Mark i-1", "Stop i-1"]);
+    const tags = { [Tag.orphanedAt]: "2025-01-01T00:00:00Z" };
+    const stopped = always([orphan("i-1", { tags, state: "stopped" })], []);
+    expect(kinds(judgeAt([0, 20], stopped))).to.deep.equal([]);
   });
 
-  it("begin anew after an empty list of machines or satellites", () => {
+  it("begin anew after an empty list of machines", () => {
     const lists = (minute: number): ReturnType<ReturnType<typeof always>> => ({
       machines: minute === 5 ? [] : [orphan("i-1")],
       satellites: [other],
@@ -108,7 +115,8 @@ describe("orphans", () => {
 
   it("are only machines with this cluster's tag", () => {
     const foreign = orphan("i-1", { tags: { [Tag.cluster]: "cluster-b" } });
-    expect(kinds(judgeAt([0, 10], always([foreign, orphan("i-2")], [other])))).to.deep.equal(["Mark i-2"]);
+    const lists = always([foreign, orphan("i-2")], [other]);
+    expect(kinds(judgeAt([0, 10], lists))).to.deep.equal(["Mark i-2", "Stop i-2"]);
   });
 
   it("are only machines with a satellite's UID", () => {
@@ -118,7 +126,8 @@ describe("orphans", () => {
 
   it("are not machines that their satellite left behind on purpose", () => {
     const retained = orphan("i-1", { tags: { [Tag.retained]: "true" } });
-    expect(kinds(judgeAt([0, 10], always([retained, orphan("i-2")], [other])))).to.deep.equal(["Mark i-2"]);
+    const lists = always([retained, orphan("i-2")], [other]);
+    expect(kinds(judgeAt([0, 10], lists))).to.deep.equal(["Mark i-2", "Stop i-2"]);
   });
 
   it("are not machines that a satellite uses under another UID, as after a restore from a backup", () => {
@@ -136,14 +145,24 @@ describe("orphans", () => {
     expect(kinds(judgeAt([0], always(machines, satellites)))).to.deep.equal(["Unmark i-1"]);
   });
 
-  it("are touched one at a time in a small cluster, and within ten minutes a tenth at most in a large one", () => {
-    const few = Array.from({ length: 9 }, (_, index) => orphan(`i-${index}`));
-    expect(judgeAt([0, 10], always(few, [other]))).to.have.length(1);
-    const many = Array.from({ length: 50 }, (_, index) => orphan(`i-${index}`));
-    expect(judgeAt([0, 10], always(many, [other]))).to.have.length(5);
-    expect(kinds(judgeAt([0, 10, 11], always(many, [other])))).to.deep.equal(
-      kinds(judgeAt([0, 10], always(many, [other]))),
-    );
+  const some = (count: number, init: Partial<Machine> = {}): Machine[] =>
+    Array.from({ length: count }, (_, index) => orphan(`i-${index}`, init));
+  const ripe = { state: "stopped", tags: { [Tag.orphanedAt]: "2025-01-01T00:00:00Z" } } as const;
+
+  it("are terminated one at a time in a small cluster, and within ten minutes a tenth at most in a large one", () => {
+    expect(judgeAt([0, 10], always(some(9, ripe), [other]))).to.have.length(1);
+    const many = always(some(50, ripe), [other]);
+    expect(judgeAt([0, 10], many)).to.have.length(5);
+    expect(kinds(judgeAt([0, 10, 11], many))).to.deep.equal(kinds(judgeAt([0, 10], many)));
+  });
+
+  it("are stopped at once in a small cluster, and within ten minutes a half at most in a large one", () => {
+    const stops = (steps: readonly OrphanStep[]): number =>
+      steps.filter(({ kind }) => kind === "Stop").length;
+    expect(stops(judgeAt([0, 10], always(some(10), [other])))).to.equal(10);
+    const many = always(some(50), [other]);
+    expect(stops(judgeAt([0, 10], many))).to.equal(25);
+    expect(kinds(judgeAt([0, 10, 11], many))).to.deep.equal(kinds(judgeAt([0, 10], many)));
   });
 
   it("never include a machine in use, whatever the lists", () => {
@@ -167,19 +186,31 @@ describe("orphans", () => {
           always(machines, satellites),
         );
         expect(steps.filter(({ machine: { id } }) => id.startsWith("i-used"))).to.deep.equal([]);
-        expect(steps.length).to.be.at.most(Math.max(1, Math.floor(machines.length / 10)));
       }),
     );
   });
 });
 
-describe("a duplicate", () => {
+describe("a spare machine", () => {
   const user = satellite({ status: { machine: { id: "i-1" } } });
 
-  it("is terminated once two lists a minute apart have shown it", () => {
+  it("is kept aside and stopped, once two lists a minute apart have shown it: it may be the one that served before", () => {
     const lists = always([machine(), machine({ id: "i-2" })], [user]);
     expect(kinds(judgeAt([0], lists))).to.deep.equal([]);
-    expect(kinds(judgeAt([0, 1], lists))).to.deep.equal(["Terminate i-2"]);
+    expect(kinds(judgeAt([0, 1], lists))).to.deep.equal(["Mark i-2", "Stop i-2"]);
+  });
+
+  it("is terminated by nobody but its owner for seven days", () => {
+    const tags = { ...machine().tags, [Tag.orphanedAt]: "2026-01-01T00:00:00Z" };
+    const lists = always([machine(), machine({ id: "i-2", state: "stopped", tags })], [user]);
+    expect(kinds(judgeAt([0, 7 * DAY - 1], lists))).to.deep.equal([]);
+    expect(kinds(judgeAt([0, 7 * DAY], lists))).to.deep.equal(["Terminate i-2"]);
+  });
+
+  it("stays aside while the satellite has no machine at all", () => {
+    const tags = { ...machine().tags, [Tag.orphanedAt]: "2026-01-01T00:00:00Z" };
+    const lists = always([machine({ id: "i-2", state: "stopped", tags })], [satellite()]);
+    expect(kinds(judgeAt([0, 1, 20], lists))).to.deep.equal([]);
   });
 
   it("is nothing to judge while the satellite has no machine: it may be the one", () => {
@@ -216,11 +247,11 @@ describe("machines of a satellite that is being replaced", () => {
     expect(kinds(judgeAt(minutes, lists({ retired }, {})))).to.deep.equal([]);
   });
 
-  it("are duplicates where another launch made them, or none is under way", () => {
+  it("are spare where another launch made them, or none is under way", () => {
     const minutes = [0, 5];
     const landedLate = lists({ replacement }, { clientToken: "token-0" });
-    expect(kinds(judgeAt(minutes, landedLate))).to.deep.equal(["Terminate i-2"]);
+    expect(kinds(judgeAt(minutes, landedLate))).to.deep.equal(["Mark i-2", "Stop i-2"]);
     const over = lists({ replacement: { ...replacement, state: "Failed" } }, { clientToken: "token-1" });
-    expect(kinds(judgeAt(minutes, over))).to.deep.equal(["Terminate i-2"]);
+    expect(kinds(judgeAt(minutes, over))).to.deep.equal(["Mark i-2", "Stop i-2"]);
   });
 });

@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { Tag } from "../../src/machines/tags.ts";
 import { Annotation } from "../../src/satellite/resource.ts";
-import { CLUSTER, machine, satellite } from "./fixtures.ts";
-import { World } from "./world.ts";
+import { CLUSTER, machine, satellite, satelliteClass } from "./fixtures.ts";
+import { World, type WorldOptions } from "./world.ts";
 
 const MINUTE = 60_000;
 const ALLOWED = { [Tag.adoptableBy]: `${CLUSTER}/team-a/ada` };
@@ -109,15 +109,54 @@ describe("a machine's tags", () => {
 });
 
 describe("deletion with policy Retain", () => {
-  it("lets the machine run on, tagged so that nothing counts it as ours", async () => {
-    const world = new World({ satellites: [satellite({ spec: { deletionPolicy: "Retain" } })] });
+  /** What becomes of an awake machine when its satellite is deleted. */
+  async function retained(options: WorldOptions): Promise<World> {
+    const world = new World(options);
     await world.run(MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+    world.edit(({ metadata }) => {
+      metadata.deletionTimestamp = "2026-01-01T00:01:00Z";
+    });
+    await world.run(MINUTE);
+    return world;
+  }
+  const retaining = satellite({ spec: { deletionPolicy: "Retain" } });
+  const runningOn = satellite({
+    spec: { deletionPolicy: "Retain" },
+    annotations: { "satellites.dev/retain-running": "true" },
+  });
+
+  it("lets the machine run on where that is asked for", async () => {
+    const world = await retained({ satellites: [runningOn] });
+    expect(world.exists()).to.equal(false);
+    expect(world.cloud.machines.get("i-1")).to.include({ state: "running" });
+    expect(world.cloud.count("stop")).to.equal(0);
+  });
+
+  it("lets no machine run on past the limit of its class", async () => {
+    const limited = satelliteClass({ maxAwake: { perNamespace: 1 } });
+    const world = await retained({ satellites: [runningOn], satelliteClass: limited });
+    expect(world.exists()).to.equal(false);
+    expect(world.cloud.machines.get("i-1")).to.include({ state: "stopped" });
+  });
+
+  it("stops a machine without its memory where that cannot be kept", async () => {
+    const world = new World({ satellites: [retaining] });
+    await world.run(MINUTE);
+    world.cloud.fail("stop", "UnsupportedHibernationConfiguration", 1);
     world.edit(({ metadata }) => {
       metadata.deletionTimestamp = "2026-01-01T00:01:00Z";
     });
     await world.run(MINUTE);
     expect(world.exists()).to.equal(false);
-    expect(world.cloud.machines.get("i-1")).to.include({ state: "running" });
+    expect(world.cloud.machines.get("i-1")).to.include({ state: "stopped" });
+  });
+
+  it("stops the machine with its memory, tagged so that nothing counts it as ours", async () => {
+    const world = await retained({ satellites: [retaining] });
+    expect(world.exists()).to.equal(false);
+    expect(world.cloud.machines.get("i-1")).to.include({ state: "stopped" });
+    expect([...world.cloud.hibernated]).to.deep.equal(["i-1"]);
     expect(world.cloud.machines.get("i-1")?.tags).to.include({ [Tag.retained]: "true", [Tag.cluster]: "" });
     expect(await world.cloud.list()).to.deep.equal([]);
     expect(world.cloud.count("terminate")).to.equal(0);

@@ -224,6 +224,34 @@ const quota: Workload = {
   },
 };
 
+/**
+ * One may be awake, and people try to have more: one is left behind awake, another deleted with its finalizer taken off by
+ * hand.
+ */
+const passingQuota: Workload = {
+  name: "passing-the-quota",
+  routers: 1,
+  isSmall: false,
+  every: 4,
+  world: { listPeriodMs: 20_000 },
+  async tell(world) {
+    const at = (name: string): string => `namespaces/default/satellites/${name}`;
+    world.createClass("default", { maxAwake: { total: 1 } });
+    world.createSatellite("bob", { idleTimeout: "1h", deletionPolicy: "Retain" });
+    await world.until(isRunning(world, "default/bob"), PATIENCE_MS);
+    world.createSatellite("cyd", { idleTimeout: "1h" });
+    world.kubectl("DELETE", at("bob"));
+    await world.until(isRunning(world, "default/cyd"), PATIENCE_MS);
+    world.createSatellite("ada", { idleTimeout: "10s" });
+    world.kubectl("DELETE", at("cyd"));
+    world.kubectl("PATCH", at("cyd"), { metadata: { finalizers: null } });
+    const call = world.call(KEY, { router: 0, streamMs: 1000 });
+    await world.until(() => call.isDone, PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+  },
+  judge: (world) => (states(world).includes("running") ? ["a machine runs on that nobody uses"] : []),
+};
+
 /** Woken by its schedule, and paused by hand while it starts. */
 const scheduled: Workload = {
   name: "schedule-and-pause",
@@ -288,6 +316,7 @@ export const LONG_WORKLOADS: readonly Workload[] = [
   silent,
   busy,
   quota,
+  passingQuota,
   scheduled,
   fleet(200),
 ];

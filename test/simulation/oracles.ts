@@ -30,6 +30,8 @@ export interface OracleContext {
   readonly isUndisturbed: boolean;
   /** For how long all reads have lacked the machine, in milliseconds; 0 where they need not. */
   readonly missingMs: (instance: string) => number;
+  /** How many of a class may be awake; Infinity where it has no limit. */
+  readonly mostAwake: (className: string) => number;
   /** How long what nobody names is kept, in milliseconds. */
   readonly keptMs: number;
   /** Whether a process may be stopped for a while between a decision and what it does about it. */
@@ -224,6 +226,9 @@ export class Oracles {
     }
     if (call.action === "RunInstances" && status === 200) {
       this.#checkLaunches();
+    }
+    if ((call.action === "RunInstances" || call.action === "StartInstances") && status === 200) {
+      this.#checkLimit();
     }
     if (call.action.endsWith("Volume") && status === 200) {
       this.#checkVolumes();
@@ -542,6 +547,23 @@ export class Oracles {
       const isReplaced = owner?.status.replacement !== undefined || owner?.status.retired !== undefined;
       if (ids.length > (isReplaced ? 2 : 1) && !this.#context.isForeign) {
         this.violate(`1: ${uid} has ${ids.length} live instances: ${ids.join(", ")}`);
+      }
+    }
+  }
+
+  /** Machines that run count against the limit of their class, whoever names them. */
+  #checkLimit(): void {
+    const running = new Map<string, string[]>();
+    for (const { id, state, tags } of this.#context.model.instances.truths()) {
+      if (state === "running" || state === "pending") {
+        const className = tags[Tag.class] ?? "";
+        running.set(className, [...(running.get(className) ?? []), id]);
+      }
+    }
+    for (const [className, ids] of running) {
+      const most = this.#context.mostAwake(className);
+      if (ids.length > most && !this.#context.isForeign) {
+        this.violate(`8: ${ids.join(", ")} run of class ${className}, where ${most} may be awake`);
       }
     }
   }

@@ -185,6 +185,7 @@ export class World {
         const isMissing = (["lists", "descriptions"] as const).every((from) => instances.isHidden(id, from));
         return isMissing && sinceMs !== undefined ? clock.elapsedMs - sinceMs : 0;
       },
+      mostAwake: (name) => this.satelliteClass(name)?.spec.maxAwake?.total ?? Infinity,
       keptMs: options.settings?.orphanKeptMs ?? SETTINGS.orphanKeptMs,
       isForeign: plan.faults.some(isForeign),
       isRetagged: plan.faults.some(
