@@ -74,7 +74,7 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "the new machine's port did not answer within 10 minutes; the old one is used. Check the image",
   ],
   ["ReplacementFailed", "the new machine ended by itself, as the message says; the old one is used"],
-  ["ReplacementGone", "the new machine was terminated outside; the old one is used"],
+  ["ReplacementGone", "EC2 does not show the new machine; the old one is used"],
   ["VolumeNotVisible", "it is not known whether EC2 made the data volume; it is looked for again"],
   ["VolumeIntentIncomplete", "somebody has written status.volume; delete the satellite and create it anew"],
   ["AdoptionInUse", "the instance to take over is another satellite's machine"],
@@ -83,7 +83,18 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "MachineLost",
     "the machine was terminated outside and spec.machineLossPolicy is Fail; set it to Relaunch, or delete the satellite",
   ],
-  ["MachineGone", "the machine was terminated outside; a new one with an empty disk takes its place"],
+  [
+    "MachineGone",
+    "the machine was terminated outside, or EC2 has shown no trace of it for minutes; a new one with an empty disk takes its place",
+  ],
+  [
+    "NotShownByEC2",
+    "reads lack the machine or the data volume, which was there before; it is waited for, and counts as gone after ten minutes",
+  ],
+  [
+    "MachineStartedOutside",
+    "somebody started the machine while it was being replaced; it keeps its image for now",
+  ],
   ["MachineStoppedOutside", "somebody else stopped the machine; it is started when it is wanted"],
   [
     "Stuck",
@@ -95,8 +106,12 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
   ],
   ["MemoryLost", "the machine hibernated but booted anew; look in its console output for why"],
   [
-    "DuplicateTerminated",
-    "a launch that landed late made a second machine; it was terminated, nothing to do",
+    "MachineKeptAside",
+    "a machine bears the satellite's tags, and is not the one in use; it is stopped, and can be taken back for a week (docs/ec2.md)",
+  ],
+  [
+    "MachineKeptAsideEnded",
+    "a machine that was kept aside was terminated, since nobody took it back in a week",
   ],
 ];
 

@@ -149,6 +149,10 @@ function bringUp(o: Observation, replacement: Replacement, settings: OperatorSet
   if (machine.state === "pending" || machine.address === undefined) {
     return { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "Replacing" };
   }
+  if (o.machine?.state === "running" || o.machine?.state === "pending") {
+    const message = `machine ${o.machine.id} was started by somebody while it was being replaced`;
+    return giveUp(o, replacement, "MachineStartedOutside", message);
+  }
   const move = moveVolume(o, machine, settings);
   if (move !== undefined) {
     return move;
@@ -177,6 +181,10 @@ function moveVolume(o: Observation, machine: Machine, settings: OperatorSettings
   const old = satellite.status.machine?.id;
   if (id === undefined || holder === undefined || holder.machine !== old || machine.volumes.includes(id)) {
     return giveVolume(o, machine, settings);
+  }
+  // One that is not shown may run: nobody pulls a disk from under it.
+  if (o.machine === undefined) {
+    return { kind: "Wait", afterMs: missingPollMs(o, holder.machine), reason: "InstanceNotVisible" };
   }
   const { detached } = o.memory;
   const isSent = detached?.volume === id && o.nowMs - detached.atMs < settings.settleMs;

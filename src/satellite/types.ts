@@ -25,7 +25,7 @@ export interface SatelliteClass {
       };
     };
     /**
-     * How many satellites of this class may be awake at once.
+     * How many satellites of this class may be awake at once; machines that run and that no satellite names count, too.
      */
     maxAwake?: {
       perNamespace?: number;
@@ -232,7 +232,7 @@ export interface Satellite {
      */
     machineLossPolicy: "Relaunch" | "Fail";
     /**
-     * Delete terminates the machine with the satellite; Retain keeps it, retagged.
+     * Delete terminates the machine with the satellite; Retain keeps it, stopped and retagged.
      */
     deletionPolicy: "Delete" | "Retain";
   };

@@ -1,5 +1,4 @@
 import { expect } from "chai";
-import type { Machine } from "../../src/machines/cloud.ts";
 import { Tag } from "../../src/machines/tags.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { satellite, satelliteClass } from "./fixtures.ts";
@@ -7,66 +6,50 @@ import { World, type WorldOptions } from "./world.ts";
 
 const MINUTE = 60_000;
 
-/** Lets reads lack a machine of the world. */
-class Blindness {
-  readonly #world: World;
-  readonly #hidden = new Map<string, Machine>();
+/** No read shows it from now on, although it is there. */
+function hide({ cloud }: World, id: string): void {
+  cloud.unseen.byID.add(id);
+  cloud.unseen.inLists.add(id);
+}
 
-  constructor(world: World) {
-    this.#world = world;
-  }
-
-  hide(id: string): void {
-    const { describe, list } = this.#world.cloud;
-    const found = this.#world.cloud.machines.get(id);
-    if (found === undefined) {
-      throw new Error(`there is no machine ${id}`);
-    }
-    this.#hidden.set(id, found);
-    this.#world.cloud.describe = async (asked, ageMs) => {
-      const machine = await describe.call(this.#world.cloud, asked, ageMs);
-      return this.#hidden.has(asked) ? undefined : machine;
-    };
-    this.#world.cloud.list = async () =>
-      (await list.call(this.#world.cloud)).filter((machine) => !this.#hidden.has(machine.id));
-  }
-
-  show(id: string): void {
-    this.#hidden.delete(id);
-  }
+/** It is shown again. */
+function show({ cloud }: World, id: string): void {
+  cloud.unseen.byID.delete(id);
+  cloud.unseen.inLists.delete(id);
 }
 
 /** Lets time pass with a complete list of machines and volumes each minute. */
 async function runWithLists(world: World, minutes: number): Promise<void> {
   for (let minute = 0; minute < minutes; minute++) {
     await world.dependencies.listMachines();
-    world.dependencies.directory.replaceVolumes(world.cloud.volumes.keys());
+    const volumes = [...world.cloud.volumes.keys()].filter((id) => !world.cloud.unseen.inLists.has(id));
+    world.dependencies.directory.replaceVolumes(volumes);
     await world.run(MINUTE);
   }
 }
 
-async function awake(options: WorldOptions = {}): Promise<{ world: World; blindness: Blindness }> {
+async function awake(options: WorldOptions = {}): Promise<World> {
   const world = new World({ satellites: [satellite({ spec: { idleTimeout: "0s" } })], ...options });
   await runWithLists(world, 7);
   expect(world.satellite().status.phase).to.equal("Running");
-  return { world, blindness: new Blindness(world) };
+  return world;
 }
 
-async function asleep(options: WorldOptions = {}): Promise<{ world: World; blindness: Blindness }> {
-  const { world, blindness } = await awake(options);
+async function asleep(options: WorldOptions = {}): Promise<World> {
+  const world = await awake(options);
   world.setPower("off");
   await runWithLists(world, 2);
   expect(world.satellite().status.sleep?.kind).to.equal("Hibernated");
-  return { world, blindness };
+  return world;
 }
 
 describe("a machine that EC2 does not show", () => {
   it("is woken once it is shown again, when it was missed for a moment", async () => {
-    const { world, blindness } = await asleep();
-    blindness.hide("i-1");
+    const world = await asleep();
+    hide(world, "i-1");
     world.setPower("on");
     await world.run(114);
-    blindness.show("i-1");
+    show(world, "i-1");
     await world.run(MINUTE);
     expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.id": "i-1" });
     expect(world.cloud.count("launch")).to.equal(1);
@@ -74,32 +57,32 @@ describe("a machine that EC2 does not show", () => {
   });
 
   it("stays in use while reads and lists lack it for nine minutes", async () => {
-    const { world, blindness } = await awake();
+    const world = await awake();
     const { power } = world.satellite().status;
-    blindness.hide("i-1");
+    hide(world, "i-1");
     await runWithLists(world, 9);
     expect(world.satellite().status.power).to.deep.equal(power);
-    blindness.show("i-1");
+    show(world, "i-1");
     await runWithLists(world, 10);
     expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.id": "i-1" });
     expect(world.cloud.count("launch")).to.equal(1);
   });
 
   it("is said to be missing to those who wait for it", async () => {
-    const { world, blindness } = await asleep();
-    blindness.hide("i-1");
+    const world = await asleep();
+    hide(world, "i-1");
     world.setPower("on");
     await runWithLists(world, 1);
     expect(world.condition("Ready")).to.include({ status: "False", reason: "NotShownByEC2" });
     expect(world.condition("Ready")?.message).to.include("i-1");
-    blindness.show("i-1");
+    show(world, "i-1");
     await runWithLists(world, 1);
     expect(world.condition("Ready")).to.include({ status: "True" });
   });
 
   it("is gone when all reads and lists have lacked it for ten minutes", async () => {
-    const { world, blindness } = await asleep();
-    blindness.hide("i-1");
+    const world = await asleep();
+    hide(world, "i-1");
     world.setPower("on");
     await runWithLists(world, 9);
     expect(world.cloud.count("launch")).to.equal(1);
@@ -109,25 +92,23 @@ describe("a machine that EC2 does not show", () => {
   });
 
   it("is not gone for want of lists", async () => {
-    const { world, blindness } = await asleep();
-    blindness.hide("i-1");
+    const world = await asleep();
+    hide(world, "i-1");
     world.setPower("on");
     await world.run(60 * MINUTE);
     expect(world.cloud.count("launch")).to.equal(1);
   });
 
   it("is not gone while lists show it", async () => {
-    const { world, blindness } = await asleep();
-    const { list } = world.cloud;
-    blindness.hide("i-1");
-    world.cloud.list = list;
+    const world = await asleep();
+    world.cloud.unseen.byID.add("i-1");
     world.setPower("on");
     await runWithLists(world, 60);
     expect(world.cloud.count("launch")).to.equal(1);
   });
 
   it("is not gone while a router has a stream on it", async () => {
-    const { world, blindness } = await awake();
+    const world = await awake();
     world.edit(({ status }: Satellite) => {
       status.activity["router-0"] = {
         seq: 1,
@@ -136,15 +117,15 @@ describe("a machine that EC2 does not show", () => {
         time: "2026-01-01T00:00:00Z",
       };
     });
-    blindness.hide("i-1");
+    hide(world, "i-1");
     await runWithLists(world, 60);
     expect(world.satellite().status).to.nested.include({ "power.state": "Running", "machine.id": "i-1" });
     expect(world.cloud.count("launch")).to.equal(1);
   });
 
   it("is looked for anew by an operator that was started meanwhile", async () => {
-    const { world, blindness } = await asleep();
-    blindness.hide("i-1");
+    const world = await asleep();
+    hide(world, "i-1");
     world.setPower("on");
     await runWithLists(world, 9);
     world.restart();
@@ -153,45 +134,45 @@ describe("a machine that EC2 does not show", () => {
   });
 
   it("is gone at once when a list shows that it was terminated", async () => {
-    const { world, blindness } = await asleep();
-    blindness.hide("i-1");
+    const world = await asleep();
+    hide(world, "i-1");
     world.setPower("on");
     await runWithLists(world, 1);
-    blindness.show("i-1");
+    show(world, "i-1");
     world.cloud.vanish("i-1");
     await world.dependencies.listMachines();
-    world.cloud.describe = () => Promise.resolve(undefined);
+    world.cloud.unseen.byID.add("i-1");
     await world.run(1000);
     expect(world.cloud.count("launch")).to.equal(2);
   });
 
   it("keeps its satellite from going, and is terminated when it is shown again", async () => {
-    const { world, blindness } = await asleep();
-    blindness.hide("i-1");
+    const world = await asleep();
+    hide(world, "i-1");
     world.edit(({ metadata }) => {
       metadata.deletionTimestamp = "2026-01-01T01:00:00Z";
     });
     await runWithLists(world, 9);
     expect(world.exists()).to.equal(true);
-    blindness.show("i-1");
+    show(world, "i-1");
     await runWithLists(world, 1);
     expect(world.exists()).to.equal(false);
     expect(world.cloud.machines.get("i-1")?.state).to.equal("terminated");
   });
 
   it("is retired all the same when another has replaced it", async () => {
-    const { world, blindness } = await asleep({ satelliteClass: satelliteClass({ imageUpdates: "Always" }) });
+    const world = await asleep({ satelliteClass: satelliteClass({ imageUpdates: "Always" }) });
     world.cloud.image = "ami-2";
     world.editClass((object) => {
       object.status = { resolved: { images: { amd64: "ami-2" } } };
     });
     await world.run(3000);
-    blindness.hide("i-1");
+    hide(world, "i-1");
     world.setPower("on");
     await runWithLists(world, 3);
     expect(world.satellite().status.machine?.image).to.equal("ami-2");
     expect(world.satellite().status.retired?.id).to.equal("i-1");
-    blindness.show("i-1");
+    show(world, "i-1");
     await runWithLists(world, 12);
     expect(world.satellite().status.retired).to.equal(undefined);
     expect(world.cloud.machines.get("i-1")?.state).to.equal("terminated");
@@ -204,12 +185,12 @@ describe("a machine that is kept aside", () => {
 
   /** Two machines with the satellite's tags: i-1 kept aside, i-2 in use and terminated by somebody. */
   async function lost(tags: Readonly<Record<string, string>>): Promise<World> {
-    const { world, blindness } = await asleep();
-    blindness.hide("i-1");
+    const world = await asleep();
+    hide(world, "i-1");
     world.setPower("on");
     await runWithLists(world, 12);
     expect(world.satellite().status.machine?.id).to.equal("i-2");
-    blindness.show("i-1");
+    show(world, "i-1");
     await world.cloud.tag("i-1", { ...aside, ...tags });
     await runWithLists(world, 1);
     expect(world.condition("MachinesKeptAside")).to.include({ status: "True", reason: "KeptAside" });
@@ -239,13 +220,12 @@ describe("a data volume that EC2 does not show", () => {
 
   it("is not made anew before it has been missing for minutes, and the machine waits for it", async () => {
     const base = satelliteClass();
-    const { world } = await asleep({
+    const world = await asleep({
       satelliteClass: satelliteClass({ ec2: { ...base.spec.ec2, dataVolume } as never }),
     });
     const [id = ""] = world.cloud.volumes.keys();
     expect(world.satellite().status.volume?.id).to.equal(id);
     const holder = world.cloud.machines.get("i-1");
-    const { describeVolume } = world.cloud;
     if (holder !== undefined) {
       holder.volumes = [];
     }
@@ -254,12 +234,12 @@ describe("a data volume that EC2 does not show", () => {
       delete volume.attachment;
       volume.state = "available";
     }
-    world.cloud.describeVolume = () => Promise.resolve(undefined);
+    hide(world, id);
     world.setPower("on");
     await runWithLists(world, 9);
     expect(world.cloud.count("createVolume")).to.equal(1);
     expect(world.condition("Ready")).to.include({ reason: "NotShownByEC2" });
-    world.cloud.describeVolume = describeVolume;
+    show(world, id);
     await runWithLists(world, 1);
     expect(world.satellite().status).to.nested.include({ phase: "Running", "volume.id": id });
   });

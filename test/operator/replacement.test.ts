@@ -361,4 +361,33 @@ describe("a replacement", () => {
     expect(holders(world)).to.deep.equal(["ami-1"]);
     expect(world.condition("Updated")?.status).to.equal("False");
   });
+
+  it("goes back when somebody starts the old machine meanwhile: nobody pulls the disk from under it", async () => {
+    const world = await asleep();
+    publish(world);
+    while (world.satellite().status.replacement?.machine === undefined) {
+      await world.run(50);
+    }
+    await world.cloud.start("i-1");
+    await world.run(3 * MINUTE);
+    expect(world.cloud.count("detachVolume")).to.equal(0);
+    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
+    expect(holders(world)).to.deep.equal(["ami-1"]);
+    expect(world.condition("Updated")).to.include({ status: "False", reason: "MachineStartedOutside" });
+  });
+
+  it("waits while EC2 does not show the old machine, which may run for all that anybody knows", async () => {
+    const world = await asleep();
+    publish(world);
+    while (world.satellite().status.replacement?.machine === undefined) {
+      await world.run(50);
+    }
+    world.cloud.unseen.byID.add("i-1");
+    await world.run(MINUTE);
+    expect(world.cloud.count("detachVolume")).to.equal(0);
+    world.cloud.unseen.byID.clear();
+    await world.run(MINUTE);
+    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+    expect(holders(world)).to.deep.equal(["ami-2"]);
+  });
 });

@@ -62,6 +62,8 @@ export class ScriptedCloud implements MachineCloud {
   readonly missingTypes = new Set<string>();
   /** Old descriptions, given to those who take them. */
   readonly remembered = new Map<string, Machine>();
+  /** Machines and volumes that reads by ID, or lists, lack although they are there. */
+  readonly unseen = { byID: new Set<string>(), inLists: new Set<string>() };
   hibernated = new Set<string>();
   bootIDs = new Map<string, string>();
   readonly #clock: Clock;
@@ -224,12 +226,16 @@ export class ScriptedCloud implements MachineCloud {
 
   describe(id: string, maxAgeMs: number): Promise<Machine | undefined> {
     const remembered = maxAgeMs > 0 ? this.remembered.get(id) : undefined;
-    return this.#answer("describe", id, () => structuredClone(remembered ?? this.machines.get(id)));
+    return this.#answer("describe", id, () =>
+      this.unseen.byID.has(id) ? undefined : structuredClone(remembered ?? this.machines.get(id)),
+    );
   }
 
   list(): Promise<Machine[]> {
     return this.#answer("list", undefined, () =>
-      structuredClone([...this.machines.values()]).filter(({ tags }) => tags[Tag.cluster] === CLUSTER),
+      structuredClone([...this.machines.values()]).filter(
+        ({ id, tags }) => tags[Tag.cluster] === CLUSTER && !this.unseen.inLists.has(id),
+      ),
     );
   }
 
@@ -247,7 +253,9 @@ export class ScriptedCloud implements MachineCloud {
   }
 
   describeVolume(id: string): Promise<Volume | undefined> {
-    return this.#answer("describeVolume", id, () => structuredClone(this.volumes.get(id)));
+    return this.#answer("describeVolume", id, () =>
+      this.unseen.byID.has(id) ? undefined : structuredClone(this.volumes.get(id)),
+    );
   }
 
   attachVolume(id: string, to: string): Promise<void> {

@@ -321,8 +321,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-launch.ts",
-        "if (o.machine === undefined && ageMs < settings.unknownInstanceMs) {",
-        "if (o.machine === undefined && ageMs < 0) {",
+        "if (o.machine === undefined && !isGone(o, id, settings)) {",
+        'if (o.machine === undefined && id === "") {',
       ),
     ],
     workload: "use-and-wake",
@@ -381,11 +381,73 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-deletion.ts",
-        'if (satellite.spec.deletionPolicy === "Retain") {\n    return retain(o, machine, settings);',
-        'if (satellite.spec.deletionPolicy === "Retain" && o.memory.retained === true) {\n    return retain(o, machine, settings);',
+        'const isKept = satellite.spec.deletionPolicy === "Retain";',
+        'const isKept = satellite.spec.deletionPolicy === "Retain" && o.memory.retained === true;',
       ),
     ],
     workload: "adopt",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "absence: a machine that one read and one list lack is gone",
+    edits: [
+      edit(
+        "operator/absence.ts",
+        "nowMs - absence.sinceMs >= settings.missingMs &&\n    absence.reads >= READS &&\n    absence.lists >= LISTS &&",
+        "absence.lists >= 1 &&",
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "a machine missing",
+  },
+  {
+    name: "absence: lists that show a machine prove nothing",
+    edits: [edit("operator/absence.ts", "    absence.lists >= LISTS &&\n", "")],
+    workload: "use-and-wake",
+    kind: "a machine missing",
+  },
+  {
+    name: "absence: a satellite goes while its machine is not shown",
+    edits: [
+      edit(
+        "operator/decide-deletion.ts",
+        "return o.memory.terminated?.[id] !== undefined || isGone(o, id, settings)",
+        "return o.nowMs >= settings.missingMs - 1e9",
+      ),
+    ],
+    workload: "delete-asleep",
+    kind: "a machine missing",
+  },
+  {
+    name: "kept aside: what may have served before is terminated as a duplicate",
+    edits: [
+      edit(
+        "operator/orphans.ts",
+        "  if (marked === undefined) {\n    return [",
+        '  if (satellite !== undefined) {\n    return [step("Terminate")];\n  }\n  if (marked === undefined) {\n    return [',
+      ),
+    ],
+    workload: "use-and-wake",
+    kind: "a machine missing",
+  },
+  {
+    name: "limit: machines that run and that no satellite names do not count",
+    edits: [
+      edit(
+        "operator/awake-quota.ts",
+        "for (const { tags } of this.#unnamed(self.spec.className)) {",
+        "for (const { tags } of [] as Tagged[]) {",
+      ),
+    ],
+    workload: "passing-the-quota",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "limit: a machine that is left behind runs on",
+    edits: [
+      edit("operator/decide-deletion.ts", "if (isKept && (mayRunOn(o) ||", "if (isKept && (o.nowMs > -1 ||"),
+    ],
+    workload: "passing-the-quota",
     kind: "nothing goes wrong",
   },
   {
