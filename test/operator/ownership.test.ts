@@ -82,7 +82,11 @@ describe("a machine's tags", () => {
     await world.run(MINUTE);
     await world.cloud.tag("i-1", { [Tag.uid]: "nonsense", [Tag.orphanedAt]: "2026-01-01T00:00:00Z" });
     await world.run(15 * MINUTE);
-    expect(world.cloud.machines.get("i-1")?.tags).to.include({ [Tag.uid]: "uid-ada", [Tag.orphanedAt]: "" });
+    expect(world.cloud.machines.get("i-1")?.tags).to.include({
+      [Tag.uid]: "uid-ada",
+      [Tag.class]: "default",
+      [Tag.orphanedAt]: "",
+    });
   });
 
   it("that cannot be set keep it from nothing, and cost a call now and then", async () => {

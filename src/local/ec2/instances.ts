@@ -11,7 +11,7 @@ const TOKEN_MEMORY_MS = 24 * 3_600_000;
 
 const ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
 
-/** Which reads an instance is missing from: lists by filter or page, descriptions by ID, or both. */
+/** What an instance is missing from: lists by filter or page, all that names it by ID, or both. */
 export type HiddenFrom = "lists" | "descriptions" | "both";
 
 /** All instances of the account: the truth, what readers see of it, and what is kept on disk. */

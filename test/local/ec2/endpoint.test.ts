@@ -631,6 +631,27 @@ describe("EC2 endpoint, through the SDK over HTTP", () => {
       expect((await control("POST", "behaviour", { mood: "bad" }))[0]).to.equal(400);
     });
 
+    it("lets an instance be missing from lists, from descriptions or from both, and shows it again", async () => {
+      const id = await launch();
+      const list = async (): Promise<number> =>
+        (await http.client.send(new DescribeInstancesCommand({}))).Reservations?.length ?? 0;
+      const isNamed = new DescribeInstancesCommand({ InstanceIds: [id] });
+      const gone = { name: "InvalidInstanceID.NotFound" };
+      await control("POST", "absence", { id, from: "lists", forMs: 60_000 });
+      expect(await list()).to.equal(0);
+      expect((await http.client.send(isNamed)).Reservations).to.have.length(1);
+      await control("POST", "absence", { id, from: "descriptions", forMs: 60_000 });
+      expect(await list()).to.equal(1);
+      expect(await refused(isNamed)).to.include(gone);
+      await control("POST", "absence", { id, from: "both", forMs: 60_000 });
+      expect(await list()).to.equal(0);
+      expect(await refused(isNamed)).to.include(gone);
+      expect(await refused(new StopInstancesCommand({ InstanceIds: [id] }))).to.include(gone);
+      await control("POST", "absence", { id, from: "both", forMs: 0 });
+      expect(await list()).to.equal(1);
+      expect((await control("POST", "absence", { id, from: "nowhere", forMs: 1 }))[0]).to.equal(400);
+    });
+
     it("writes each request to the log file at once", async () => {
       const directory = mkdtempSync(join(tmpdir(), "ec2-log-"));
       await http.close();
