@@ -4,6 +4,7 @@ import type { Lease } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Absence } from "./absence.ts";
 import type { SeenEvent } from "./host-events.ts";
+import type { Stretch } from "./usage.ts";
 
 /** A failed action, remembered until it succeeds or what it depended on changes. */
 export interface Failure {
@@ -110,6 +111,8 @@ export interface Memory {
   typeFixedEpoch?: number;
   /** The machine was tagged as kept. */
   retained?: boolean;
+  /** The stretch of running or sleeping that it is in. */
+  stretch?: Stretch;
   /** What EC2 does not show of what the status names, by ID. */
   absent?: Readonly<Record<string, Absence>>;
   /** The last failure of all, while its action has not worked since: it is shown. */

@@ -10,6 +10,7 @@ import { requireClass } from "./launch-request.ts";
 import { isAlive } from "./machine-directory.ts";
 import type { Blocker, Memory, Observation } from "./observation.ts";
 import { wantedAdoption } from "./ownership.ts";
+import { noteStretch } from "./usage.ts";
 
 /** What is known of a satellite without asking the cloud: nothing of its machine. */
 export function observeBlindly(
@@ -54,6 +55,7 @@ export async function observe(
   dependencies: Dependencies,
 ): Promise<Observation> {
   const blind = observeBlindly(key, satellite, memory, dependencies);
+  noteStretch(memory, satellite, blind.now, blind.nowMs);
   const { satelliteClass } = blind;
   const base = {
     ...blind,

@@ -435,8 +435,3 @@ export function movePower(
   const { epoch, fence } = o.satellite.status.power;
   return { state, epoch, fence, accepted: false, reason, since: timestamp(o.now), ...extra };
 }
-
-/** Whole seconds from `since` (RFC 3339) until now; 0 when it is absent. */
-export function secondsSince(o: Observation, since: string | undefined): number {
-  return since === undefined ? 0 : Math.max(0, Math.round((o.now.getTime() - Date.parse(since)) / 1000));
-}

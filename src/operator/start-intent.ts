@@ -2,7 +2,8 @@ import { timestamp } from "../satellite/conditions.ts";
 import type { PowerReason } from "../satellite/power.ts";
 import type { Action } from "./action.ts";
 import type { Observation } from "./observation.ts";
-import { renderStatus, secondsSince } from "./render-status.ts";
+import { secondsOf } from "./usage.ts";
+import { renderStatus } from "./render-status.ts";
 
 /**
  * Writes the intent to start, before any call: the next epoch.
@@ -22,7 +23,7 @@ export function beginStart(o: Observation, reason: PowerReason, accepted = false
         reason,
         since: timestamp(o.now),
       },
-      usage: { ...usage, asleepSeconds: (usage?.asleepSeconds ?? 0) + secondsSince(o, sleep?.since) },
+      usage: { ...usage, asleepSeconds: (usage?.asleepSeconds ?? 0) + secondsOf(o, sleep?.since) },
     }),
     announce: {
       type: "Normal",

@@ -4,14 +4,9 @@ import { PowerReason } from "../satellite/power.ts";
 import type { Action, Announcement, StopReason } from "./action.ts";
 import { isToBeReplacedNext } from "./image-update.ts";
 import type { Observation } from "./observation.ts";
-import {
-  HIBERNATION_REFUSED,
-  movePower,
-  renderStatus,
-  secondsSince,
-  type StatusChange,
-} from "./render-status.ts";
+import { HIBERNATION_REFUSED, movePower, renderStatus, type StatusChange } from "./render-status.ts";
 import { pendingSize } from "./size.ts";
+import { secondsOf } from "./usage.ts";
 
 /**
  * Writes the intent to stop, before any call. Leases that may still be counted on make it a drain: from this
@@ -23,7 +18,7 @@ export function beginStop(
   change: Pick<StatusChange, "conditions" | "machine"> = {},
 ): Action {
   const { power, usage } = o.satellite.status;
-  const ran = power.state === "Running" ? secondsSince(o, power.since) : 0;
+  const ran = power.state === "Running" ? secondsOf(o, power.since) : 0;
   const draining = why === PowerReason.DesiredOff && o.idleness.liveLeases.length > 0;
   const reason = draining ? PowerReason.Draining : why;
   const hibernate = why !== PowerReason.Unreachable && mayHibernate(o);

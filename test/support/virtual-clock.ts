@@ -15,7 +15,7 @@ interface PendingTimer {
 export class VirtualClock implements Clock {
   #nowMs = 0;
   #order = 0;
-  readonly #startMs: number;
+  #startMs: number;
   readonly #pending = new Set<PendingTimer>();
 
   /** @param start wall-clock time that the clock shows at first */
@@ -25,6 +25,11 @@ export class VirtualClock implements Clock {
 
   now(): Date {
     return new Date(this.#startMs + this.#nowMs);
+  }
+
+  /** Somebody sets the wall clock by `byMs`; the monotonic one does not notice. */
+  set(byMs: number): void {
+    this.#startMs += byMs;
   }
 
   monotonicMs(): number {
