@@ -34,7 +34,7 @@ export interface OperatorCommandOptions {
   readonly timing: "ec2" | "local";
 }
 
-/** Runs the operator until it is stopped; exits with an error when it loses the lead. */
+/** Runs the operator until it is stopped; exits with an error when it loses the lead and cannot lay it down. */
 export async function runOperator(options: OperatorCommandOptions, context: ProcessContext): Promise<void> {
   const { clock, random, logger, stop } = context;
   const registry = createMetricsRegistry();
@@ -90,7 +90,10 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
   try {
     const end = await operator.run(stop);
     if (end === "lost") {
-      throw new SatelliteError("LeadershipLost", "another operator may lead by now; this process ends");
+      throw new SatelliteError(
+        "LeadershipLost",
+        "another operator may lead by now, and this one's work does not end; this process ends",
+      );
     }
   } finally {
     await health.close();

@@ -114,10 +114,11 @@ export class LeaderElector {
   }
 
   /**
-   * Waits to become leader, leads, and returns when that is over; then the caller exits. When `signal` aborts,
+   * Waits to become leader, leads, and returns when that is over. When `signal` aborts,
    * the work is stopped, awaited, and the lease released.
    *
-   * @returns "released" after `signal`, also when this process never led; "lost" when it must exit at once
+   * @returns "released" after `signal`, also when this process never led; "lost" when it must exit at once, or wait until
+   *   the work has settled before it calls this again
    * @throws what `onStartedLeading` threw, after the lease was released
    */
   async run(signal: AbortSignal): Promise<LeadershipEnd> {

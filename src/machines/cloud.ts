@@ -196,6 +196,8 @@ export interface MachineCloud {
   describe(id: string, maxAgeMs: number): Promise<Machine | undefined>;
   /** All machines tagged as this cluster's, read now and complete; terminated ones included while visible. */
   list(): Promise<Machine[]>;
+  /** Forgets what was read of machines: another process may have changed them since. */
+  forget(): void;
   /** Events announced for machines that run and still to come; those of machines that are not ours included. */
   events(): Promise<MachineEvent[]>;
 }

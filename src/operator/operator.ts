@@ -73,6 +73,8 @@ const CLOCK_RESERVE = 0.1;
  * longer for a connection than a write may take, and be given up although nothing is wrong.
  */
 const WRITES_AT_ONCE = 12;
+/** How long the work of a lost lead may take to end: longer than any call to EC2 or the API server. */
+const LAY_DOWN_MS = 60_000;
 /** How often a follower's caches must have shown life to count as ready, in milliseconds. */
 const STALE_CACHE_MS = 300_000;
 
@@ -85,8 +87,11 @@ export class Operator {
   readonly #satellites: Reflector<Satellite>;
   readonly #classes: Reflector<SatelliteClass>;
   readonly #idle: IdleTracker;
-  readonly #directory = new MachineDirectory();
-  readonly #hostEvents = new HostEvents();
+  /** What lists have shown during this lead; while another operator leads it gets old. */
+  #directory = new MachineDirectory();
+  #hostEvents = new HostEvents();
+  /** The work of the lead, until all of it has ended. */
+  #work: Promise<void> = Promise.resolve();
   readonly #events: EventRecorder;
   readonly #elector: LeaderElector;
   readonly #metrics: OperatorMetrics;
@@ -126,7 +131,10 @@ export class Operator {
       logger,
       metrics: options.kubeMetrics,
       ...options.leaderElection,
-      onStartedLeading: (signal) => this.#lead(signal),
+      onStartedLeading: (signal) => {
+        this.#work = this.#lead(signal);
+        return this.#work;
+      },
       onStoppedLeading: () => {},
     });
     this.#subscribe();
@@ -159,7 +167,8 @@ export class Operator {
   }
 
   /**
-   * Runs until `signal` aborts ("released") or the lead is lost ("lost": the process must exit at once).
+   * Runs until `signal` aborts ("released"). A lead that is lost is laid down: this process follows, with its caches, and
+   * leads again when it can; unless its work does not end ("lost": the process must exit at once).
    */
   async run(signal: AbortSignal): Promise<LeadershipEnd> {
     const watching = new AbortController();
@@ -169,12 +178,39 @@ export class Operator {
         Promise.all([this.#satellites.synced(), this.#classes.synced()]),
         untilAborted(signal),
       ]);
-      return await this.#elector.run(signal);
+      let end = await this.#elector.run(signal);
+      while (end === "lost" && (await this.#hasEnded())) {
+        end = await this.#elector.run(signal);
+      }
+      return end;
     } finally {
       watching.abort();
       await Promise.allSettled(watches);
       await this.#events.close(EVENTS_CLOSE_MS);
     }
+  }
+
+  /**
+   * Whether nothing is left of the work of a lead that was lost: until then this process must not lead again, since two
+   * steps for one satellite could be under way.
+   */
+  async #hasEnded(): Promise<boolean> {
+    const { clock, logger } = this.#options;
+    const given = new AbortController();
+    const work = this.#work.then(
+      () => true,
+      () => true,
+    );
+    const tooLong = sleep(clock, LAY_DOWN_MS, given.signal).then(
+      () => false,
+      () => false,
+    );
+    const hasEnded = await Promise.race([work, tooLong]);
+    given.abort();
+    if (hasEnded) {
+      logger.warn("Laid down the lead; this operator follows, and leads again when it can");
+    }
+    return hasEnded;
   }
 
   #subscribe(): void {
@@ -219,6 +255,7 @@ export class Operator {
   async #lead(signal: AbortSignal): Promise<void> {
     const { clock, random, logger, kubeMetrics, concurrency, listPeriodMs } = this.#options;
     const queue = new WorkQueue({ name: "satellite", clock, random, metrics: kubeMetrics });
+    this.#forget();
     const reconciler = this.#reconciler();
     this.#queue = queue;
     for (const satellite of this.#satellites.cache.list()) {
@@ -228,7 +265,7 @@ export class Operator {
     const classWork = this.#leadClasses(signal);
     const workers = runWorkers(queue, {
       concurrency,
-      handler: (key) => reconciler.reconcile(key),
+      handler: (key) => (signal.aborted ? Promise.resolve(undefined) : reconciler.reconcile(key)),
       clock,
       logger,
       metrics: kubeMetrics,
@@ -249,6 +286,17 @@ export class Operator {
     }
     await Promise.all([workers, classWork]);
     this.#queue = undefined;
+  }
+
+  /** What was read of the cloud before this lead says nothing: another operator may have led meanwhile. */
+  #forget(): void {
+    this.#directory = new MachineDirectory();
+    this.#hostEvents = new HostEvents();
+    this.#eventsReadAtMs = -Infinity;
+    this.#volumesReadAtMs = -Infinity;
+    for (const cloud of this.#clouds()) {
+      cloud.forget();
+    }
   }
 
   async #leadClasses(signal: AbortSignal): Promise<void> {

@@ -231,6 +231,10 @@ export class ScriptedCloud implements MachineCloud {
     );
   }
 
+  forget(): void {
+    this.remembered.clear();
+  }
+
   list(): Promise<Machine[]> {
     return this.#answer("list", undefined, () =>
       structuredClone([...this.machines.values()]).filter(

@@ -47,6 +47,16 @@ describe("the simulation", function () {
     expect((await first)?.trace.toString()).not.to.equal((await second)?.trace.toString());
   });
 
+  it("lets an operator that was cut off for longer than its lease lay the lead down and stay", async () => {
+    const cutOff = { on: "effect", process: "operator-0", index: 3, what: "cut-off", forMs: 45_000 } as const;
+    const { befallen, restarts, violations } = await simulate({
+      workload: "manual",
+      seed: 1,
+      faults: [cutOff],
+    });
+    expect({ befallen, restarts, violations }).to.deep.equal({ befallen: 1, restarts: 0, violations: [] });
+  });
+
   for (const { name } of WORKLOADS) {
     it(`sees nothing wrong with ${name} where nothing goes wrong`, async () => {
       const { violations } = await simulate({ workload: name, seed: 1, faults: [] });

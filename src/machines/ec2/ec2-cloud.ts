@@ -268,6 +268,10 @@ class BatchingEc2Cloud implements Ec2Cloud {
     return machines;
   }
 
+  forget(): void {
+    this.#snapshot.clear();
+  }
+
   events(): Promise<MachineEvent[]> {
     return readEvents(this.#clients, this.#calls);
   }

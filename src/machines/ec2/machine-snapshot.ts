@@ -61,6 +61,11 @@ export class MachineSnapshot {
     this.#changed.set(id, this.#order);
   }
 
+  /** Forgets all that was read so far. */
+  clear(): void {
+    this.#seen.clear();
+  }
+
   /** Takes note of a complete list, and forgets what is not in it and older. */
   replace(machines: readonly Machine[], mark: ReadMark): void {
     for (const machine of machines) {
