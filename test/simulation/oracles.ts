@@ -158,7 +158,8 @@ export class Oracles {
     const isWished =
       owner?.metadata.deletionTimestamp !== undefined && owner.spec.deletionPolicy === "Delete";
     const isReplaced = owner?.status.retired?.id === id;
-    if (this.#served.has(id) && !(keptMs >= this.#context.keptMs) && !isWished && !isReplaced) {
+    const hasEnded = this.#stateOf(id) === "terminated" || this.#stateOf(id) === "shutting-down";
+    if (this.#served.has(id) && !hasEnded && !(keptMs >= this.#context.keptMs) && !isWished && !isReplaced) {
       this.violate(`7: ${call.process.name} sent ${call.action} for ${id}, which has served a satellite`);
     }
   }

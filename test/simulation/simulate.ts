@@ -108,7 +108,10 @@ function hasRunItsCourse({ faults }: Plan, { trace }: World): boolean {
       case "time":
         return !("patch" in fault.what || "outside" in fault.what || "request" in fault.what);
       case "effect":
-        return !((fault.what === "late" || fault.what === "pause") && befallsStop(fault, trace));
+        return !(
+          (fault.what === "late" || fault.what === "pause") &&
+          (befallsStop(fault, trace) || befalls(fault, trace, "StartInstances"))
+        );
       case "notification":
       case "cloud":
       case "visibility":
@@ -119,13 +122,17 @@ function hasRunItsCourse({ faults }: Plan, { trace }: World): boolean {
 }
 
 /** Whether what befalls an effect befalls a call that stops a machine. EC2 knows no epochs: it may land in the next. */
-export function befallsStop({ process, index }: EffectFault, { entries }: Trace): boolean {
+export function befallsStop(fault: EffectFault, trace: Trace): boolean {
+  return befalls(fault, trace, "StopInstances");
+}
+
+function befalls({ process, index }: EffectFault, { entries }: Trace, action: string): boolean {
   return entries.some(
     (entry) =>
       entry.kind === "effect" &&
       entry.process === process &&
       entry.index === index &&
-      entry.text.startsWith("StopInstances"),
+      entry.text.startsWith(action),
   );
 }
 
