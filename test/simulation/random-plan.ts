@@ -91,6 +91,10 @@ function randomFault(random: () => number, processes: readonly string[]): Fault 
       { request: "default/ada" },
       { crash: "operator-0" },
       { crash: "router-0" },
+      {
+        missing: pick(random, ["lists", "descriptions", "both"] as const),
+        forMs: between(random, 1000, 1_000_000),
+      },
     ]),
   };
 }

@@ -32,6 +32,8 @@ export interface Outcome {
   readonly isExplained: boolean;
 }
 
+/** A machine that all reads lack for longer may count as gone. */
+const PROOF_MS = 5 * 60_000;
 /** Longest story. */
 const MAX_STORY_MS = 5 * 3_600_000;
 /** How long everything is given to come to rest: what is terminal is looked at again after half an hour, five times. */
@@ -106,7 +108,13 @@ function hasRunItsCourse({ faults }: Plan, { trace }: World): boolean {
   return faults.every((fault) => {
     switch (fault.on) {
       case "time":
-        return !("patch" in fault.what || "outside" in fault.what || "request" in fault.what);
+        // One that is missing for so long counts as gone.
+        return !(
+          "patch" in fault.what ||
+          "outside" in fault.what ||
+          "request" in fault.what ||
+          ("missing" in fault.what && fault.what.forMs > PROOF_MS)
+        );
       case "effect":
         return !(
           (fault.what === "late" || fault.what === "pause") &&
