@@ -46,5 +46,11 @@ export const isNotFound = (error: unknown): boolean => hasReason(error, "NotFoun
 export const isConflict = (error: unknown): boolean => hasReason(error, "Conflict");
 /** HTTP 422: also a JSON patch whose `test` failed, which can be told apart only by reading the object. */
 export const isInvalid = (error: unknown): boolean => hasReason(error, "Invalid");
+/**
+ * HTTP 422 that names its causes: the schema refuses what was sent, and would refuse it again. A failed `test` of a JSON
+ * patch is a 422 without causes (apiserver, "patch.go": the patch did not apply).
+ */
+export const isRejected = (error: unknown): error is KubeError =>
+  hasReason(error, "Invalid") && error.causes.length > 0;
 /** HTTP 410: the resourceVersion is too old; list again. */
 export const isExpired = (error: unknown): boolean => hasReason(error, "Expired") || hasReason(error, "Gone");

@@ -25,7 +25,7 @@ export type Action =
   /** Sets `spec.desiredPower` to "on", because its schedule says so. */
   | { readonly kind: "DesireOn" }
   /** Removes the lease of a router that is gone for good. */
-  | { readonly kind: "PruneRouter"; readonly router: string }
+  | { readonly kind: "PruneRouters"; readonly routers: readonly string[] }
   /** Takes a complete list of the cluster's machines, before anything is launched. */
   | { readonly kind: "ListMachines" }
   /** Resolves every launch parameter and writes them as the intent. */

@@ -22,12 +22,7 @@ export function decideRunning(o: Observation, machine: Machine, settings: Operat
   if (avoidance !== undefined) {
     return avoidance;
   }
-  const { remainingMs, staleRouters } = o.idleness;
-  const [router] = staleRouters;
-  if (router !== undefined) {
-    return { kind: "PruneRouter", router };
-  }
-  if (remainingMs > 0) {
+  if (o.idleness.remainingMs > 0) {
     return decideAwake(o, machine, settings);
   }
   return decideIdle(o, settings);

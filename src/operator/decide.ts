@@ -1,7 +1,7 @@
 /**
  * What to do next for one satellite: a pure function from what was observed to one action. The order of the
- * rules is the order of the file: deletion, pause, finalizer, launch, then the machine by `status.power.state`. A
- * replaced machine is terminated beside that.
+ * rules is the order of the file: deletion, pause, finalizer, entries of routers that are gone, launch, then the machine
+ * by `status.power.state`. A replaced machine is terminated beside that.
  * Each state has its own function; docs/power-protocol.md explains the moves between them.
  */
 import type { Machine } from "../machines/cloud.ts";
@@ -54,6 +54,10 @@ function decideAction(o: Observation, settings: OperatorSettings): Action {
   }
   if (satellite.metadata.finalizers?.includes(FINALIZER) !== true) {
     return { kind: "AddFinalizer" };
+  }
+  const { staleRouters } = o.idleness;
+  if (staleRouters.length > 0) {
+    return { kind: "PruneRouters", routers: staleRouters };
   }
   const retirement = retire(o, settings);
   if (retirement !== undefined) {

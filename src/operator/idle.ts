@@ -5,8 +5,15 @@ import { Annotation, type Lease, type PowerState } from "../satellite/resource.t
 import type { Satellite } from "../satellite/types.ts";
 import type { Idleness } from "./observation.ts";
 
-/** An entry that has not changed for this long belongs to a router that is gone; leases last 30 min at most. */
+/**
+ * An entry whose lease ended this long ago, and that nobody renewed, belongs to a router that is gone: longer than any
+ * two clocks differ, since the end is read from the time that the router wrote.
+ */
 const ROUTER_GONE_MS = 24 * 3_600_000;
+/** Among many entries this is enough where nothing can be admitted under the entry any more, whatever the clocks say. */
+const CROWDED_GONE_MS = 10 * 60_000;
+/** More entries than this are many; the schema has room for twice as many. */
+const CROWD = 32;
 
 interface SeenLease {
   readonly seq: number;
@@ -67,7 +74,7 @@ export class IdleTracker {
       if (activity[router] === undefined) {
         track.leases.delete(router);
         // A router that ends withdraws its lease: until then the satellite was used. One that lapsed says nothing new.
-        const wasLive = seenAtMs + lease.validSeconds * 1000 > nowMs;
+        const wasLive = leasedUntilMs({ seq: lease.seq, seenAtMs, lease }) > nowMs;
         track.restartedAtMs = Math.max(track.restartedAtMs, wasLive ? nowMs : seenAtMs);
       }
     }
@@ -92,25 +99,46 @@ export class IdleTracker {
     }
     const nowMs = this.#clock.monotonicMs();
     const liveLeases: Lease[] = [];
-    const staleRouters: string[] = [];
     let lastChangeMs = track.restartedAtMs;
-    let leasedUntilMs = 0;
-    for (const [router, { seenAtMs, lease }] of track.leases) {
-      const untilMs = seenAtMs + lease.validSeconds * 1000;
-      lastChangeMs = Math.max(lastChangeMs, seenAtMs);
-      leasedUntilMs = Math.max(leasedUntilMs, untilMs);
+    let lastLeaseEndMs = 0;
+    for (const seen of track.leases.values()) {
+      const untilMs = leasedUntilMs(seen);
+      lastChangeMs = Math.max(lastChangeMs, seen.seenAtMs);
+      lastLeaseEndMs = Math.max(lastLeaseEndMs, untilMs);
       if (untilMs > Math.min(nowMs, track.drainingSinceMs ?? nowMs)) {
-        liveLeases.push(lease);
-      }
-      if (nowMs - seenAtMs > ROUTER_GONE_MS) {
-        staleRouters.push(router);
+        liveLeases.push(seen.lease);
       }
     }
+    const staleRouters = this.#staleRouters(track, satellite);
     const timeoutMs = parseDurationMs(satellite.spec.idleTimeout);
-    const sleepAtMs = timeoutMs === 0 ? Infinity : Math.max(lastChangeMs + timeoutMs, leasedUntilMs);
+    const sleepAtMs = timeoutMs === 0 ? Infinity : Math.max(lastChangeMs + timeoutMs, lastLeaseEndMs);
     const keptAwakeMs = keepAwakeMs(satellite, this.#clock.now());
     return { remainingMs: Math.max(0, sleepAtMs - nowMs, keptAwakeMs), liveLeases, staleRouters };
   }
+
+  /**
+   * Routers whose entries may go (docs/power-protocol.md, "Prune"): by what the entries themselves say, so that an
+   * operator that leads since a minute ago prunes as well as one that has watched for a day.
+   */
+  #staleRouters(track: Track, { status: { activity, power } }: Satellite): string[] {
+    const [now, nowMs] = [this.#clock.now().getTime(), this.#clock.monotonicMs()];
+    const isCrowded = Object.keys(activity).length > CROWD;
+    return [...track.leases].flatMap(([router, seen]) => {
+      const untilMs = leasedUntilMs(seen);
+      const endedMs = now - Date.parse(seen.lease.time) - seen.lease.validSeconds * 1000;
+      const isOver = power.state === "Off" || untilMs <= nowMs;
+      const isGone =
+        endedMs > ROUTER_GONE_MS ||
+        nowMs - untilMs > ROUTER_GONE_MS ||
+        (isCrowded && isOver && endedMs > CROWDED_GONE_MS);
+      return isGone && activity[router] !== undefined && power.state !== "Stopping" ? [router] : [];
+    });
+  }
+}
+
+/** When this process takes the lease to be over, on its own monotonic clock. */
+function leasedUntilMs({ seenAtMs, lease }: SeenLease): number {
+  return seenAtMs + lease.validSeconds * 1000;
 }
 
 /** At entry to Running and whenever the spec changes, also when it changed back (docs/decisions/0010). */

@@ -140,7 +140,7 @@ export interface Idleness {
   readonly remainingMs: number;
   /** Leases that routers may still count on. */
   readonly liveLeases: readonly Lease[];
-  /** Routers that have not written for so long that they are gone for good. */
+  /** Routers that are gone for good, and whose entries may go. */
   readonly staleRouters: readonly string[];
 }
 

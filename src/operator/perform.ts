@@ -56,10 +56,10 @@ export async function perform(
       return patch(o.satellite, idleOffPatch(o.satellite), {}, dependencies);
     case "DesireOn":
       return patch(o.satellite, scheduledWakePatch(o.satellite), {}, dependencies);
-    case "PruneRouter":
+    case "PruneRouters":
       return patch(
         o.satellite,
-        removeActivityPatch(o.satellite, action.router),
+        removeActivityPatch(o.satellite, ...action.routers),
         { status: true },
         dependencies,
       );

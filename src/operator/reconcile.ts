@@ -233,7 +233,7 @@ const WRITES: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>([
   "WriteStatus",
   "DesireOff",
   "DesireOn",
-  "PruneRouter",
+  "PruneRouters",
 ]);
 
 function describeAction(action: Exclude<Action, { kind: "Wait" }>): Record<string, unknown> {

@@ -1,7 +1,8 @@
 import { untilAborted } from "../base/abort.ts";
 import { backoffMs, type Random } from "../base/backoff.ts";
 import { sleep, type Clock, type Timer } from "../base/clock.ts";
-import { toError } from "../base/errors.ts";
+import { SatelliteError, toError } from "../base/errors.ts";
+import { isRejected, type KubeError } from "../kube/errors.ts";
 import { timestamp } from "../satellite/conditions.ts";
 import { isDraining } from "../satellite/power.ts";
 import type { Lease } from "../satellite/resource.ts";
@@ -268,6 +269,9 @@ export class LeaseKeeper {
 
   /** The API server says 422 for many things: only the object tells what happened. */
   async #refreshIfStale(thrown: unknown): Promise<Exclude<LeaseOutcome, { kind: "taken" }>> {
+    if (isRejected(thrown)) {
+      return { kind: "failed", error: this.#noPlace(thrown) };
+    }
     if (!isStale(thrown)) {
       return { kind: "failed", error: toError(thrown) };
     }
@@ -277,6 +281,19 @@ export class LeaseKeeper {
     } catch (error) {
       return { kind: "failed", error: toError(error) };
     }
+  }
+
+  /** The object has no room for one more entry, or what stands in it is not allowed: no reading anew mends that. */
+  #noPlace(cause: KubeError): SatelliteError {
+    const { key, router, logger } = this.#options;
+    const error = new SatelliteError(
+      "NoPlaceForRouter",
+      `satellite ${key} has no place for router ${router} in status.activity (${cause.message}); the operator removes ` +
+        "entries of routers that are gone: see whether it runs, or remove some by hand",
+      { cause },
+    );
+    logger.warn("no place for this router's entry", { satellite: key, router, error });
+    return error;
   }
 
   #entry(satellite: Satellite, openStreams: number, drainedEpoch?: number): Lease {

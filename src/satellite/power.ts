@@ -135,12 +135,15 @@ export function activityPatch(satellite: Satellite, router: string, lease: Lease
 }
 
 /**
- * Removes a router's entry, unless it is not the one that is known any more: the operator does so for a router that is
- * gone for good, and a router as its last act. Written to the status subresource.
+ * Removes entries of routers, unless one of them is not the one that is known any more: the operator does so for routers
+ * that are gone for good, and a router as its last act. Written to the status subresource.
  */
-export function removeActivityPatch(satellite: Satellite, router: string): PatchOperation[] {
-  const path = `/status/activity/${pointerToken(router)}`;
-  return [identity(satellite), test(path, satellite.status.activity[router]), { op: "remove", path }];
+export function removeActivityPatch(satellite: Satellite, ...routers: readonly string[]): PatchOperation[] {
+  const removals = routers.flatMap((router): PatchOperation[] => {
+    const path = `/status/activity/${pointerToken(router)}`;
+    return [test(path, satellite.status.activity[router]), { op: "remove", path }];
+  });
+  return [identity(satellite), ...removals];
 }
 
 /**

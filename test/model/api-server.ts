@@ -45,6 +45,17 @@ export function drainedLanded(s: State, router: Router, uid: number, epoch: numb
   entryLanded(s, router, drainedEntry(epoch));
 }
 
+/** An operator has removed the router's entry; nobody takes that for an activity. */
+export function entryPruned(s: State, { it }: Router): void {
+  it.entry = 0;
+  it.sameSeq = 0;
+  it.copy0 = 0;
+  it.copy1 = 0;
+  it.seen0 = 1;
+  it.seen1 = 1;
+  activityChanged(s);
+}
+
 /** The last finalizer is gone, and the object with it. */
 export function removeObject(s: State): void {
   s.bytes.fill(0, s.api.at, s.api.at + SatelliteObject.size);

@@ -174,6 +174,15 @@ export const configurations: readonly Configuration[] = [
     budget: { person: 4, operatorLosses: 1, operatorCrashes: 1, staleReads: 1, refusals: 1 },
   }),
   configuration({
+    name: "prune",
+    about:
+      "the entry of a router that seems gone is pruned, late or early, while it gets a request and a person switches it off",
+    awake: true,
+    leased: true,
+    person: [OFF],
+    budget: { requests: 1, person: 1, prunes: 1, operatorLosses: 1 },
+  }),
+  configuration({
     name: "delete",
     about: "deletion at any time with a request and open streams",
     awake: true,

@@ -35,6 +35,10 @@ export const foundIn: Readonly<Record<Rule, string>> = {
   "idleOff.generationRestarts": "timeout",
   "idleOff.runningRestarts": "operator crashes",
 
+  "prune.entry": "prune",
+  "prune.over": "prune",
+  "prune.notDraining": "prune",
+
   "stop.uid": "delete and create",
   "stop.off": "person",
   "stop.activity": "router crashes",

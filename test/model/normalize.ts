@@ -1,11 +1,16 @@
 import { Act, Flight, Power, RouterPatch, type State, VALID, type Wire } from "./state.ts";
 
 function forgetUntested(wire: Wire): void {
-  const testsActivity = wire.kind === Act.IdleOff || wire.kind === Act.Stop;
+  const testsActivity = wire.kind === Act.IdleOff || wire.kind === Act.Stop || wire.kind === Act.Prune;
   if (!testsActivity) wire.activity = 0;
   if (wire.kind !== Act.IdleOff) wire.spec = 0;
-  else wire.epoch = 0;
-  if (wire.kind === Act.IdleOff || wire.kind === Act.Accept || wire.kind >= Act.StartCall) {
+  if (wire.kind === Act.IdleOff || wire.kind === Act.Prune) wire.epoch = 0;
+  if (
+    wire.kind === Act.IdleOff ||
+    wire.kind === Act.Prune ||
+    wire.kind === Act.Accept ||
+    wire.kind >= Act.StartCall
+  ) {
     wire.state = 0;
     wire.fence = 0;
     wire.reason = 0;

@@ -1,4 +1,4 @@
-import { specChanged } from "./api-server.ts";
+import { entryPruned, specChanged } from "./api-server.ts";
 import { onIdleOff, onPatchLanded, onPowerMove } from "./invariants.ts";
 import type { Rules } from "./rules.ts";
 import { Act, OffBy, Power, Reason, type State, type Wire } from "./state.ts";
@@ -82,6 +82,13 @@ export function landOperatorPatch(s: State, wire: Wire, rules: Rules): boolean {
       if (rules["run.uid"] && !sameUid) return false;
       if (rules["run.power"] && !same) return false;
       return move(s, uid, Power.Running, epoch);
+    case Act.Prune: {
+      const [router] = s.routers;
+      if (router === undefined || router.it.entry === 0) return false;
+      if (rules["prune.entry"] && (!sameUid || wire.activity === 0)) return false;
+      entryPruned(s, router);
+      return true;
+    }
     case Act.Fence:
       if (rules["fence.uid"] && !sameUid) return false;
       if (rules["fence.power"] && !same) return false;

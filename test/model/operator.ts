@@ -189,6 +189,19 @@ export const operatorDecisions: readonly Action[] = [
     },
     "chance",
   ),
+  decision(
+    "sends the prune of an entry",
+    (s, o, rules) => {
+      const { view, it } = o;
+      const [router] = s.routers;
+      if (s.budget.prunes === 0 || router === undefined || copyOf(o, router) === 0) return false;
+      if (view.state === Power.Stopping && rules["prune.notDraining"]) return false;
+      if (view.state !== Power.Off && it.idleAge < VALID && rules["prune.over"]) return false;
+      s.budget.prunes -= 1;
+      return send(s, o, Act.Prune);
+    },
+    "chance",
+  ),
   decision("sends the Stopping intent", (s, o, rules) => {
     const { view } = o;
     if (view.on === 1 || view.deleting === 1 || !isUp(view.state)) return false;

@@ -36,6 +36,10 @@ export const RULES = {
   "idleOff.generationRestarts": "a changed metadata.generation restarts the idle clock",
   "idleOff.runningRestarts": "entry to Running restarts the idle clock",
 
+  "prune.entry": "the prune tests the entry as read",
+  "prune.over": "an entry of an epoch that goes on is pruned only after the validity of its lease",
+  "prune.notDraining": "no entry is pruned while the satellite drains",
+
   "stop.uid": "the Stopping intent tests the uid",
   "stop.off": "the Stopping intent tests desiredPower off",
   "stop.activity": "the Stopping intent without a drain tests the activity",

@@ -30,9 +30,10 @@ export const Act = {
   Run: 7,
   Off: 8,
   Fence: 9,
-  StartCall: 10,
-  StopCall: 11,
-  TerminateCall: 12,
+  Prune: 10,
+  StartCall: 11,
+  StopCall: 12,
+  TerminateCall: 13,
 } as const;
 
 /**
@@ -89,6 +90,7 @@ const budgetFields = [
   "idleOffs",
   "refusals",
   "takeovers", // of the leader lease
+  "prunes",
   "staleReads", // a switch: 1 lets DescribeInstances lag
 ] as const;
 const Budget = layout(budgetFields);

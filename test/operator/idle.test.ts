@@ -129,9 +129,74 @@ describe("the idle tracker", () => {
     expect(tracker.idleness(KEY, leased(1)).liveLeases).to.deep.equal([]);
   });
 
-  it("names routers that have not written for a day", async () => {
-    tracker.observe(KEY, leased(1));
-    await clock.advance(25 * 60 * MINUTE);
-    expect(tracker.idleness(KEY, leased(1)).staleRouters).to.deep.equal(["router-0"]);
+  describe("entries of routers that are gone", () => {
+    const DAY = 24 * 60 * MINUTE;
+    /** As many entries, whose leases of ten minutes were written so long before now. */
+    const entries = (count: number, writtenMsAgo: number, change: (value: Satellite) => void = () => {}) =>
+      running((value) => {
+        for (let index = 0; index < count; index++) {
+          const time = new Date(clock.now().getTime() - writtenMsAgo).toISOString();
+          value.status.activity[`router-${index}`] = { seq: 1, validSeconds: 600, openStreams: 0, time };
+        }
+        change(value);
+      });
+    const asleep = ({ status }: Satellite): void => {
+      status.power = { state: "Off", epoch: 1, accepted: false, fence: 0 };
+    };
+    /** How many an operator names that sees them for the first time. */
+    const atOnce = (value: Satellite): number =>
+      new IdleTracker(clock).idleness(KEY, value).staleRouters.length;
+    const stale = (value: Satellite): number => tracker.idleness(KEY, value).staleRouters.length;
+
+    it("are named by what they say themselves, also by an operator that has just begun", () => {
+      expect(atOnce(entries(64, DAY + 11 * MINUTE))).to.equal(64);
+      expect(atOnce(entries(64, DAY + 10 * MINUTE))).to.equal(0);
+    });
+
+    it("are named after ten minutes where they are many and it is off, so that nothing is admitted under them", () => {
+      expect(atOnce(entries(64, 21 * MINUTE, asleep))).to.equal(64);
+      expect(atOnce(entries(64, 20 * MINUTE, asleep))).to.equal(0);
+      expect(atOnce(entries(32, 21 * MINUTE, asleep))).to.equal(0);
+    });
+
+    it("are not named, however many, while this process has not seen their leases end", async () => {
+      tracker = new IdleTracker(clock);
+      const many = entries(64, 21 * MINUTE);
+      expect(stale(many)).to.equal(0);
+      await clock.advance(10 * MINUTE - 1);
+      expect(stale(many)).to.equal(0);
+      await clock.advance(1);
+      expect(stale(many)).to.equal(64);
+    });
+
+    it("are not named while it stops: they are waited for, or may have to drain", () => {
+      const stopping = entries(64, 30 * DAY, ({ status }) => {
+        status.power = { state: "Stopping", reason: "Draining", epoch: 1, accepted: false, fence: 0 };
+      });
+      expect(stale(stopping)).to.equal(0);
+    });
+
+    it("are named a day after this process saw them end, whatever their clock says", async () => {
+      const ahead = entries(1, -365 * DAY);
+      expect(stale(ahead)).to.equal(0);
+      await clock.advance(DAY + 10 * MINUTE);
+      expect(stale(ahead)).to.equal(0);
+      await clock.advance(1);
+      expect(stale(ahead)).to.equal(1);
+    });
+
+    it("restart the idle clock when they go while their lease lives, and not otherwise", async () => {
+      const behind = entries(1, 2 * DAY);
+      const pruned = structuredClone(behind);
+      pruned.status.activity = {};
+      await clock.advance(5 * MINUTE);
+      tracker.observe(KEY, behind);
+      await clock.advance(5 * MINUTE);
+      expect(remaining(pruned)).to.equal(10 * MINUTE);
+      tracker.observe(KEY, behind);
+      await clock.advance(12 * MINUTE);
+      expect(remaining(pruned)).to.equal(0);
+    });
+  });
   });
 });

@@ -23,6 +23,24 @@ describe("a satellite's life", () => {
     expect(world.thrown).to.deep.equal([]);
   });
 
+  it("makes room among the entries of routers that are gone, asleep and awake, right after a restart", async () => {
+    const world = new World();
+    await world.run(MINUTE);
+    for (const wish of ["off", "on"] as const) {
+      world.setPower(wish);
+      await world.run(10 * MINUTE);
+      world.edit(({ status }) => {
+        for (let index = 0; index < 64; index++) {
+          const time = new Date(world.clock.now().getTime() - 2 * DAY).toISOString();
+          status.activity[`router-${index}`] = { seq: 1, validSeconds: 1800, openStreams: 0, time };
+        }
+      });
+      world.restart();
+      await world.run(0);
+      expect(world.satellite().status.activity).to.deep.equal({});
+    }
+  });
+
   it("is stopped where its machine was launched without hibernation, and the condition says so", async () => {
     const world = new World({ satellites: [satellite({ spec: { sleepMode: "Stop" } })] });
     await world.run(MINUTE);

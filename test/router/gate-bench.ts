@@ -14,7 +14,7 @@ import type { Target } from "../../src/router/standing.ts";
 import { ObjectCache } from "../../src/kube/cache.ts";
 import type { Lease } from "../../src/satellite/resource.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
-import { silentLogger } from "../../src/telemetry/logger.ts";
+import { silentLogger, type Logger } from "../../src/telemetry/logger.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { FakeApiServer } from "./fake-api-server.ts";
 
@@ -71,6 +71,7 @@ export class GateBench {
       readonly server?: FakeApiServer;
       readonly router?: string;
       readonly access?: Access;
+      readonly logger?: Logger;
     } = {},
   ) {
     this.server = options.server ?? new FakeApiServer();
@@ -91,7 +92,7 @@ export class GateBench {
       address: options.address ?? {},
       clock,
       random: () => 0.5,
-      logger: silentLogger,
+      logger: options.logger ?? silentLogger,
       metrics: createRouterMetrics(this.registry),
       prober: this.prober,
       options: gateOptions,

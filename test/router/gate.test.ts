@@ -1,6 +1,8 @@
 import { expect } from "chai";
 
+import { KubeError } from "../../src/kube/errors.ts";
 import { GrpcStatus, type Admission } from "../../src/router/engine.ts";
+import { CollectingLogger } from "../support/collecting-logger.ts";
 import { forbidden, unreachable } from "./fake-api-server.ts";
 import { GateBench, KEY, ROUTER, type TestRequest } from "./gate-bench.ts";
 import { awake, power, satellite } from "./satellites.ts";
@@ -426,6 +428,29 @@ describe("gate: requests that end otherwise", () => {
     await bench.clock.advance(100);
     expect(refused(request).status).to.equal(GrpcStatus.UNAVAILABLE);
     expect(reasonOf(request)).to.equal("OperatorStalled");
+  });
+
+  it("says to the caller and in the log that the satellite has no place for this router, and goes on when it has", async () => {
+    const logger = new CollectingLogger();
+    const bench = new GateBench([awake()], { logger });
+    const tooMany = [{ field: "status.activity", message: "Too many: 65: must have at most 64 items" }];
+    bench.server.before = ({ subresource }) => {
+      if (subresource === "status") {
+        const [{ message = "" } = {}] = tooMany;
+        throw new KubeError({ reason: "Invalid", status: 422, message, causes: tooMany });
+      }
+    };
+    const early = bench.request([["grpc-timeout", "4S"]]);
+    const late = bench.request([["grpc-timeout", "1M"]]);
+    await bench.clock.advance(4000);
+    expect(refused(early).status).to.equal(GrpcStatus.UNAVAILABLE);
+    expect(reasonOf(early)).to.equal("NoPlaceForRouter");
+    expect(refused(early).message).to.contain("must have at most 64 items");
+    const warnings = logger.lines.filter(({ level }) => level === "warn");
+    expect(warnings[0]?.fields).to.include({ satellite: KEY, router: ROUTER });
+    bench.server.before = () => {};
+    await bench.clock.advance(10_000);
+    forwarded(late).release();
   });
 
   it("refuses more than the bound for one satellite, and than the bound for all", async () => {
