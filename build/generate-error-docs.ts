@@ -77,6 +77,10 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
   ["ReplacementGone", "EC2 does not show the new machine; the old one is used"],
   ["VolumeNotVisible", "it is not known whether EC2 made the data volume; it is looked for again"],
   ["VolumeIntentIncomplete", "somebody has written status.volume; delete the satellite and create it anew"],
+  [
+    "WriteRejected",
+    "the status does not fit the CRD's schema: install the CRDs of the operator's version; else it is a bug, please report it",
+  ],
   ["AdoptionInUse", "the instance to take over is another satellite's machine"],
   ["LaunchNotVisible", "EC2 launched the machine but does not show it yet; wait"],
   [

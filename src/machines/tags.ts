@@ -1,3 +1,8 @@
+import { createHash } from "node:crypto";
+
+/** Most characters of a tag's value (EC2 user guide, "Tag restrictions"). */
+export const MAX_TAG_VALUE = 256;
+
 /**
  * Tags by which the product knows its machines (docs/ec2.md). A machine is ours when it bears the cluster tag
  * with our cluster's identity; nothing else makes it so.
@@ -22,7 +27,7 @@ export const Tag = {
    * taken up again.
    */
   orphanedAt: "satellites.dev/orphaned-at",
-  /** "<cluster>/<namespace>/<name>" of the satellite that may take the machine over; set by its owner. */
+  /** Which satellite may take the machine over ({@link adoptableBy}); set by its owner. */
   adoptableBy: "satellites.dev/adoptable-by",
 } as const;
 
@@ -48,13 +53,18 @@ export function ownerTags(cluster: string, owner: MachineOwner): Record<string, 
     [Tag.name]: owner.name,
     [Tag.uid]: owner.uid,
     ...(owner.className === undefined ? {} : { [Tag.class]: owner.className }),
-    Name: `${owner.namespace}/${owner.name}`,
+    // For people; the whole names stand in the tags above.
+    Name: `${owner.namespace}/${owner.name}`.slice(0, MAX_TAG_VALUE),
   };
 }
 
-/** Value of {@link Tag.adoptableBy} that lets a satellite take a machine over. */
+/**
+ * Value of {@link Tag.adoptableBy} that lets a satellite take a machine over: "<cluster>/<namespace>/<name>"; where that is
+ * too long for a tag, "sha256:" and its digest in hex.
+ */
 export function adoptableBy(cluster: string, owner: Pick<MachineOwner, "namespace" | "name">): string {
-  return `${cluster}/${owner.namespace}/${owner.name}`;
+  const value = `${cluster}/${owner.namespace}/${owner.name}`;
+  return value.length <= MAX_TAG_VALUE ? value : `sha256:${createHash("sha256").update(value).digest("hex")}`;
 }
 
 /** Tags of a satellite's data volume. */

@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { SatelliteError, toError } from "../base/errors.ts";
 import type { JsonPatchOperation, KubeClient } from "../kube/client.ts";
-import { isConflict, isInvalid, isNotFound } from "../kube/errors.ts";
+import { isConflict, isInvalid, isNotFound, isRejected } from "../kube/errors.ts";
 import { keyString, objectKey } from "../kube/objects.ts";
 import type { WorkResult } from "../kube/workers.ts";
 import type { ClassFacts, MachineCloud } from "../machines/cloud.ts";
@@ -12,7 +12,10 @@ import { CLASS_FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITE_CLASSES } from "../s
 import { sameJson } from "../satellite/status-patch.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Announcement } from "./action.ts";
 import { listSatellites } from "./list-satellites.ts";
+import type { OperatorMetrics } from "./metrics.ts";
+import { RejectedWrite } from "./rejected-write.ts";
 
 /** What a {@link ClassReconciler} takes. */
 export interface ClassReconcilerOptions {
@@ -25,6 +28,8 @@ export interface ClassReconcilerOptions {
   readonly usersOf: (className: string) => readonly Satellite[];
   readonly cloudOf: (satelliteClass: SatelliteClass) => MachineCloud;
   readonly assertLeading: () => void;
+  readonly announce: (satelliteClass: SatelliteClass, announcement: Announcement) => void;
+  readonly metrics: Pick<OperatorMetrics, "failures">;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Between two looks at what a class comes to, in milliseconds. */
@@ -131,10 +136,44 @@ export class ClassReconciler {
       ...(resolved === undefined ? {} : { resolved }),
       conditions: setConditions(status?.conditions, [condition], this.#options.clock.now(), generation),
     };
-    if (!sameJson(status ?? {}, wanted)) {
+    if (sameJson(status ?? {}, wanted)) {
+      return { requeueAfterMs: againAfterMs };
+    }
+    try {
       await this.#patch(satelliteClass, [set("/status", wanted)], "status");
+    } catch (error) {
+      if (!(error instanceof RejectedWrite)) {
+        throw error;
+      }
+      return this.#showRejection(satelliteClass, error);
     }
     return { requeueAfterMs: againAfterMs };
+  }
+
+  /** Says on the class that what it comes to cannot be stored, where at least that can. */
+  async #showRejection(satelliteClass: SatelliteClass, error: RejectedWrite): Promise<WorkResult> {
+    const { announce, metrics, logger, clock } = this.#options;
+    const { metadata, status } = satelliteClass;
+    const { code: reason, message } = error;
+    metrics.failures.inc({ reason });
+    logger.error("The API server will not store what is written", { class: metadata.name, error });
+    const ready = { type: "Ready", status: "False", reason, message } as const;
+    if (status?.conditions?.find(({ type }) => type === "Ready")?.message !== message) {
+      announce(satelliteClass, { type: "Warning", reason, message });
+    }
+    const generation = metadata.generation ?? 0;
+    const shown = {
+      ...status,
+      conditions: setConditions(status?.conditions, [ready], clock.now(), generation),
+    };
+    if (!sameJson(status ?? {}, shown)) {
+      await this.#patch(satelliteClass, [set("/status", shown)], "status").catch((again: unknown) => {
+        if (!(again instanceof RejectedWrite)) {
+          throw again;
+        }
+      });
+    }
+    return { requeueAfterMs: RETRY_MS };
   }
 
   async #patch(
@@ -158,6 +197,9 @@ export class ClassReconciler {
     } catch (error) {
       if (isNotFound(error)) {
         return undefined;
+      }
+      if (isRejected(error)) {
+        throw new RejectedWrite(error);
       }
       if (isInvalid(error) || isConflict(error)) {
         const version = String(resourceVersion);
@@ -190,12 +232,19 @@ function readiness({ architectures, images }: ClassFacts): ConditionChange {
       };
 }
 
+/** Most subnets and groups that the status has room for; tags may match more, and launches use them all. */
+const MAX_LISTED = 16;
+
 function resolvedOf({ images, subnets, securityGroups }: ClassFacts): {
   images: Record<string, string>;
   subnets: string[];
   securityGroups: string[];
 } {
-  return { images: { ...images }, subnets: [...subnets], securityGroups: [...securityGroups] };
+  return {
+    images: { ...images },
+    subnets: subnets.slice(0, MAX_LISTED),
+    securityGroups: securityGroups.slice(0, MAX_LISTED),
+  };
 }
 
 function addFinalizer({ metadata }: SatelliteClass): JsonPatchOperation[] {

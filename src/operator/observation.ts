@@ -119,6 +119,8 @@ export interface Memory {
   failure?: Failure;
   /** The last failure of each action that has not worked since: two that fail in turn must not begin anew each time. */
   failures?: Readonly<Record<string, Failure>>;
+  /** The write that the API server will not store. */
+  rejection?: Failure;
   /** Why the machine could not be seen the last time. */
   blindness?: Failure;
   probe?: Probe;

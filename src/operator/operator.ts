@@ -314,6 +314,8 @@ export class Operator {
       cloudOf,
       classes: this.#classes.cache,
       usersOf: (name) => this.#satellites.cache.byIndex("class", name),
+      announce: (satelliteClass, announcement) => this.#events.record(satelliteClass, announcement),
+      metrics: this.#metrics,
       assertLeading: () => this.#assertLeading(),
       resyncMs: settings.resyncMs,
     });

@@ -5,6 +5,9 @@ import { requireClass } from "./launch-request.ts";
 import type { Memory, Observation, Probe, ProbeTarget } from "./observation.ts";
 import { isAt, otherVm, tlsNotServed } from "./vm-key.ts";
 
+/** Most characters of a boot ID, which the guest is free to make up; the CRD's bound. */
+const MAX_BOOT_ID = 64;
+
 /** Looks at the port of the machine in use, and notes whom it has met there. @throws CloudError, ConfigurationError */
 export async function probe(
   target: Extract<Action, { kind: "Probe" }>,
@@ -20,7 +23,7 @@ export async function probe(
     epoch: o.satellite.status.power.epoch,
     atMs,
     ...judgement,
-    ...(bootID === undefined ? {} : { bootID }),
+    ...(bootID === undefined ? {} : { bootID: bootID.slice(0, MAX_BOOT_ID) }),
     runningWork,
   };
   noteSilence(memory.probe, memory);

@@ -1,5 +1,5 @@
 import type { JsonPatchOperation } from "../kube/client.ts";
-import { isConflict, isInvalid, isNotFound } from "../kube/errors.ts";
+import { isConflict, isInvalid, isNotFound, isRejected } from "../kube/errors.ts";
 import { objectKey } from "../kube/objects.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import { ownerTags, Tag } from "../machines/tags.ts";
@@ -13,6 +13,7 @@ import { startOf } from "./decide-transition.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { ConfigurationError } from "./failures.ts";
 import { requireClass } from "./launch-request.ts";
+import { RejectedWrite } from "./rejected-write.ts";
 import type { Memory, Observation } from "./observation.ts";
 import { findLaunched, launch, planLaunch, planReplacement } from "./perform-launch.ts";
 import { probe, probeReplacement } from "./perform-probe.ts";
@@ -205,6 +206,9 @@ async function patchNow(
   } catch (error) {
     if (isNotFound(error)) {
       return { kind: "stale" };
+    }
+    if (isRejected(error)) {
+      throw new RejectedWrite(error);
     }
     if (!isInvalid(error) && !isConflict(error)) {
       throw error;

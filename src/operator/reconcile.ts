@@ -10,8 +10,9 @@ import type { Action } from "./action.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { failureOf, inputsOf, OBSERVE } from "./failures.ts";
 import { observe, observeBlindly } from "./observe.ts";
-import type { Memory, Observation } from "./observation.ts";
+import type { Failure, Memory, Observation } from "./observation.ts";
 import { perform } from "./perform.ts";
+import { rejectedStatus, RejectedWrite, rejectionOf } from "./rejected-write.ts";
 import { renderStatus } from "./render-status.ts";
 
 interface Remembered {
@@ -153,6 +154,14 @@ export class Reconciler {
     remembered: Remembered,
   ): Promise<WorkResult> {
     const { metrics, clock, random, assertLeading } = this.#dependencies;
+    const { rejection } = remembered.memory;
+    if (
+      rejection?.action === action.kind &&
+      rejection.retryAtMs > o.nowMs &&
+      rejection.inputs === inputsOf(o)
+    ) {
+      return this.#showRejection(rejection, o);
+    }
     if (!HARMLESS.has(action.kind)) {
       assertLeading();
     }
@@ -171,6 +180,10 @@ export class Reconciler {
       return { requeueAfterMs: backoffMs(remembered.staleWrites++, STALE_BACKOFF, random) };
     } catch (error) {
       metrics.actions.inc({ action: action.kind, outcome: "error" });
+      if (error instanceof RejectedWrite && WRITES.has(action.kind)) {
+        this.#noteRejection(action, o, error, remembered.memory);
+        return AGAIN_AT_ONCE;
+      }
       if (WRITES.has(action.kind)) {
         // It may still land: a start that it could meet must be fenced first (docs/decisions/0012).
         delete remembered.memory.ownedStart;
@@ -193,6 +206,45 @@ export class Reconciler {
       const { [action.kind]: _over, ...rest } = memory.failures;
       memory.failures = rest;
     }
+    if (memory.rejection?.action === action.kind) {
+      delete memory.rejection;
+    }
+  }
+
+  #noteRejection(action: Action, o: Observation, error: RejectedWrite, memory: Memory): void {
+    const { metrics, random, logger, announce, clock } = this.#dependencies;
+    const context = { nowMs: clock.monotonicMs(), random };
+    const known = memory.rejection === undefined ? {} : { failures: { [action.kind]: memory.rejection } };
+    const failure = failureOf({ ...o, memory: known }, action.kind, error, context);
+    const isNew = memory.rejection?.message !== failure.message;
+    memory.rejection = rejectionOf(failure, context);
+    metrics.failures.inc({ reason: failure.reason });
+    logger.error("The API server will not store what is written", {
+      namespace: o.satellite.metadata.namespace,
+      name: o.satellite.metadata.name,
+      action: action.kind,
+      count: failure.count,
+      error,
+    });
+    if (isNew) {
+      announce(o.satellite, { type: "Warning", reason: failure.reason, message: failure.message });
+    }
+  }
+
+  /** Says on the satellite why nothing moves, where at least that can be stored, and waits. */
+  async #showRejection(rejection: Failure, o: Observation): Promise<WorkResult> {
+    const status = rejectedStatus(o, rejection);
+    if (statusPatch(o.satellite, status) !== undefined) {
+      this.#dependencies.assertLeading();
+      try {
+        await perform({ kind: "WriteStatus", status }, o, {}, this.#dependencies);
+      } catch (error) {
+        if (!(error instanceof RejectedWrite)) {
+          throw error;
+        }
+      }
+    }
+    return { requeueAfterMs: Math.max(0, rejection.retryAtMs - this.#dependencies.clock.monotonicMs()) };
   }
 
   #noteProbe(satellite: Satellite, memory: Memory): void {
@@ -207,11 +259,13 @@ export class Reconciler {
 
   #noteFailure(action: Action, o: Observation, error: unknown, memory: Memory, nowMs: number): void {
     const { metrics, random, logger, announce } = this.#dependencies;
-    const failure = failureOf(o, action.kind, error, { nowMs, random });
+    const isRejected = error instanceof RejectedWrite;
+    const given = failureOf(o, action.kind, error, { nowMs, random });
+    const failure = isRejected ? rejectionOf(given, { nowMs, random }) : given;
     memory.failure = failure;
     memory.failures = { ...memory.failures, [action.kind]: failure };
     metrics.failures.inc({ reason: failure.reason });
-    logger.warn("Step failed", {
+    logger[isRejected ? "error" : "warn"]("Step failed", {
       namespace: o.satellite.metadata.namespace,
       name: o.satellite.metadata.name,
       action: action.kind,

@@ -21,7 +21,9 @@ export interface ConditionChange {
   readonly message: string;
 }
 
+/** Bounds of the CRDs' schemas. */
 const MAX_MESSAGE_LENGTH = 4096;
+const MAX_REASON_LENGTH = 128;
 
 /**
  * Sets conditions by type and leaves the others. `lastTransitionTime` moves only when `status` does
@@ -39,6 +41,7 @@ export function setConditions(
     const before = conditions[index];
     const after: Condition = {
       ...change,
+      reason: change.reason.slice(0, MAX_REASON_LENGTH) || "Unknown",
       message: change.message.slice(0, MAX_MESSAGE_LENGTH),
       lastTransitionTime:
         before !== undefined && before.status === change.status ? before.lastTransitionTime : timestamp(now),

@@ -1,8 +1,11 @@
 import { expect } from "chai";
+import { Registry } from "prom-client";
+import type { Announcement } from "../../src/operator/action.ts";
+import { createOperatorMetrics } from "../../src/operator/metrics.ts";
 import { ClassReconciler } from "../../src/operator/class-reconciler.ts";
 import { CLASS_FINALIZER, SATELLITE_CLASSES, SATELLITES } from "../../src/satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
-import { silentLogger } from "../../src/telemetry/logger.ts";
+import { CollectingLogger } from "../support/collecting-logger.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { satellite, satelliteClass } from "./fixtures.ts";
 import { ObjectStore } from "./object-store.ts";
@@ -17,6 +20,8 @@ class ClassWorld {
   readonly cloud = new ScriptedCloud(this.clock);
   /** What the operator's cache shows; the store may know better. */
   cached: Satellite[] = [];
+  readonly events: Announcement[] = [];
+  readonly logger = new CollectingLogger();
   readonly #reconciler: ClassReconciler;
 
   constructor() {
@@ -27,9 +32,11 @@ class ClassWorld {
       classes: { get: () => this.found, upsert: () => {} },
       usersOf: () => this.cached,
       cloudOf: () => this.cloud,
+      announce: (_satelliteClass, announcement) => this.events.push(announcement),
+      metrics: createOperatorMetrics(new Registry(), () => []),
       assertLeading: () => {},
       clock: this.clock,
-      logger: silentLogger,
+      logger: this.logger,
       resyncMs: 600_000,
     });
   }
@@ -98,6 +105,27 @@ describe("a SatelliteClass", () => {
     await world.settle();
     expect(world.ready).to.include({ status: "Unknown", reason: "CloudUnavailable" });
     expect(world.found?.status?.resolved?.images).to.deep.equal({ amd64: "ami-1" });
+  });
+
+  it("shows as many subnets and groups as there is room for, where its tags match more", async () => {
+    const world = new ClassWorld();
+    const ids = (prefix: string): string[] => Array.from({ length: 17 }, (_, index) => `${prefix}-${index}`);
+    world.cloud.facts = { ...world.cloud.facts, subnets: ids("subnet"), securityGroups: ids("sg") };
+    expect(await world.settle()).to.equal(600_000);
+    expect(world.ready).to.include({ status: "True", reason: "Resolved" });
+    expect(world.found?.status?.resolved?.subnets).to.deep.equal(ids("subnet").slice(0, 16));
+  });
+
+  it("says so, in its condition, an event and the log, when what it comes to cannot be stored", async () => {
+    const world = new ClassWorld();
+    world.cloud.facts = { ...world.cloud.facts, images: { amd64: "ami-".padEnd(65, "1") } };
+    expect(await world.settle()).to.equal(60_000);
+    expect(world.ready).to.include({ status: "False", reason: "WriteRejected" });
+    expect(world.ready).to.have.property("message").that.includes("status.resolved.images");
+    expect(world.events.map(({ reason }) => reason)).to.deep.equal(["WriteRejected"]);
+    expect(world.logger.lines.map(({ level }) => level)).to.include("error");
+    expect(await world.settle()).to.equal(60_000);
+    expect(world.events).to.have.length(1);
   });
 
   it("is not ready when no type is left for any architecture", async () => {

@@ -1,3 +1,8 @@
+import { join } from "node:path";
+import { readCrdFile, resourcesOf } from "../../src/local/kubernetes/crd.ts";
+import { fieldErrorLine } from "../../src/local/kubernetes/field-error.ts";
+import { asObject, type JsonObject } from "../../src/local/kubernetes/json.ts";
+import { validateSchema } from "../../src/local/kubernetes/schema-validation.ts";
 import type { JsonPatchOperation, KubeClient, ListPage, Patch, WriteOptions } from "../../src/kube/client.ts";
 import { KubeError } from "../../src/kube/errors.ts";
 import {
@@ -72,6 +77,9 @@ export class ObjectStore implements KubeClient {
       }
       const isStatus = options.subresource === "status";
       const after = isStatus ? withStatusOf(before, patched) : withStatusOf(patched, before);
+      if (isStatus) {
+        requireValidStatus(type, after, before);
+      }
       return this.#commit(type, key, before, after) as T;
     });
   }
@@ -123,6 +131,31 @@ export class ObjectStore implements KubeClient {
 
 const idOf = (type: ResourceType, key: ObjectKey): string => `${type.plural}/${keyString(key)}`;
 const specOf = (object: KubeObject): unknown => (object as { spec?: unknown }).spec;
+
+/** What the CRDs say of the two kinds. */
+const RESOURCES = ["satellites", "satelliteclasses"].flatMap((plural) =>
+  resourcesOf(readCrdFile(join(import.meta.dirname, `../../crds/${plural}.satellites.dev.yaml`))),
+);
+
+/** @throws KubeError 422 with causes, as the API server, when the status does not fit the CRD's schema */
+function requireValidStatus({ plural }: ResourceType, after: KubeObject, before: KubeObject): void {
+  const schema = RESOURCES.find((resource) => resource.plural === plural)?.schema.properties?.["status"];
+  if (schema === undefined) {
+    throw new Error(`there is no CRD for ${plural}`);
+  }
+  const [status, old] = [after, before].map((object) =>
+    asObject((object as unknown as JsonObject)["status"]),
+  );
+  const errors = validateSchema(status ?? {}, schema, "status", old);
+  if (errors.length > 0) {
+    throw new KubeError({
+      reason: "Invalid",
+      status: 422,
+      message: errors.map(fieldErrorLine).join(", "),
+      causes: errors.map((error) => ({ field: error.field, message: fieldErrorLine(error) })),
+    });
+  }
+}
 
 function withStatusOf(object: KubeObject, from: KubeObject): KubeObject {
   return { ...object, ...("status" in from ? { status: from.status } : {}) };

@@ -13,7 +13,7 @@ import type {
 import { CloudError } from "../../src/machines/errors.ts";
 import { ruleFor } from "../../src/machines/ec2/error-table.ts";
 import { stateReason } from "../../src/machines/ec2/state-reasons.ts";
-import { Tag } from "../../src/machines/tags.ts";
+import { ownerTags, Tag } from "../../src/machines/tags.ts";
 import { CLUSTER, promised } from "./fixtures.ts";
 
 /** Methods of the port that can be told to fail. */
@@ -119,12 +119,7 @@ export class ScriptedCloud implements MachineCloud {
         rootVolume: { sizeGiB: 40, type: "gp3" },
         ...(dataVolume === undefined ? {} : { dataVolume }),
         userDataHash: "hash",
-        tags: {
-          [Tag.cluster]: CLUSTER,
-          [Tag.namespace]: request.owner.namespace,
-          [Tag.name]: request.owner.name,
-          [Tag.uid]: request.owner.uid,
-        },
+        tags: ownerTags(CLUSTER, request.owner),
       };
       return { plan, combinations: combinations.length };
     });

@@ -14,7 +14,7 @@ import { defaultSettings, type OperatorSettings } from "../../src/operator/setti
 import { findCondition, type ConditionType } from "../../src/satellite/conditions.ts";
 import { SATELLITE_CLASSES, SATELLITES, type Condition } from "../../src/satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
-import { silentLogger } from "../../src/telemetry/logger.ts";
+import { CollectingLogger } from "../support/collecting-logger.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { CLUSTER, satellite as makeSatellite, satelliteClass as makeClass } from "./fixtures.ts";
 import { ObjectStore } from "./object-store.ts";
@@ -42,6 +42,7 @@ export class World {
   readonly cloud = new ScriptedCloud(this.clock);
   readonly events: (Announcement & { readonly satellite: string })[] = [];
   readonly hostEvents = new HostEvents();
+  readonly logger = new CollectingLogger();
   readonly dependencies: Dependencies;
   /** What the guest of each machine (by address) answers; a machine that runs answers by default. */
   answers: (address: string) => boolean = () => true;
@@ -104,7 +105,7 @@ export class World {
       metrics: createOperatorMetrics(new Registry(), () => []),
       clock: this.clock,
       random: () => 0.5,
-      logger: silentLogger,
+      logger: this.logger,
       settings: { ...defaultSettings, ...options.settings },
     };
     this.#reconciler = new Reconciler(this.dependencies);

@@ -46,6 +46,8 @@ const RESOLVED_TTL_MS = 5 * 60_000;
 const FACTS_TTL_MS = 6 * 3_600_000;
 /** Linux RAM that can hibernate, exclusive (EC2 user guide, "Prerequisites for hibernation"). */
 const MAX_HIBERNATION_MIB = 150 * 1024;
+/** Most groups that a network interface can have, whatever its quota (Amazon VPC user guide, "Amazon VPC quotas"). */
+const MAX_SECURITY_GROUPS = 16;
 const READ_TIMEOUT_MS = 15_000;
 
 /** What there is in the region to launch from: images, types, subnets, security groups. Reads are cached. */
@@ -161,6 +163,13 @@ export class Catalogue {
       );
       if (SecurityGroups.length === 0) {
         throw notFound("securityGroups");
+      }
+      if (SecurityGroups.length > MAX_SECURITY_GROUPS) {
+        throw invalidClass(
+          "SecurityGroupsPerInterfaceLimitExceeded",
+          `spec.ec2.securityGroups of the SatelliteClass matches ${SecurityGroups.length} groups, and a machine can have ` +
+            `${MAX_SECURITY_GROUPS} at most; narrow its tags, or give ids`,
+        );
       }
       return SecurityGroups.map(({ GroupId }) => GroupId ?? "").sort();
     });

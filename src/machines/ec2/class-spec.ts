@@ -44,10 +44,28 @@ export function readClassSpec(cloud: Fields): ClassSpec {
     securityGroups: readSelection(cloud, "securityGroups"),
     rootVolume: readVolume(object(cloud, "rootVolume") ?? {}),
     ...(dataVolume === undefined ? {} : { dataVolume: readVolume(dataVolume) }),
-    tags: strings(object(cloud, "tags") ?? {}, "tags"),
+    tags: checkTags(strings(object(cloud, "tags") ?? {}, "tags")),
     ...optional("roleARN", string(cloud, "roleARN")),
     ...optional("instanceProfile", string(cloud, "instanceProfile")),
   };
+}
+
+/** Most characters of a tag's key (EC2 user guide, "Tag restrictions"). */
+const MAX_TAG_KEY = 128;
+
+/** The CRD's schema bounds values and number, and cannot bound keys. */
+function checkTags(tags: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  for (const key of Object.keys(tags)) {
+    const isReserved = key.toLowerCase().startsWith("aws:");
+    if (isReserved || key === "" || key.length > MAX_TAG_KEY) {
+      throw invalidClass(
+        "InvalidTagKey",
+        `spec.ec2.tags of the SatelliteClass has the key "${key.slice(0, MAX_TAG_KEY)}", which EC2 does not take: keys ` +
+          `have 1 to ${MAX_TAG_KEY} characters and do not begin with "aws:"; correct it`,
+      );
+    }
+  }
+  return tags;
 }
 
 function readVolume(volume: Fields): VolumeShape {

@@ -168,6 +168,16 @@ describe("resolving a launch", () => {
         "role/other",
       ],
       "user data above 16 KB": [{ userData: "x".repeat(16_385) }, "UserDataTooLarge", "16384"],
+      "a tag key that AWS keeps for itself": [
+        { cloud: { ...CLASS, tags: { "aws:team": "a" } } },
+        "InvalidTagKey",
+        "aws:team",
+      ],
+      "a tag key that is too long": [
+        { cloud: { ...CLASS, tags: { ["k".repeat(129)]: "a" } } },
+        "InvalidTagKey",
+        "128 characters",
+      ],
       "a class without subnets": [
         { cloud: { ...CLASS, subnets: {} } },
         "InvalidClassSpec",

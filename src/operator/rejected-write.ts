@@ -1,0 +1,56 @@
+import { backoffMs, type Random } from "../base/backoff.ts";
+import type { KubeError } from "../kube/errors.ts";
+import { setConditions } from "../satellite/conditions.ts";
+import { OPERATOR_FIELDS, type OperatorStatus } from "../satellite/status-patch.ts";
+import { ConfigurationError } from "./failures.ts";
+import type { Failure, Observation } from "./observation.ts";
+
+/** Most causes that a message names. */
+const NAMED_CAUSES = 3;
+/** An object that cannot be written is tried again all the same: an administrator may have mended the CRD. */
+const RETRY = { baseMs: 1000, maxMs: 120_000 };
+
+/**
+ * A write that the API server understood and will not store, since what is written does not fit the CRD's schema. To send
+ * it again as it is brings nothing, and it is no sign that the object has changed.
+ */
+export class RejectedWrite extends ConfigurationError {
+  constructor(cause: KubeError) {
+    super("WriteRejected", rejectionMessage(cause), { cause });
+  }
+}
+
+/** What people are told: the causes that the API server names, and what to do. */
+export function rejectionMessage({ causes, message }: KubeError): string {
+  const named = causes
+    .slice(0, NAMED_CAUSES)
+    .map((cause) => `${cause.field ?? "the object"}: ${cause.message ?? cause.reason ?? "invalid"}`);
+  return (
+    `the API server refuses what the operator writes (${named.join("; ") || message}); see that the CRDs are those of ` +
+    "the operator's version. If they are, this is a bug: please report it"
+  );
+}
+
+/** When a rejected write is worth another try. */
+export function rejectionOf(
+  failure: Failure,
+  context: { readonly nowMs: number; readonly random: Random },
+): Failure {
+  return { ...failure, retryAtMs: context.nowMs + backoffMs(failure.count - 1, RETRY, context.random) };
+}
+
+/** The status as it is, with nothing new in it but that it cannot be brought up to date. */
+export function rejectedStatus(
+  { satellite, now }: Observation,
+  { reason, message }: Failure,
+): OperatorStatus {
+  const { status, metadata } = satellite;
+  const fields = Object.fromEntries(OPERATOR_FIELDS.map((field) => [field, status[field]]));
+  const ready = { type: "Ready", status: "False", reason, message } as const;
+  return {
+    ...fields,
+    power: status.power,
+    phase: "Failed",
+    conditions: setConditions(status.conditions, [ready], now, metadata.generation ?? 0),
+  };
+}
