@@ -198,5 +198,4 @@ describe("the idle tracker", () => {
       expect(remaining(pruned)).to.equal(0);
     });
   });
-  });
 });

@@ -30,6 +30,8 @@ export interface ApiWireOptions extends Pick<CourierContext, "clock" | "random" 
   readonly process: SimProcess;
   /** Called right before and after a request is carried out, so that the world knows whose writes it sees. */
   readonly onRequest: (process: SimProcess | undefined) => void;
+  /** Field that the schema refuses whatever is written there, as a JSON pointer; undefined: none. */
+  readonly rejects: () => string | undefined;
   /** The process begins with what an API server shows that lags behind: as of `revision`, until `untilMs`. */
   readonly rewind?: { readonly revision: number; readonly untilMs: number };
 }
@@ -93,7 +95,11 @@ export class ApiWire implements KubeTransport {
   }
 
   #handle(request: HttpRequest): ApiResponse {
-    const { api, process, onRequest } = this.#options;
+    const { api, process, onRequest, rejects } = this.#options;
+    const field = rejects();
+    if (field !== undefined && sets(request, field)) {
+      throw rejection(field);
+    }
     onRequest(process);
     const response = api.handle(toApiRequest(request));
     onRequest(undefined);
@@ -270,4 +276,18 @@ function summary(body: string): string {
         : path,
     )
     .join(" ");
+}
+
+/** Whether the request is a JSON patch that writes to the field. */
+function sets({ method, body = "" }: HttpRequest, field: string): boolean {
+  const operations: unknown = method === "PATCH" ? JSON.parse(body) : [];
+  return (
+    Array.isArray(operations) &&
+    operations.some(({ op, path }: { op: string; path: string }) => op !== "test" && path === field)
+  );
+}
+
+function rejection(field: string): KubeError {
+  const causes = [{ reason: "FieldValueInvalid", field, message: "Invalid value" }];
+  return new KubeError({ reason: "Invalid", status: 422, message: `is invalid: ${field}`, causes });
 }

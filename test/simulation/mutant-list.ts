@@ -544,4 +544,36 @@ export const MUTANTS: readonly Mutant[] = [
     workload: "delete-launching",
     kind: "EC2 refuses",
   },
+  {
+    name: "activity: entries are pruned only after this process has seen them for a day",
+    edits: [edit("operator/idle.ts", "        endedMs > ROUTER_GONE_MS ||\n", "")],
+    workload: "many-routers",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "activity: live entries are pruned among many",
+    edits: [
+      edit("operator/idle.ts", "(isCrowded && isOver && endedMs > CROWDED_GONE_MS)", "seen.lease.seq > 1"),
+    ],
+    workload: "burst",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "tags: the longest name does not fit",
+    edits: [edit("machines/tags.ts", ".slice(0, MAX_TAG_VALUE)", "")],
+    workload: "longest-name",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "status: what the schema refuses is taken for a stale write",
+    edits: [
+      edit(
+        "operator/perform.ts",
+        "if (isRejected(error)) {\n      throw new RejectedWrite(error);\n    }",
+        "if (isRejected(error) && error.status === 0) {\n      throw new RejectedWrite(error);\n    }",
+      ),
+    ],
+    workload: "old-schema",
+    kind: "nothing goes wrong",
+  },
 ];

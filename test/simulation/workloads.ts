@@ -1,4 +1,5 @@
 import { NEXT_IMAGE } from "./guests.ts";
+import { LIMIT_WORKLOADS } from "./limit-workloads.ts";
 import { LONG_WORKLOADS } from "./long-workloads.ts";
 import { isAsleep, isGone, isRunning, KEY, PATH, PATIENCE_MS, type Workload } from "./workload.ts";
 import type { World } from "./world.ts";
@@ -260,6 +261,7 @@ export const WORKLOADS: readonly Workload[] = [
   rollout,
   crowd,
   ...LONG_WORKLOADS,
+  ...LIMIT_WORKLOADS,
 ];
 
 /** @throws Error when there is none of that name */

@@ -138,6 +138,8 @@ export class World {
   #failure: unknown;
   /** When what was marked happened, in milliseconds. */
   readonly moments = new Map<string, number>();
+  /** Field that the API server's schema refuses at the moment, as a JSON pointer. */
+  rejectedField: string | undefined;
   /** Work that a guest says is running, by the scripts of workloads. */
   runningWork: (instance: string) => number = () => 0;
 
@@ -414,6 +416,7 @@ export class World {
       random: this.#random,
       book: this.book,
       trace: this.trace,
+      rejects: () => this.rejectedField,
       onRequest: (author) => {
         this.#author = author;
       },
