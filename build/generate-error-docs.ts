@@ -47,6 +47,7 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "AdoptionNotFound",
     "the instance to take over does not exist; correct the annotation satellites.dev/adopt",
   ],
+  ["AdoptionInvalid", "the annotation satellites.dev/adopt is no instance's ID; correct or remove it"],
   ["AdoptionNotAllowed", "the instance's owner must tag it satellites.dev/adoptable-by, as the message says"],
   [
     "AwakeLimitReached",

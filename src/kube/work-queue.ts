@@ -1,6 +1,8 @@
 import { backoffMs, type BackoffOptions, type Random } from "../base/backoff.ts";
 import type { Clock, Timer } from "../base/clock.ts";
+import { FairLine } from "../base/fair-line.ts";
 import type { KubeMetrics } from "./metrics.ts";
+import { parseKey } from "./objects.ts";
 
 /** What a {@link WorkQueue} takes. */
 export interface WorkQueueOptions {
@@ -11,10 +13,21 @@ export interface WorkQueueOptions {
   readonly metrics: KubeMetrics;
   /** Delays of `addRateLimited`, per key. Default: client-go's, 5 ms doubling up to 1000 s, without jitter. */
   readonly backoff?: BackoffOptions;
+  /**
+   * Keys that are worked on at the same time, at most. With it no namespace gets all workers: each may have
+   * three times as many as are free, so that there is one for whoever comes. Default: no bound.
+   */
+  readonly workers?: number;
 }
 
-/** `low` keys are taken when no others wait: the first listing of thousands must not delay a wake. */
-export type Priority = "normal" | "low";
+/** The most urgent first: a wake must not wait for a resync, nor that for the first listing of thousands. */
+const PRIORITIES = ["high", "normal", "low"] as const;
+
+/** How urgent a key is. */
+export type Priority = (typeof PRIORITIES)[number];
+
+/** How many of the busy workers a namespace may have for each that is free. */
+const SHARE = 3;
 
 const DEFAULT_BACKOFF: BackoffOptions = { baseMs: 5, maxMs: 1_000_000, jitter: 0 };
 
@@ -27,7 +40,7 @@ interface Delayed {
  * A queue of keys with client-go's semantics (client-go, util/workqueue):
  * - a key waits at most once, however often it is added;
  * - a key is with one worker at most; added meanwhile, it is queued again when that worker calls `done`;
- * - keys come out in the order they went in, `low` ones last;
+ * - urgent keys come out first, those of one priority in the order they went in, namespaces by turns;
  * - `addAfter` keeps the earlier time of two; `addRateLimited` backs off for each key on its own.
  */
 export class WorkQueue {
@@ -36,12 +49,20 @@ export class WorkQueue {
   readonly #random: Random;
   readonly #metrics: KubeMetrics;
   readonly #backoff: BackoffOptions;
-  /** Waiting keys in order (a Set keeps it), by priority. */
-  readonly #waiting: Readonly<Record<Priority, Set<string>>> = { normal: new Set(), low: new Set() };
+  readonly #waiting: Readonly<Record<Priority, FairLine<string>>> = {
+    high: new FairLine(),
+    normal: new FairLine(),
+    low: new FairLine(),
+  };
+  /** Priority of each waiting key. */
+  readonly #priorities = new Map<string, Priority>();
   /** Since when each waiting key waits, on the monotonic clock. */
   readonly #addedAtMs = new Map<string, number>();
   /** Keys with a worker, and since when. */
   readonly #processing = new Map<string, number>();
+  /** How many of them each namespace has. */
+  readonly #busy = new Map<string, number>();
+  readonly #workers: number;
   /** Keys added while with a worker, and how urgently. */
   readonly #again = new Map<string, Priority>();
   readonly #delayed = new Map<string, Delayed>();
@@ -55,6 +76,7 @@ export class WorkQueue {
     this.#random = options.random;
     this.#metrics = options.metrics;
     this.#backoff = options.backoff ?? DEFAULT_BACKOFF;
+    this.#workers = options.workers ?? Infinity;
     this.#metrics.queueDepth.set({ name: this.name }, 0);
     this.#metrics.observeQueue({
       name: this.name,
@@ -77,14 +99,17 @@ export class WorkQueue {
       if (!this.#again.has(key)) {
         this.#metrics.queueAdds.inc({ name: this.name });
       }
-      this.#again.set(key, this.#again.get(key) === "normal" ? "normal" : priority);
+      this.#again.set(key, moreUrgent(this.#again.get(key), priority));
       return;
     }
-    if (!this.#addedAtMs.has(key)) {
+    const waiting = this.#priorities.get(key);
+    if (waiting === undefined) {
       this.#metrics.queueAdds.inc({ name: this.name });
       this.#enqueue(key, priority);
-    } else if (priority === "normal" && this.#waiting.low.delete(key)) {
-      this.#waiting.normal.add(key);
+    } else if (moreUrgent(waiting, priority) !== waiting) {
+      this.#waiting[waiting].delete(key, namespaceOf(key));
+      this.#waiting[priority].add(key, namespaceOf(key));
+      this.#priorities.set(key, priority);
     }
   }
 
@@ -150,12 +175,20 @@ export class WorkQueue {
       return;
     }
     this.#processing.delete(key);
+    const group = namespaceOf(key);
+    const left = (this.#busy.get(group) ?? 1) - 1;
+    if (left === 0) {
+      this.#busy.delete(group);
+    } else {
+      this.#busy.set(group, left);
+    }
     this.#metrics.workSeconds.observe({ name: this.name }, (this.#clock.monotonicMs() - sinceMs) / 1000);
     const priority = this.#again.get(key);
     if (priority !== undefined) {
       this.#again.delete(key);
       this.#enqueue(key, priority);
     }
+    this.#handOut();
   }
 
   /** Takes no more keys and drops those added for later. What waits is still handed out. */
@@ -171,27 +204,54 @@ export class WorkQueue {
   }
 
   #enqueue(key: string, priority: Priority): void {
-    this.#waiting[priority].add(key);
+    this.#waiting[priority].add(key, namespaceOf(key));
+    this.#priorities.set(key, priority);
     this.#addedAtMs.set(key, this.#clock.monotonicMs());
     this.#metrics.queueDepth.set({ name: this.name }, this.length);
-    const take = this.#takers.shift();
-    if (take !== undefined) {
-      take(this.#dequeue());
+    this.#handOut();
+  }
+
+  /** Gives what may be worked on to the workers that wait. */
+  #handOut(): void {
+    while (this.#takers.length > 0) {
+      const key = this.#dequeue();
+      if (key === undefined) {
+        return;
+      }
+      this.#takers.shift()?.(key);
     }
   }
 
   #dequeue(): string | undefined {
-    const queue = this.#waiting.normal.size > 0 ? this.#waiting.normal : this.#waiting.low;
-    for (const key of queue) {
-      const nowMs = this.#clock.monotonicMs();
-      queue.delete(key);
-      const waitedMs = nowMs - (this.#addedAtMs.get(key) ?? nowMs);
-      this.#addedAtMs.delete(key);
-      this.#processing.set(key, nowMs);
-      this.#metrics.queueDepth.set({ name: this.name }, this.length);
-      this.#metrics.queueSeconds.observe({ name: this.name }, waitedMs / 1000);
-      return key;
+    const free = this.#workers - this.#processing.size;
+    const mayTake = (group: string): boolean => this.#shutDown || (this.#busy.get(group) ?? 0) < SHARE * free;
+    for (const priority of PRIORITIES) {
+      const key = this.#waiting[priority].take(mayTake);
+      if (key !== undefined) {
+        this.#hand(key);
+        return key;
+      }
     }
     return undefined;
   }
+
+  #hand(key: string): void {
+    const nowMs = this.#clock.monotonicMs();
+    const waitedMs = nowMs - (this.#addedAtMs.get(key) ?? nowMs);
+    this.#priorities.delete(key);
+    this.#addedAtMs.delete(key);
+    this.#processing.set(key, nowMs);
+    this.#busy.set(namespaceOf(key), (this.#busy.get(namespaceOf(key)) ?? 0) + 1);
+    this.#metrics.queueDepth.set({ name: this.name }, this.length);
+    this.#metrics.queueSeconds.observe({ name: this.name }, waitedMs / 1000);
+  }
+}
+
+function moreUrgent(one: Priority | undefined, other: Priority): Priority {
+  return one !== undefined && PRIORITIES.indexOf(one) < PRIORITIES.indexOf(other) ? one : other;
+}
+
+/** Keys of cluster-scoped objects are all of one group. */
+function namespaceOf(key: string): string {
+  return parseKey(key).namespace ?? "";
 }

@@ -194,6 +194,11 @@ export interface MachineCloud {
    * right after a launch proves nothing). Calls made together share one request.
    */
   describe(id: string, maxAgeMs: number): Promise<Machine | undefined>;
+  /**
+   * A machine that nobody waits for, read when there is room; `undefined` when the cloud does not know it. Many look-ups
+   * share one request, and they come after everything else.
+   */
+  lookUp(id: string): Promise<Machine | undefined>;
   /** All machines tagged as this cluster's, read now and complete; terminated ones included while visible. */
   list(): Promise<Machine[]>;
   /** Forgets what was read of machines: another process may have changed them since. */

@@ -1,3 +1,5 @@
+import type { KubeClient } from "../kube/client.ts";
+import { NAMESPACE } from "../kube/resources.ts";
 import type { LaunchPlan, LaunchRequest } from "../machines/cloud.ts";
 import { CLASS_FINALIZER, type LaunchIntent } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
@@ -87,6 +89,22 @@ export function checkNamespaceAllowed(
       `SatelliteClass "${satelliteClass.metadata.name}" may not be used from namespace ${namespace.name}; ask its ` +
         "owner to add it to spec.allowedNamespaces",
     );
+  }
+}
+
+/**
+ * The same for a namespace by name; its labels are read where they matter.
+ *
+ * @throws ConfigurationError when it may not; KubeError when the namespace cannot be read
+ */
+export async function requireNamespaceAllowed(
+  satelliteClass: SatelliteClass,
+  name: string,
+  client: Pick<KubeClient, "get">,
+): Promise<void> {
+  if (satelliteClass.spec.allowedNamespaces !== undefined) {
+    const { metadata } = await client.get(NAMESPACE, { name });
+    checkNamespaceAllowed(satelliteClass, { name: metadata.name, labels: metadata.labels ?? {} });
   }
 }
 

@@ -103,6 +103,13 @@ export interface Memory {
   volumeDeleted?: string;
   /** What a look at the port of a machine that is to replace another one showed. */
   replacementProbe?: Pick<Probe, "atMs" | "ready" | "key" | "trouble"> & { readonly machine: string };
+  /** The last look at the instance to take over, and when to look again while it may not be. */
+  adoption?: {
+    readonly inputs: string;
+    readonly count: number;
+    readonly adoption: Adoption;
+    readonly againAtMs: number;
+  };
   /** The machine that was last to be tagged as this satellite's, when, and whether that was done. */
   claimed?: { readonly id: string; readonly atMs: number; readonly done?: string };
   /** The instance type that this process gave the machine last. */
@@ -124,7 +131,7 @@ export interface Memory {
   /** Why the machine could not be seen the last time. */
   blindness?: Failure;
   probe?: Probe;
-  /** How many VMs' ports were silent after the last look at this one. */
+  /** How many looks at silent ports came between two at this one, as of the last look (silent-ports.ts). */
   silentPorts?: number;
   /** Since when the port has been silent in an epoch; monotonic ms. */
   silence?: { readonly epoch: number; readonly sinceMs: number };
@@ -154,8 +161,17 @@ export interface Blocker {
   readonly message: string;
 }
 
+/** What is known of the instance that a satellite is to take over, while it has no machine. */
+export interface Adoption {
+  readonly adoptee: Machine | undefined;
+  /** "namespace/name" of another satellite that uses the adoptee. */
+  readonly adopteeUser: string | undefined;
+  /** Why the satellite may take over nothing, whatever the instance is like. */
+  readonly adoptionRefusal: Blocker | undefined;
+}
+
 /** Everything that one decision is made from. */
-export interface Observation {
+export interface Observation extends Adoption {
   /** The cluster's identity in tags. */
   readonly cluster: string;
   readonly satellite: Satellite;
@@ -175,10 +191,6 @@ export interface Observation {
   readonly stray: Machine | undefined;
   /** Live machines of the satellite that it does not name, and that are kept for people (orphans.ts). */
   readonly keptAside: readonly Machine[];
-  /** The instance that the satellite is told to take over, while it has no machine. */
-  readonly adoptee: Machine | undefined;
-  /** "namespace/name" of another satellite that uses the adoptee. */
-  readonly adopteeUser: string | undefined;
   /** What the cloud has announced for the machine. */
   readonly event: SeenEvent | undefined;
   /** Whether a complete list of events was taken, so that the absence of one can be believed. */

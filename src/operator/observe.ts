@@ -1,4 +1,3 @@
-import { keyString, objectKey } from "../kube/objects.ts";
 import type { Machine, MachineCloud, Volume } from "../machines/cloud.ts";
 import { isPaused } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
@@ -9,7 +8,7 @@ import { noteSighting } from "./absence.ts";
 import { requireClass } from "./launch-request.ts";
 import { isAlive } from "./machine-directory.ts";
 import type { Blocker, Memory, Observation } from "./observation.ts";
-import { wantedAdoption } from "./ownership.ts";
+import { observeAdoption } from "./observe-adoption.ts";
 import { noteStretch } from "./usage.ts";
 
 /** What is known of a satellite without asking the cloud: nothing of its machine. */
@@ -31,6 +30,7 @@ export function observeBlindly(
     keptAside: directory.keptAside(key, satellite.metadata.uid ?? ""),
     adoptee: undefined,
     adopteeUser: undefined,
+    adoptionRefusal: undefined,
     event: hostEvents.of(satellite.status.machine?.id),
     eventsKnown: hostEvents.known,
     awakeLimit: undefined,
@@ -64,7 +64,7 @@ export async function observe(
   };
   if (satellite.status.machine === undefined) {
     const stray = await findStray(key, base, dependencies);
-    const adoption = await observeAdoption(satellite, satelliteClass, dependencies);
+    const adoption = await observeAdoption({ ...base, stray }, memory, dependencies);
     return { ...base, ...adoption, stray };
   }
   const cloud = dependencies.cloudOf(requireClass(satellite, satelliteClass));
@@ -168,21 +168,6 @@ function awakeLimit(
   return isToStart && satelliteClass !== undefined && !isPaused(satellite)
     ? quota.admit(satellite, satelliteClass)
     : undefined;
-}
-
-/** The instance that the satellite is to take over, and who uses it already. */
-async function observeAdoption(
-  satellite: Satellite,
-  satelliteClass: SatelliteClass | undefined,
-  { satellites, cloudOf, settings }: Dependencies,
-): Promise<Pick<Observation, "adoptee" | "adopteeUser">> {
-  const id = wantedAdoption(satellite);
-  if (id === undefined || satelliteClass === undefined) {
-    return { adoptee: undefined, adopteeUser: undefined };
-  }
-  const adoptee = await cloudOf(satelliteClass).describe(id, settings.transitionPollMs / 2);
-  const user = satellites.list().find(({ status }) => status.machine?.id === id);
-  return { adoptee, adopteeUser: user === undefined ? undefined : keyString(objectKey(user)) };
 }
 
 function maxAgeMs(satellite: Satellite, { absent }: Memory, { settings }: Dependencies): number {

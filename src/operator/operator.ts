@@ -217,7 +217,7 @@ export class Operator {
     const changed = (satellite: Satellite): void => {
       const key = keyString(objectKey(satellite));
       this.#idle.observe(key, satellite);
-      this.#queue?.add(key);
+      this.#queue?.add(key, wakes(satellite) ? "high" : "normal");
     };
     this.#satellites.cache.subscribe({
       added: (satellite) => {
@@ -254,7 +254,13 @@ export class Operator {
 
   async #lead(signal: AbortSignal): Promise<void> {
     const { clock, random, logger, kubeMetrics, concurrency, listPeriodMs } = this.#options;
-    const queue = new WorkQueue({ name: "satellite", clock, random, metrics: kubeMetrics });
+    const queue = new WorkQueue({
+      name: "satellite",
+      clock,
+      random,
+      metrics: kubeMetrics,
+      workers: concurrency,
+    });
     this.#forget();
     const reconciler = this.#reconciler();
     this.#queue = queue;
@@ -446,4 +452,9 @@ export class Operator {
   #clouds(): ReadonlySet<MachineCloud> {
     return new Set(this.#classes.cache.list().map((satelliteClass) => this.#options.cloudOf(satelliteClass)));
   }
+}
+
+/** Whether somebody may be waiting for it to be awake. */
+function wakes({ spec, status }: Satellite): boolean {
+  return spec.desiredPower === "on" && status.power.state !== "Running";
 }

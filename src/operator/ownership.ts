@@ -12,6 +12,14 @@ export function wantedAdoption({ metadata }: Satellite): string | undefined {
   return id === "" ? undefined : id;
 }
 
+/** What an instance's ID looks like: 8 hexadecimal digits, or 17 (EC2 user guide, "Resource IDs"). */
+const INSTANCE_ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
+
+/** Whether the ID may be one; EC2 is not asked for others. */
+export function isInstanceId(id: string): boolean {
+  return INSTANCE_ID.test(id);
+}
+
 /** Whether the machine's tags say that it is this satellite's, and nothing else. */
 export function bearsOurTags(o: Observation, { tags }: Machine): boolean {
   return (
@@ -51,25 +59,35 @@ export function adoptionBlocker(o: Observation): Blocker | undefined {
   if (id === undefined || o.satellite.status.machine !== undefined) {
     return undefined;
   }
-  const { adoptee } = o;
+  if (!isInstanceId(id)) {
+    return {
+      reason: "AdoptionInvalid",
+      message: `"${id.slice(0, MAX_SHOWN)}" is no ID of an instance; correct or remove the annotation ${Annotation.adopt}`,
+    };
+  }
+  const { adoptee, adoptionRefusal } = o;
+  if (adoptionRefusal !== undefined) {
+    return adoptionRefusal;
+  }
   if (adoptee === undefined || adoptee.state === "terminated" || adoptee.state === "shutting-down") {
     return {
       reason: "AdoptionNotFound",
       message: `instance ${id} does not exist; correct or remove the annotation ${Annotation.adopt}`,
     };
   }
-  if (o.adopteeUser !== undefined) {
-    return {
-      reason: "AdoptionInUse",
-      message: `instance ${id} is the machine of satellite ${o.adopteeUser}; delete that one first, with deletionPolicy Retain`,
-    };
-  }
+  // Before anything else is said of it: what is said may be another tenant's business.
   const { namespace = "", name } = o.satellite.metadata;
   const value = adoptableBy(o.cluster, { namespace, name });
   if (adoptee.tags[Tag.adoptableBy] !== value) {
     return {
       reason: "AdoptionNotAllowed",
       message: `instance ${id} may not be taken over; its owner allows it by the tag ${Tag.adoptableBy}=${value}`,
+    };
+  }
+  if (o.adopteeUser !== undefined) {
+    return {
+      reason: "AdoptionInUse",
+      message: `instance ${id} is the machine of satellite ${o.adopteeUser}; delete that one first, with deletionPolicy Retain`,
     };
   }
   return undefined;
@@ -80,11 +98,12 @@ export function adopt(o: Observation): Machine | Action {
   const { adoptee } = o;
   const blocker = adoptionBlocker(o);
   if (adoptee === undefined || blocker !== undefined) {
-    return { kind: "Wait", afterMs: ADOPTION_RECHECK_MS, reason: blocker?.reason ?? "AdoptionNotFound" };
+    const dueMs = (o.memory.adoption?.againAtMs ?? 0) - o.nowMs;
+    return { kind: "Wait", afterMs: Math.max(1000, dueMs), reason: blocker?.reason ?? "AdoptionNotFound" };
   }
   const isOurs = bearsOurTags(o, adoptee) || o.memory.claimed?.done === adoptee.id;
   return isOurs ? adoptee : (waitingForRetry(o, "Claim") ?? { kind: "Claim", id: adoptee.id });
 }
 
-/** How often it is looked whether the owner has tagged the instance by now. */
-const ADOPTION_RECHECK_MS = 30_000;
+/** Most characters of an annotation's value that a message shows. */
+const MAX_SHOWN = 64;

@@ -1,5 +1,4 @@
 import { SatelliteError } from "../base/errors.ts";
-import { NAMESPACE } from "../kube/resources.ts";
 import type { LaunchPlan } from "../machines/cloud.ts";
 import { timestamp } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
@@ -11,12 +10,12 @@ import { missed } from "./decide-search.ts";
 import { ConfigurationError } from "./failures.ts";
 import {
   asPlanned,
-  checkNamespaceAllowed,
   intentOf,
   isHeld,
   launchRequest,
   planOf,
   requireClass,
+  requireNamespaceAllowed,
   sizeOf,
 } from "./launch-request.ts";
 import type { Memory, Observation } from "./observation.ts";
@@ -90,13 +89,7 @@ async function resolveLaunch(
 ): Promise<{ readonly plan: LaunchPlan; readonly intent: LaunchIntent }> {
   const satelliteClass = requireClass(satellite, known);
   await requireHeld(satelliteClass, dependencies);
-  if (satelliteClass.spec.allowedNamespaces !== undefined) {
-    const namespace = await dependencies.client.get(NAMESPACE, { name: satellite.metadata.namespace ?? "" });
-    checkNamespaceAllowed(satelliteClass, {
-      name: namespace.metadata.name,
-      labels: namespace.metadata.labels ?? {},
-    });
-  }
+  await requireNamespaceAllowed(satelliteClass, satellite.metadata.namespace ?? "", dependencies.client);
   const userData = await dependencies.userDataFor(satelliteClass, satellite);
   const request = launchRequest(satellite, satelliteClass, step, userData);
   const { plan, combinations } = await dependencies.cloudOf(satelliteClass).resolve(request);

@@ -178,7 +178,10 @@ async function patch(
   options: { readonly status?: boolean },
   dependencies: Dependencies,
 ): Promise<StepResult> {
-  return dependencies.writes.run(() => patchNow(satellite, operations, options, dependencies));
+  return dependencies.writes.run(
+    () => patchNow(satellite, operations, options, dependencies),
+    satellite.metadata.namespace,
+  );
 }
 
 async function patchNow(

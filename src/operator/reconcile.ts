@@ -12,6 +12,7 @@ import { failureOf, inputsOf, OBSERVE } from "./failures.ts";
 import { observe, observeBlindly } from "./observe.ts";
 import type { Failure, Memory, Observation } from "./observation.ts";
 import { perform } from "./perform.ts";
+import { SilentPorts } from "./silent-ports.ts";
 import { rejectedStatus, RejectedWrite, rejectionOf } from "./rejected-write.ts";
 import { renderStatus } from "./render-status.ts";
 
@@ -44,8 +45,8 @@ const MAY_ANSWER: ReadonlySet<PowerState> = new Set<PowerState>(["Starting", "Ru
 export class Reconciler {
   readonly #dependencies: Dependencies;
   readonly #remembered = new Map<string, Remembered>();
-  /** Keys of satellites whose port did not answer the last look. */
-  readonly #silent = new Set<string>();
+  /** Satellites whose port did not answer the last look. */
+  readonly #silent = new SilentPorts();
   #reconcileID = 0;
 
   constructor(dependencies: Dependencies) {
@@ -254,7 +255,7 @@ export class Reconciler {
     } else {
       this.#silent.add(key);
     }
-    memory.silentPorts = this.#silent.size;
+    memory.silentPorts = this.#silent.besides(key);
   }
 
   #noteFailure(action: Action, o: Observation, error: unknown, memory: Memory, nowMs: number): void {

@@ -67,4 +67,19 @@ describe("Turns", () => {
     end("second");
     await second;
   });
+
+  it("are taken by groups one after the other", async () => {
+    const turns = new Turns(1);
+    const gate = Promise.withResolvers<void>();
+    const begun: string[] = [];
+    const run = (name: string, group: string, until?: Promise<void>): Promise<void> =>
+      turns.run(async () => {
+        begun.push(name);
+        await until;
+      }, group);
+    const all = [run("n0", "noisy", gate.promise), run("n1", "noisy"), run("n2", "noisy"), run("q", "quiet")];
+    gate.resolve();
+    await Promise.all(all);
+    expect(begun).to.deep.equal(["n0", "n1", "q", "n2"]);
+  });
 });

@@ -11,7 +11,7 @@ interface Harness {
   readonly queue: WorkQueue;
 }
 
-function harness(): Harness {
+function harness(options: { readonly workers?: number } = {}): Harness {
   const clock = new VirtualClock();
   const registry = new Registry();
   const queue = new WorkQueue({
@@ -19,9 +19,16 @@ function harness(): Harness {
     clock,
     random: () => 0,
     metrics: createKubeMetrics(registry),
+    ...options,
   });
   return { clock, registry, queue };
 }
+
+/** Lets everything that can go on without the test do so. */
+const settled = (): Promise<void> =>
+  new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 
 describe("WorkQueue", () => {
   it("hands keys out in the order they were added", async () => {
@@ -30,6 +37,48 @@ describe("WorkQueue", () => {
       queue.add(key);
     }
     expect([await queue.get(), await queue.get(), await queue.get()]).to.deep.equal(["b", "a", "c"]);
+  });
+
+  it("lets namespaces take turns, and takes urgent keys first", async () => {
+    const { queue } = harness();
+    ["noisy/1", "noisy/2", "noisy/3", "quiet/a"].forEach((key) => queue.add(key));
+    queue.add("noisy/low", "low");
+    queue.add("noisy/4", "high");
+    queue.add("noisy/3", "high");
+    queue.add("noisy/3", "low");
+    const keys = await Promise.all(Array.from({ length: 6 }, () => queue.get()));
+    expect(keys).to.deep.equal(["noisy/4", "noisy/3", "noisy/1", "quiet/a", "noisy/2", "noisy/low"]);
+  });
+
+  it("keeps a worker free for whoever comes, however many keys of one namespace wait", async () => {
+    const { queue } = harness({ workers: 8 });
+    const taken: (string | undefined)[] = [];
+    for (let worker = 0; worker < 8; worker++) {
+      void queue.get().then((key) => taken.push(key));
+    }
+    for (let index = 0; index < 20; index++) {
+      queue.add(`noisy/${index}`);
+    }
+    await settled();
+    expect(taken).to.have.length(6);
+    queue.add("quiet/a");
+    await settled();
+    expect(taken.at(-1)).to.equal("quiet/a");
+    queue.done("quiet/a");
+    queue.done("noisy/0");
+    await settled();
+    expect(taken).to.have.length(8);
+    expect(taken.at(-1)).to.equal("noisy/6");
+  });
+
+  it("gives all that is left to the workers when it shuts down, whosever it is", async () => {
+    const { queue } = harness({ workers: 1 });
+    queue.add("noisy/1");
+    queue.add("noisy/2");
+    queue.add("noisy/3");
+    queue.shutDown();
+    const keys = await Promise.all(Array.from({ length: 4 }, () => queue.get()));
+    expect(keys).to.deep.equal(["noisy/1", "noisy/2", "noisy/3", undefined]);
   });
 
   it("keeps a key once, however often it is added", async () => {

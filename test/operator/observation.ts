@@ -21,6 +21,7 @@ export function observation(init: Partial<Observation> = {}): Observation {
     keptAside: [],
     adoptee: undefined,
     adopteeUser: undefined,
+    adoptionRefusal: undefined,
     replacement: undefined,
     retired: undefined,
     volume: undefined,

@@ -1,16 +1,18 @@
 import { expect } from "chai";
 import { Tag } from "../../src/machines/tags.ts";
+import { NAMESPACE as NAMESPACE_TYPE } from "../../src/kube/resources.ts";
 import { Annotation } from "../../src/satellite/resource.ts";
 import { CLUSTER, machine, satellite, satelliteClass } from "./fixtures.ts";
 import { World, type WorldOptions } from "./world.ts";
 
 const MINUTE = 60_000;
+const OLD = "i-0000000000000000a";
 const ALLOWED = { [Tag.adoptableBy]: `${CLUSTER}/team-a/ada` };
 
 /** A satellite that is to take over an instance with these tags. */
 function adopting(tags: Record<string, string>): World {
-  const world = new World({ satellites: [satellite({ annotations: { [Annotation.adopt]: "i-old" } })] });
-  world.cloud.machines.set("i-old", machine({ id: "i-old", tags }));
+  const world = new World({ satellites: [satellite({ annotations: { [Annotation.adopt]: OLD } })] });
+  world.cloud.machines.set(OLD, machine({ id: OLD, tags }));
   return world;
 }
 
@@ -18,8 +20,8 @@ describe("adoption", () => {
   it("takes over an instance whose owner has tagged it for this satellite, and launches none", async () => {
     const world = adopting(ALLOWED);
     await world.run(MINUTE);
-    expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.id": "i-old" });
-    expect(world.cloud.machines.get("i-old")?.tags).to.include({
+    expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.id": OLD });
+    expect(world.cloud.machines.get(OLD)?.tags).to.include({
       [Tag.cluster]: CLUSTER,
       [Tag.uid]: "uid-ada",
     });
@@ -28,7 +30,7 @@ describe("adoption", () => {
 
   it("wakes an instance that is stopped", async () => {
     const world = adopting(ALLOWED);
-    world.cloud.machines.set("i-old", machine({ id: "i-old", tags: ALLOWED, state: "stopped" }));
+    world.cloud.machines.set(OLD, machine({ id: OLD, tags: ALLOWED, state: "stopped" }));
     await world.run(MINUTE);
     expect(world.satellite().status.phase).to.equal("Running");
     expect(world.cloud.count("start")).to.equal(1);
@@ -46,30 +48,85 @@ describe("adoption", () => {
       expect(world.satellite().status.machine).to.equal(undefined);
       expect(world.condition("Launched")).to.include({ status: "False", reason: "AdoptionNotAllowed" });
       expect(world.condition("Launched")?.message).to.include(`${Tag.adoptableBy}=${CLUSTER}/team-a/ada`);
-      expect(world.cloud.calls.filter((call) => !/^(describe|list)/.test(call))).to.deep.equal([]);
+      expect(world.cloud.calls.filter((call) => !/^(describe|list|lookUp)/.test(call))).to.deep.equal([]);
     });
   }
 
   it("goes on by itself when the owner has set the tag", async () => {
     const world = adopting({});
     await world.run(MINUTE);
-    await world.cloud.tag("i-old", ALLOWED);
+    await world.cloud.tag(OLD, ALLOWED);
     await world.run(2 * MINUTE);
     expect(world.satellite().status.phase).to.equal("Running");
   });
 
   it("waits for an instance that does not exist, and launches none", async () => {
-    const world = new World({ satellites: [satellite({ annotations: { [Annotation.adopt]: "i-none" } })] });
+    const world = new World({
+      satellites: [satellite({ annotations: { [Annotation.adopt]: "i-0000000000000000f" } })],
+    });
     await world.run(10 * MINUTE);
     expect(world.condition("Ready")).to.include({ status: "False", reason: "AdoptionNotFound" });
     expect(world.cloud.count("launch")).to.equal(0);
   });
 
+  it("asks EC2 nothing about what is no instance's ID, and says so", async () => {
+    for (const id of [
+      "i-zz1",
+      "i-0123",
+      "vol-0123456789abcdef0",
+      "i-0000000000000000A",
+      "x".repeat(100_000),
+    ]) {
+      const world = new World({ satellites: [satellite({ annotations: { [Annotation.adopt]: id } })] });
+      await world.run(10 * MINUTE);
+      expect(world.condition("Ready")).to.include({ status: "False", reason: "AdoptionInvalid" });
+      expect(world.cloud.calls).to.deep.equal([]);
+    }
+  });
+
+  it("looks with growing pauses for what is not there, and at once when the annotation changes", async () => {
+    const world = new World({
+      satellites: [satellite({ annotations: { [Annotation.adopt]: "i-0000000000000000f" } })],
+    });
+    await world.run(10 * MINUTE);
+    expect(world.cloud.count("lookUp")).to.be.within(4, 6);
+    await world.run(50 * MINUTE);
+    expect(world.cloud.count("lookUp")).to.be.within(9, 12);
+    world.cloud.machines.set(OLD, machine({ id: OLD, tags: ALLOWED }));
+    world.edit(({ metadata }) => {
+      metadata.annotations = { [Annotation.adopt]: OLD };
+    });
+    await world.run(MINUTE);
+    expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.id": OLD });
+  });
+
+  it("does not tell whose an instance is before its owner has allowed it to be taken over", async () => {
+    const world = adopting({});
+    world.add(satellite({ name: "bob", spec: { desiredPower: "off" }, status: { machine: { id: OLD } } }));
+    await world.run(MINUTE);
+    expect(world.condition("Launched")).to.include({ reason: "AdoptionNotAllowed" });
+    expect(world.condition("Launched")?.message).not.to.include("bob");
+  });
+
+  it("is only for namespaces that may use the class", async () => {
+    const world = adopting(ALLOWED);
+    world.store.put(NAMESPACE_TYPE, { metadata: { name: "team-a" } });
+    world.editClass(({ spec }) => {
+      spec.allowedNamespaces = { names: ["team-b"] };
+    });
+    await world.run(10 * MINUTE);
+    expect(world.condition("Launched")).to.include({ status: "False", reason: "NamespaceNotAllowed" });
+    expect(world.cloud.calls.filter((call) => !/^(describe|list)/.test(call))).to.deep.equal([]);
+    world.editClass(({ spec }) => {
+      spec.allowedNamespaces = { names: ["team-a"] };
+    });
+    await world.run(MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+  });
+
   it("does not take another satellite's machine, whatever its tags say", async () => {
     const world = adopting(ALLOWED);
-    world.add(
-      satellite({ name: "bob", spec: { desiredPower: "off" }, status: { machine: { id: "i-old" } } }),
-    );
+    world.add(satellite({ name: "bob", spec: { desiredPower: "off" }, status: { machine: { id: OLD } } }));
     await world.run(MINUTE);
     expect(world.condition("Launched")).to.include({ reason: "AdoptionInUse" });
     expect(world.satellite().status.machine).to.equal(undefined);

@@ -230,6 +230,10 @@ export class ScriptedCloud implements MachineCloud {
     this.remembered.clear();
   }
 
+  lookUp(id: string): Promise<Machine | undefined> {
+    return this.#answer("lookUp", id, () => structuredClone(this.machines.get(id)));
+  }
+
   list(): Promise<Machine[]> {
     return this.#answer("list", undefined, () =>
       structuredClone([...this.machines.values()]).filter(

@@ -1,4 +1,4 @@
-import { asObject, type JsonObject, type JsonValue } from "../../src/local/kubernetes/json.ts";
+import { asObject, asString, type JsonObject, type JsonValue } from "../../src/local/kubernetes/json.ts";
 
 /** Stands for keys of maps whose schema cannot bound them: DNS labels are the longest that make sense. */
 const KEY_LENGTH = 63;
@@ -19,9 +19,9 @@ export function largest(schema: JsonObject, choose: Choice, path = ""): JsonValu
   }
   const options = schema["enum"];
   if (Array.isArray(options)) {
-    return options.toSorted((a, b) => String(b).length - String(a).length)[0] ?? null;
+    return options.toSorted((a, b) => asString(b).length - asString(a).length)[0] ?? null;
   }
-  switch (schema["type"]) {
+  switch (asString(schema["type"])) {
     case "string":
       return schema["format"] === "date-time" ? "2026-01-01T00:00:00Z" : text(Number(schema["maxLength"]), 0);
     case "integer":

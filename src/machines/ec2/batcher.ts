@@ -1,4 +1,5 @@
 import type { Clock, Timer } from "../../base/clock.ts";
+import { FairLine } from "../../base/fair-line.ts";
 
 /** When a batch is sent, as Karpenter's batcher has proved it. */
 export interface BatchWindow {
@@ -9,8 +10,8 @@ export interface BatchWindow {
   /** Sent as soon as there are so many. */
   readonly maxItems: number;
   /**
-   * While one request follows the other, `idleMs` doubles with each, up to so many times itself and to `maxMs`. 1: it
-   * never grows.
+   * While one request of a tenant follows the other, `idleMs` doubles with each, up to so many times itself and to
+   * `maxMs`. 1: it never grows.
    */
   readonly growth: number;
 }
@@ -29,7 +30,9 @@ export interface BatcherOptions<Result> {
    * @param wanted asked when the turn has come: how many items there are
    * @returns how many of them the request may carry, at least 1
    */
-  readonly acquire: (wanted: () => number) => Promise<number>;
+  readonly acquire: (wanted: () => number, tenant?: string) => Promise<number>;
+  /** Whose an ID is; where not all fit into a request, tenants take turns. Default: all are one's. */
+  readonly tenantOf?: (id: string) => string | undefined;
   /** Sends one request; the map holds a result per ID. */
   readonly send: (ids: readonly string[]) => Promise<ReadonlyMap<string, Result>>;
   /** What an ID gets that the answer leaves out. */
@@ -42,6 +45,7 @@ export interface BatcherOptions<Result> {
 
 interface Item<Result> {
   readonly id: string;
+  readonly tenant: string;
   readonly promise: Promise<Result>;
   readonly resolve: (result: Result) => void;
   readonly reject: (error: unknown) => void;
@@ -49,11 +53,18 @@ interface Item<Result> {
   sentAtMs?: number;
 }
 
+/** What one tenant has added lately. */
+interface Streak {
+  lastAddedMs: number;
+  /** Requests that carried something of it since the last time that it added nothing for twice `maxMs`. */
+  requests: number;
+}
+
 /**
  * Gathers single requests into few. The first after a quiet time goes out at once, so that one wake is not
  * delayed; those that follow while it is on its way, or shortly after, are gathered for a window of time, which may
  * grow while they keep coming: a thousand wakes that arrive over seconds must not use up EC2's few requests.
- * Whatever waits for a token goes out together once there is one.
+ * Whatever waits for a token goes out together once there is one; where not all fit, tenants take turns.
  *
  * When a request fails for some of its items, those that the error names are dropped and the others are sent
  * again; when it names none, the request is halved until the culprits stand alone.
@@ -61,15 +72,16 @@ interface Item<Result> {
 export class Batcher<Result> {
   readonly #options: BatcherOptions<Result>;
   readonly #window: BatchWindow;
-  readonly #waiting: Item<Result>[] = [];
+  readonly #waiting = new FairLine<Item<Result>>();
   /** Latest item of each ID that is not settled. */
   readonly #unsettled = new Map<string, Item<Result>>();
   #onTheWay = 0;
   #isFlushing = false;
   #lastAddedMs = Number.NEGATIVE_INFINITY;
-  #openedMs = 0;
-  /** Requests since the last time that nothing was added for twice `maxMs`. */
-  #streak = 0;
+  /** When the open window closes at the latest, on the monotonic clock. */
+  #closesMs = 0;
+  /** Tenants that keep adding: a window grows for those, and not for whoever comes anew. */
+  readonly #streaks = new Map<string, Streak>();
   /** Whether the open window is that of the first item after a quiet time. */
   #leads = false;
   #timer: Timer | undefined;
@@ -92,45 +104,67 @@ export class Batcher<Result> {
       return known.promise;
     }
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
-    const item: Item<Result> = { id, promise, resolve, reject };
+    const tenant = this.#options.tenantOf?.(id) ?? "";
+    const item: Item<Result> = { id, tenant, promise, resolve, reject };
     this.#unsettled.set(id, item);
-    this.#waiting.push(item);
-    this.#schedule(nowMs);
+    this.#waiting.add(item, tenant);
+    this.#schedule(nowMs, tenant);
     return promise;
   }
 
-  #schedule(nowMs: number): void {
-    const pauseMs = nowMs - this.#lastAddedMs;
-    const idleMs = this.#idleMs(pauseMs);
-    const quiet = this.#onTheWay === 0 && pauseMs >= idleMs;
+  #schedule(nowMs: number, tenant: string): void {
+    const { maxItems, maxMs } = this.#window;
+    const idleMs = this.#idleMs(nowMs, tenant);
+    const quiet = this.#onTheWay === 0 && nowMs - this.#lastAddedMs >= idleMs;
     this.#lastAddedMs = nowMs;
     if (this.#isFlushing) {
       return;
     }
-    if (this.#waiting.length >= this.#window.maxItems) {
+    if (this.#waiting.size >= maxItems) {
       void this.#flush();
       return;
     }
-    if (this.#waiting.length === 1) {
-      this.#openedMs = nowMs;
+    if (this.#waiting.size === 1) {
+      this.#closesMs = nowMs + maxMs;
       // Zero and not now: what is asked for in the same turn of the event loop still goes along.
       this.#arm(quiet ? 0 : idleMs);
       this.#leads = quiet;
       return;
     }
     if (!this.#leads) {
-      this.#arm(Math.min(idleMs, this.#openedMs + this.#window.maxMs - nowMs));
+      this.#arm(Math.min(idleMs, this.#closesMs - nowMs));
     }
   }
 
-  /** How long to wait for more, from what came lately. */
-  #idleMs(pauseMs: number): number {
+  /** How long to wait for more, from what came lately of the same tenant. */
+  #idleMs(nowMs: number, tenant: string): number {
     const { idleMs, maxMs, growth } = this.#window;
-    if (pauseMs >= 2 * maxMs) {
-      this.#streak = 0;
+    const known = this.#streaks.get(tenant);
+    const goesOn = known !== undefined && nowMs - known.lastAddedMs < 2 * maxMs;
+    const requests = goesOn ? known.requests : 0;
+    this.#streaks.set(tenant, { lastAddedMs: nowMs, requests });
+    if (requests === 0) {
+      // Those who keep adding must not put off whoever has just come.
+      this.#closesMs = Math.min(this.#closesMs, nowMs + idleMs);
     }
     // The first request of a streak went out at once; the second waits as long as any.
-    return Math.min(maxMs, idleMs * Math.min(growth, 2 ** Math.max(0, this.#streak - 1)));
+    return Math.min(maxMs, idleMs * Math.min(growth, 2 ** Math.max(0, requests - 1)));
+  }
+
+  /** Takes note of whose items went out, and forgets who has not added anything for long. */
+  #countRequest(items: readonly Item<Result>[]): void {
+    for (const tenant of new Set(items.map((item) => item.tenant))) {
+      const streak = this.#streaks.get(tenant);
+      if (streak !== undefined) {
+        streak.requests += 1;
+      }
+    }
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const [tenant, { lastAddedMs }] of this.#streaks) {
+      if (nowMs - lastAddedMs >= 2 * this.#window.maxMs) {
+        this.#streaks.delete(tenant);
+      }
+    }
   }
 
   #arm(delayMs: number): void {
@@ -145,15 +179,14 @@ export class Batcher<Result> {
     }
     this.#isFlushing = true;
     try {
-      while (this.#waiting.length > 0) {
-        const count = await this.#options.acquire(() =>
-          Math.min(this.#waiting.length, this.#window.maxItems),
-        );
-        this.#streak += 1;
-        void this.#send(this.#waiting.splice(0, count));
+      while (this.#waiting.size > 0) {
+        const count = await this.#options.acquire(() => Math.min(this.#waiting.size, this.#window.maxItems));
+        const items = this.#takeWaiting(count);
+        this.#countRequest(items);
+        void this.#send(items);
       }
     } catch (error) {
-      this.#rejectAll(this.#waiting.splice(0), error);
+      this.#rejectAll(this.#takeWaiting(this.#waiting.size), error);
     } finally {
       this.#isFlushing = false;
     }
@@ -197,9 +230,21 @@ export class Batcher<Result> {
       void this.#sendAgain(batch.filter(({ id }) => !blamed.has(id)));
       return;
     }
-    const middle = Math.ceil(batch.length / 2);
-    void this.#sendAgain(batch.slice(0, middle));
-    void this.#sendAgain(batch.slice(middle));
+    const [first, rest] = parted(batch);
+    void this.#sendAgain(first);
+    void this.#sendAgain(rest);
+  }
+
+  #takeWaiting(count: number): Item<Result>[] {
+    const items: Item<Result>[] = [];
+    while (items.length < count) {
+      const item = this.#waiting.take();
+      if (item === undefined) {
+        break;
+      }
+      items.push(item);
+    }
+    return items;
   }
 
   /** Sends what is left of a batch, in as many requests as tokens make necessary. Never rejects. */
@@ -208,7 +253,7 @@ export class Batcher<Result> {
     try {
       while (rest.length > 0) {
         const wanted = rest.length;
-        const count = await this.#options.acquire(() => wanted);
+        const count = await this.#options.acquire(() => wanted, soleTenant(rest));
         void this.#send(rest.slice(0, count));
         rest = rest.slice(count);
       }
@@ -229,4 +274,29 @@ export class Batcher<Result> {
       this.#unsettled.delete(item.id);
     }
   }
+}
+
+/**
+ * Two parts of a batch that was refused: the tenant with most items by itself, since its items are the likeliest culprits
+ * and the others must not wait for the search; halves where there is one tenant.
+ */
+function parted<T extends { readonly tenant: string }>(
+  batch: readonly T[],
+): readonly [readonly T[], readonly T[]] {
+  const counts = new Map<string, number>();
+  for (const { tenant } of batch) {
+    counts.set(tenant, (counts.get(tenant) ?? 0) + 1);
+  }
+  if (counts.size === 1) {
+    const middle = Math.ceil(batch.length / 2);
+    return [batch.slice(0, middle), batch.slice(middle)];
+  }
+  const [largest = ""] = [...counts].reduce((most, entry) => (entry[1] > most[1] ? entry : most));
+  return [batch.filter(({ tenant }) => tenant !== largest), batch.filter(({ tenant }) => tenant === largest)];
+}
+
+/** The tenant of all items; undefined where there are several. */
+function soleTenant(batch: readonly { readonly tenant: string }[]): string | undefined {
+  const [first] = batch;
+  return batch.every(({ tenant }) => tenant === first?.tenant) ? first?.tenant : undefined;
 }

@@ -32,6 +32,8 @@ export interface Call<T> {
   readonly bucket: LimitedAction;
   readonly kind: "read" | "change";
   readonly priority: Priority;
+  /** On whose behalf, where it is for one tenant: tenants take turns. */
+  readonly tenant?: string | undefined;
   /** When the caller gives up waiting for the answer, in milliseconds. */
   readonly timeoutMs: number;
   /** Makes the request. */
@@ -55,6 +57,7 @@ const STALE_CREDENTIALS: ReadonlySet<string> = new Set([
 ]);
 /** Credentials that are refused so soon after they were asked for are not asked for again. */
 const FRESH_MS = 5_000;
+const ONE = (): number => 1;
 const READ_BACKOFF = { baseMs: 100, maxMs: 20_000, jitter: 1 };
 
 /**
@@ -78,17 +81,22 @@ export class Ec2Calls {
    * @param wanted how many instances the call would name, asked when its turn has come
    * @returns how many it may name
    */
-  async acquire(bucket: LimitedAction, priority: Priority, wanted: () => number = () => 1): Promise<number> {
+  async acquire(
+    bucket: LimitedAction,
+    priority: Priority,
+    wanted: () => number = ONE,
+    tenant?: string,
+  ): Promise<number> {
     const { clock, metrics } = this.#options;
     const startedMs = clock.monotonicMs();
-    const granted = await this.#bucket(bucket).take(priority, wanted);
+    const granted = await this.#bucket(bucket).take(priority, wanted, tenant);
     metrics.waitSeconds.observe({ action: bucket }, (clock.monotonicMs() - startedMs) / 1000);
     return granted;
   }
 
   /** Waits for a token and makes the call; see {@link callWithToken}. */
   async call<T>(call: Call<T>): Promise<T> {
-    await this.acquire(call.bucket, call.priority);
+    await this.acquire(call.bucket, call.priority, ONE, call.tenant);
     return this.callWithToken(call);
   }
 
@@ -161,14 +169,14 @@ export class Ec2Calls {
         return false;
       }
       logger.warn("EC2 refuses requests as too many; waiting", { action: call.action, attempt });
-      await this.acquire(call.bucket, call.priority);
+      await this.acquire(call.bucket, call.priority, ONE, call.tenant);
       return true;
     }
     if (call.kind === "change" || error.class !== "server" || attempt >= MAX_READ_ATTEMPTS) {
       return false;
     }
     await sleep(clock, backoffMs(attempt - 1, READ_BACKOFF, random));
-    await this.acquire(call.bucket, call.priority);
+    await this.acquire(call.bucket, call.priority, ONE, call.tenant);
     return true;
   }
 

@@ -1,5 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Machine } from "../cloud.ts";
+import { Tag } from "../tags.ts";
 
 /** When a read was sent: what it shows is at least that fresh. */
 export interface ReadMark {
@@ -20,6 +21,8 @@ export class MachineSnapshot {
   readonly #seen = new Map<string, Seen>();
   /** Order of the last change of each machine. */
   readonly #changed = new Map<string, number>();
+  /** Namespace that each machine is tagged with, for as long as it is known at all. */
+  readonly #tenants = new Map<string, string>();
   #order = 0;
 
   constructor(clock: Clock) {
@@ -52,10 +55,24 @@ export class MachineSnapshot {
     if (mark.order >= newest) {
       this.#seen.set(id, { machine, mark });
     }
+    this.#noteTenant(machine);
+  }
+
+  /** Namespace whose machine it is, as far as its tags have told. */
+  tenantOf(id: string): string | undefined {
+    return this.#tenants.get(id);
+  }
+
+  #noteTenant(machine: Machine | undefined): void {
+    const namespace = machine?.tags[Tag.namespace];
+    if (machine !== undefined && namespace !== undefined) {
+      this.#tenants.set(machine.id, namespace);
+    }
   }
 
   /** Takes note that the machine was changed just now: what was read before says nothing any more. */
-  changed(id: string): void {
+  changed(id: string, machine?: Machine): void {
+    this.#noteTenant(machine);
     this.#order += 1;
     this.#seen.delete(id);
     this.#changed.set(id, this.#order);
@@ -80,6 +97,11 @@ export class MachineSnapshot {
     for (const [id, order] of this.#changed) {
       if (order < mark.order) {
         this.#changed.delete(id);
+      }
+    }
+    for (const id of this.#tenants.keys()) {
+      if (!listed.has(id) && !this.#changed.has(id)) {
+        this.#tenants.delete(id);
       }
     }
   }

@@ -1,5 +1,6 @@
 import { backoffMs, type Random } from "../../base/backoff.ts";
 import type { Clock, Timer } from "../../base/clock.ts";
+import { FairLine } from "../../base/fair-line.ts";
 
 /** A token bucket: how much it holds, and what flows in each second. */
 export interface BucketSize {
@@ -20,7 +21,6 @@ export const PRIORITIES = ["wake", "sleep", "housekeeping"] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
 interface Waiter {
-  readonly priority: Priority;
   readonly wanted: () => number;
   readonly admit: (resources: number) => void;
 }
@@ -61,8 +61,8 @@ class Level {
 
 /**
  * The client side of EC2's request throttling (EC2 developer guide, "Request throttling for the Amazon EC2
- * API"): calls wait here for a token rather than being refused there. Waiters of a higher priority go first,
- * those of one priority in order. A refusal that comes all the same, since the account's buckets are shared
+ * API"): calls wait here for a token rather than being refused there. Waiters of a higher priority go first; within
+ * one priority tenants take turns, so that none uses up what all share. A refusal that comes all the same, since the account's buckets are shared
  * with others, empties this bucket and closes it for a growing, jittered while.
  */
 export class TokenBucket {
@@ -70,7 +70,11 @@ export class TokenBucket {
   readonly #random: Random;
   readonly #requests: Level;
   readonly #resources: Level | undefined;
-  readonly #waiting: Waiter[] = [];
+  readonly #waiting: Readonly<Record<Priority, FairLine<Waiter>>> = {
+    wake: new FairLine(),
+    sleep: new FairLine(),
+    housekeeping: new FairLine(),
+  };
   #filledAtMs: number;
   #closedUntilMs = Number.NEGATIVE_INFINITY;
   #refusals = 0;
@@ -88,11 +92,12 @@ export class TokenBucket {
    * Waits for one request.
    *
    * @param wanted asked when the turn has come: how many resources the request would name, at least 1
+   * @param tenant on whose behalf, where it is for one tenant
    * @returns how many it may name: as many as wanted, or fewer when resource tokens are short, at least 1
    */
-  take(priority: Priority, wanted: () => number): Promise<number> {
+  take(priority: Priority, wanted: () => number, tenant = ""): Promise<number> {
     return new Promise((resolve) => {
-      this.#waiting.push({ priority, wanted, admit: resolve });
+      this.#waiting[priority].add({ wanted, admit: resolve }, tenant);
       this.#serve();
     });
   }
@@ -123,15 +128,18 @@ export class TokenBucket {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#refill();
-    while (this.#waiting.length > 0 && this.#waitMs() <= 0) {
+    while (this.#waitMs() <= 0) {
       const waiter = this.#next();
+      if (waiter === undefined) {
+        return;
+      }
       const wanted = Math.max(1, waiter.wanted());
       const resources = Math.min(wanted, this.#resources?.whole ?? wanted);
       this.#requests.take(1);
       this.#resources?.take(resources);
       waiter.admit(resources);
     }
-    if (this.#waiting.length > 0) {
+    if (PRIORITIES.some((priority) => this.#waiting[priority].size > 0)) {
       // A millisecond at least: less would not move a clock that counts whole ones.
       this.#timer = this.#clock.setTimer(Math.max(1, this.#waitMs()), () => this.#serve());
     }
@@ -145,19 +153,13 @@ export class TokenBucket {
     );
   }
 
-  #next(): Waiter {
-    const rank = (waiter: Waiter): number => PRIORITIES.indexOf(waiter.priority);
-    let first = 0;
-    for (let index = 1; index < this.#waiting.length; index++) {
-      const [candidate, best] = [this.#waiting[index], this.#waiting[first]];
-      if (candidate !== undefined && best !== undefined && rank(candidate) < rank(best)) {
-        first = index;
+  #next(): Waiter | undefined {
+    for (const priority of PRIORITIES) {
+      const waiter = this.#waiting[priority].take();
+      if (waiter !== undefined) {
+        return waiter;
       }
     }
-    const [waiter] = this.#waiting.splice(first, 1);
-    if (waiter === undefined) {
-      throw new RangeError("nobody waits for this bucket");
-    }
-    return waiter;
+    return undefined;
   }
 }

@@ -56,8 +56,10 @@ export class Ec2Volumes {
       ],
     };
     try {
-      const volume = await this.#change("CreateVolume", (abortSignal) =>
-        this.#clients.housekeeping.send(new CreateVolumeCommand(input), { abortSignal }),
+      const volume = await this.#change(
+        "CreateVolume",
+        (abortSignal) => this.#clients.housekeeping.send(new CreateVolumeCommand(input), { abortSignal }),
+        plan.tags[Tag.namespace],
       );
       return toVolume(volume);
     } catch (error) {
@@ -160,12 +162,13 @@ export class Ec2Volumes {
     return volumes;
   }
 
-  #change<T>(action: LimitedAction, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  #change<T>(action: LimitedAction, send: (signal: AbortSignal) => Promise<T>, tenant?: string): Promise<T> {
     return this.#calls.call({
       action,
       bucket: action,
       kind: "change",
       priority: "wake",
+      tenant,
       timeoutMs: CHANGE_TIMEOUT_MS,
       send,
     });

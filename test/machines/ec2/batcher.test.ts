@@ -267,4 +267,49 @@ describe("Batcher", () => {
       { numRuns: 60 },
     );
   });
+
+  describe("of several tenants", () => {
+    const tenantOf = (id: string): string => id.split("-")[0] ?? "";
+    const noisy = (count: number): string[] => Array.from({ length: count }, (_, index) => `noisy-${index}`);
+
+    it("lets them take turns where not all fit into a request", async () => {
+      const acquire = (): Promise<number> => Promise.resolve(4);
+      const { clock, batcher, sent } = rig(() => {}, 20, { tenantOf, acquire });
+      await runInTime(clock, Promise.all([...noisy(10), "quiet-a"].map((id) => batcher.submit(id))));
+      expect(sent[0]).to.deep.equal(["noisy-0", "quiet-a", "noisy-1", "noisy-2"]);
+    });
+
+    it("parts the one with most from the others first when a request is refused without a name", async () => {
+      const { clock, batcher, sent } = rig(
+        (ids) => {
+          if (ids.includes("noisy-77")) {
+            throw new BatchError([]);
+          }
+        },
+        20,
+        { tenantOf },
+      );
+      const all = Promise.allSettled([...noisy(100), "quiet-a", "other-b"].map((id) => batcher.submit(id)));
+      await runInTime(clock, all);
+      expect(sent[1]).to.deep.equal(["quiet-a", "other-b"]);
+    });
+
+    it("does not make whoever comes anew wait as long as those who keep coming", async () => {
+      const window = { idleMs: 100, maxMs: 2000, maxItems: 500, growth: 16 };
+      const { clock, batcher, sent, sentAtMs } = rig(() => {}, 20, { tenantOf, window });
+      for (let index = 0; index < 120; index++) {
+        void batcher.submit(`noisy-${index}`);
+        await clock.advance(150);
+      }
+      const cameAtMs = clock.monotonicMs();
+      void batcher.submit("quiet-a");
+      for (let index = 120; index < 160; index++) {
+        void batcher.submit(`noisy-${index}`);
+        await clock.advance(50);
+      }
+      const request = sent.findIndex((ids) => ids.includes("quiet-a"));
+      expect((sentAtMs[request] ?? Infinity) - cameAtMs).to.be.within(0, 100);
+      expect(sent.length).to.be.below(30);
+    });
+  });
 });

@@ -41,6 +41,25 @@ describe("TokenBucket", () => {
     expect(served).to.deep.equal(["first", "w1", "w2", "s1", "s2", "h1"]);
   });
 
+  it("lets tenants take turns within a priority: one who asks a hundred times delays another by one call", async () => {
+    const clock = new VirtualClock();
+    const bucket = bucketOn(clock, { requests: { burst: 1, refillPerSecond: 1 } });
+    const served: string[] = [];
+    const ask = (name: string, tenant: string, priority: Priority = "wake"): void => {
+      void bucket.take(priority, () => 1, tenant).then(() => served.push(name));
+    };
+    for (let index = 0; index < 100; index++) {
+      ask(`noisy ${index}`, "noisy");
+    }
+    ask("urgent of the noisy", "noisy", "wake");
+    ask("quiet sleep", "quiet", "sleep");
+    ask("quiet", "quiet");
+    await clock.advance(2000);
+    expect(served).to.deep.equal(["noisy 0", "noisy 1", "quiet"]);
+    await clock.advance(100_000);
+    expect(served.slice(-2)).to.deep.equal(["urgent of the noisy", "quiet sleep"]);
+  });
+
   it("grants as many resources as there are tokens for", async () => {
     const clock = new VirtualClock();
     const bucket = bucketOn(clock, { ...LIMIT, resources: { burst: 1_000, refillPerSecond: 2 } });

@@ -1,0 +1,66 @@
+import { backoffMs } from "../base/backoff.ts";
+import { keyString, objectKey } from "../kube/objects.ts";
+import type { Satellite, SatelliteClass } from "../satellite/types.ts";
+import type { Dependencies } from "./dependencies.ts";
+import { ConfigurationError } from "./failures.ts";
+import { requireNamespaceAllowed } from "./launch-request.ts";
+import type { Adoption, Memory, Observation } from "./observation.ts";
+import { adoptionBlocker, isInstanceId, wantedAdoption } from "./ownership.ts";
+
+/** How long to wait for the owner to tag the instance, or for it to appear, before another look. */
+const AGAIN = { baseMs: 30_000, maxMs: 10 * 60_000, jitter: 0.2 };
+
+const NOTHING: Adoption = { adoptee: undefined, adopteeUser: undefined, adoptionRefusal: undefined };
+
+/**
+ * The instance that the satellite is to take over, and who uses it already. While it may not be taken over it is looked at
+ * with growing pauses, which end when the annotations change: whoever may write satellites may name what does not exist,
+ * or is not theirs, as often as they like.
+ *
+ * @throws CloudError, KubeError when it cannot be seen
+ */
+export async function observeAdoption(
+  o: Observation,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<Adoption> {
+  const id = wantedAdoption(o.satellite);
+  const { satelliteClass } = o;
+  if (id === undefined || satelliteClass === undefined || !isInstanceId(id)) {
+    return NOTHING;
+  }
+  const inputs = inputsOf(o);
+  const known = memory.adoption?.inputs === inputs ? memory.adoption : undefined;
+  if (known !== undefined && known.againAtMs > o.nowMs) {
+    return known.adoption;
+  }
+  const adoption = await look(id, o.satellite, satelliteClass, dependencies);
+  const isBlocked = adoptionBlocker({ ...o, ...adoption }) !== undefined;
+  const count = isBlocked ? (known?.count ?? 0) + 1 : 0;
+  const pauseMs = isBlocked ? backoffMs(count - 1, AGAIN, dependencies.random) : 0;
+  memory.adoption = { inputs, count, adoption, againAtMs: o.nowMs + pauseMs };
+  return adoption;
+}
+
+async function look(
+  id: string,
+  { metadata }: Satellite,
+  satelliteClass: SatelliteClass,
+  { client, cloudOf, satellites }: Dependencies,
+): Promise<Adoption> {
+  try {
+    await requireNamespaceAllowed(satelliteClass, metadata.namespace ?? "", client);
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) {
+      throw error;
+    }
+    return { ...NOTHING, adoptionRefusal: { reason: error.code, message: error.message } };
+  }
+  const adoptee = await cloudOf(satelliteClass).lookUp(id);
+  const user = satellites.list().find(({ status }) => status.machine?.id === id);
+  return { ...NOTHING, adoptee, adopteeUser: user === undefined ? undefined : keyString(objectKey(user)) };
+}
+
+function inputsOf({ satellite: { metadata }, satelliteClass }: Observation): string {
+  return JSON.stringify([metadata.generation, metadata.annotations, satelliteClass?.metadata.generation]);
+}
