@@ -133,6 +133,8 @@ export interface ClassInspection {
   readonly cloud: Readonly<Record<string, unknown>>;
   /** Instance types of all its sizes. */
   readonly types: readonly string[];
+  /** Whether what was looked up before is not believed: somebody has changed the class, and wants to see what it comes to. */
+  readonly isFresh?: boolean;
 }
 
 /** What a class comes to now. */

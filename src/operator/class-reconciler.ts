@@ -102,9 +102,11 @@ export class ClassReconciler {
   async #inspect(satelliteClass: SatelliteClass): Promise<WorkResult | undefined> {
     const { cloudOf, logger, resyncMs } = this.#options;
     const { spec, status } = satelliteClass;
+    // Edited, be it only to have it looked at: what was read minutes ago is not what its owner wants to know.
+    const isFresh = status?.observedGeneration !== satelliteClass.metadata.generation;
     try {
       const types = [...new Set(Object.values(spec.sizes).flatMap((size) => size.types))];
-      const facts = await cloudOf(satelliteClass).inspect({ cloud: spec.ec2, types });
+      const facts = await cloudOf(satelliteClass).inspect({ cloud: spec.ec2, types, isFresh });
       return await this.#writeStatus(satelliteClass, readiness(facts), resolvedOf(facts), resyncMs);
     } catch (error) {
       if (!(error instanceof CloudError)) {

@@ -10,6 +10,19 @@ export function sizeOf(satellite: Satellite, satelliteClass: SatelliteClass): st
   return satellite.spec.size ?? satelliteClass.spec.defaultSize;
 }
 
+/** Code of {@link sizeUnknown}. */
+export const SIZE_UNKNOWN = "SizeUnknown";
+
+/** The class does not have the size that the satellite asks for. */
+export function sizeUnknown(satellite: Satellite, satelliteClass: SatelliteClass): ConfigurationError {
+  const sizes = Object.keys(satelliteClass.spec.sizes).join(", ");
+  const size = sizeOf(satellite, satelliteClass);
+  return new ConfigurationError(
+    SIZE_UNKNOWN,
+    `SatelliteClass ${satellite.spec.className} has no size "${size}"; set spec.size to one of: ${sizes}`,
+  );
+}
+
 /**
  * What is wanted of a new machine, before the cloud chooses.
  *
@@ -24,11 +37,7 @@ export function launchRequest(
   const size = sizeOf(satellite, satelliteClass);
   const types = satelliteClass.spec.sizes[size]?.types;
   if (types === undefined) {
-    const sizes = Object.keys(satelliteClass.spec.sizes).join(", ");
-    throw new ConfigurationError(
-      "SizeUnknown",
-      `SatelliteClass ${satellite.spec.className} has no size "${size}"; set spec.size to one of: ${sizes}`,
-    );
+    throw sizeUnknown(satellite, satelliteClass);
   }
   const { namespace = "", name, uid = "" } = satellite.metadata;
   return {

@@ -10,6 +10,7 @@ import type { Blocker, Observation } from "./observation.ts";
 import { mayReplace, newerImage } from "./image-update.ts";
 import { wakeTimes } from "./wake-schedule.ts";
 import { isTimeZone } from "./maintenance-window.ts";
+import { SIZE_UNKNOWN, sizeUnknown } from "./launch-request.ts";
 import { eventCondition } from "./scheduled-event.ts";
 import { pendingSize, wantedSize } from "./size.ts";
 import { KeyTrouble, keyTrouble, presentEndpoint } from "./vm-key.ts";
@@ -332,8 +333,12 @@ function updatedCondition(o: Observation, { machine, replacement }: Status): Con
     const message = `spec.maintenance.timeZone is no time zone: "${timeZone}"; write one like Europe/Berlin`;
     return [{ type: "Updated", status: "False", reason: "TimeZoneUnknown", message }];
   }
-  if (machine === undefined || wantedSize(o) === undefined) {
+  if (machine === undefined || o.satelliteClass === undefined) {
     return [];
+  }
+  if (wantedSize(o) === undefined) {
+    const { message } = sizeUnknown(o.satellite, o.satelliteClass);
+    return [{ type: "Updated", status: "False", reason: SIZE_UNKNOWN, message }];
   }
   const image = pending === undefined ? imageCondition(o, machine, replacement) : undefined;
   if (image !== undefined) {

@@ -79,6 +79,19 @@ describe("a SatelliteClass", () => {
     expect(world.found?.status?.resolved?.images).to.deep.equal({ amd64: "ami-2" });
   });
 
+  it("is looked into anew when somebody has edited it, and not again until the next edit", async () => {
+    const world = new ClassWorld();
+    await world.settle();
+    await world.settle();
+    expect(world.cloud.freshInspections).to.equal(1);
+    world.store.edit<SatelliteClass>(SATELLITE_CLASSES, KEY, ({ spec }) => {
+      spec.defaultSize = "small";
+    });
+    await world.settle();
+    await world.settle();
+    expect(world.cloud.freshInspections).to.equal(2);
+  });
+
   it("is not written again when nothing changed", async () => {
     const world = new ClassWorld();
     await world.settle();

@@ -1,6 +1,7 @@
 import type { Clock } from "../../src/base/clock.ts";
 import type {
   ClassFacts,
+  ClassInspection,
   LaunchPlan,
   LaunchRequest,
   Machine,
@@ -73,6 +74,8 @@ export class ScriptedCloud implements MachineCloud {
   /** Machines get no private IPv4 address. */
   withoutAddress = false;
 
+  /** How often a class was to be looked into without believing what was read before. */
+  freshInspections = 0;
   /** Machines hang in `stopping`, whatever is done. */
   neverStops = false;
 
@@ -125,7 +128,8 @@ export class ScriptedCloud implements MachineCloud {
     });
   }
 
-  inspect(): Promise<ClassFacts> {
+  inspect({ isFresh }: ClassInspection): Promise<ClassFacts> {
+    this.freshInspections += isFresh === true ? 1 : 0;
     return this.#answer("inspect", undefined, () => structuredClone(this.facts));
   }
 

@@ -159,4 +159,20 @@ describe("a start for which EC2 has no capacity", () => {
     expect(world.cloud.count("suitableTypes")).to.be.at.most(4);
     expect(world.condition("Ready")).to.include({ status: "False", reason: "InsufficientCapacity" });
   });
+
+  it("is said to be unknown to the class, on a machine that is launched too, until it is corrected", async () => {
+    const world = new World();
+    await world.run(60_000);
+    world.edit(({ spec }) => {
+      spec.size = "huge";
+    });
+    await world.run(60_000);
+    expect(world.condition("Updated")).to.include({ status: "False", reason: "SizeUnknown" });
+    expect(world.condition("Updated")?.message).to.contain("small, large");
+    world.edit(({ spec }) => {
+      spec.size = "large";
+    });
+    await world.run(60_000);
+    expect(world.condition("Updated")).to.include({ status: "True", reason: "UpToDate" });
+  });
 });

@@ -102,6 +102,10 @@ function readMetadataOptions(parameters: QueryParameters): LaunchParameters["met
   if (endpoint !== "enabled") {
     throw invalidValue("HttpEndpoint", endpoint, "The model always serves metadata.");
   }
+  const tagsInMetadata = options?.string("InstanceMetadataTags") ?? "disabled";
+  if (tagsInMetadata !== "disabled") {
+    throw invalidValue("InstanceMetadataTags", tagsInMetadata, "The model never shows tags in metadata.");
+  }
   return { httpTokens, hopLimit: options?.integer("HttpPutResponseHopLimit", 1, 64) ?? 1 };
 }
 

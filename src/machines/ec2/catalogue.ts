@@ -64,6 +64,11 @@ export class Catalogue {
     this.#facts = new TtlCache(clock, FACTS_TTL_MS);
   }
 
+  /** Has images and networks looked up anew, whatever was read lately. */
+  forgetResolved(): void {
+    this.#resolved.clear();
+  }
+
   /**
    * The image that a class chooses for an architecture.
    *

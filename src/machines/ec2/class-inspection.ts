@@ -12,12 +12,15 @@ const ARCHITECTURES = ["amd64", "arm64"] as const;
  * @throws CloudError of class `parameter` when it comes to nothing, or of another one from reads
  */
 export async function inspectClass(
-  { cloud, types }: ClassInspection,
+  { cloud, types, isFresh }: ClassInspection,
   catalogue: Catalogue,
   context: PlanContext,
 ): Promise<ClassFacts> {
   const spec = readClassSpec(cloud);
   checkPlace(spec, context);
+  if (isFresh === true) {
+    catalogue.forgetResolved();
+  }
   const [images, subnets, securityGroups, known] = await Promise.all([
     imagesOf(spec.image, catalogue),
     catalogue.subnets(spec.subnets),

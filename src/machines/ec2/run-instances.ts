@@ -41,6 +41,8 @@ export function toRunInstances(
       HttpTokens: "required",
       HttpPutResponseHopLimit: METADATA_HOP_LIMIT,
       HttpEndpoint: "enabled",
+      // Our tags' keys contain "/", which EC2 refuses where the account has instance metadata show tags.
+      InstanceMetadataTags: "disabled",
     },
     BlockDeviceMappings: [
       {

@@ -35,6 +35,11 @@ export class TtlCache {
     return value;
   }
 
+  /** Forgets every result. */
+  clear(): void {
+    this.#entries.clear();
+  }
+
   #forgetOld(nowMs: number): void {
     for (const [key, { readAtMs }] of this.#entries) {
       if (nowMs - readAtMs >= this.#ttlMs) {

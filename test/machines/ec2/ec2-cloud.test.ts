@@ -651,6 +651,16 @@ describe("EC2 cloud", () => {
       expect(facts.securityGroups).not.to.deep.equal([]);
     });
 
+    it("reads images and networks anew when what was read lately is not believed", async () => {
+      const account = createAccount();
+      const reads = (): number => account.endpoint.log.calls("DescribeSubnets").length;
+      await inspect(account, {});
+      await inspect(account, {});
+      expect(reads()).to.equal(1);
+      await account.run(account.cloud.inspect({ cloud: CLASS, types: ["m7i.large"], isFresh: true }));
+      expect(reads()).to.equal(2);
+    });
+
     it("takes an image for one architecture for what it is", async () => {
       const facts = await inspect(createAccount(), { image: { id: ARM64_IMAGE } });
       expect(facts).to.deep.include({ images: { arm64: ARM64_IMAGE }, architectures: [] });
