@@ -103,8 +103,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/idle.ts",
-        "const untilMs = seenAtMs + lease.validSeconds * 1000;",
-        "const untilMs = seenAtMs;",
+        "return seenAtMs + lease.validSeconds * 1000;",
+        "return seenAtMs + 0 * lease.validSeconds;",
       ),
     ],
     workload: "drain",
@@ -152,11 +152,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "queue: a key added while it is worked on is forgotten",
     edits: [
-      edit(
-        "kube/work-queue.ts",
-        'this.#again.set(key, this.#again.get(key) === "normal" ? "normal" : priority);',
-        "",
-      ),
+      edit("kube/work-queue.ts", "this.#again.set(key, moreUrgent(this.#again.get(key), priority));", ""),
     ],
     workload: "use-and-wake",
     kind: "crash",

@@ -291,7 +291,7 @@ function parted<T extends { readonly tenant: string }>(
     const middle = Math.ceil(batch.length / 2);
     return [batch.slice(0, middle), batch.slice(middle)];
   }
-  const [largest = ""] = [...counts].reduce((most, entry) => (entry[1] > most[1] ? entry : most));
+  const [largest] = [...counts].reduce((most, entry) => (entry[1] > most[1] ? entry : most));
   return [batch.filter(({ tenant }) => tenant !== largest), batch.filter(({ tenant }) => tenant === largest)];
 }
 

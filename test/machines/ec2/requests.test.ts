@@ -43,7 +43,8 @@ async function requestsOf(work: () => Promise<unknown>): Promise<{ faults: strin
 describe("every request", () => {
   it("fits the service's own model, from a launch at all limits to the end of the machine", async () => {
     const account = createAccount();
-    const { cloud, run, model } = account;
+    const { cloud, model } = account;
+    const run = <T>(work: Promise<T>): Promise<T> => account.run(work);
     const { faults, actions } = await requestsOf(async () => {
       await run(cloud.inspect({ cloud: LARGEST.cloud, types: LARGEST.types }));
       const { plan } = await run(cloud.resolve(LARGEST));

@@ -53,14 +53,14 @@ function check(value: unknown, given: unknown, path: string): string[] {
   if (typeof schema === "number") {
     return checkSimple(value, schema, path);
   }
-  const [kind, , , , members, types, required = 0] = schema as [
-    number,
-    string,
-    string,
-    unknown,
-    unknown,
-    unknown,
-    number,
+  const [kind, , , , members, types, required = 0] = schema as readonly [
+    kind: number,
+    namespace: string,
+    name: string,
+    traits: unknown,
+    members: unknown,
+    types?: unknown,
+    required?: number,
   ];
   if (kind === NAMED) {
     return check(value, members, path);
