@@ -7,7 +7,7 @@ const PAGE = "docs/destructive-calls.md";
 
 /** Actions of the operator that take something away. */
 const ACTIONS =
-  "Terminate|DeleteVolume|DetachVolume|Stop|Reboot|ChangeType|Claim|Retain|RemoveFinalizer|PruneRouter";
+  "Terminate|DeleteVolume|DetachVolume|Stop|Reboot|ChangeType|Claim|Retain|RemoveFinalizer|PruneRouters?";
 /** What stands in the sources for a call that takes something away. */
 const PATTERNS: readonly RegExp[] = [
   new RegExp(`(?<!readonly |Extract<Action, \\{ )kind: "(${ACTIONS})"`, "g"),
