@@ -4,6 +4,7 @@ const edit = (file: string, from: string, to: string): TestedMutant["edits"][num
 
 const ENDS = "test/hostile/ends/ends.test.ts";
 const UNCAUGHT = "test/commands/uncaught-errors.test.ts";
+const SPLICE = "test/router/splice";
 
 /** Bugs that the simulation does not reach: each against a promise that the named tests keep. */
 export const TESTED_MUTANTS: readonly TestedMutant[] = [
@@ -93,5 +94,72 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
       ),
     ],
     tests: [UNCAUGHT],
+  },
+  {
+    name: "bytes: the rest of a frame is dropped when its request is let go meanwhile",
+    edits: [
+      edit(
+        "router/splice/client-half.ts",
+        'this.#target = held.passedTo === "spliced" ? "pass" : (held.passedTo ?? "drop");',
+        'this.#target = "drop";',
+      ),
+    ],
+    tests: [`${SPLICE}/offsets/offsets.test.ts`],
+  },
+  {
+    name: "bytes: frames of the router come within a client's frame",
+    edits: [
+      edit(
+        "router/splice/upstream-output.ts",
+        "return this.#missingBytes > 0 ? this.#behind : this.#now;",
+        "return this.#missingBytes < 0 ? this.#behind : this.#now;",
+      ),
+    ],
+    tests: [`${SPLICE}/offsets/offsets.test.ts`],
+  },
+  {
+    name: "bytes: content of a mapped VM comes within a frame of the spliced one",
+    edits: [
+      edit(
+        "router/splice/splice.ts",
+        "return !this.isSpliced || this.link === undefined || this.#isCut() || this.link.atBoundary;",
+        "return !this.isSpliced || this.link === undefined || !this.#isCut() || this.link.atBoundary;",
+      ),
+    ],
+    tests: [`${SPLICE}/offsets/offsets.test.ts`],
+  },
+  {
+    name: "bytes: what others send is not charged to the client's window",
+    edits: [edit("router/splice/client-flow.ts", "    this.#sendBytes -= takenBytes;\n", "")],
+    tests: [`${SPLICE}/offsets/windows.test.ts`],
+  },
+  {
+    name: "sleep: a request for the next stretch of being awake goes to the VM of the last one",
+    edits: [
+      edit(
+        "router/splice/connector.ts",
+        'if (state === "spliced" && isSameUpstream(this.#bound, upstream)) {',
+        'if (state === "spliced" && this.#bound?.satellite === upstream.satellite) {',
+      ),
+    ],
+    tests: [`${SPLICE}/held.test.ts`],
+  },
+  {
+    name: "drain: requests that wait use up the window of the streams that are open",
+    edits: [
+      edit("router/splice/connection.ts", "flow.receiveBytes < LOW_WINDOW_BYTES", "flow.receiveBytes < 0"),
+    ],
+    tests: [`${SPLICE}/held.test.ts`],
+  },
+  {
+    name: "sleep: a client hears its last stream at once, and loses what is on its way",
+    edits: [
+      edit(
+        "router/splice/goodbye.ts",
+        "this.#splice.goAway(MAX_31_BIT, ErrorCode.NO_ERROR);",
+        "this.#splice.goAway(this.#splice.lastClientId, ErrorCode.NO_ERROR);",
+      ),
+    ],
+    tests: [`${SPLICE}/injecting.test.ts`],
   },
 ];

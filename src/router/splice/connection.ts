@@ -75,18 +75,20 @@ export class Connection implements WireEvents {
       onGoAway: (lastStreamId, errorCode, debug) => this.#vmEnds.onGoAway(lastStreamId, errorCode, debug),
     });
     const wake = (): void => this.#wake();
+    const guard = (what: () => void): void => this.#guard(what);
     const route: DeskPort["route"] = (upstream, streamId, mayBeSpliced) =>
       this.#connector.route(upstream, streamId, mayBeSpliced);
-    this.#desk = new RequestDesk({ info, route, wake }, splice, context);
+    this.#desk = new RequestDesk({ info, route, wake, guard }, splice, context);
     this.#connector = new Connector(splice, context, {
       desk: this.#desk,
       frames: this.#upstreamHalf,
       events: {
         onUpstreamTurn: () => this.#turn(),
         onUpstreamDrain: () => this.#turn(),
-        onUpstreamLost: (link, error) => this.#guard(() => this.#onLinkLost(link, error)),
+        onUpstreamLost: (link, error) => guard(() => this.#onLinkLost(link, error)),
       },
       wake,
+      guard,
     });
     this.#clientHalf = new ClientHalf(splice, this.#desk, context, {
       onPingAnswer: (opaque) => this.#goodbye.onPingAnswer(opaque),
@@ -127,14 +129,14 @@ export class Connection implements WireEvents {
 
   /** Ends everything that goes to an epoch of that satellite up to `lastEpoch`: its VM is off. */
   endStreams(satellite: string, lastEpoch: number): void {
-    const { link } = this.#splice;
-    const mapped = [...this.#connector.mapped].map((further) => further.link);
-    for (const candidate of link === undefined ? mapped : [link, ...mapped]) {
-      const { upstream } = candidate;
-      if (upstream.satellite === satellite && upstream.epoch <= lastEpoch) {
-        candidate.fail(new SatelliteError("VMOff", `the VM of ${satellite} is off`));
+    this.#guard(() => {
+      for (const link of this.#links()) {
+        const { upstream } = link;
+        if (upstream.satellite === satellite && upstream.epoch <= lastEpoch) {
+          link.fail(new SatelliteError("VMOff", `the VM of ${satellite} is off`));
+        }
       }
-    }
+    });
   }
 
   /** Tells the client to go elsewhere with new requests (RFC 9113 §6.8); ends when all streams have ended. */
@@ -144,7 +146,7 @@ export class Connection implements WireEvents {
     } else if (this.#preface !== undefined) {
       this.#drainsAtStart = true;
     } else if (!this.#isFinished) {
-      this.#goodbye.announce();
+      this.#guard(() => this.#goodbye.announce());
       this.#turn();
     }
   }
@@ -218,7 +220,7 @@ export class Connection implements WireEvents {
         this.#onPreface(Buffer.concat([this.#preface, buffer.subarray(0, end)]));
       }
     } catch (error) {
-      this.#failClient(error);
+      this.#guard(() => this.#failClient(error));
       return;
     }
     this.#turn();
@@ -397,13 +399,9 @@ export class Connection implements WireEvents {
     }
   }
 
-  *#links(): Iterable<UpstreamLink> {
-    if (this.#splice.link !== undefined) {
-      yield this.#splice.link;
-    }
-    for (const { link } of this.#connector.mapped) {
-      yield link;
-    }
+  #links(): UpstreamLink[] {
+    const mapped = [...this.#connector.mapped].map(({ link }) => link);
+    return this.#splice.link === undefined ? mapped : [this.#splice.link, ...mapped];
   }
 
   onDrain(): void {
@@ -434,17 +432,27 @@ export class Connection implements WireEvents {
     }
   }
 
+  /** Forgets everything. Nothing of it may keep the rest from being forgotten. */
   #dispose(): void {
     if (this.#isDisposed) {
       return;
     }
     this.#isDisposed = true;
     this.#isFinished = true;
-    this.#clientReader.stop();
-    this.#desk.dropAll();
-    this.#releaseAll();
-    this.#connector.stop((link) => link.abandon());
-    this.#splice.link?.abandon();
     this.#onClosed(this);
+    const steps = [
+      () => this.#clientReader.stop(),
+      () => this.#desk.dropAll(),
+      () => this.#releaseAll(),
+      () => this.#connector.stop((link) => link.abandon()),
+      () => this.#splice.link?.abandon(),
+    ];
+    for (const step of steps) {
+      try {
+        step();
+      } catch (error) {
+        this.#context.logger.error("connection failed", { id: this.info.id, error: toError(error) });
+      }
+    }
   }
 }

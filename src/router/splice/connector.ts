@@ -22,6 +22,8 @@ export interface ConnectorPort {
   readonly frames: UpstreamEvents;
   readonly events: LinkEvents;
   wake(): void;
+  /** Does something that nobody called for; a fault in it ends the connection alone. */
+  guard(what: () => void): void;
 }
 
 /** How connecting to one satellite goes. */
@@ -133,7 +135,7 @@ export class Connector {
     attempts.timer?.cancel();
     attempts.timer = clock.setTimer(delayMs, () => {
       attempts.timer = undefined;
-      this.#port.desk.askSuspended();
+      this.#port.guard(() => this.#port.desk.askSuspended());
       this.#port.wake();
     });
   }

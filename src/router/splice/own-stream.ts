@@ -12,6 +12,14 @@ import type { OpenStream } from "./stream-table.ts";
 /** What may wait for a client that takes no more of the stream. */
 const MAX_PENDING_BYTES = 64 * 1024;
 
+/** What such a stream needs of its connection: messages come at any time. */
+export interface OwnStreamPort {
+  /** Lets the connection write what was gathered. */
+  wake(): void;
+  /** Does something that nobody called for; a fault in it ends the connection alone. */
+  guard(what: () => void): void;
+}
+
 /** A call that the router serves itself, as a stream of a connection. */
 export class OwnStream implements OwnCall, MappedStream {
   readonly connection: ConnectionInfo;
@@ -19,7 +27,7 @@ export class OwnStream implements OwnCall, MappedStream {
   readonly #splice: Splice;
   readonly #context: SpliceContext;
   readonly #open: OpenStream;
-  readonly #wake: () => void;
+  readonly #port: OwnStreamPort;
   readonly #handler: OwnCallHandler;
   #isOver = false;
   /** Messages that the stream's window has no room for. */
@@ -29,20 +37,19 @@ export class OwnStream implements OwnCall, MappedStream {
   #grantedBytes = 0;
   #sentBytes = 0;
 
-  /** @param wake lets the connection write what was gathered: messages come at any time */
   constructor(
     streamId: number,
     request: { readonly connection: ConnectionInfo; readonly headers: HeaderList; readonly isWhole: boolean },
     service: OwnService,
     splice: Splice,
     context: SpliceContext,
-    wake: () => void,
+    port: OwnStreamPort,
   ) {
     this.connection = request.connection;
     this.headers = request.headers;
     this.#splice = splice;
     this.#context = context;
-    this.#wake = wake;
+    this.#port = port;
     this.#open = splice.streams.openOwn(streamId, request.isWhole, this);
     this.#handler = service.serve(this);
     if (request.isWhole) {
@@ -60,9 +67,11 @@ export class OwnStream implements OwnCall, MappedStream {
       this.end({ status: GrpcStatus.RESOURCE_EXHAUSTED, message: "the client does not take the answer" });
       return;
     }
-    this.#start();
-    this.#sendPending();
-    this.#wake();
+    this.#port.guard(() => {
+      this.#start();
+      this.#sendPending();
+    });
+    this.#port.wake();
   }
 
   end(status: OwnStatus): void {
@@ -70,8 +79,8 @@ export class OwnStream implements OwnCall, MappedStream {
       return;
     }
     this.#status = status;
-    this.#sendPending();
-    this.#wake();
+    this.#port.guard(() => this.#sendPending());
+    this.#port.wake();
   }
 
   onContent(content: Buffer): void {

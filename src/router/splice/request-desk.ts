@@ -33,6 +33,8 @@ export interface DeskPort {
   route(upstream: Upstream, streamId: number, mayBeSpliced: boolean): Route;
   /** Something may be able to go on: look at it at the end of this turn. */
   wake(): void;
+  /** Does something that nobody called for; a fault in it ends the connection alone. */
+  guard(what: () => void): void;
 }
 
 /** Admits the requests of one connection and passes them on. */
@@ -173,7 +175,7 @@ export class RequestDesk {
   #serve(own: OwnService, streamId: number, { fields }: RequestBlock, isWhole: boolean): void {
     const request = { connection: this.#port.info, headers: fields, isWhole };
     // It is known by the table of streams from now on.
-    void new OwnStream(streamId, request, own, this.#splice, this.#context, () => this.#port.wake());
+    void new OwnStream(streamId, request, own, this.#splice, this.#context, this.#port);
   }
 
   #ask(fields: HeaderList, signal: AbortSignal): Admission | Promise<Admission> {
@@ -213,8 +215,8 @@ export class RequestDesk {
   #await(held: HeldRequest, admission: Promise<Admission>): void {
     const { asked } = held;
     admission.then(
-      (settled) => this.#settle(held, asked, settled),
-      (error: unknown) => this.#settle(held, asked, this.#failed(error)),
+      (settled) => this.#port.guard(() => this.#settle(held, asked, settled)),
+      (error: unknown) => this.#port.guard(() => this.#settle(held, asked, this.#failed(error))),
     );
   }
 
