@@ -142,7 +142,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
         'if (state === "spliced" && this.#bound?.satellite === upstream.satellite) {',
       ),
     ],
-    tests: [`${SPLICE}/held.test.ts`],
+    tests: [`${SPLICE}/offsets/offsets.test.ts`],
   },
   {
     name: "drain: requests that wait use up the window of the streams that are open",

@@ -144,6 +144,8 @@ export class Conversation {
   epoch = 1;
   isHeld: boolean;
   isSilent: boolean;
+  /** The satellite and stretch that each call was admitted to last, as machines are named by them. */
+  readonly admittedTo = new Map<string, string>();
   /** Calls that the gate refuses once it lets go. */
   readonly refused = new Set<string>();
   isClosed = false;
@@ -311,6 +313,7 @@ export class Conversation {
     const satellite = `ns/${firstValue(fields, "sat") ?? ""}`;
     const epoch = satellite === "ns/a" ? this.epoch : 1;
     this.#admitted += 1;
+    this.admittedTo.set(firstValue(fields, "call") ?? "", `${satellite}#${epoch}`);
     return {
       kind: "forward",
       upstream: { satellite, epoch, host: "h", port: 1 },

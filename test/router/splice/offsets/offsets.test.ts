@@ -58,6 +58,9 @@ function judge(conversation: Conversation, event: Event, hadPartOfFrame: boolean
       }
       expect(seen.get(request.call), `call ${request.call} at two machines`).equal(undefined);
       seen.set(request.call, machine.name);
+      expect(machine.name.split(".")[0], `where call ${request.call} went`).equal(
+        conversation.admittedTo.get(request.call),
+      );
     }
   }
   const wasCut = isClosed || conversation.clientWire.hasEnded;
