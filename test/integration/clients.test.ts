@@ -1,6 +1,6 @@
-import { execFile, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 
@@ -11,6 +11,7 @@ import { awake, satellite } from "../router/satellites.ts";
 import { addressed, TestClient, TestVM } from "../router/stream/grpc-peers.ts";
 import { answerOf, RawClient, RawVM } from "../router/stream/http2-peers.ts";
 import { RouterBench, until } from "../router/stream/router-bench.ts";
+import { pythonWithGrpc } from "../support/python-grpc.ts";
 import { findOnPath, requireTool } from "../tools/catalog.ts";
 
 /** How long the C core is held, in seconds; set it to 90 to see the whole of what is scaled otherwise. */
@@ -32,9 +33,6 @@ service Service {
 `;
 const NAMED = ["satellite-name: ada", "satellite-namespace: team-a"] as const;
 
-/** Version of grpcio, the Python binding of the C core; other languages' clients are bindings of it too. */
-const GRPCIO_VERSION = "1.76.0";
-
 /** Calls Unary once with HTTP/2 keepalive, and prints status and answer. */
 const PYTHON_CLIENT = `
 import sys, grpc
@@ -52,29 +50,6 @@ try:
 except grpc.RpcError as error:
     print(error.code(), error.details())
 `;
-
-/** A Python that has grpcio, installed into the cache on first use; or why there is none. */
-async function pythonWithGrpc(): Promise<string | { readonly missing: string }> {
-  const python = findOnPath("python3");
-  if (python === undefined) {
-    return { missing: "python3 is not installed" };
-  }
-  const cache = process.env["XDG_CACHE_HOME"] ?? path.join(homedir(), ".cache");
-  const folder = path.join(cache, "satellites", `grpcio-${GRPCIO_VERSION}`);
-  const own = path.join(folder, "bin", "python");
-  const hasGrpc = (): boolean => spawnSync(own, ["-c", "import grpc"]).status === 0;
-  if (existsSync(own) && hasGrpc()) {
-    return own;
-  }
-  mkdirSync(path.dirname(folder), { recursive: true });
-  try {
-    await execute(python, ["-m", "venv", "--clear", folder]);
-    await execute(own, ["-m", "pip", "install", "--quiet", `grpcio==${GRPCIO_VERSION}`]);
-  } catch (error) {
-    return { missing: `grpcio ${GRPCIO_VERSION} cannot be installed: ${String(error)}` };
-  }
-  return own;
-}
 
 for (const engine of ["direct", "multiplexed"] as const) {
   describe(`real clients of a ${engine} router`, function () {

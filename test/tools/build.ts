@@ -1,6 +1,7 @@
 // Builds the programs that the tests need and prints the path of each on standard output:
 //   node test/tools/build.ts [--if-absent] [kubectl] [kube-apiserver] [etcd] [helm] [grpcurl] [ghz] [h2spec]
 //   node test/tools/build.ts buildkitd buildctl buildx
+//   node test/tools/build.ts interop-peer interop-client interop-http2
 // Without names it builds all of the first line. With --if-absent a program on PATH serves as well.
 // Exit code 2 says that there is no Go to build with, 1 that anything else went wrong.
 
@@ -12,6 +13,7 @@ import {
   describeTool,
   findOnPath,
   findTool,
+  INTEROP_NAMES,
   type Tool,
   TOOL_NAMES,
   type ToolName,
@@ -97,7 +99,7 @@ export async function ensureTool(name: ToolName, report: Report): Promise<string
   return tool.binary;
 }
 
-const KNOWN: readonly string[] = [...TOOL_NAMES, ...BUILDKIT_NAMES];
+const KNOWN: readonly string[] = [...TOOL_NAMES, ...BUILDKIT_NAMES, ...INTEROP_NAMES];
 
 function isToolName(name: string): name is ToolName {
   return KNOWN.includes(name);

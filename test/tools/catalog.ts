@@ -1,4 +1,5 @@
-import { accessSync, constants, readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { accessSync, constants, readdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 
@@ -8,8 +9,14 @@ export const TOOL_NAMES = ["kubectl", "kube-apiserver", "etcd", "helm", "grpcurl
 /** BuildKit and its clients, which only `make test-clients` needs, and which are built apart from the others. */
 export const BUILDKIT_NAMES = ["buildkitd", "buildctl", "buildx"] as const;
 
-/** One of {@link TOOL_NAMES} or {@link BUILDKIT_NAMES}. */
-export type ToolName = (typeof TOOL_NAMES)[number] | (typeof BUILDKIT_NAMES)[number];
+/** grpc-go's own test programs and a peer made of grpc-go, which only `make test-interop` needs. */
+export const INTEROP_NAMES = ["interop-peer", "interop-client", "interop-http2"] as const;
+
+/** One of {@link TOOL_NAMES}, {@link BUILDKIT_NAMES} or {@link INTEROP_NAMES}. */
+export type ToolName =
+  | (typeof TOOL_NAMES)[number]
+  | (typeof BUILDKIT_NAMES)[number]
+  | (typeof INTEROP_NAMES)[number];
 
 /** How a tool is built. */
 export interface ToolRecipe {
@@ -19,6 +26,8 @@ export interface ToolRecipe {
   readonly package: string;
   /** Subfolder with a go.mod of its own, for a tool that does not get on with the others. */
   readonly folder?: string;
+  /** Folder of a program whose sources are here: where they change it is built anew. */
+  readonly sources?: string;
   /** Go variables to set in the linker, so that the program knows its own version. */
   stamps(version: string): Readonly<Record<string, string>>;
 }
@@ -43,6 +52,16 @@ function buildkit(program: "buildkitd" | "buildctl"): ToolRecipe {
     package: `github.com/moby/buildkit/cmd/${program}`,
     folder: "buildkit",
     stamps: (version) => ({ "github.com/moby/buildkit/version.Version": `v${version}` }),
+  };
+}
+
+function interop(program: string, sources?: string): ToolRecipe {
+  return {
+    module: "google.golang.org/grpc",
+    package: program,
+    folder: "interop",
+    ...(sources === undefined ? {} : { sources }),
+    stamps: () => ({}),
   };
 }
 
@@ -88,6 +107,9 @@ const RECIPES: Readonly<Record<ToolName, ToolRecipe>> = {
     folder: "buildkit",
     stamps: (version) => ({ "github.com/docker/buildx/version.Version": `v${version}` }),
   },
+  "interop-peer": interop("./peer", "interop/peer"),
+  "interop-client": interop("google.golang.org/grpc/interop/client"),
+  "interop-http2": interop("google.golang.org/grpc/interop/http2"),
 };
 
 /** A tool with everything that follows from go.mod and the environment. */
@@ -131,6 +153,15 @@ function releaseOf(module: string, version: string): string {
   return module === "k8s.io/kubectl" ? version.replace(/^0\./, "1.") : version;
 }
 
+/** Digest of the files in a folder, short enough for a file name. */
+function digestOf(folder: string): string {
+  const hash = createHash("sha256");
+  for (const file of readdirSync(folder).toSorted()) {
+    hash.update(`${file}\0`).update(readFileSync(join(folder, file)));
+  }
+  return hash.digest("hex").slice(0, 8);
+}
+
 /** Resolves a tool: its version as pinned in go.mod, and its place in the cache, which is outside of the tree. */
 export function describeTool(name: ToolName, env: Environment = process.env): Tool {
   const recipe = RECIPES[name];
@@ -138,7 +169,9 @@ export function describeTool(name: ToolName, env: Environment = process.env): To
   const goMod = readFileSync(join(moduleDir, "go.mod"), "utf8");
   const version = releaseOf(recipe.module, pinnedVersion(goMod, recipe.module));
   const cacheHome = env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
-  const cacheDir = join(cacheHome, "satellites", "tools", `${name}-${version}`);
+  const sources =
+    recipe.sources === undefined ? "" : `-${digestOf(join(import.meta.dirname, recipe.sources))}`;
+  const cacheDir = join(cacheHome, "satellites", "tools", `${name}-${version}${sources}`);
   return {
     name,
     version,

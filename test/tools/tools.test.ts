@@ -7,6 +7,7 @@ import {
   describeTool,
   findOnPath,
   findTool,
+  INTEROP_NAMES,
   pinnedVersion,
   requireTool,
   TOOL_NAMES,
@@ -29,7 +30,7 @@ describe("the tools that tests are run with", () => {
   }
 
   it("are pinned in go.mod, every one", () => {
-    for (const name of [...TOOL_NAMES, ...BUILDKIT_NAMES]) {
+    for (const name of [...TOOL_NAMES, ...BUILDKIT_NAMES, ...INTEROP_NAMES]) {
       expect(describeTool(name, {}).version, name).to.match(/^\d+\.\d+\.\d+$/);
     }
   });
