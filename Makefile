@@ -52,6 +52,10 @@ test-e2e: build ## Real VMs, kubectl and gRPC clients
 test-clients: $(STAMP) ## buildctl and docker buildx at a real BuildKit behind the router, which is built first
 	node build/test-all.ts clients
 
+.PHONY: test-interop
+test-interop: $(STAMP) ## grpc-go's and grpcio's own clients and server, which are built first
+	node build/test-all.ts interop
+
 .PHONY: hostile
 hostile: $(STAMP) ## Attacks a router with floods, slow peers, evil VMs, 220,000 fuzzed inputs and ends of connections
 	node test/tools/build.ts --if-absent h2spec || test $$? -eq 2

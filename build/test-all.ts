@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
-import { BUILDKIT_NAMES } from "../test/tools/catalog.ts";
+import { BUILDKIT_NAMES, INTEROP_NAMES } from "../test/tools/catalog.ts";
 import { ensurePrerequisites, PREREQUISITES, type Prerequisite } from "../src/local/qemu/prerequisites.ts";
 
 interface Outcome {
@@ -31,6 +31,8 @@ interface Layer {
 const IN_CI = process.env["CI"] === "true";
 /** Exit status of test/tools/build.ts where there is no usable Go. */
 const NO_GO = 2;
+/** Exit status of test/interop/run.ts where there is no Python with grpcio. */
+const NO_PYTHON = 2;
 /**
  * Options for layers that drive processes and VMs. They share the machine with whatever else runs on it; a test that
  * fails once and then holds is let pass.
@@ -44,6 +46,7 @@ const SLOW_FOLDERS = [
   "e2e",
   "hostile",
   "integration",
+  "interop",
   "model",
   "simulation",
 ];
@@ -131,6 +134,15 @@ function buildkit(): Promise<number> {
   return buildkitBuild;
 }
 
+/** The build of grpc-go's test programs, which waits for those builds that have begun. */
+let interopBuild: Promise<number> | undefined;
+function interop(): Promise<number> {
+  interopBuild ??= (buildkitBuild ?? toolsBuild ?? Promise.resolve(0)).then(
+    async () => (await execute("nice", ["node", "test/tools/build.ts", ...INTEROP_NAMES])).status,
+  );
+  return interopBuild;
+}
+
 /** A layer that needs programs; skipped where there is nothing to build them with, but not in continuous integration. */
 function needing(build: () => Promise<number>, what: string, run: Layer["run"]): Layer["run"] {
   return async (show) => {
@@ -146,6 +158,20 @@ function needing(build: () => Promise<number>, what: string, run: Layer["run"]):
 
 const needingTools = (run: Layer["run"]): Layer["run"] =>
   needing(tools, "Go or KUBEBUILDER_ASSETS to have kube-apiserver", run);
+
+/** The strangers' cases, each counted; skipped where there is no Go or no Python with grpcio, but not in CI. */
+async function runInterop(show: Show): Promise<Outcome> {
+  const { status, output } = await execute("node", ["test/interop/run.ts"], show);
+  if (status === NO_PYTHON && !IN_CI) {
+    return { passed: 0, failed: 0, skipped: 1, note: "needs Python 3 with grpcio" };
+  }
+  const [, made = "0", failed = "0"] = /^interop: (\d+) cases, (\d+) failed$/m.exec(output) ?? [];
+  return {
+    passed: Number(made) - Number(failed),
+    failed: status === 0 ? 0 : Math.max(1, Number(failed)),
+    skipped: 0,
+  };
+}
 
 /** A layer that runs containers; skipped where this machine forbids them. */
 function needingContainers(run: Layer["run"]): Layer["run"] {
@@ -187,6 +213,7 @@ const LAYERS: readonly Layer[] = [
     lane: "cluster",
     run: needingContainers(mocha(inFolder("clients"), ...PROCESSES, "--timeout", "120000")),
   },
+  { name: "interop", lane: "cluster", run: needing(interop, "Go to have grpc-go's clients", runInterop) },
   { name: "conformance", lane: "cluster", run: needingTools(program("node", "test/conformance/run.ts")) },
 ];
 
@@ -204,6 +231,9 @@ if (layers.some(({ name }) => ["chart", "integration", "conformance", "e2e"].inc
 }
 if (layers.some(({ name }) => name === "clients")) {
   void buildkit();
+}
+if (layers.some(({ name }) => name === "interop")) {
+  void interop();
 }
 
 /** What the tests run beside the product's own prerequisites; where it is missing some tests are skipped. */

@@ -130,10 +130,17 @@ export class NegativeVm implements Vm {
     stream.resume();
     await once(stream, "end");
     const message = largeResponse();
-    if (this.case === "rst_during_data" || this.case === "rst_after_data") {
+    if (this.case === "rst_during_data") {
       stream.respond(HEADERS);
-      const sent = this.case === "rst_after_data" ? message : message.subarray(0, message.length / 2);
-      stream.write(sent, () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
+      // An error that the client knows as Unknown, which is what it wants here.
+      stream.write(message.subarray(0, message.length / 2), () =>
+        stream.close(constants.NGHTTP2_STREAM_CLOSED),
+      );
+      return;
+    }
+    if (this.case === "rst_after_data") {
+      stream.respond(HEADERS);
+      stream.write(message, () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
       return;
     }
     await this.#ping(session);

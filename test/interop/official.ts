@@ -24,6 +24,13 @@ export const OFFICIAL_CASES = [
   "orca_per_rpc",
 ] as const;
 
+/** How long one client may take, in milliseconds: the soaks take longest. */
+const SOAK_PATIENCE_MS = 360_000;
+/** What orca_per_rpc needs beside its name. */
+const ORCA_OPTIONS = [
+  '--service_config_json={"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}',
+];
+
 /** Where a client connects. */
 export type Way = Pick<World, "port" | "caFile">;
 
@@ -46,7 +53,8 @@ export async function official(
     ...tls,
     ...more,
   ];
-  const { status, output } = await runToEnd(client, args, 400_000);
+  args.push(...(testCase.startsWith("orca") ? ORCA_OPTIONS : []));
+  const { status, output } = await runToEnd(client, args, SOAK_PATIENCE_MS);
   if (status !== 0) {
     throw new Error(lastLines(output));
   }
@@ -78,7 +86,7 @@ export async function officialSoak(
     `--soak_num_threads=${threads}`,
     "--soak_max_failures=0",
     "--soak_per_iteration_max_acceptable_latency_ms=60000",
-    "--soak_overall_timeout_seconds=300",
+    `--soak_overall_timeout_seconds=${SOAK_PATIENCE_MS / 1000 - 60}`,
   );
 }
 

@@ -58,24 +58,42 @@ export class LoopbackOperator {
     await this.#work;
   }
 
-  /** Wishes the satellite on or off, as a person would. */
-  async wish(desiredPower: "on" | "off"): Promise<void> {
-    const patch = { type: "merge", body: { spec: { desiredPower } } } as const;
-    await this.#client.patch<Satellite>(SATELLITES, this.#key, patch);
+  /** Wishes it on, as a person would, and waits until it runs. */
+  async wake(): Promise<void> {
+    await this.#wish("on");
+    await this.#until("awake", ({ state }) => state === "Running");
   }
 
   /**
-   * Waits until the satellite's power is as wished.
-   *
-   * @throws Error when it takes longer than a drain may
+   * Wishes it off, as a person would, and waits until its power is as given. A router's wake that was under way may land
+   * after the wish and is then the last word, so it is wished again.
    */
-  async until(what: string, holds: (power: Power) => boolean): Promise<void> {
+  async sleep(what: string, holds: (power: Power) => boolean): Promise<void> {
+    await this.#wish("off");
+    await this.#until(what, holds, () => this.#wish("off"));
+  }
+
+  /** Waits until a new stretch of being awake has begun. */
+  async awakeAgain(epoch: number): Promise<void> {
+    await this.#until("awake again", (power) => power.state === "Running" && power.epoch > epoch);
+  }
+
+  async #wish(desiredPower: "on" | "off"): Promise<void> {
+    const patch = { type: "merge", body: { spec: { desiredPower } } } as const;
+    this.#reflector.cache.upsert(await this.#client.patch<Satellite>(SATELLITES, this.#key, patch));
+  }
+
+  /** @throws Error when it takes longer than a drain may */
+  async #until(what: string, holds: (power: Power) => boolean, again?: () => Promise<void>): Promise<void> {
     const untilMs = performance.now() + 2 * DRAIN_TIMEOUT_MS;
     while (this.satellite === undefined || !holds(this.satellite.status.power)) {
       if (performance.now() > untilMs) {
-        throw new Error(`the satellite is not ${what}: ${JSON.stringify(this.satellite?.status)}`);
+        throw new Error(`the satellite is not ${what}: ${JSON.stringify(this.satellite)}`);
       }
       await delay(5);
+      if (this.satellite?.status.power.state === "Running" && this.satellite.spec.desiredPower === "on") {
+        await again?.();
+      }
     }
   }
 

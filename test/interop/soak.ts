@@ -38,13 +38,9 @@ class Sleeper {
       while (!this.#ending.signal.aborted) {
         const epoch = operator.satellite?.status.power.epoch ?? 0;
         vm.moves = this.sleeps % 2 === 1;
-        await operator.wish("off");
-        await operator.until(
-          "asleep or awake again",
-          (power) => power.state === "Off" || power.epoch > epoch,
-        );
+        await operator.sleep("asleep", (power) => power.state === "Off" || power.epoch > epoch);
         this.sleeps += 1;
-        await operator.until("awake again", (power) => power.state === "Running" && power.epoch > epoch);
+        await operator.awakeAgain(epoch);
         await delay(AWAKE_MS);
       }
     } finally {

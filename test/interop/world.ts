@@ -101,20 +101,17 @@ export class World {
     }
   }
 
-  async awake(): Promise<void> {
-    await this.operator.wish("on");
-    await this.operator.until("Running", ({ state }) => state === "Running");
+  awake(): Promise<void> {
+    return this.operator.wake();
   }
 
-  async asleep(): Promise<void> {
-    await this.operator.wish("off");
-    await this.operator.until("Off", ({ state }) => state === "Off");
+  asleep(): Promise<void> {
+    return this.operator.sleep("asleep", ({ state }) => state === "Off");
   }
 
   /** Asks it to sleep, and resolves when it drains: a stream must be open. */
-  async draining(): Promise<void> {
-    await this.operator.wish("off");
-    await this.operator.until("Stopping", ({ state }) => state === "Stopping");
+  draining(): Promise<void> {
+    return this.operator.sleep("draining", ({ state }) => state === "Stopping");
   }
 
   /** Resolves when the router holds so many requests. */
