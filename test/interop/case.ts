@@ -29,5 +29,5 @@ export interface Case {
    * @returns a figure to print, if there is one
    * @throws Error that says what went wrong
    */
-  run(trial: Trial): Promise<string | void>;
+  readonly run: (trial: Trial) => Promise<string | void>;
 }

@@ -146,7 +146,8 @@ export class LoopbackOperator {
           spec.desiredPower === "off" &&
           this.#write(satellite, { ...power, state: "Stopping", reason: PowerReason.Draining }, "Draining")
         );
-      default:
+      case "Stopping":
+      case "Updating":
         return this.#stopWhenDrained(satellite);
     }
   }

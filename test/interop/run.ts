@@ -58,8 +58,8 @@ async function tryCase(title: string, world: World, { name, run }: Bound): Promi
   }
 }
 
-async function trySection<V extends Vm>(
-  { engine, tls, vm }: { readonly engine: "direct" | "multiplexed"; readonly tls: boolean; readonly vm: V },
+async function trySection(
+  { engine, tls, vm }: { readonly engine: "direct" | "multiplexed"; readonly tls: boolean; readonly vm: Vm },
   cases: (world: World) => readonly Bound[],
 ): Promise<void> {
   const title = `${engine.padEnd(11)} ${tls ? "TLS  " : "plain"}`;

@@ -177,7 +177,7 @@ async function createSatellite(client: ConnectedKubeClient, vm: Vm): Promise<voi
   );
   const sleeping = satellite({ spec: { drainTimeout: `${DRAIN_TIMEOUT_MS / 1000}s` } });
   const { uid: _, ...metadata } = sleeping.metadata;
-  await client.create<Satellite>(SATELLITES, { ...sleeping, metadata } as Satellite);
+  await client.create<Satellite>(SATELLITES, { ...sleeping, metadata });
   const status = { ...sleeping.status, endpoint: { host: vm.host, port: vm.port || 1 } };
   await client.patch<Satellite>(
     SATELLITES,
@@ -194,10 +194,17 @@ async function startRouter(
   undo: (() => unknown)[],
 ): Promise<{ process: TestProcess; port: number; healthPort: number; caFile: string | undefined }> {
   const [port, healthPort] = [await freePort(), await freePort()];
+  const values = {
+    kubeconfig,
+    engine,
+    "router-id": "router-0",
+    listen: `127.0.0.1:${port}`,
+    "health-address": `127.0.0.1:${healthPort}`,
+    "default-satellite": `${KEY.namespace}/${KEY.name}`,
+  };
   const args = [
-    ...["--kubeconfig", kubeconfig, "--engine", engine, "--router-id", "router-0", "--anonymous"],
-    ...["--listen", `127.0.0.1:${port}`, "--health-address", `127.0.0.1:${healthPort}`],
-    ...["--default-satellite", `${KEY.namespace}/${KEY.name}`],
+    "--anonymous",
+    ...Object.entries(values).flatMap(([option, value]) => [`--${option}`, value]),
   ];
   let caFile: string | undefined;
   if (tls) {
