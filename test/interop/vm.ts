@@ -43,7 +43,8 @@ export class GrpcGoVm implements Vm {
   async start(): Promise<void> {
     await this.#mayStart;
     const before = this.port;
-    await this.#listen(this.moves ? 0 : before);
+    // Somebody may have taken the port of a VM that slept.
+    await this.#listen(this.moves ? 0 : before).catch(() => this.#listen(0));
     if (this.moves && this.port === before) {
       await this.stop();
       await this.start();

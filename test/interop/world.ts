@@ -9,7 +9,7 @@ import { createKubeMetrics } from "../../src/kube/metrics.ts";
 import type { ConnectedKubeClient } from "../../src/kube/http-client.ts";
 import { Reflector } from "../../src/kube/reflector.ts";
 import { writeKubeconfig } from "../../src/local/kubernetes/kubeconfig.ts";
-import { startKubernetesServer, type KubernetesServer } from "../../src/local/kubernetes/server.ts";
+import { startKubernetesServer } from "../../src/local/kubernetes/server.ts";
 import type { EngineKind } from "../../src/router/router.ts";
 import { SATELLITES } from "../../src/satellite/resource.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
