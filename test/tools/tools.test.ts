@@ -61,6 +61,11 @@ describe("the tools that tests are run with", () => {
     expect(findTool("etcd", { XDG_CACHE_HOME: folder })).to.equal(binary);
   });
 
+  it("that are written here lie there by their sources, too, so that a change builds them anew", () => {
+    const { cacheDir, version } = describeTool("interop-peer", {});
+    expect(cacheDir).to.match(new RegExp(`/interop-peer-${version}-[0-9a-f]{8}$`));
+  });
+
   it("come from KUBEBUILDER_ASSETS when that is set, and from nowhere else then", () => {
     const env = { XDG_CACHE_HOME: folder, KUBEBUILDER_ASSETS: join(folder, "assets") };
     putProgram(describeTool("etcd", env).binary);
