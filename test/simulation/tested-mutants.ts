@@ -100,7 +100,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     edits: [
       edit(
         "router/splice/client-half.ts",
-        'this.#target = held.passedTo === "spliced" ? "pass" : (held.passedTo ?? "drop");',
+        'this.#target = held.passedTo === "spliced" ? this.#restOfSpliced() : (held.passedTo ?? "drop");',
         'this.#target = "drop";',
       ),
     ],

@@ -164,8 +164,13 @@ export class ClientHalf implements ClientEvents {
       this.#desk.held.dataPart(held, buffer.subarray(start, end));
       return;
     }
-    this.#target = held.passedTo === "spliced" ? "pass" : (held.passedTo ?? "drop");
+    this.#target = held.passedTo === "spliced" ? this.#restOfSpliced() : (held.passedTo ?? "drop");
     this.onDataPart(buffer, start, end);
+  }
+
+  /** The spliced VM may be gone since it was given the beginning. */
+  #restOfSpliced(): DataTarget {
+    return this.#splice.toUpstream.isMidFrame ? "pass" : "drop";
   }
 
   onReset(streamId: number, buffer: Buffer, start: number): void {

@@ -56,7 +56,8 @@ export class MappedCall implements MappedStream {
   readonly #maxUnsentBytes: number;
   /** Content that the VM has no window for yet. */
   readonly #queue: Buffer[] = [];
-  /** How much of the queue the client was given connection window back for already. */
+  #queuedBytes = 0;
+  /** How much of the queue, and of what is still to come, the client was given connection window back for already. */
   #prepaidBytes: number;
   #windowBytes: number;
   #trailers: RequestBlock | undefined;
@@ -89,13 +90,14 @@ export class MappedCall implements MappedStream {
 
   onContent(content: Buffer): void {
     if (this.#isForgotten) {
-      this.#splice.flow.refund(content.length);
+      this.#refundConnection(content.length);
       return;
     }
     const sentBytes = this.#queue.length === 0 ? this.#send(content) : 0;
     if (sentBytes < content.length) {
       this.#queue.push(Buffer.from(content.subarray(sentBytes)));
-      this.#prepaidBytes += this.#splice.flow.prepay(content.length - sentBytes);
+      this.#queuedBytes += content.length - sentBytes;
+      this.#prepaidBytes += this.#splice.flow.prepay(this.#queuedBytes - this.#prepaidBytes);
     }
   }
 
@@ -153,6 +155,7 @@ export class MappedCall implements MappedStream {
   pump(): void {
     for (let content = this.#queue[0]; content !== undefined; content = this.#queue[0]) {
       const sentBytes = this.#send(content);
+      this.#queuedBytes -= sentBytes;
       if (sentBytes < content.length) {
         this.#queue[0] = content.subarray(sentBytes);
         return;
@@ -223,8 +226,8 @@ export class MappedCall implements MappedStream {
   #forget(): void {
     this.#isForgotten = true;
     this.#link.remove(this.#linkId);
-    for (const content of this.#queue.splice(0)) {
-      this.#refundConnection(content.length);
-    }
+    this.#queue.length = 0;
+    this.#refundConnection(this.#queuedBytes);
+    this.#queuedBytes = 0;
   }
 }

@@ -200,6 +200,11 @@ export class Conversation {
   #beginLarge(large: ReadonlyMap<number, Buffer>): void {
     this.client.isSlow = true;
     this.client.outgoing.push(CLIENT_PREFACE, settingsFrame([]));
+    this.call(large);
+  }
+
+  /** The client makes calls with these bodies. */
+  call(large: ReadonlyMap<number, Buffer>): void {
     for (const [id, body] of large) {
       this.client.open(id);
       this.client.outgoing.push(call(id, id % 3 === 0 ? "b" : "a"));

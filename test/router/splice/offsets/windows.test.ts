@@ -28,19 +28,35 @@ function requireSame(sent: Buffer, arrived: Buffer, what: string): void {
   }
 }
 
-const HARMLESS = EVENTS.filter(({ isHarmless }) => isHarmless);
+/** What waits must not use up the windows of what it waits for. */
+const DRAIN: Event = {
+  name: "what comes is held until what is open has ended",
+  isHarmless: true,
+  happens: (it) => {
+    it.isHeld = true;
+    it.epoch = 2;
+  },
+};
+
+const HARMLESS: readonly Event[] = [...EVENTS.filter(({ isHarmless }) => isHarmless), DRAIN];
 
 async function tell(seed: number): Promise<{ readonly event: Event; readonly bytes: number }> {
   const pick = numbersFrom(seed);
   const event = HARMLESS[pick(HARMLESS.length)]!;
   const ids = Array.from({ length: 1 + pick(6) }, (_unused, place) => 2 * place + 11);
   const bodies = new Map(ids.map((id) => [id, body(id, 1 + pick(pick(2) === 0 ? 3000 : 150_000))]));
-  const conversation = new Conversation(event.before, bodies);
+  const early = new Map([...bodies].slice(0, 1 + pick(bodies.size)));
+  const late = new Map([...bodies].filter(([id]) => !early.has(id)));
+  const conversation = new Conversation(event.before, early);
   conversation.grainBytes = [Number.MAX_SAFE_INTEGER, 40_000, 1000 + pick(20_000)][pick(3)]!;
   const direction = pick(2) === 0 ? "client" : "machine";
   await conversation.run(direction, pick(300_000));
   event.happens(conversation);
+  conversation.call(late);
   await conversation.run(direction, Number.MAX_SAFE_INTEGER);
+  for (const id of event === DRAIN ? early.keys() : []) {
+    expect(conversation.client.calls.get(id)?.status, `early call ${id} of seed ${seed}`).equal("0");
+  }
   conversation.release();
   conversation.speak();
   for (let second = 0; second < 3; second += 1) {
