@@ -270,10 +270,12 @@ export class ClientHalf implements ClientEvents {
     if (isAck && this.#port.onPingAnswer(opaque)) {
       return;
     }
-    if (this.#splice.isSpliced) {
-      this.#splice.toUpstream.pass(buffer, start, start + PING_FRAME_BYTES);
+    const { flow, isSpliced, toClient, toUpstream } = this.#splice;
+    // Clients ping when DATA comes (grpc-go, to measure the bandwidth). A VM that did not send it would call that too many.
+    if (isSpliced && (isAck || !flow.isShared)) {
+      toUpstream.pass(buffer, start, start + PING_FRAME_BYTES);
     } else if (!isAck) {
-      this.#splice.toClient.inject(pingFrame(opaque, true));
+      toClient.inject(pingFrame(opaque, true));
     }
   }
 

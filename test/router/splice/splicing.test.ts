@@ -321,6 +321,26 @@ describe("splice engine: spliced", () => {
     expect((await client.headers(3)).get("grpc-status")).equal("0");
   });
 
+  it("answers PING itself while others send on the connection: the machine would call them too many", async () => {
+    const { client, vm } = await splice();
+    rig.gate.answer = () => rig.gate.forward({ ...rig.upstream, epoch: 2 });
+    client.send(request(3, {}, true));
+    const further = await rig.vm.ready();
+    await further.headers(1);
+    further.send(headers(1, { ":status": "200" }), data(1, "from elsewhere"));
+    await client.type(FrameType.DATA, 3);
+    await client.roundTrip();
+    vm.send(
+      headers(1, { ":status": "200" }),
+      data(1, "x"),
+      frame(FrameType.PING, 0, 0, Buffer.from("machine!")),
+    );
+    await client.type(FrameType.PING);
+    client.send(frame(FrameType.PING, Flag.ACK, 0, Buffer.from("machine!")));
+    expect(await vm.type(FrameType.PING)).include({ flags: Flag.ACK });
+    expect(vm.frames.some(({ type }) => type === FrameType.PING)).equal(false);
+  });
+
   it("waits for the end of a DATA frame on its way before it puts a request in", async () => {
     const { client, vm } = await splice();
     rig.gate.answer = undefined;
