@@ -5,6 +5,11 @@ import { DEFAULT_WINDOW_BYTES, ErrorCode, MAX_31_BIT } from "../http2/protocol.t
 /** A window is granted anew when this part of it was used: often enough to keep a sender going, seldom enough to cost nothing. */
 const GRANT_PART = 4;
 
+/** What all connections may give back for bytes that still wait in the router: it is the router's memory. */
+export interface PrepaidBudget {
+  leftBytes: number;
+}
+
 /**
  * Flow control with the client, for the connection as a whole (RFC 9113 §5.2, §6.9).
  *
@@ -26,15 +31,12 @@ export class ClientFlow {
   #splicedUngrantedBytes = 0;
   /** Windows to be granted to the client, by stream; 0 is the connection. Made when needed. */
   #refunds: Map<number, number> | undefined;
-  /** What was given back although it is still kept here, and how much of that there may be. */
-  #prepaidBytes = 0;
-  readonly #maxPrepaidBytes: number;
+  readonly #prepaid: PrepaidBudget;
   #isSpliced = false;
   #isShared = false;
 
-  /** @param maxPrepaidBytes bound of what is given back early, see {@link prepay} */
-  constructor(maxPrepaidBytes: number) {
-    this.#maxPrepaidBytes = maxPrepaidBytes;
+  constructor(prepaid: PrepaidBudget) {
+    this.#prepaid = prepaid;
   }
 
   /** Whether others than the spliced VM send to the client. */
@@ -189,15 +191,15 @@ export class ClientFlow {
    * @returns for how many; {@link repay} is due when they have left, and {@link refund} for the rest
    */
   prepay(sizeBytes: number): number {
-    const prepaidBytes = Math.max(0, Math.min(sizeBytes, this.#maxPrepaidBytes - this.#prepaidBytes));
-    this.#prepaidBytes += prepaidBytes;
+    const prepaidBytes = Math.max(0, Math.min(sizeBytes, this.#prepaid.leftBytes));
+    this.#prepaid.leftBytes -= prepaidBytes;
     this.refund(prepaidBytes);
     return prepaidBytes;
   }
 
   /** Bytes that were prepaid are gone. */
   repay(sizeBytes: number): void {
-    this.#prepaidBytes -= sizeBytes;
+    this.#prepaid.leftBytes += sizeBytes;
   }
 
   /** Frames for what {@link refund} gathered. */

@@ -349,7 +349,7 @@ export class Connection implements WireEvents {
       this.#connector.abandonUnused();
     }
     if (this.#desk.held.bytes > 0 && streams.active > 0 && flow.receiveBytes < LOW_WINDOW_BYTES) {
-      this.#desk.prepay();
+      this.#desk.giveWindowBack();
     }
     toClient.settle();
     this.#flush();
@@ -378,17 +378,17 @@ export class Connection implements WireEvents {
     }
   }
 
-  /** Reads no side faster than the other takes it. A mapped link holds the client back by its windows alone. */
+  /**
+   * Reads no side faster than the other takes it. Mapped links and requests that wait hold the client back by its windows
+   * alone: it must always be heard, since the streams that are open wait for the windows that it grants.
+   */
   #balance(): void {
-    const { maxUnsentBytes, maxWaitingBytes } = this.#context.limits;
+    const { maxUnsentBytes } = this.#context.limits;
     const { link, toClient } = this.#splice;
     const upstreamIsFull = link !== undefined && link.wire.unsentBytes > maxUnsentBytes;
-    if (!this.#clientPaused && (upstreamIsFull || this.#desk.held.bytes > maxWaitingBytes)) {
-      this.#clientPaused = true;
-      this.#wire.pause();
-    } else if (this.#clientPaused && !upstreamIsFull && this.#desk.held.bytes <= maxWaitingBytes) {
-      this.#clientPaused = false;
-      this.#wire.resume();
+    if (upstreamIsFull !== this.#clientPaused) {
+      this.#clientPaused = upstreamIsFull;
+      this.#wire[upstreamIsFull ? "pause" : "resume"]();
     }
     const clientIsFull = this.#wire.unsentBytes > maxUnsentBytes || toClient.queuedBytes > maxUnsentBytes;
     if (clientIsFull !== this.#upstreamPaused) {

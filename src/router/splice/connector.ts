@@ -145,11 +145,11 @@ export class Connector {
     this.#mapped.delete(link);
   }
 
-  /** Ends links that have no stream and go to that satellite, or to no satellite that takes requests. */
-  closeIdle(satellite?: string): void {
+  /** Ends links to that satellite, and to VMs that go away, that have no stream and that nobody waits for. */
+  closeIdle(satellite: string): void {
     for (const link of this.#mapped) {
       const isMeant = link.isGoingAway || link.upstream.satellite === satellite;
-      if (isMeant && link.size === 0) {
+      if (isMeant && link.size === 0 && !this.#port.desk.waitsFor(link.upstream)) {
         this.#mapped.delete(link);
         link.link.close();
       }

@@ -3,6 +3,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type { Gatekeeper } from "../engine.ts";
 import type { OwnService } from "../own-service.ts";
 import type { HpackScratch } from "../http2/hpack-decoder.ts";
+import type { PrepaidBudget } from "./client-flow.ts";
 import type { SpliceLimits } from "./limits.ts";
 import type { Slabs } from "./outbox.ts";
 import type { WireMemory } from "./tcp-wire.ts";
@@ -27,6 +28,7 @@ export interface SpliceContext {
   readonly own?: OwnService;
   /** Called once per request: with the name of its gRPC status where the router knows it, see {@link RequestEnd}. */
   readonly onRequestEnd: (code: string) => void;
+  readonly prepaid: PrepaidBudget;
   readonly slabs: Slabs;
   readonly scratch: HpackScratch;
   readonly memory: WireMemory;

@@ -54,11 +54,13 @@ export class SpliceEngine implements Engine {
   #onEmpty: (() => void) | undefined;
 
   constructor(options: SpliceEngineOptions) {
+    const limits = { ...DEFAULT_SPLICE_LIMITS, ...options.limits };
     this.#context = {
       gatekeeper: options.gatekeeper,
       clock: options.clock ?? systemClock,
       logger: options.logger,
-      limits: { ...DEFAULT_SPLICE_LIMITS, ...options.limits },
+      limits,
+      prepaid: { leftBytes: limits.maxPrepaidBytes },
       dial: options.dial ?? dialUpstream,
       ...(options.own === undefined ? {} : { own: options.own }),
       onRequestEnd: options.onRequestEnd ?? ((): void => {}),

@@ -24,8 +24,10 @@ export interface SpliceLimits {
   readonly maxHeldStreams: number;
   /** Requests that wait at a time, also before the client could know any limit; more are REFUSED_STREAM. */
   readonly maxWaitingRequests: number;
-  /** Bytes of waiting requests beyond which the client is no longer read. */
+  /** Bytes of waiting requests on one connection; beyond, the newest of them are refused. */
   readonly maxWaitingBytes: number;
+  /** Bytes of waiting requests, on all connections, that clients are given window back for while streams are open. */
+  readonly maxPrepaidBytes: number;
   /** Frames of our own that a client may leave unread. */
   readonly maxControlBytes: number;
   /** Unsent bytes to one side beyond which the other side is not read. */
@@ -61,7 +63,8 @@ export const DEFAULT_SPLICE_LIMITS: SpliceLimits = {
   maxFrameBytes: 128 * 1024,
   maxHeldStreams: 100,
   maxWaitingRequests: 1000,
-  maxWaitingBytes: 4 * 1024 * 1024,
+  maxWaitingBytes: 32 * 1024 * 1024,
+  maxPrepaidBytes: 128 * 1024 * 1024,
   maxControlBytes: 64 * 1024,
   maxUnsentBytes: 64 * 1024,
   clientTimeoutMs: 10_000,

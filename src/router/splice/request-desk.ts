@@ -137,9 +137,32 @@ export class RequestDesk {
   }
 
   /** Gives connection window back for what waits, so that it does not stop the streams that are open. */
-  prepay(): void {
+  giveWindowBack(): void {
+    let wantedBytes = 0;
+    let givenBytes = 0;
     for (const held of this.held.all()) {
-      held.prepaidBytes += this.#splice.flow.prepay(held.windowBytes - held.prepaidBytes);
+      const missingBytes = held.windowBytes - held.prepaidBytes;
+      const prepaidBytes = this.#splice.flow.prepay(missingBytes);
+      held.prepaidBytes += prepaidBytes;
+      wantedBytes += missingBytes;
+      givenBytes += prepaidBytes;
+    }
+    if (wantedBytes > 0 && givenBytes === 0) {
+      this.#refuseNewest();
+    }
+  }
+
+  /** Keeps what waits within its bound. */
+  #bound(): void {
+    while (this.held.bytes > this.#context.limits.maxWaitingBytes) {
+      this.#refuseNewest();
+    }
+  }
+
+  #refuseNewest(): void {
+    const newest = [...this.held.all()].findLast(({ windowBytes }) => windowBytes > 0);
+    if (newest !== undefined) {
+      this.#refuseHeld(newest, tooMuchWaits());
     }
   }
 
@@ -155,6 +178,7 @@ export class RequestDesk {
 
   /** Passes on what can be passed on, in the order of the ids; what has to wait holds nothing up. */
   pump(): void {
+    this.#bound();
     const { settings, streams } = this.#splice;
     for (const held of this.held.all()) {
       const { admission } = held;
@@ -335,6 +359,14 @@ function expired(): Refusal {
     status: GrpcStatus.DEADLINE_EXCEEDED,
     message: "the deadline passed while the request was held",
     metadata: [["satellite-reason", "DeadlineExceeded"]],
+  };
+}
+
+function tooMuchWaits(): Refusal {
+  return {
+    status: GrpcStatus.RESOURCE_EXHAUSTED,
+    message: "too many bytes wait at the router for the satellite; try again when it is awake",
+    metadata: [["satellite-reason", "TooManyHeldBytes"]],
   };
 }
 

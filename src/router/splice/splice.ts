@@ -42,7 +42,7 @@ export class Splice {
     this.onRequestEnd = context.onRequestEnd;
     this.#resetRate = new RateLimit(context.limits.resetRate, "errors on streams", context.clock);
     this.settings = new SettingsBridge(context.limits);
-    this.flow = new ClientFlow(context.limits.maxWaitingBytes);
+    this.flow = new ClientFlow(context.prepaid);
     this.toUpstream = new UpstreamOutput(context.slabs);
     this.toClient = new ClientOutput(context.slabs, context.limits, this.flow, () => this.isUpstreamWhole);
   }

@@ -386,8 +386,8 @@ describe("splice engine: bounds", () => {
     ).equal(true);
   });
 
-  it("stops reading a client whose waiting requests are large, until they are passed on", async () => {
-    const small = await new Rig({ limits: { maxWaitingBytes: 1000 } }).start();
+  it("bytes that wait: beyond them the newest request is refused, and what is open goes on", async () => {
+    const small = await new Rig({ limits: { maxWaitingBytes: 3000 } }).start();
     try {
       small.admitAll();
       const client = small.track(await connectRaw(small.port));
@@ -395,17 +395,17 @@ describe("splice engine: bounds", () => {
       const vm = await small.vm.ready();
       await vm.headers(1);
       small.gate.answer = undefined;
-      client.send(request(3), data(3, Buffer.alloc(2000)));
+      client.send(request(3), data(3, Buffer.alloc(2000)), request(5), data(5, Buffer.alloc(1000)));
       const question = await small.gate.question(0);
-      vm.send(frame(FrameType.PING, 0, 0, Buffer.alloc(8)));
-      await client.type(FrameType.PING);
-      client.send(data(1, "behind"));
-      vm.send(frame(FrameType.PING, 0, 0, Buffer.alloc(8)));
-      await client.type(FrameType.PING);
-      expect(vm.frames.some(({ type }) => type === FrameType.DATA)).equal(false);
+      await small.gate.question(1);
+      await client.roundTripThrough(vm);
+      client.send(data(3, Buffer.alloc(1)), data(1, "goes on"));
+      const refused = await client.headers(5);
+      expect(refused.get("grpc-status")).equal("8");
+      expect(refused.get("satellite-reason")).equal("TooManyHeldBytes");
+      expect((await vm.type(FrameType.DATA, 1)).payload.toString()).equal("goes on");
       question.settle(small.gate.forward(small.upstream));
       expect((await vm.type(FrameType.DATA, 3)).payload).lengthOf(2000);
-      expect((await vm.type(FrameType.DATA, 1)).payload.toString()).equal("behind");
     } finally {
       await small.stop();
     }

@@ -276,6 +276,20 @@ describe("splice engine: GOAWAY", () => {
     await client.closed;
   });
 
+  it("before a sleep leaves a link alone that a request waits for", async () => {
+    vm.socket.end(trailersOnly(1));
+    await client.headers(1);
+    await vm.closed;
+    client.send(request(3, {}, true));
+    const further = await rig.vm.accept();
+    await client.roundTrip();
+    rig.engine.goAwayIdle("ns/vm");
+    further.send(settingsFrame([]));
+    await further.headers(1);
+    further.send(trailersOnly(1));
+    expect((await client.headers(3)).get("grpc-status")).equal("0");
+  });
+
   it("of a drain: 2^31-1, PING, then the highest id, and the streams run to their end", async () => {
     const drained = rig.engine.drain(60_000);
     expect((await goAway())[0]).equal(MAX_31_BIT);

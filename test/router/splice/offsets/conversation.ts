@@ -174,6 +174,7 @@ export class Conversation {
       dial: (upstream: Upstream, _memory: unknown, onOpen: (wire: MemoryWire) => void) =>
         this.#dial(upstream, onOpen),
       own,
+      prepaid: { leftBytes: DEFAULT_SPLICE_LIMITS.maxPrepaidBytes },
       onRequestEnd: () => {},
       slabs: new Slabs(),
       scratch: new HpackScratch(),

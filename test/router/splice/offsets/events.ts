@@ -20,6 +20,15 @@ export const EVENTS: readonly Event[] = [
       it.release();
     },
   },
+  {
+    name: "both satellites are about to sleep before their machines' SETTINGS come",
+    before: "silent",
+    isHarmless: true,
+    happens: (it) => {
+      it.connection.goAwayIdle("ns/a");
+      it.connection.goAwayIdle("ns/b");
+    },
+  },
   { name: "the machine's SETTINGS come", before: "silent", isHarmless: true, happens: (it) => it.speak() },
   {
     name: "the machine ends before its SETTINGS",
