@@ -36,7 +36,7 @@ export interface LocalEc2Setup {
 /** Options of `satellites local-ec2`. */
 export interface LocalEc2Options {
   readonly stateDir: string;
-  readonly port: string;
+  readonly port: number;
   /** JSON file of a {@link LocalEc2Setup}. */
   readonly setup: string;
 }
@@ -69,7 +69,7 @@ export async function runLocalEc2(options: LocalEc2Options, context: ProcessCont
     parameters: { "/satellites/images/amd64": LOCAL_IMAGE },
     logFile: join(options.stateDir, "calls.jsonl"),
   });
-  const server = await listenOnLoopback(endpoint.handle, { port: Number(options.port), logger });
+  const server = await listenOnLoopback(endpoint.handle, { port: options.port, logger });
   logger.info("The EC2 endpoint serves", { url: server.url });
   await untilAborted(stop);
   await server.close();

@@ -9,7 +9,7 @@ import type { ProcessContext } from "./process-context.ts";
 /** Options of `satellites local-kubernetes`. */
 export interface LocalKubernetesOptions {
   readonly stateDir: string;
-  readonly port: string;
+  readonly port: number;
   /** Folder of the CustomResourceDefinitions to serve. */
   readonly crds: string;
   /** JSON file with the users and their tokens. */
@@ -24,7 +24,7 @@ export async function runLocalKubernetes(
   const { clock, random, logger, stop } = context;
   const server = await startKubernetesServer({
     stateDir: options.stateDir,
-    port: Number(options.port),
+    port: options.port,
     crdPaths: globSync(join(options.crds, "*.yaml")).toSorted(),
     users: JSON.parse(await readFile(options.users, "utf8")) as TokenUser[],
     clock,

@@ -6,7 +6,7 @@ import { LocalSystem } from "./local-system.ts";
 export interface LocalCommandOptions {
   readonly stateDir: string;
   readonly cacheDir: string;
-  readonly routerPort: string;
+  readonly routerPort: number;
   readonly install: boolean;
   readonly hypervisor: "qemu" | "virtual";
 }
@@ -20,7 +20,7 @@ export async function runLocal(options: LocalCommandOptions, context: ProcessCon
     {
       stateDir: options.stateDir,
       cacheDir: options.cacheDir,
-      routerPort: Number(options.routerPort),
+      routerPort: options.routerPort,
       mayInstall: options.install,
       ...(options.hypervisor === "virtual" ? { virtualVms: { delayMs: VIRTUAL_DELAY_MS } } : {}),
       progress: (line) => console.error(line),

@@ -27,9 +27,9 @@ export interface OperatorCommandOptions {
   readonly healthAddress: string;
   /** EC2 (and SSM) endpoint instead of AWS's own. */
   readonly ec2Endpoint?: string;
-  readonly concurrency: string;
-  readonly listPeriodSeconds: string;
-  readonly leaseSeconds: string;
+  readonly concurrency: number;
+  readonly listPeriodSeconds: number;
+  readonly leaseSeconds: number;
   /** Timings for EC2, or for the local machines, which change state faster. */
   readonly timing: "ec2" | "local";
 }
@@ -52,7 +52,7 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
     registry,
     changeBudgetMs: () => operator.changeBudgetMs(),
   });
-  const leaseMs = Number(options.leaseSeconds) * 1000;
+  const leaseMs = options.leaseSeconds * 1000;
   const operator = new Operator({
     client,
     clock,
@@ -62,8 +62,8 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
     metrics: (phases) => createOperatorMetrics(registry, phases),
     settings: options.timing === "local" ? localSettings : defaultSettings,
     cluster,
-    concurrency: Number(options.concurrency),
-    listPeriodMs: Number(options.listPeriodSeconds) * 1000,
+    concurrency: options.concurrency,
+    listPeriodMs: options.listPeriodSeconds * 1000,
     leaderElection: {
       namespace: options.namespace,
       name: "satellites-operator",

@@ -25,9 +25,9 @@ export interface RouterAccessOptions {
   readonly insecureCleartext?: boolean;
   /** Networks whose connections begin with a PROXY protocol v2 header. */
   readonly proxyProtocolFrom?: string;
-  readonly maxHeldPerIdentity?: string;
-  readonly wakeBurst?: string;
-  readonly wakesPerMinute?: string;
+  readonly maxHeldPerIdentity?: number;
+  readonly wakeBurst?: number;
+  readonly wakesPerMinute?: number;
 }
 
 /** What the options come to. */
@@ -57,9 +57,9 @@ export function readAccessOptions(options: RouterAccessOptions): RouterAccessSet
     proxyProtocolFrom:
       options.proxyProtocolFrom === undefined ? undefined : parseNetworks(options.proxyProtocolFrom),
     identities: {
-      ...positive("maxHeld", "--max-held-per-identity", options.maxHeldPerIdentity),
-      ...positive("wakeBurst", "--wake-burst", options.wakeBurst),
-      ...positive("wakesPerMinute", "--wakes-per-minute", options.wakesPerMinute),
+      ...(options.maxHeldPerIdentity === undefined ? {} : { maxHeld: options.maxHeldPerIdentity }),
+      ...(options.wakeBurst === undefined ? {} : { wakeBurst: options.wakeBurst }),
+      ...(options.wakesPerMinute === undefined ? {} : { wakesPerMinute: options.wakesPerMinute }),
     },
   };
 }
@@ -101,21 +101,6 @@ function tlsFilesOf({ tlsCert, tlsKey, clientCa }: RouterAccessOptions): TlsFile
     throw invalidOption("--tls-cert and --tls-key go together; set both");
   }
   return { cert: tlsCert, key: tlsKey, ...(clientCa === undefined ? {} : { clientCa }) };
-}
-
-function positive<K extends string>(
-  key: K,
-  flag: string,
-  text: string | undefined,
-): Partial<Record<K, number>> {
-  if (text === undefined) {
-    return {};
-  }
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) {
-    throw invalidOption(`${flag} must be a whole number from 1 on, not "${text}"`);
-  }
-  return { [key]: value } as Partial<Record<K, number>>;
 }
 
 function invalidOption(message: string): SatelliteError {

@@ -35,7 +35,7 @@ export interface RouterCommandOptions extends RouterAccessOptions {
   /** Methods or services that neither wake nor keep awake. */
   readonly wakesNothing?: readonly string[];
   /** How long open streams may run on after SIGTERM. */
-  readonly graceSeconds: string;
+  readonly graceSeconds: number;
 }
 
 /** Caches older than this make the router unready, in milliseconds. */
@@ -98,7 +98,7 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
       ...(settings.proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom: settings.proxyProtocolFrom }),
     },
   });
-  const graceMs = Number(options.graceSeconds) * 1000;
+  const graceMs = options.graceSeconds * 1000;
   const faultGraceMs = Math.min(graceMs, FAULT_GRACE_MS);
   faults.follow({
     contain: (error) => router.contain(error),
