@@ -1,5 +1,5 @@
 import { accessSync, readFileSync } from "node:fs";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { type Cluster, KubeConfig, makeAbsolutePath, type User } from "@kubernetes/client-node";
 import { parse } from "yaml";
 import { SatelliteError, toError } from "../base/errors.ts";
@@ -28,36 +28,85 @@ function exists(path: string): boolean {
   }
 }
 
-/** `tokenFile` of each user: a field of kubeconfig that client-node does not know. */
-function tokenFiles(text: string, directory: string): Map<string, string> {
-  const config: unknown = parse(text);
-  const users: unknown =
-    typeof config === "object" && config !== null ? Reflect.get(config, "users") : undefined;
-  const found = new Map<string, string>();
-  for (const entry of Array.isArray(users) ? (users as unknown[]) : []) {
-    const { name, user } = (entry ?? {}) as { name?: string; user?: { tokenFile?: string } | null };
-    if (name !== undefined && typeof user?.tokenFile === "string") {
-      found.set(name, makeAbsolutePath(directory, user.tokenFile));
-    }
-  }
-  return found;
+interface NamedEntry {
+  readonly name: string;
+  readonly [kind: string]: unknown;
 }
 
-function withTokenFile(user: User, tokenFile: string | undefined): User {
-  if (tokenFile === undefined) {
-    return user;
-  }
-  // As in client-go, the file wins over a token written out; client-node asks this provider.
-  const { token: _token, ...rest } = user;
-  return { ...rest, authProvider: { name: "tokenFile", config: { tokenFile } } };
+/** A kubeconfig as it is written, with paths made absolute. */
+interface RawConfig {
+  readonly currentContext: string;
+  readonly clusters: readonly NamedEntry[];
+  readonly users: readonly NamedEntry[];
+  readonly contexts: readonly NamedEntry[];
 }
 
-function loadFile(path: string): KubeConfig {
-  const config = new KubeConfig();
+const EMPTY: RawConfig = { currentContext: "", clusters: [], users: [], contexts: [] };
+
+/** Fields that name files; relative ones count from the kubeconfig that they stand in. */
+const CLUSTER_FILES = ["certificate-authority"];
+const USER_FILES = ["client-certificate", "client-key", "tokenFile"];
+
+function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function entries(config: Readonly<Record<string, unknown>>, list: string): NamedEntry[] {
+  const value = config[list] ?? [];
+  if (!Array.isArray(value) || !value.every((entry) => isMap(entry) && typeof entry["name"] === "string")) {
+    throw new SatelliteError("KubeConfigInvalid", `${list} must be a list of entries that have a name`);
+  }
+  const named = value as NamedEntry[];
+  const twice = named.find(({ name }, index) => named.findIndex((other) => other.name === name) !== index);
+  if (twice !== undefined) {
+    throw new SatelliteError("KubeConfigInvalid", `${list} names "${twice.name}" twice`);
+  }
+  return named;
+}
+
+function withAbsolutePaths(
+  entry: NamedEntry,
+  kind: "cluster" | "user",
+  fields: readonly string[],
+  directory: string,
+): NamedEntry {
+  const body = entry[kind];
+  if (!isMap(body)) {
+    return entry;
+  }
+  const absolute = Object.entries(body).map(([field, value]) => {
+    const isPath = fields.includes(field) && typeof value === "string" && value !== "";
+    return [field, isPath ? makeAbsolutePath(directory, value) : value];
+  });
+  const resolved: Record<string, unknown> = Object.fromEntries(absolute);
+  const exec = resolved["exec"];
+  // A command without a slash is looked up in PATH.
+  if (isMap(exec) && typeof exec["command"] === "string" && exec["command"].includes("/")) {
+    resolved["exec"] = { ...exec, command: makeAbsolutePath(directory, exec["command"]) };
+  }
+  return { ...entry, [kind]: resolved };
+}
+
+/** One file; an empty one says nothing. */
+function readConfigFile(path: string): RawConfig {
   try {
-    config.loadFromFile(path);
-    const files = tokenFiles(readFileSync(path, "utf8"), dirname(path));
-    config.users = config.users.map((user) => withTokenFile(user, files.get(user.name)));
+    const directory = resolve(dirname(path));
+    const config: unknown = parse(readFileSync(path, "utf8"));
+    if (config === null || config === undefined) {
+      return EMPTY;
+    }
+    if (!isMap(config)) {
+      throw new SatelliteError("KubeConfigInvalid", "it must be a map with clusters, users and contexts");
+    }
+    const current = config["current-context"];
+    return {
+      currentContext: typeof current === "string" ? current : "",
+      clusters: entries(config, "clusters").map((entry) =>
+        withAbsolutePaths(entry, "cluster", CLUSTER_FILES, directory),
+      ),
+      users: entries(config, "users").map((entry) => withAbsolutePaths(entry, "user", USER_FILES, directory)),
+      contexts: entries(config, "contexts"),
+    };
   } catch (thrown) {
     throw new SatelliteError(
       "KubeConfigInvalid",
@@ -65,23 +114,51 @@ function loadFile(path: string): KubeConfig {
       { cause: thrown },
     );
   }
+}
+
+/** Several files as kubectl merges them: the first to name something wins, whole and not field by field. */
+function merge(configs: readonly RawConfig[]): RawConfig {
+  const add = (into: readonly NamedEntry[], from: readonly NamedEntry[]): NamedEntry[] => [
+    ...into,
+    ...from.filter((entry) => into.every(({ name }) => name !== entry.name)),
+  ];
+  return configs.reduce(
+    (merged, config) => ({
+      currentContext: merged.currentContext || config.currentContext,
+      clusters: add(merged.clusters, config.clusters),
+      users: add(merged.users, config.users),
+      contexts: add(merged.contexts, config.contexts),
+    }),
+    EMPTY,
+  );
+}
+
+function withTokenFile(user: User, tokenFile: unknown): User {
+  if (typeof tokenFile !== "string" || tokenFile === "") {
+    return user;
+  }
+  // As in client-go, the file wins over a token written out; client-node asks this provider.
+  const { token: _token, ...rest } = user;
+  return { ...rest, authProvider: { name: "tokenFile", config: { tokenFile } } };
+}
+
+/** Entries that say too little to be used are left out, as long as the current context does not need them. */
+function toKubeConfig({ currentContext, ...lists }: RawConfig): KubeConfig {
+  const config = new KubeConfig();
+  config.loadFromString(JSON.stringify({ "current-context": currentContext, ...lists }), {
+    onInvalidEntry: "filter",
+  });
+  const bodies = new Map(lists.users.map(({ name, user }) => [name, user]));
+  config.users = config.users.map((user) => {
+    const body = bodies.get(user.name);
+    // `tokenFile` is a field of kubeconfig that client-node does not know.
+    return withTokenFile(user, isMap(body) ? body["tokenFile"] : undefined);
+  });
   return config;
 }
 
-/** Several files as kubectl merges them: the first to name something wins. */
 function loadFiles(paths: readonly string[]): KubeConfig {
-  const [first, ...others] = paths.map(loadFile);
-  const merged = first ?? new KubeConfig();
-  const add = <T extends { readonly name: string }>(into: T[], from: readonly T[]): void => {
-    into.push(...from.filter((entry) => into.every(({ name }) => name !== entry.name)));
-  };
-  for (const config of others) {
-    add(merged.clusters, config.clusters);
-    add(merged.users, config.users);
-    add(merged.contexts, config.contexts);
-    merged.currentContext ||= config.currentContext;
-  }
-  return merged;
+  return toKubeConfig(merge(paths.map(readConfigFile)));
 }
 
 function loadServiceAccount(host: string, port: string, directory: string): KubeConfig {
@@ -107,29 +184,33 @@ function loadServiceAccount(host: string, port: string, directory: string): Kube
 function find(sources: KubeConfigSources): KubeConfig {
   const { KUBECONFIG, KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT, HOME } = sources.environment;
   if (sources.path !== undefined) {
-    return loadFile(sources.path);
+    return loadFiles([sources.path]);
   }
   const listed = (KUBECONFIG ?? "").split(delimiter).filter((path) => path !== "");
-  if (listed.length > 0) {
-    return loadFiles(listed);
+  // kubectl skips the files of the list that are not there.
+  const present = listed.filter(exists);
+  if (present.length > 0) {
+    return loadFiles(present);
   }
   const serviceAccountDir = sources.serviceAccountDir ?? SERVICE_ACCOUNT_DIR;
   if (KUBERNETES_SERVICE_HOST !== undefined && exists(join(serviceAccountDir, "token"))) {
     return loadServiceAccount(KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT ?? "443", serviceAccountDir);
   }
   const personal = HOME === undefined ? undefined : join(HOME, ".kube", "config");
-  if (personal !== undefined && exists(personal)) {
-    return loadFile(personal);
+  if (listed.length === 0 && personal !== undefined && exists(personal)) {
+    return loadFiles([personal]);
   }
   throw new SatelliteError(
     "KubeConfigMissing",
-    "no way to the Kubernetes API is configured: name a kubeconfig file, set KUBECONFIG, or run in a pod with a service account",
+    listed.length > 0
+      ? `no file that KUBECONFIG names is there: ${listed.join(", ")}`
+      : "no way to the Kubernetes API is configured: name a kubeconfig file, set KUBECONFIG, or run in a pod with a service account",
   );
 }
 
 /**
  * Finds the way to the API server, in controller-runtime's order: the path given, KUBECONFIG (several files
- * merged as kubectl does), the pod's service account, `~/.kube/config`. Unlike client-node it never falls
+ * merged as kubectl does, missing and empty ones skipped), the pod's service account, `~/.kube/config`. Unlike client-node it never falls
  * back to `http://localhost:8080`.
  *
  * @throws SatelliteError `KubeConfigMissing` when there is none, `KubeConfigInvalid` when it cannot be used

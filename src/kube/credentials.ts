@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { RequestOptions } from "node:https";
-import type { KubeConfig, User } from "@kubernetes/client-node";
+import { KubeConfig, type User } from "@kubernetes/client-node";
 import type { Clock } from "../base/clock.ts";
 import { toError } from "../base/errors.ts";
 import { KubeError } from "./errors.ts";
@@ -75,9 +75,11 @@ async function readCredentials(config: KubeConfig): Promise<Credentials> {
 
 /** Credentials from a KubeConfig (certificates, tokens, token files, exec plugins), read again as they age. */
 export class CredentialSource {
-  readonly #config: KubeConfig;
+  #config: KubeConfig;
   readonly #clock: Clock;
-  #current: { readonly readAtMs: number; readonly credentials: Promise<Credentials> } | undefined;
+  #current:
+    | { readonly readAtMs: number; readonly credentials: Promise<Credentials>; read?: Credentials }
+    | undefined;
 
   constructor(config: KubeConfig, clock: Clock) {
     this.#config = config;
@@ -96,7 +98,9 @@ export class CredentialSource {
     }
     const reading = this.#current;
     try {
-      return await reading.credentials;
+      const credentials = await reading.credentials;
+      reading.read = credentials;
+      return credentials;
     } catch (thrown) {
       if (this.#current === reading) {
         this.#current = undefined;
@@ -110,8 +114,30 @@ export class CredentialSource {
     }
   }
 
-  /** Reads again at the next request: the server refused what it was shown. */
-  invalidate(): void {
-    this.#current = undefined;
+  /**
+   * Forgets credentials that the server refused, here and in client-node, whose providers keep the answers of
+   * exec plugins for themselves. The next `get` reads files and runs plugins again; those who were refused
+   * together share that one reading.
+   */
+  invalidate(refused: Credentials): void {
+    if (this.#current?.read === refused) {
+      this.#current = undefined;
+      this.#config = withoutCaches(this.#config);
+    }
   }
+}
+
+/** The same configuration with providers that have kept nothing yet. */
+function withoutCaches({ clusters, users, contexts, currentContext }: KubeConfig): KubeConfig {
+  const fresh = new KubeConfig();
+  fresh.loadFromOptions({ clusters, users, contexts, currentContext });
+  return fresh;
+}
+
+/** Whether a server that refused the one may take the other. */
+export function differ(left: Credentials, right: Credentials): boolean {
+  return (
+    left.tlsFingerprint !== right.tlsFingerprint ||
+    JSON.stringify(left.headers) !== JSON.stringify(right.headers)
+  );
 }

@@ -2,7 +2,7 @@ import type { Cluster, KubeConfig } from "@kubernetes/client-node";
 import type { Dispatcher } from "undici";
 import type { Clock } from "../base/clock.ts";
 import { SatelliteError, toError } from "../base/errors.ts";
-import { CredentialSource } from "./credentials.ts";
+import { type Credentials, CredentialSource, differ } from "./credentials.ts";
 import { DispatcherPool } from "./dispatchers.ts";
 import { KubeError } from "./errors.ts";
 import type { KubeMetrics } from "./metrics.ts";
@@ -159,6 +159,31 @@ export class Transport {
     signal: AbortSignal,
   ): Promise<Dispatcher.ResponseData> {
     const credentials = await this.#credentials.get();
+    const response = await this.#sendWith(credentials, request, pool, signal);
+    if (response.statusCode !== 401) {
+      return await this.#accepted(request, response);
+    }
+    // Nothing was done, so any method may follow; a refusal without newer credentials is the answer.
+    const refusal = await this.#refusal(request, response);
+    this.#credentials.invalidate(credentials);
+    const newer = await this.#credentials.get();
+    if (!differ(credentials, newer)) {
+      this.#credentials.invalidate(newer);
+      throw refusal;
+    }
+    const second = await this.#sendWith(newer, request, pool, signal);
+    if (second.statusCode === 401) {
+      this.#credentials.invalidate(newer);
+    }
+    return await this.#accepted(request, second);
+  }
+
+  async #sendWith(
+    credentials: Credentials,
+    request: HttpRequest,
+    pool: DispatcherPool,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
     signal.throwIfAborted();
     const dispatcher = pool.for(credentials);
     const { clock, metrics, userAgent } = this.#options;
@@ -170,9 +195,8 @@ export class Transport {
         (clock.monotonicMs() - startMs) / 1000,
       );
     };
-    let response: Dispatcher.ResponseData;
     try {
-      response = await dispatcher.request({
+      const response = await dispatcher.request({
         origin: this.#server.origin,
         path: this.#prefix + request.path,
         method: request.method,
@@ -185,11 +209,15 @@ export class Transport {
         body: request.body ?? null,
         signal,
       });
+      count(String(response.statusCode));
+      return response;
     } catch (thrown) {
       count("<error>");
       throw this.unreachable(request, thrown);
     }
-    count(String(response.statusCode));
+  }
+
+  async #accepted(request: HttpRequest, response: Dispatcher.ResponseData): Promise<Dispatcher.ResponseData> {
     if (response.statusCode < 200 || response.statusCode > 299) {
       throw await this.#refusal(request, response);
     }
@@ -197,9 +225,6 @@ export class Transport {
   }
 
   async #refusal(request: HttpRequest, response: Dispatcher.ResponseData): Promise<KubeError> {
-    if (response.statusCode === 401) {
-      this.#credentials.invalidate();
-    }
     let text: string;
     try {
       text = await response.body.text();

@@ -190,6 +190,45 @@ describe("createKubeClient", () => {
       expect(server.received[0]?.headers.authorization).to.equal("Bearer from-plugin");
     });
 
+    it("runs an exec plugin again at once when its token is refused, and repeats the call", async () => {
+      await server.start({ authority });
+      const directory = await mkdtemp(join(tmpdir(), "plugin-"));
+      const runs = join(directory, "runs");
+      const script = `
+        const { appendFileSync, readFileSync } = require("node:fs");
+        appendFileSync(${JSON.stringify(runs)}, "x");
+        const token = "token-" + readFileSync(${JSON.stringify(runs)}, "utf8").length;
+        console.log(JSON.stringify({ status: { token } }));`;
+      const client = connect(server.config({ exec: { command: process.execPath, args: ["-e", script] } }));
+      server.next(answer(200, SECRET_JSON), refuse(401, "Unauthorized"), answer(200, SECRET_JSON));
+      await client.get(SECRET, KEY);
+      await client.create(SECRET, SECRET_JSON);
+      await rm(directory, { recursive: true });
+      expect(server.received.map(({ headers }) => headers.authorization)).to.deep.equal([
+        "Bearer token-1",
+        "Bearer token-1",
+        "Bearer token-2",
+      ]);
+    });
+
+    it("repeats a refused call with a service account's new token at once", async () => {
+      const directory = await mkdtemp(join(tmpdir(), "token-"));
+      const tokenFile = join(directory, "token");
+      await writeFile(tokenFile, "first");
+      await server.start({ authority });
+      const client = connect(server.config({ authProvider: { name: "tokenFile", config: { tokenFile } } }));
+      server.next(answer(200, SECRET_JSON), refuse(401, "Unauthorized"), answer(200, SECRET_JSON));
+      await client.get(SECRET, KEY);
+      await writeFile(tokenFile, "second");
+      await client.get(SECRET, KEY);
+      await rm(directory, { recursive: true });
+      expect(server.received.map(({ headers }) => headers.authorization)).to.deep.equal([
+        "Bearer first",
+        "Bearer first",
+        "Bearer second",
+      ]);
+    });
+
     it("says so when the credentials cannot be read", async () => {
       await server.start({ authority });
       const provider = { name: "tokenFile", config: { tokenFile: "/does/not/exist" } };
