@@ -1,5 +1,6 @@
 /**
- * Generates src/satellite/types.ts from the CRDs, which are the source of truth.
+ * Generates src/satellite/types.ts from the CRDs, which are the source of truth, and copies them into the chart:
+ * a link would be lost in archives that leave links out.
  * `node build/generate-types.ts --check` only compares, and fails on a difference.
  */
 import { readFile, readdir, writeFile } from "node:fs/promises";
@@ -7,6 +8,7 @@ import { compile, type JSONSchema } from "json-schema-to-typescript";
 import { parse } from "yaml";
 
 const CRD_FOLDER = new URL("../crds/", import.meta.url);
+const CHART_FOLDER = new URL("../charts/satellites/files/crds/", import.meta.url);
 const TARGET = new URL("../src/satellite/types.ts", import.meta.url);
 
 const BANNER = `/* Generated from crds/ by build/generate-types.ts ("npm run generate"). Do not edit. */
@@ -95,6 +97,17 @@ async function typesOf(file: string): Promise<string> {
 
 const files = (await readdir(CRD_FOLDER)).filter((name) => name.endsWith(".yaml")).toSorted();
 const generated = [BANNER, ...(await Promise.all(files.map(typesOf)))].join("\n");
+
+for (const file of files) {
+  const original = await readFile(new URL(file, CRD_FOLDER), "utf8");
+  const copy = new URL(file, CHART_FOLDER);
+  if (!process.argv.includes("--check")) {
+    await writeFile(copy, original);
+  } else if ((await readFile(copy, "utf8").catch(() => "")) !== original) {
+    console.error(`charts/satellites/files/crds/${file} differs from crds/; run: npm run generate`);
+    process.exitCode = 1;
+  }
+}
 
 if (process.argv.includes("--check")) {
   const current = await readFile(TARGET, "utf8").catch(() => "");

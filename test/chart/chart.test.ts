@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, lstatSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
@@ -99,11 +99,50 @@ describe("the chart", function () {
       expect(rendered).to.have.length(2);
       expect(specs(rendered)).to.deep.equal(specs(readCrds()));
       for (const { metadata } of rendered) {
-        expect(metadata.annotations).to.include({ "helm.sh/resource-policy": "keep" });
+        expect(metadata.annotations).to.include({
+          "helm.sh/resource-policy": "keep",
+          "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+        });
       }
     });
 
-    it("are in the package too, which has no link to follow", async () => {
+    it("are real files of the chart, which archives without links hold too", () => {
+      const folder = join(CHART, "files/crds");
+      expect(lstatSync(folder).isDirectory()).to.equal(true);
+      const originals = join(CHART, "../../crds");
+      expect(readdirSync(folder)).to.deep.equal(readdirSync(originals));
+      for (const file of readdirSync(folder)) {
+        expect(readFileSync(join(folder, file), "utf8")).to.equal(
+          readFileSync(join(originals, file), "utf8"),
+        );
+      }
+    });
+
+    it("fail to render where one of them is missing", async () => {
+      const copy = mkdtempSync(join(tmpdir(), "satellites-chart-"));
+      try {
+        cpSync(CHART, copy, { recursive: true });
+        rmSync(join(copy, "files/crds/satellites.satellites.dev.yaml"));
+        const rendering = helmSucceeds(["template", "sat", copy, "--kube-version", "1.37.0"], {
+          values: REQUIRED_VALUES,
+        });
+        const error = await rendering.then(
+          () => undefined,
+          (thrown: unknown) => String(thrown),
+        );
+        expect(error).to.contain("the chart lacks files/crds/satellites.satellites.dev.yaml");
+      } finally {
+        rmSync(copy, { recursive: true });
+      }
+    });
+
+    it("are not in the category all, so that `kubectl delete all --all` deletes no VM", () => {
+      for (const { spec } of readCrds() as unknown as { spec: { names: { categories?: string[] } } }[]) {
+        expect(spec.names.categories ?? []).to.not.include("all");
+      }
+    });
+
+    it("are in the package too", async () => {
       const folder = mkdtempSync(join(tmpdir(), "satellites-package-"));
       try {
         await helmSucceeds(["package", CHART, "--destination", folder]);
