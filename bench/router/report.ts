@@ -95,13 +95,15 @@ export function printTable(results: Results): void {
   }
 }
 
-function goalOf(row: string, found: Readonly<Record<string, Ratio>>): string {
+/** The goals of a row, each with what came of it; a peer that was not there proves nothing. */
+export function goalOf(row: string, found: Readonly<Record<string, Ratio>>): string {
   const first = GOALS.find(([start]) => row.startsWith(start))?.[0];
   return GOALS.filter(([start]) => start === first)
     .map(([, peer, rate, cpu]) => {
       const ratio = found[peer];
       const isMet = ratio !== undefined && ratio.rate >= rate && ratio.cpu <= (cpu ?? Infinity);
-      return `${peer} ≥ ${rate}${cpu === undefined ? "" : ` at ≤ ${cpu}`}: ${isMet ? "met" : "missed"}`;
+      const outcome = ratio === undefined ? "not measured" : isMet ? "met" : "missed";
+      return `${peer} ≥ ${rate}${cpu === undefined ? "" : ` at ≤ ${cpu}`}: ${outcome}`;
     })
     .join("; ");
 }

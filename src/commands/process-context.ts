@@ -49,7 +49,7 @@ export function createProcessContext(
 }
 
 /**
- * Reads "host:port" or ":port" (all addresses).
+ * Reads "host:port" or ":port": all addresses, of IPv6 and IPv4, which node takes an empty host for.
  *
  * @throws SatelliteError `InvalidAddress`
  */
@@ -63,5 +63,5 @@ export function parseAddress(text: string): { readonly host: string; readonly po
     );
   }
   const host = match.groups?.["host"]?.replace(/^\[|\]$/g, "") ?? "";
-  return { host: host === "" ? "0.0.0.0" : host, port };
+  return { host, port };
 }

@@ -174,7 +174,8 @@ export class Listener {
     }
     takeProxyHeader(socket, { clock, timeoutMs: handshakeTimeoutMs }, (result) => {
       if (result instanceof SatelliteError) {
-        logger.warn(result.message, { proxy: socket.remoteAddress });
+        const level = result.code === "ProxyClosedUnused" ? "debug" : "warn";
+        logger[level](result.message, { proxy: socket.remoteAddress });
         socket.destroy();
       } else {
         this.#opening.set(key, { socket, source: result });

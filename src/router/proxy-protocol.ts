@@ -57,7 +57,7 @@ export function isPeerIn(networks: BlockList, { remoteAddress = "" }: Socket): b
  *
  * @param timeoutMs for the whole header
  * @param onDone called once: with the source, or `undefined` where the proxy speaks for itself, or an error
- *   `InvalidProxyHeader`
+ *   `InvalidProxyHeader`, or `ProxyClosedUnused` where the peer closed before it sent anything
  */
 export function takeProxyHeader(
   socket: Socket,
@@ -80,7 +80,14 @@ export function takeProxyHeader(
   }
 
   function onEnd(): void {
-    finish(invalid("the connection ended before it"));
+    finish(
+      socket.bytesRead === 0
+        ? new SatelliteError(
+            "ProxyClosedUnused",
+            "a proxy closed a connection without a byte, as its health checks do",
+          )
+        : invalid("the connection ended before it"),
+    );
   }
 
   function onReadable(): void {

@@ -5,6 +5,7 @@ import { SatelliteError } from "../base/errors.ts";
 
 /** What a {@link startHealthServer} serves. */
 export interface HealthServerOptions {
+  /** Empty: all addresses, of IPv6 and IPv4. */
   readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
@@ -49,7 +50,7 @@ function cannotListen(error: NodeJS.ErrnoException, { host, port }: HealthServer
   return error.code === "EADDRINUSE"
     ? new SatelliteError(
         "PortInUse",
-        `port ${port} on ${host} is in use; stop what uses it or choose another with --health-address`,
+        `port ${port} on ${host || "all addresses"} is in use; stop what uses it or choose another with --health-address`,
         { cause: error },
       )
     : new SatelliteError("CannotListen", `cannot listen on ${host}:${port}: ${error.message}`, {

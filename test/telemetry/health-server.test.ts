@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import { connect } from "node:net";
-
+import { networkInterfaces } from "node:os";
 import { expect } from "chai";
 import { Registry } from "prom-client";
-
+import { parseAddress } from "../../src/commands/process-context.ts";
 import { startHealthServer, type HealthServer } from "../../src/telemetry/health-server.ts";
 
 describe("the health server", () => {
@@ -44,5 +44,32 @@ describe("the health server", () => {
       expect(await ask(target)).to.equal("HTTP/1.1 404 Not Found");
       expect(await ask("/healthz")).to.equal("HTTP/1.1 200 OK");
     });
+  }
+});
+
+describe('a health server at ":port"', () => {
+  const hasIPv6 = Object.values(networkInterfaces()).some((addresses) =>
+    addresses?.some(({ family }) => family === "IPv6"),
+  );
+  const answersAt = (host: string) => async (): Promise<void> => {
+    const server = await startHealthServer({
+      ...parseAddress(":0"),
+      registry: new Registry(),
+      healthy: () => true,
+      ready: () => true,
+    });
+    try {
+      const answer = await fetch(`http://${host}:${server.port}/healthz`);
+      expect(answer.status).to.equal(200);
+    } finally {
+      await server.close();
+    }
+  };
+
+  it("answers at 127.0.0.1", answersAt("127.0.0.1"));
+  if (hasIPv6) {
+    it("answers at [::1]", answersAt("[::1]"));
+  } else {
+    it.skip("answers at [::1] (skipped: no interface of this machine has an IPv6 address)", answersAt("[::1]"));
   }
 });

@@ -18,6 +18,12 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 `;
 
+const SQLITE_BUSY = 5;
+const SQLITE_IOERR = 10;
+const SQLITE_CORRUPT = 11;
+const SQLITE_FULL = 13;
+const SQLITE_NOTADB = 26;
+
 /**
  * A journal in one SQLite file. Each change is a transaction in write-ahead mode with `synchronous=FULL`, so
  * a commit returns after fsync (sqlite.org/pragma.html#pragma_synchronous): kill -9 and power loss lose nothing
@@ -35,10 +41,26 @@ export function openSqliteJournal(path: string): Journal {
     }
     throw new SatelliteError(
       "StateUnreadable",
-      `cannot open the API server's state in ${path}: ${toError(error).message}; ` +
-        "stop the other process that uses it, or mend or move the file away to start empty",
+      `cannot open the API server's state in ${path}: ${toError(error).message}; ${adviceFor(error)}`,
       { cause: error },
     );
+  }
+}
+
+/** What to do, by SQLite's primary result code (sqlite.org/rescode.html). */
+export function adviceFor(error: unknown): string {
+  const code: unknown = error instanceof Error ? Reflect.get(error, "errcode") : undefined;
+  switch (typeof code === "number" ? code & 0xff : undefined) {
+    case SQLITE_BUSY:
+      return "stop the other process that uses it";
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+      return "free some space on that disk, or mend it, and start again; the state is kept, so do not move the file away";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return "bring back a copy of the file; moving it away starts empty, and loses all objects";
+    default:
+      return "check that its folder exists and may be written to, and that no other process uses the file";
   }
 }
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect } from "chai";
 import { SatelliteError } from "../../../src/base/errors.ts";
-import { openSqliteJournal } from "../../../src/local/kubernetes/sqlite-journal.ts";
+import { adviceFor, openSqliteJournal } from "../../../src/local/kubernetes/sqlite-journal.ts";
 import { Store } from "../../../src/local/kubernetes/store.ts";
 
 describe("SQLite journal", () => {
@@ -51,6 +51,15 @@ describe("SQLite journal", () => {
     journal.close();
     expect(changes.length).to.be.within(4, 5);
     expect(compactedRevision).to.equal(changes[0]!.revision - 1);
+  });
+
+  it("advises to free space on a full disk, and never to start empty", () => {
+    const full = Object.assign(new Error("database or disk is full"), { errcode: 13 });
+    expect(adviceFor(full)).to.contain("free some space").and.not.contain("starts empty");
+    expect(adviceFor(Object.assign(new Error("locked"), { errcode: 261 }))).to.contain(
+      "stop the other process",
+    );
+    expect(adviceFor(Object.assign(new Error("malformed"), { errcode: 11 }))).to.contain("loses all objects");
   });
 
   it("refuses a file that another server uses", () => {

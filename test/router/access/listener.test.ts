@@ -184,6 +184,17 @@ describe("listener", () => {
       });
     }
 
+    it("from a listed proxy that closes without a byte, as health checks do, is no warning", async () => {
+      const { port } = await listen({ proxyProtocolFrom: LOCALS });
+      const socket = await dial(port);
+      socket.end();
+      await ended(socket);
+      expect(accepted).to.have.lengthOf(0);
+      expect(logger.lines.map(({ level }) => level))
+        .to.include("debug")
+        .and.not.include("warn");
+    });
+
     it("that stops in the middle ends the connection", async () => {
       const { port } = await listen({ proxyProtocolFrom: LOCALS });
       const socket = await dial(port);
