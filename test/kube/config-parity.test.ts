@@ -144,7 +144,7 @@ describe("kubeconfigs are read as kubectl reads them", () => {
       certFile: join(directory, "sub/c"),
       keyFile: join(directory, "k"),
     });
-    const command = (name: string): unknown => (config.getUser(name)?.exec as { command?: unknown }).command;
+    const command = (name: string): unknown => Reflect.get(Object(config.getUser(name)?.exec), "command");
     expect(command("p")).to.equal(join(directory, "sub/bin/login"));
     expect(command("path")).to.equal("login");
   });

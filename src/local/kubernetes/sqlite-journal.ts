@@ -50,7 +50,7 @@ export function openSqliteJournal(path: string): Journal {
 /** What to do, by SQLite's primary result code (sqlite.org/rescode.html). */
 export function adviceFor(error: unknown): string {
   const code: unknown = error instanceof Error ? Reflect.get(error, "errcode") : undefined;
-  switch (typeof code === "number" ? code & 0xff : undefined) {
+  switch (typeof code === "number" ? code & 0xff : -1) {
     case SQLITE_BUSY:
       return "stop the other process that uses it";
     case SQLITE_FULL:
