@@ -70,6 +70,9 @@ describe('a health server at ":port"', () => {
   if (hasIPv6) {
     it("answers at [::1]", answersAt("[::1]"));
   } else {
-    it.skip("answers at [::1] (skipped: no interface of this machine has an IPv6 address)", answersAt("[::1]"));
+    it.skip(
+      "answers at [::1] (skipped: no interface of this machine has an IPv6 address)",
+      answersAt("[::1]"),
+    );
   }
 });
