@@ -6,7 +6,7 @@ import { keyString, objectKey } from "../kube/objects.ts";
 import type { WorkResult } from "../kube/workers.ts";
 import type { ClassFacts, MachineCloud } from "../machines/cloud.ts";
 import { CloudError } from "../machines/errors.ts";
-import { setConditions, type ConditionChange } from "../satellite/conditions.ts";
+import { setConditions, withProgress, type ConditionChange } from "../satellite/conditions.ts";
 import { set, test } from "../satellite/json-patch.ts";
 import { CLASS_FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITE_CLASSES } from "../satellite/resource.ts";
 import { sameJson } from "../satellite/status-patch.ts";
@@ -133,10 +133,12 @@ export class ClassReconciler {
   ): Promise<WorkResult | undefined> {
     const { metadata, status } = satelliteClass;
     const generation = metadata.generation ?? 0;
+    const now = this.#options.clock.now();
+    const conditions = setConditions(status?.conditions, [condition], now, generation);
     const wanted = {
       observedGeneration: generation,
       ...(resolved === undefined ? {} : { resolved }),
-      conditions: setConditions(status?.conditions, [condition], this.#options.clock.now(), generation),
+      conditions: withProgress(conditions, condition.status === "False", now, generation),
     };
     if (sameJson(status ?? {}, wanted)) {
       return { requeueAfterMs: againAfterMs };
@@ -164,9 +166,12 @@ export class ClassReconciler {
       announce(satelliteClass, { type: "Warning", reason, message });
     }
     const generation = metadata.generation ?? 0;
+    const now = clock.now();
+    const conditions = setConditions(status?.conditions, [ready], now, generation);
     const shown = {
       ...status,
-      conditions: setConditions(status?.conditions, [ready], clock.now(), generation),
+      observedGeneration: generation,
+      conditions: withProgress(conditions, true, now, generation),
     };
     if (!sameJson(status ?? {}, shown)) {
       await this.#patch(satelliteClass, [set("/status", shown)], "status").catch((again: unknown) => {

@@ -1,6 +1,6 @@
 import { backoffMs, type Random } from "../base/backoff.ts";
 import type { KubeError } from "../kube/errors.ts";
-import { setConditions } from "../satellite/conditions.ts";
+import { setConditions, withProgress } from "../satellite/conditions.ts";
 import { OPERATOR_FIELDS, type OperatorStatus } from "../satellite/status-patch.ts";
 import { ConfigurationError } from "./failures.ts";
 import type { Failure, Observation } from "./observation.ts";
@@ -47,10 +47,13 @@ export function rejectedStatus(
   const { status, metadata } = satellite;
   const fields = Object.fromEntries(OPERATOR_FIELDS.map((field) => [field, status[field]]));
   const ready = { type: "Ready", status: "False", reason, message } as const;
+  const generation = metadata.generation ?? 0;
+  const conditions = setConditions(status.conditions, [ready], now, generation);
   return {
     ...fields,
     power: status.power,
     phase: "Failed",
-    conditions: setConditions(status.conditions, [ready], now, metadata.generation ?? 0),
+    observedGeneration: generation,
+    conditions: withProgress(conditions, true, now, generation),
   };
 }

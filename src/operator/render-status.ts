@@ -1,5 +1,11 @@
 import type { Machine } from "../machines/cloud.ts";
-import { findCondition, setConditions, timestamp, type ConditionChange } from "../satellite/conditions.ts";
+import {
+  findCondition,
+  setConditions,
+  timestamp,
+  withProgress,
+  type ConditionChange,
+} from "../satellite/conditions.ts";
 import { phaseOf } from "../satellite/phase.ts";
 import type { Condition, Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { OperatorStatus } from "../satellite/status-patch.ts";
@@ -75,7 +81,7 @@ export function renderStatus(o: Observation, change: StatusChange = {}, late?: B
     replacement: status.replacement,
     retired: status.retired,
     usage: status.usage,
-    conditions,
+    conditions: withProgress(conditions, failed, o.now, generation),
   };
 }
 

@@ -9,7 +9,9 @@ export type ConditionType =
   | "Healthy"
   | "Updated"
   | "EventScheduled"
-  | "MachinesKeptAside";
+  | "MachinesKeptAside"
+  | "Reconciling"
+  | "Stalled";
 
 /** A condition as it should read now. */
 export interface ConditionChange {
@@ -54,6 +56,32 @@ export function setConditions(
     }
   }
   return conditions;
+}
+
+/**
+ * Adds what kstatus reads beside `observedGeneration` and Ready (sigs.k8s.io/cli-utils/pkg/kstatus: Flux, kpt and
+ * others): Stalled where nothing goes on without a person, so that nobody waits until their time-out, and Reconciling
+ * on the way. Both are of abnormal-true polarity: they are absent until they were true once.
+ *
+ * @param isStuck whether only a person can help; it says nothing where Ready is True
+ */
+export function withProgress(
+  conditions: readonly Condition[],
+  isStuck: boolean,
+  now: Date,
+  observedGeneration: number,
+): Condition[] {
+  const ready = findCondition(conditions, "Ready");
+  const isOnTheWay = ready !== undefined && ready.status !== "True";
+  const changes = (["Reconciling", "Stalled"] as const).flatMap((type): ConditionChange[] => {
+    if (isOnTheWay && (type === "Stalled") === isStuck) {
+      return [{ type, status: "True", reason: ready.reason, message: ready.message }];
+    }
+    return findCondition(conditions, type) === undefined
+      ? []
+      : [{ type, status: "False", reason: ready?.reason ?? "Unknown", message: "" }];
+  });
+  return setConditions(conditions, changes, now, observedGeneration);
 }
 
 /** The condition of that type. */

@@ -46,7 +46,11 @@ class ClassWorld {
   }
 
   get ready(): unknown {
-    return this.found?.status?.conditions?.find(({ type }) => type === "Ready");
+    return this.condition("Ready");
+  }
+
+  condition(wanted: string): unknown {
+    return this.found?.status?.conditions?.find(({ type }) => type === wanted);
   }
 
   use(...names: string[]): void {
@@ -146,6 +150,10 @@ describe("a SatelliteClass", () => {
     world.cloud.facts = { ...world.cloud.facts, architectures: [] };
     await world.settle();
     expect(world.ready).to.include({ status: "False", reason: "NoTypeAvailable" });
+    expect(world.condition("Stalled")).to.include({ status: "True", reason: "NoTypeAvailable" });
+    world.cloud.facts = { ...world.cloud.facts, architectures: ["amd64"] };
+    await world.settle();
+    expect(world.condition("Stalled")).to.include({ status: "False", reason: "Resolved" });
   });
 
   it("is kept while satellites use it, says which, and goes with the last of them", async () => {

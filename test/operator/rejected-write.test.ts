@@ -36,6 +36,8 @@ describe("a write that the schema refuses", () => {
     expect(shown(world)).to.include({ status: "False", reason: "WriteRejected" });
     expect(world.condition("Ready")?.message).to.contain("/status/launch: Too long");
     expect(world.satellite().status.phase).to.equal("Failed");
+    expect(world.condition("Stalled")).to.include({ status: "True", reason: "WriteRejected" });
+    expect(world.satellite().status.observedGeneration).to.equal(world.satellite().metadata.generation);
     expect(told(world)).to.include("event WriteRejected");
     expect(world.cloud.count("launch")).to.equal(0);
     expect(rejected.count()).to.be.within(2, 40);
@@ -54,6 +56,7 @@ describe("a write that the schema refuses", () => {
     await world.run(5 * MINUTE);
     expect(world.satellite().status.phase).to.equal("Asleep");
     expect(shown(world)).to.include({ status: "True" });
+    expect(world.condition("Stalled")).to.include({ status: "False" });
   });
 
   it("is told by event and log where even the condition cannot be stored, without a storm of writes", async () => {

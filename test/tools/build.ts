@@ -1,5 +1,5 @@
 // Builds the programs that the tests need and prints the path of each on standard output:
-//   node test/tools/build.ts [--if-absent] [kubectl] [kube-apiserver] [etcd] [helm] [grpcurl] [ghz] [h2spec]
+//   node test/tools/build.ts [--if-absent] [kubectl] [kube-apiserver] [etcd] [helm] [grpcurl] [ghz] [h2spec] [kstatus]
 //   node test/tools/build.ts buildkitd buildctl buildx
 //   node test/tools/build.ts interop-peer interop-client interop-http2
 // Without names it builds all of the first line. With --if-absent a program on PATH serves as well.

@@ -4,7 +4,16 @@ import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 
 /** Programs that the tests need beside Node. All are written in Go and built from source; see build.ts. */
-export const TOOL_NAMES = ["kubectl", "kube-apiserver", "etcd", "helm", "grpcurl", "ghz", "h2spec"] as const;
+export const TOOL_NAMES = [
+  "kubectl",
+  "kube-apiserver",
+  "etcd",
+  "helm",
+  "grpcurl",
+  "ghz",
+  "h2spec",
+  "kstatus",
+] as const;
 
 /** BuildKit and its clients, which only `make test-clients` needs, and which are built apart from the others. */
 export const BUILDKIT_NAMES = ["buildkitd", "buildctl", "buildx"] as const;
@@ -99,6 +108,8 @@ const RECIPES: Readonly<Record<ToolName, ToolRecipe>> = {
     package: "github.com/summerwind/h2spec/cmd/h2spec",
     stamps: (version) => ({ "main.VERSION": version }),
   },
+  // How Flux and others judge an object, behind a main of our own.
+  kstatus: { module: "sigs.k8s.io/cli-utils", package: ".", folder: "kstatus", stamps: () => ({}) },
   buildkitd: buildkit("buildkitd"),
   buildctl: buildkit("buildctl"),
   buildx: {
