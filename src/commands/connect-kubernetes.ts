@@ -1,3 +1,4 @@
+import { readProxyRule } from "../base/proxy.ts";
 import { loadKubeConfig } from "../kube/config.ts";
 import { createKubeClient, type ConnectedKubeClient } from "../kube/http-client.ts";
 import type { KubeMetrics } from "../kube/metrics.ts";
@@ -16,5 +17,6 @@ export function connectKubernetes(
     metrics: options.metrics,
     userAgent: options.component,
     fieldManager: options.component,
+    proxyFor: readProxyRule(environment),
   });
 }

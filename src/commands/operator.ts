@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { SatelliteError } from "../base/errors.ts";
+import { readProxyRule, type ProxyRule } from "../base/proxy.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { createKubeMetrics } from "../kube/metrics.ts";
 import { loadGuestSchema } from "../guest/schema.ts";
@@ -124,10 +125,12 @@ interface CloudPoolOptions {
 /** One connection to EC2 for each region and role. */
 class CloudPool {
   readonly #options: CloudPoolOptions;
+  readonly #proxyFor: ProxyRule;
   readonly #clouds = new Map<string, MachineCloud>();
 
   constructor(options: CloudPoolOptions) {
     this.#options = options;
+    this.#proxyFor = readProxyRule(options.context.environment);
   }
 
   of({ spec: { ec2 } }: SatelliteClass): MachineCloud {
@@ -146,6 +149,7 @@ class CloudPool {
         logger,
         registry,
         changeBudgetMs,
+        proxyFor: this.#proxyFor,
       });
       this.#clouds.set(place, cloud);
     }

@@ -82,6 +82,8 @@ export function connectGuest(address: string, options: ConnectOptions = {}): Gue
   // grpc-js shares connections between the clients of a process; the router binds one to a satellite.
   const execution = new Execution(address, channelCredentials, {
     "grpc.use_local_subchannel_pool": 1,
+    // It would read a proxy from the environment, for machines and routers of the own network.
+    "grpc.enable_http_proxy": 0,
   }) as unknown as ExecutionStub;
   const agent = new Agent(address, channelCredentials, {
     channelOverride: execution.getChannel(),

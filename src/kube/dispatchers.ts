@@ -1,6 +1,7 @@
 import type { Cluster } from "@kubernetes/client-node";
 import { Agent, type Dispatcher, ProxyAgent, Socks5ProxyAgent } from "undici";
 import { SatelliteError } from "../base/errors.ts";
+import type { ProxyRule } from "../base/proxy.ts";
 import type { Credentials, TlsMaterial } from "./credentials.ts";
 
 /** Under kube-apiserver's 90 s, so that the client closes an idle connection and never writes into a closed one. */
@@ -9,7 +10,19 @@ const CONNECT_TIMEOUT_MS = 5_000;
 /** Keeps load balancers from forgetting a quiet watch, and shows within minutes that a peer is gone. */
 const TCP_KEEPALIVE_MS = 30_000;
 
-function createDispatcher(cluster: Cluster, tls: TlsMaterial, maxConnections: number): Dispatcher {
+/** How {@link DispatcherPool} connects. */
+export interface PoolOptions {
+  /** Connections at most; further requests wait for one. */
+  readonly maxConnections: number;
+  /** Which proxy the server is reached through where the kubeconfig names none. */
+  readonly proxyFor: ProxyRule;
+}
+
+function createDispatcher(
+  cluster: Cluster,
+  tls: TlsMaterial,
+  { maxConnections, proxyFor }: PoolOptions,
+): Dispatcher {
   const options = {
     connections: maxConnections,
     // One request per connection: a lost connection then costs one request, and the cap above means something.
@@ -21,8 +34,9 @@ function createDispatcher(cluster: Cluster, tls: TlsMaterial, maxConnections: nu
     bodyTimeout: 0,
   };
   const socket = { keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS, timeout: CONNECT_TIMEOUT_MS };
-  const { proxyUrl } = cluster;
-  if (proxyUrl === undefined || proxyUrl === null) {
+  // As in client-go, what the kubeconfig says comes before what the environment says.
+  const proxyUrl = cluster.proxyUrl ?? proxyFor(new URL(cluster.server));
+  if (proxyUrl === undefined) {
     return new Agent({ ...options, connect: { ...tls, ...socket, allowH2: false } });
   }
   if (/^socks5h?:/.test(proxyUrl)) {
@@ -44,14 +58,13 @@ function createDispatcher(cluster: Cluster, tls: TlsMaterial, maxConnections: nu
  */
 export class DispatcherPool {
   readonly #cluster: Cluster;
-  readonly #maxConnections: number;
+  readonly #options: PoolOptions;
   #current: { readonly fingerprint: string; readonly dispatcher: Dispatcher } | undefined;
   readonly #closing = new Set<Promise<void>>();
 
-  /** @param maxConnections connections at most; further requests wait for one */
-  constructor(cluster: Cluster, maxConnections: number) {
+  constructor(cluster: Cluster, options: PoolOptions) {
     this.#cluster = cluster;
-    this.#maxConnections = maxConnections;
+    this.#options = options;
   }
 
   /** Connections that were made with these credentials' TLS material. */
@@ -60,7 +73,7 @@ export class DispatcherPool {
       this.#retire();
       this.#current = {
         fingerprint: credentials.tlsFingerprint,
-        dispatcher: createDispatcher(this.#cluster, credentials.tls, this.#maxConnections),
+        dispatcher: createDispatcher(this.#cluster, credentials.tls, this.#options),
       };
     }
     return this.#current.dispatcher;

@@ -1,6 +1,7 @@
 import type { KubeConfig } from "@kubernetes/client-node";
 import { backoffMs, type BackoffOptions, type Random } from "../base/backoff.ts";
 import { type Clock, sleep } from "../base/clock.ts";
+import type { ProxyRule } from "../base/proxy.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type {
   CallOptions,
@@ -41,6 +42,8 @@ export interface KubeClientOptions {
   readonly fieldManager: string;
   /** Connections for calls, at most. Default 16. */
   readonly maxConnections?: number;
+  /** Which proxy the server is reached through where the configuration names none. Default: none. */
+  readonly proxyFor?: ProxyRule;
 }
 
 /** What a client sends its requests through; `Transport` over the network, a simulation's own in one process. */
@@ -334,6 +337,7 @@ export function createKubeClient(options: KubeClientOptions): ConnectedKubeClien
       metrics: options.metrics,
       userAgent: options.userAgent,
       maxConnections: options.maxConnections ?? DEFAULT_CONNECTIONS,
+      proxyFor: options.proxyFor,
     }),
     options,
   );

@@ -2,6 +2,7 @@ import type { Cluster, KubeConfig } from "@kubernetes/client-node";
 import type { Dispatcher } from "undici";
 import type { Clock } from "../base/clock.ts";
 import { SatelliteError, toError } from "../base/errors.ts";
+import { noProxy, type ProxyRule } from "../base/proxy.ts";
 import { type Credentials, CredentialSource, differ } from "./credentials.ts";
 import { DispatcherPool } from "./dispatchers.ts";
 import { KubeError } from "./errors.ts";
@@ -27,6 +28,8 @@ export interface TransportOptions {
   readonly userAgent: string;
   /** Connections for calls, at most; watches have their own and are not counted. */
   readonly maxConnections: number;
+  /** Which proxy the server is reached through where the configuration names none. Default: none. */
+  readonly proxyFor?: ProxyRule | undefined;
 }
 
 /** More watches at a time than any process of the product holds. */
@@ -82,9 +85,12 @@ export class Transport {
     this.#server = new URL(cluster.server);
     this.#prefix = this.#server.pathname.replace(/\/$/, "");
     this.#credentials = new CredentialSource(options.config, options.clock);
-    this.#calls = new DispatcherPool(cluster, options.maxConnections);
-    this.#urgentCalls = new DispatcherPool(cluster, URGENT_CONNECTIONS);
-    this.#watches = new DispatcherPool(cluster, MAX_WATCHES);
+    const { proxyFor = noProxy } = options;
+    const pool = (maxConnections: number): DispatcherPool =>
+      new DispatcherPool(cluster, { maxConnections, proxyFor });
+    this.#calls = pool(options.maxConnections);
+    this.#urgentCalls = pool(URGENT_CONNECTIONS);
+    this.#watches = pool(MAX_WATCHES);
   }
 
   /**

@@ -1,6 +1,4 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
-import { type AddressInfo, connect as connectTo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { KubeConfig } from "@kubernetes/client-node";
@@ -8,55 +6,28 @@ import { expect } from "chai";
 import { Registry } from "prom-client";
 import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
+import { noProxy, type ProxyRule } from "../../src/base/proxy.ts";
 import { type ConnectedKubeClient, createKubeClient } from "../../src/kube/http-client.ts";
 import { createKubeMetrics } from "../../src/kube/metrics.ts";
 import { NAMESPACE } from "../../src/kube/resources.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
+import { HttpProxy } from "../support/http-proxy.ts";
 import { createTestAuthority, type TestAuthority } from "../support/pki.ts";
 import { answer, silence, TestApiServer } from "../support/test-api-server.ts";
-
-/** An HTTP proxy that tunnels (RFC 9110, section 9.3.6) and counts its tunnels. */
-class ConnectProxy {
-  tunnelCount = 0;
-  readonly #sockets = new Set<Socket>();
-  readonly #server: Server = createServer();
-
-  async start(): Promise<string> {
-    this.#server.on("connection", (socket: Socket) => this.#sockets.add(socket));
-    this.#server.on("connect", (request, socket: Socket) => {
-      this.tunnelCount += 1;
-      const { hostname, port } = new URL(`http://${request.url ?? ""}`);
-      const upstream = connectTo(Number(port), hostname, () => {
-        socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
-        upstream.pipe(socket).pipe(upstream);
-      });
-      this.#sockets.add(upstream);
-    });
-    await new Promise<void>((resolve) => {
-      this.#server.listen(0, "127.0.0.1", resolve);
-    });
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  async stop(): Promise<void> {
-    for (const socket of this.#sockets) {
-      socket.destroy();
-    }
-    await new Promise<void>((resolve) => {
-      this.#server.close(() => resolve());
-    });
-  }
-}
 
 describe("connections to the API server", () => {
   let authority: TestAuthority;
   let server: TestApiServer;
   const clients: ConnectedKubeClient[] = [];
 
-  const connect = (config: KubeConfig, clock: Clock = systemClock): ConnectedKubeClient => {
+  const connect = (
+    config: KubeConfig,
+    { clock = systemClock, proxyFor = noProxy }: { clock?: Clock; proxyFor?: ProxyRule } = {},
+  ): ConnectedKubeClient => {
     const client = createKubeClient({
       config,
       clock,
+      proxyFor,
       random: Math.random,
       logger: silentLogger,
       metrics: createKubeMetrics(new Registry()),
@@ -83,7 +54,7 @@ describe("connections to the API server", () => {
 
   it("go through the proxy that the kubeconfig names, few for many calls, with TLS to the server", async () => {
     await server.start({ authority });
-    const proxy = new ConnectProxy();
+    const proxy = new HttpProxy();
     const config = server.config({ token: "t" });
     const proxyUrl = await proxy.start();
     config.clusters = config.clusters.map((cluster) => ({ ...cluster, proxyUrl }));
@@ -93,9 +64,24 @@ describe("connections to the API server", () => {
     }
     expect(server.received).to.have.length(30);
     expect(server.received[0]?.headers.authorization).to.equal("Bearer t");
-    expect(proxy.tunnelCount).to.be.within(1, 2);
+    expect(proxy.tunnels.length).to.be.within(1, 2);
     await client.close();
     await proxy.stop();
+  });
+
+  it("go through the proxy that the environment names, unless the kubeconfig names another", async () => {
+    await server.start({ authority });
+    const [general, own] = [new HttpProxy(), new HttpProxy()];
+    const proxyUrl = await general.start();
+    const config = server.config({ token: "t" });
+    await connect(config, { proxyFor: () => proxyUrl }).get(NAMESPACE, { name: "apps" });
+    expect([general.tunnels.length, own.tunnels.length]).to.deep.equal([1, 0]);
+    const ownUrl = await own.start();
+    config.clusters = config.clusters.map((cluster) => ({ ...cluster, proxyUrl: ownUrl }));
+    await connect(config, { proxyFor: () => proxyUrl }).get(NAMESPACE, { name: "apps" });
+    expect([general.tunnels.length, own.tunnels.length]).to.deep.equal([1, 1]);
+    await Promise.all(clients.splice(0).map((client) => client.close()));
+    await Promise.all([general.stop(), own.stop()]);
   });
 
   it("do not let an urgent call wait behind others", async () => {
@@ -136,7 +122,7 @@ describe("connections to the API server", () => {
     };
     let skippedMs = 0;
     const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + skippedMs };
-    const client = connect(server.config({ certFile, keyFile }), clock);
+    const client = connect(server.config({ certFile, keyFile }), { clock });
     await install("before");
     await client.get(NAMESPACE, { name: "apps" });
     await install("after");

@@ -1,7 +1,8 @@
 import { EC2Client, type EC2ClientConfig } from "@aws-sdk/client-ec2";
 import { SSMClient } from "@aws-sdk/client-ssm";
 import { fromTemporaryCredentials } from "@aws-sdk/credential-providers";
-import { NodeHttpHandler } from "@smithy/node-http-handler";
+import { noProxy, type ProxyRule } from "../../base/proxy.ts";
+import { ProxyingHandler } from "./proxying-handler.ts";
 import { transportHandler, type Transport } from "./transport.ts";
 
 /** Where and as whom EC2 is called. */
@@ -18,6 +19,8 @@ export interface AwsClientOptions {
   readonly credentials?: NonNullable<EC2ClientConfig["credentials"]>;
   /** Role that is assumed with these credentials; none when absent. */
   readonly roleARN?: string;
+  /** Which proxy EC2, SSM and STS are reached through. Default: none. */
+  readonly proxyFor?: ProxyRule;
   /** Takes the place of the network. */
   readonly transport?: Transport;
 }
@@ -65,7 +68,7 @@ export function createAwsClients(options: AwsClientOptions): AwsClients {
     ...(options.transport === undefined ? {} : NO_FILES),
     requestHandler:
       options.transport === undefined
-        ? new NodeHttpHandler({ connectionTimeout: CONNECTION_TIMEOUT_MS })
+        ? new ProxyingHandler(options.proxyFor ?? noProxy, CONNECTION_TIMEOUT_MS)
         : transportHandler(options.transport),
   });
   const ec2 = (): EC2Client => new EC2Client(config(options.endpoint));
