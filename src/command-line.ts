@@ -323,12 +323,23 @@ export function createProgram(environment: ProcessContext["environment"]): Comma
     .argument("<satellite>", "its name")
     .argument("<command...>", "the command and its arguments, after --")
     .addOption(checkedFlag("--router <host:port>", "a router's address", parseAddress).makeOptionMandatory())
-    .option("--namespace <name>", "namespace of the satellite", "default")
+    .option("--namespace <name>", "namespace of the satellite and of the service account", "default")
+    .option("--tls", "speak TLS; also with the next four")
+    .option("--ca <file>", "authorities of the router's certificate (PEM); those of Node.js when absent")
+    .option("--server-name <name>", "name that the router's certificate bears, if not the address's")
+    .option("--client-cert <file>", "client certificate (PEM)")
+    .option("--client-key <file>", "its private key (PEM)")
+    .option("--token-file <file>", "token of a service account, as a pod mounts it")
+    .option("--service-account <name>", "service account whose token the API server is asked for")
+    .option("--token-audience <name>", "for whom that token is", "satellites.dev")
+    .addOption(kubeconfig)
+    .option("--context <name>", "context of the kubeconfig instead of its current one")
+    .option("--insecure-cleartext", "send a token without TLS: something else protects the way")
     .action(async (name: string, command: string[], options: RunCommandOptions) => {
       const context = createProcessContext(environment, { logLevel: "error", logFormat: "text" });
       try {
         const { runInSatellite } = await import("./commands/run.ts");
-        process.exitCode = await runInSatellite(name, command, options, context.stop);
+        process.exitCode = await runInSatellite(name, command, options, context);
       } catch (error) {
         fail(error);
       }

@@ -6,11 +6,16 @@ import type { ProcessContext } from "./process-context.ts";
 
 /** Connects a process to its API server: the named kubeconfig, else the pod's service account, else kubectl's. */
 export function connectKubernetes(
-  options: { readonly kubeconfig?: string; readonly component: string; readonly metrics: KubeMetrics },
+  options: {
+    readonly kubeconfig?: string;
+    readonly context?: string;
+    readonly component: string;
+    readonly metrics: KubeMetrics;
+  },
   { environment, clock, random, logger }: Omit<ProcessContext, "faults">,
 ): ConnectedKubeClient {
   return createKubeClient({
-    config: loadKubeConfig({ path: options.kubeconfig, environment }),
+    config: loadKubeConfig({ path: options.kubeconfig, context: options.context, environment }),
     clock,
     random,
     logger,

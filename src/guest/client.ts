@@ -53,6 +53,8 @@ export interface ConnectOptions {
   readonly schema?: GuestSchema;
   /** Transport security; plaintext by default. */
   readonly credentials?: ChannelCredentials;
+  /** Name that the server's certificate must bear; default: the address's. */
+  readonly serverName?: string | undefined;
 }
 
 interface ExecutionStub extends Client {
@@ -84,6 +86,7 @@ export function connectGuest(address: string, options: ConnectOptions = {}): Gue
     "grpc.use_local_subchannel_pool": 1,
     // It would read a proxy from the environment, for machines and routers of the own network.
     "grpc.enable_http_proxy": 0,
+    ...(options.serverName === undefined ? {} : { "grpc.ssl_target_name_override": options.serverName }),
   }) as unknown as ExecutionStub;
   const agent = new Agent(address, channelCredentials, {
     channelOverride: execution.getChannel(),

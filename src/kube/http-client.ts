@@ -24,7 +24,7 @@ import {
   withoutManagedFields,
 } from "./objects.ts";
 import { collectionPath, objectPath, withQuery } from "./paths.ts";
-import { apiVersion } from "./resources.ts";
+import { apiVersion, SERVICE_ACCOUNT } from "./resources.ts";
 import { statusError } from "./status.ts";
 import { type HttpRequest, Transport } from "./transport.ts";
 
@@ -51,6 +51,12 @@ export type KubeTransport = Pick<Transport, "call" | "open" | "close" | "unreach
 
 /** A KubeClient that holds connections. */
 export interface ConnectedKubeClient extends KubeClient {
+  /**
+   * A token of a service account for these audiences, good for an hour (TokenRequest, authentication.k8s.io/v1).
+   *
+   * @throws KubeError `Forbidden` without the right to `create` `serviceaccounts/token`, `NotFound` without the account
+   */
+  requestToken(account: ObjectKey, audiences: readonly string[], options?: CallOptions): Promise<string>;
   /** Ends all connections; calls and watches under way fail. */
   close(): Promise<void>;
 }
@@ -141,6 +147,23 @@ class HttpKubeClient implements ConnectedKubeClient {
   async create<T extends KubeObject>(type: ResourceType, object: T, options?: WriteOptions): Promise<T> {
     const path = collectionPath(type, object.metadata.namespace);
     return await this.#write<T>("POST", path, this.#typed(type, object), "application/json", options);
+  }
+
+  async requestToken(
+    account: ObjectKey,
+    audiences: readonly string[],
+    options?: CallOptions,
+  ): Promise<string> {
+    const path = `${objectPath(SERVICE_ACCOUNT, account)}/token`;
+    const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { audiences } };
+    const { status } = await this.#write<KubeObject & { readonly status: { readonly token: string } }>(
+      "POST",
+      path,
+      body,
+      "application/json",
+      options,
+    );
+    return status.token;
   }
 
   async replace<T extends KubeObject>(type: ResourceType, object: T, options?: WriteOptions): Promise<T> {

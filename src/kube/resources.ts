@@ -34,6 +34,14 @@ export const SECRET: ResourceType = {
   namespaced: true,
 };
 
+export const SERVICE_ACCOUNT: ResourceType = {
+  group: "",
+  version: "v1",
+  kind: "ServiceAccount",
+  plural: "serviceaccounts",
+  namespaced: true,
+};
+
 /** `coordination.k8s.io/v1` Lease, as far as the product reads and writes it. Times are RFC 3339 in UTC. */
 export interface Lease extends KubeObject {
   spec?: {

@@ -1,10 +1,12 @@
 import { createPrivateKey, createSign, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { ServerHttp2Stream } from "node:http2";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import tls from "node:tls";
 import { expect } from "chai";
+import { loadGuestSchema } from "../../src/guest/schema.ts";
 import { GrpcStatus } from "../../src/router/engine.ts";
 import { settingsFrame } from "../../src/router/http2/frame-writer.ts";
 import { CLIENT_PREFACE } from "../../src/router/http2/protocol.ts";
@@ -28,6 +30,24 @@ const READY_MS = 60_000;
 
 const bearer = (token: string): Fields => [["authorization", `Bearer ${token}`]];
 
+const RUN = loadGuestSchema().execution["Run"];
+
+/** What the guest says of a command that writes "hello" and ends with 7. */
+function answerRun(stream: ServerHttp2Stream): void {
+  stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+  stream.once("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+  for (const event of [
+    { stdout: Buffer.from("hello") },
+    { exit: { code: 7, signal: "", timedOut: false } },
+  ]) {
+    const message = RUN?.responseSerialize(event) ?? Buffer.alloc(0);
+    const prefix = Buffer.alloc(5);
+    prefix.writeUInt32BE(message.length, 1);
+    stream.write(Buffer.concat([prefix, message]));
+  }
+  stream.end();
+}
+
 /** Real service account tokens, audiences, RBAC and certificates, with the router as a process under its own account. */
 describe("access to a router on kube-apiserver", function () {
   this.timeout(150_000);
@@ -48,7 +68,11 @@ describe("access to a router on kube-apiserver", function () {
     for (const name of ["team-a", "satellites"]) {
       await post("/api/v1/namespaces", { metadata: { name } });
     }
-    vm = await RawVM.start((stream) => {
+    vm = await RawVM.start((stream, headers) => {
+      if (headers[":path"] === RUN?.path) {
+        answerRun(stream);
+        return;
+      }
       stream.respond(
         { ":status": 200, "content-type": "application/grpc", "grpc-status": "0" },
         { endStream: true },
@@ -371,6 +395,67 @@ describe("access to a router on kube-apiserver", function () {
         expect(raw.join("\n")).to.not.match(/bearer|token|authorization|eyJ/i);
       });
     }
+  });
+
+  describe("satellites run", () => {
+    /** Its exit code and what it prints. */
+    async function run(...flags: string[]): Promise<string> {
+      const log = join(directory, `run-${Math.random()}.log`);
+      const args = ["run", "ada", "--namespace", "team-a", "--router", `localhost:${port}`, ...flags];
+      const started = await startProcess("run", process.execPath, [MAIN, ...args, "--", "true"], log);
+      processes.push(started);
+      const code = await started.ended;
+      return `${code}: ${readFileSync(log, "utf8").trim()}`;
+    }
+    let withCa: string[];
+    let admin: string[];
+
+    before(async () => {
+      await Promise.all(["ci", "stranger"].map((account) => tokenOf(account))); // Makes the accounts.
+      withCa = ["--ca", write("servers.crt", servingCa)];
+      admin = ["--kubeconfig", server.adminKubeconfig];
+    });
+
+    it("asks the API server for a token and shows it over TLS", async () => {
+      expect(await run(...withCa, ...admin, "--service-account", "ci")).to.equal("7: hello");
+    });
+
+    it("shows a token from a file, or a client certificate", async () => {
+      const file = write("ci.token", `${await tokenOf("ci", AUDIENCE)}\n`);
+      expect(await run(...withCa, "--token-file", file)).to.equal("7: hello");
+      const { cert, key } = await newClientCertificate("alice", clients, { organizations: ["builders"] });
+      const certificate = [
+        "--client-cert",
+        write("alice.crt", cert),
+        "--client-key",
+        write("alice.key", key),
+      ];
+      expect(await run(...withCa, ...certificate)).to.equal("7: hello");
+    });
+
+    it("takes the name that the certificate bears instead of the address's, and no other", async () => {
+      const file = write("ci.token", await tokenOf("ci", AUDIENCE));
+      const call = ["--token-file", file, ...withCa, "--router"];
+      expect(await run(...call, `127.0.0.1:${port}`, "--server-name", "localhost")).to.equal("7: hello");
+      expect(await run(...call, `127.0.0.1:${port}`, "--server-name", "other.example")).to.match(/^1: /);
+    });
+
+    it("says what to name when it has shown nothing, nobody's right, or no TLS", async () => {
+      expect(await run(...withCa)).to.match(/^1: .*UNAUTHENTICATED.*--service-account/s);
+      expect(await run(...withCa, ...admin, "--service-account", "stranger")).to.match(
+        /^1: .*PERMISSION_DENIED/s,
+      );
+      expect(await run(...withCa, ...admin, "--service-account", "nobody")).to.match(/^1: .*not found/s);
+      expect(await run()).to.match(/^1: .*--tls or --ca/s);
+    });
+
+    it("sends no token in the clear, and takes no flags that contradict each other", async () => {
+      const token = ["--token-file", write("ci.token", "t")];
+      expect(await run(...token, "--router", "192.0.2.1:1")).to.match(/^1: .*in the clear.*InvalidOption/s);
+      expect(await run(...withCa, ...token, "--service-account", "ci")).to.match(/^1: .*InvalidOption/s);
+      expect(await run(...withCa, "--client-cert", "a")).to.match(/^1: .*--client-key.*InvalidOption/s);
+      expect(await run(...withCa, "--token-file", join(directory, "none"))).to.match(/^1: .*InvalidOption/s);
+    });
   });
 
   // Mocha runs nested suites last, in order: this one takes the API server away.
