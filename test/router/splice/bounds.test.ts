@@ -39,6 +39,9 @@ class ManualClock implements Clock {
   }
 }
 
+/** How often the router looks after what takes too long. */
+const SWEEP_MS = 1000;
+
 const few: Rate = { burst: 10, perSecond: 1 };
 
 describe("splice engine: bounds", () => {
@@ -57,6 +60,16 @@ describe("splice engine: bounds", () => {
 
   async function open(): Promise<Peer> {
     return rig.track(await connectRaw(rig.port));
+  }
+
+  /**
+   * Lets time pass, and everything arrive that the router sent meanwhile: `witness` is a connection of its own whose
+   * answers come behind it.
+   */
+  async function pass(ms: number, witness: Peer): Promise<void> {
+    clock.advance(ms);
+    await witness.roundTrip();
+    await witness.roundTrip();
   }
 
   async function splice(): Promise<{ client: Peer; vm: Peer }> {
@@ -411,30 +424,39 @@ describe("splice engine: bounds", () => {
     }
   });
 
-  it("connections without preface, or with a slow one", async () => {
-    const socket = net.connect(rig.port, "127.0.0.1");
-    rig.track({ socket } as Peer);
-    const closed = once(socket, "close");
-    socket.on("error", () => {});
-    socket.resume();
-    socket.write(CLIENT_PREFACE.subarray(0, 10));
-    await once(socket, "connect");
-    while (!socket.destroyed) {
-      clock.advance(1000);
-      await new Promise(setImmediate);
-    }
-    await closed;
-  });
+  for (const [what, bytes] of [
+    ["without preface", Buffer.alloc(0)],
+    ["with a slow preface", CLIENT_PREFACE.subarray(0, 10)],
+    ["without SETTINGS", CLIENT_PREFACE],
+  ] as const) {
+    it(`connections ${what}, after ten seconds and not before`, async () => {
+      const socket = net.connect(rig.port, "127.0.0.1");
+      rig.track({ socket } as Peer);
+      const closed = once(socket, "close");
+      socket.on("error", () => {});
+      socket.resume();
+      socket.write(bytes);
+      await once(socket, "connect");
+      const witness = await open();
+      await witness.roundTrip();
+      await pass(10_000, witness);
+      expect(socket.destroyed, "gone after ten seconds").equal(false);
+      await pass(SWEEP_MS, witness);
+      await closed;
+    });
+  }
 
-  it("header blocks that never get whole", async () => {
+  it("header blocks that never get whole, ten seconds after they were seen and not before", async () => {
     const client = await open();
     client.send(frame(FrameType.HEADERS, 0, 1));
     await client.type(FrameType.SETTINGS);
     await client.type(FrameType.SETTINGS);
-    while (!client.frames.some(({ type }) => type === FrameType.GOAWAY)) {
-      clock.advance(1000);
-      await new Promise(setImmediate);
-    }
+    const witness = await open();
+    await pass(SWEEP_MS, witness); // It is seen.
+    await pass(10_000, witness);
+    expect(client.frames.some(({ type }) => type === FrameType.GOAWAY)).equal(false);
+    clock.advance(SWEEP_MS);
+    await expectGoAway(client, ErrorCode.ENHANCE_YOUR_CALM, false);
   });
 
   it("a machine that accepts a connection and stays silent", async () => {
@@ -444,7 +466,9 @@ describe("splice engine: bounds", () => {
     (await rig.gate.question(0)).settle(rig.gate.forward(rig.upstream));
     const silent = await rig.vm.accept();
     await silent.type(FrameType.SETTINGS);
-    clock.advance(12_000);
+    await pass(10_000, await open());
+    expect(silent.socket.destroyed, "given up after ten seconds").equal(false);
+    clock.advance(SWEEP_MS);
     await silent.closed;
     expect(rig.gate.failures[0]?.error).have.property("code", "UpstreamTimeout");
     const again = await rig.gate.question(1);
