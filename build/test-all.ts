@@ -5,12 +5,15 @@
 import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
 import { BUILDKIT_NAMES, INTEROP_NAMES } from "../test/tools/catalog.ts";
+import { readMochaCounts } from "./mocha-counts.ts";
 import { ensurePrerequisites, PREREQUISITES, type Prerequisite } from "../src/local/qemu/prerequisites.ts";
 
 interface Outcome {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
+  /** Tests that failed and were tried again; absent where nothing is tried twice. */
+  readonly retried?: number;
   /** Why something was skipped. */
   readonly note?: string;
 }
@@ -35,9 +38,9 @@ const NO_GO = 2;
 const NO_PYTHON = 2;
 /**
  * Options for layers that drive processes and VMs. They share the machine with whatever else runs on it; a test that
- * fails once and then holds is let pass.
+ * fails once and then holds is let pass, counted, and named with how it failed.
  */
-const PROCESSES = ["--reporter", "spec", "--exit", "--retries", "1"];
+const PROCESSES = ["--reporter", "./build/second-try-reporter.ts", "--exit", "--retries", "1"];
 /** Folders of test/ that are layers of their own. */
 const SLOW_FOLDERS = [
   "chart",
@@ -100,13 +103,12 @@ async function runMocha(files: readonly string[], options: readonly string[], sh
     return { passed: 0, failed: 1, skipped: 0 };
   }
   const { status, output } = await execute("mocha", [...options, ...files], show);
-  const count = (word: string): number =>
-    Number(new RegExp(`^\\s+(\\d+) ${word}`, "m").exec(output)?.[1] ?? 0);
-  const failed = count("failing");
+  const { passing, failing, pending, retried } = readMochaCounts(output);
   return {
-    passed: count("passing"),
-    failed: status === 0 ? failed : Math.max(1, failed),
-    skipped: count("pending"),
+    passed: passing,
+    failed: status === 0 ? failing : Math.max(1, failing),
+    skipped: pending,
+    retried,
   };
 }
 
@@ -287,14 +289,21 @@ if (IN_CI) {
   await Promise.all(lanes.map((lane) => runInTurn(lane, show)));
 }
 
-console.log("\nlayer         passed  failed  skipped  seconds");
+console.log("\nlayer         passed  failed  skipped  retried  seconds");
 for (const { name, outcome, seconds } of results) {
-  const columns = [outcome.passed, outcome.failed, outcome.skipped].map((count) => String(count).padStart(6));
+  const columns = [outcome.passed, outcome.failed, outcome.skipped, outcome.retried ?? 0].map((count) =>
+    String(count).padStart(6),
+  );
   console.log(
     `${name.padEnd(14)}${columns.join("  ")}   ${seconds.toFixed(1).padStart(7)}  ${outcome.note ?? ""}`,
   );
 }
-const total = (key: "passed" | "failed" | "skipped"): number =>
-  results.reduce((sum, { outcome }) => sum + outcome[key], 0);
+const total = (key: "passed" | "failed" | "skipped" | "retried"): number =>
+  results.reduce((sum, { outcome }) => sum + (outcome[key] ?? 0), 0);
+if (total("retried") > 0) {
+  console.log(
+    `\n${total("retried")} failed at first and were tried again; each is named at the end of its layer`,
+  );
+}
 console.log(`\n${total("passed")} passed, ${total("failed")} failed, ${total("skipped")} skipped`);
 process.exit(total("failed") === 0 ? 0 : 1);
