@@ -5,7 +5,8 @@ import path from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { generate } from "selfsigned";
-import { CONTENDERS, freePort, Running, type Contender, type Site } from "./contenders.ts";
+import { ensurePrerequisites } from "../../src/local/qemu/prerequisites.ts";
+import { BENCH_PROGRAMS, CONTENDERS, freePort, Running, type Contender, type Site } from "./contenders.ts";
 import { measure, type Cell } from "./measure.ts";
 import { printTable, ratios, writePlot, type Results } from "./report.ts";
 import { FILES, ROWS, type Row } from "./rows.ts";
@@ -14,9 +15,9 @@ import { measureWakes } from "./wake.ts";
 /**
  * Compares the router, all its checks on, with its peers, in one run, in front of the same servers, under h2load:
  *
- *   node bench/router/bench.ts [--seconds 2] [--rounds 2] [--rows TEXT] [--no-wakes]
+ *   node bench/router/bench.ts [--seconds 2] [--rounds 2] [--rows TEXT] [--no-wakes] [--no-install]
  *
- * Contenders take turns, and each figure is the median of its rounds. It judges nothing; read the ratios.
+ * As root on Debian it installs the peers that are missing, unless told not to. Contenders take turns, and each figure is the median of its rounds. It judges nothing; read the ratios.
  */
 const { values } = parseArgs({
   options: {
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     /** Only rows whose name contains this; the results are then printed and not kept. */
     rows: { type: "string", default: "" },
     "no-wakes": { type: "boolean", default: false },
+    "no-install": { type: "boolean", default: false },
   },
 });
 const seconds = Number(values.seconds);
@@ -171,6 +173,18 @@ async function measureRow(
   return medians;
 }
 
+try {
+  await ensurePrerequisites({
+    path: process.env["PATH"] ?? "",
+    mayInstall: !values["no-install"],
+    isRoot: process.getuid?.() === 0,
+    progress: (line) => console.log(line),
+    prerequisites: BENCH_PROGRAMS,
+  });
+} catch (error) {
+  // Whoever is not there is left out, and goals beside it are not measured.
+  console.error(error instanceof Error ? error.message : error);
+}
 const missing = ["h2load", "nghttpd"].filter((program) => !isInstalled(program));
 if (missing.length > 0) {
   process.stderr.write(

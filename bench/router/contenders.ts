@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import process from "node:process";
+import type { Prerequisite } from "../../src/local/qemu/prerequisites.ts";
 
 /** Ports and files that every contender works with. */
 export interface Site {
@@ -21,6 +22,18 @@ export interface Contender {
   /** Command line for a listener on `port`. */
   command(site: Site, port: number, isTls: boolean): readonly string[];
 }
+
+const COMPARE = "compare the router with its peers";
+
+/** The peers, the client and the server of the bench, and Debian's packages of them. */
+export const BENCH_PROGRAMS: readonly Prerequisite[] = [
+  { program: "h2load", debianPackage: "nghttp2-client", purpose: "measure" },
+  { program: "nghttpd", debianPackage: "nghttp2-server", purpose: "have a server behind the proxies" },
+  { program: "nghttpx", debianPackage: "nghttp2-proxy", purpose: COMPARE },
+  { program: "haproxy", debianPackage: "haproxy", purpose: COMPARE },
+  { program: "nginx", debianPackage: "nginx", purpose: COMPARE },
+  { program: "apt-get", debianPackage: "apt", purpose: "install the others" },
+];
 
 /** A program of ours, run by this Node. */
 function own(name: string, program: string, ...args: readonly string[]): Contender {

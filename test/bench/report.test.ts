@@ -1,5 +1,15 @@
 import { expect } from "chai";
+import { BENCH_PROGRAMS, CONTENDERS } from "../../bench/router/contenders.ts";
 import { goalOf } from "../../bench/router/report.ts";
+
+describe("the programs of the router's bench", () => {
+  it("can all be installed, every peer among them", () => {
+    const installable = new Set(BENCH_PROGRAMS.map(({ program }) => program));
+    const peers = CONTENDERS.map(({ program }) => program).filter((program) => program !== process.execPath);
+    expect(peers).to.include("nginx");
+    expect(peers.filter((program) => !installable.has(program))).to.deep.equal([]);
+  });
+});
 
 describe("the goals of the router's bench", () => {
   it("are met or missed where the peer was measured", () => {
