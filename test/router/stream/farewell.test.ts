@@ -63,7 +63,9 @@ describe("a client that has said goodbye", () => {
     await client.take(({ type, payload }) => type === FrameType.GOAWAY && payload.readUInt32BE(4) !== 0);
     expect(session.destroyed).to.equal(false);
     const closed = once(session, "close");
-    await clock.advance(FAREWELL_PING_MS);
+    await clock.advance(FAREWELL_PING_MS - 1);
+    expect(session.destroyed, "ended too early").to.equal(false);
+    await clock.advance(1);
     await closed;
     await client.closed;
   });

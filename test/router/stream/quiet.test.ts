@@ -56,7 +56,10 @@ describe("a client of which nothing is heard", () => {
   });
 
   it("is ended when it does not answer", async () => {
-    await clock.advance(3 * QUIET_MS);
+    // One period in which it was heard, one to find it quiet, one for its answer.
+    await clock.advance(3 * QUIET_MS - 1);
+    expect(socket.destroyed, "ended too early").to.equal(false);
+    await clock.advance(1);
     await client.closed;
     expect(socket.destroyed).to.equal(true);
     expect(session.destroyed).to.equal(true);
