@@ -76,6 +76,7 @@ describe("kube-apiserver", function () {
       const { spec, status } = answer.body as Satellite;
       expect(status).to.deep.equal({
         activity: {},
+        observedGeneration: -1,
         power: { accepted: false, epoch: 0, fence: 0, state: "Off" },
       });
       expect(spec["desiredPower"]).to.equal("on");
