@@ -101,7 +101,9 @@ const adopt: Workload = {
   },
   judge: (world) => {
     const [machine, ...more] = world.model.instances.truths();
-    const isLeft = machine?.state === "stopped" && machine.tags["owner"] === "somebody";
+    // It was told to stop before the satellite went. Where its guest hangs, EC2 ends the stop by itself.
+    const isStopped = machine?.state === "stopped" || machine?.state === "stopping";
+    const isLeft = isStopped && machine.tags["owner"] === "somebody";
     const isOurs = machine?.tags[Tag.cluster] === CLUSTER;
     return [
       ...(isLeft && !isOurs ? [] : [`the adopted machine is ${machine?.state}, tags ${String(isOurs)}`]),
