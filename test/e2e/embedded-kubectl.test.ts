@@ -72,7 +72,7 @@ describe("kubectl against the embedded server, with the product's CRDs", functio
   it("shows the columns of the CRD", async () => {
     expect(await kubectl("get", "sat")).to.match(/^NAME +POWER +PHASE +AWAKE +SIZE +IDLE +AGE *\nada +on /);
     expect(await kubectl("get", "sat", "-o", "wide")).to.contain("CLASS");
-    expect(await kubectl("get", "all")).to.contain("ada");
+    expect(await kubectl("get", "satellites-dev")).to.contain("ada");
   });
 
   it("describes, explains and waits", async () => {
