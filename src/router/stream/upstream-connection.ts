@@ -103,7 +103,7 @@ export class UpstreamConnection {
       settings: {
         enablePush: false,
         initialWindowSize: limits.streamWindowBytes,
-        maxHeaderListSize: limits.maxHeaderListBytes,
+        maxHeaderListSize: limits.maxAnswerListBytes,
       },
     });
     session.once("connect", () => {
