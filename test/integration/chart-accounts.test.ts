@@ -39,7 +39,8 @@ const firstTwoWords = (text: string): string => text.split(" ").slice(0, 2).join
 const CLASSES = "/apis/satellites.dev/v1alpha1/satelliteclasses";
 const SATELLITES = "/apis/satellites.dev/v1alpha1/namespaces/team-a/satellites";
 const NETWORK = { tags: { "satellites.dev/network": "local" } };
-const LEASE = { seq: 1, validSeconds: 30, openStreams: 0, time: "2026-01-01T00:00:00Z" };
+/** One that has just been renewed: the operator prunes those that ended long ago. */
+const LEASE = { seq: 1, validSeconds: 30, openStreams: 0, time: new Date().toISOString() };
 
 /** A class whose machines come from `image`. */
 function satelliteClass(name: string, image: object, guest: object): object {

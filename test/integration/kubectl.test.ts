@@ -112,7 +112,9 @@ for (const { title, start } of [
         message: "",
         lastTransitionTime: time,
       };
-      const patch = JSON.stringify({ status: { phase: "Running", conditions: [condition] } });
+      // kubectl believes only a status of the newest generation.
+      const status = { phase: "Running", observedGeneration: 1_000_000, conditions: [condition] };
+      const patch = JSON.stringify({ status });
       await succeeds(["patch", "sat", "ada", "--subresource=status", "--type=merge", "-p", patch]);
       expect(await waiting).to.equal("satellite.satellites.dev/ada condition met\n");
     });
