@@ -44,11 +44,6 @@ export class ClientFlow {
     return this.#isShared;
   }
 
-  /** What the client still takes on the connection. */
-  get sendBytes(): number {
-    return this.#sendBytes;
-  }
-
   /**
    * A VM is spliced: it starts from the initial window.
    *
