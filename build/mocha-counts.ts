@@ -3,8 +3,10 @@ export interface MochaCounts {
   readonly passing: number;
   readonly failing: number;
   readonly pending: number;
-  /** Tests that failed and were tried again, whatever came of it (second-try-reporter.ts). */
+  /** Tests that failed and were tried again, whatever came of it (test-reporter.ts). */
   readonly retried: number;
+  /** "failed: …" and "tried again: …", a line for each such test, with how it failed. */
+  readonly trouble: readonly string[];
 }
 
 /** Reads the counts from what mocha printed. */
@@ -16,5 +18,6 @@ export function readMochaCounts(output: string): MochaCounts {
     failing: count("failing"),
     pending: count("pending"),
     retried: count("tried again after a failure"),
+    trouble: [...output.matchAll(/^ {4}((?:failed|tried again): .*)$/gm)].map(([, line = ""]) => line),
   };
 }

@@ -1,6 +1,6 @@
 /**
  * Runs the layers of tests (docs/testing.md): all of them, or those named on the command line. It prints what each
- * layer came to and a last line "N passed, N failed, N skipped".
+ * layer came to, which tests failed or were tried again, and a last line "N passed, N failed, N skipped".
  */
 import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
@@ -14,6 +14,8 @@ interface Outcome {
   readonly skipped: number;
   /** Tests that failed and were tried again; absent where nothing is tried twice. */
   readonly retried?: number;
+  /** The tests that failed or were tried again, a line each. */
+  readonly trouble?: readonly string[];
   /** Why something was skipped. */
   readonly note?: string;
 }
@@ -40,7 +42,9 @@ const NO_PYTHON = 2;
  * Options for layers that drive processes and VMs. They share the machine with whatever else runs on it; a test that
  * fails once and then holds is let pass, counted, and named with how it failed.
  */
-const PROCESSES = ["--reporter", "./build/second-try-reporter.ts", "--exit", "--retries", "1"];
+const PROCESSES = ["--exit", "--retries", "1"];
+/** Names what failed once more at the end of a layer. */
+const REPORTER = ["--reporter", "./build/test-reporter.ts"];
 /** Folders of test/ that are layers of their own. */
 const SLOW_FOLDERS = [
   "chart",
@@ -102,13 +106,14 @@ async function runMocha(files: readonly string[], options: readonly string[], sh
     console.error("no test files were found");
     return { passed: 0, failed: 1, skipped: 0 };
   }
-  const { status, output } = await execute("mocha", [...options, ...files], show);
-  const { passing, failing, pending, retried } = readMochaCounts(output);
+  const { status, output } = await execute("mocha", [...REPORTER, ...options, ...files], show);
+  const { passing, failing, pending, retried, trouble } = readMochaCounts(output);
   return {
     passed: passing,
     failed: status === 0 ? failing : Math.max(1, failing),
     skipped: pending,
     retried,
+    trouble,
   };
 }
 
@@ -172,6 +177,7 @@ async function runInterop(show: Show): Promise<Outcome> {
     passed: Number(made) - Number(failed),
     failed: status === 0 ? 0 : Math.max(1, Number(failed)),
     skipped: 0,
+    trouble: [...output.matchAll(/^.* FAILED .*$/gm)].map(([line]) => line),
   };
 }
 
@@ -300,10 +306,11 @@ for (const { name, outcome, seconds } of results) {
 }
 const total = (key: "passed" | "failed" | "skipped" | "retried"): number =>
   results.reduce((sum, { outcome }) => sum + (outcome[key] ?? 0), 0);
-if (total("retried") > 0) {
-  console.log(
-    `\n${total("retried")} failed at first and were tried again; each is named at the end of its layer`,
-  );
+const trouble = results.flatMap(({ name, outcome }) =>
+  (outcome.trouble ?? []).map((line) => `${name}: ${line}`),
+);
+if (trouble.length > 0) {
+  console.log(`\n${trouble.join("\n")}`);
 }
 console.log(`\n${total("passed")} passed, ${total("failed")} failed, ${total("skipped")} skipped`);
 process.exit(total("failed") === 0 ? 0 : 1);

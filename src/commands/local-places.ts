@@ -40,8 +40,11 @@ const TITLES: Readonly<Record<keyof Ports, string>> = {
   operatorHealth: "the operator's metrics",
   routerHealth: "the router's metrics",
 };
-/** The programs of a `satellites local` that was killed end by themselves within this time. */
-const RELEASE_TIMEOUT_MS = 10_000;
+/**
+ * The programs of a `satellites local` that was killed end by themselves within this time. The router is the last: it
+ * gives streams 5 s (local-programs.ts) and tries for 10 s to withdraw its leases at an API server that ends with it.
+ */
+const RELEASE_TIMEOUT_MS = 20_000;
 const RELEASE_POLL_MS = 100;
 
 /**

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { readMochaCounts } from "../../build/mocha-counts.ts";
 
-const REPORTER = join(import.meta.dirname, "../../build/second-try-reporter.ts");
+const REPORTER = join(import.meta.dirname, "../../build/test-reporter.ts");
 const TESTS = `
 describe("a suite", () => {
   let tries = 0;
@@ -23,11 +23,11 @@ describe("a suite", () => {
 });
 `;
 
-describe("the reporter of layers whose tests are tried again", () => {
+describe("the reporter of tests", () => {
   let directory: string;
 
   before(() => {
-    directory = mkdtempSync(join(tmpdir(), "second-try-"));
+    directory = mkdtempSync(join(tmpdir(), "test-reporter-"));
     writeFileSync(join(directory, "tests.cjs"), TESTS);
   });
   after(() => rmSync(directory, { recursive: true, force: true }));
@@ -40,16 +40,31 @@ describe("the reporter of layers whose tests are tried again", () => {
     return stdout + stderr;
   }
 
-  it("names each test that was tried again, with how it failed first", () => {
+  it("names each test that failed or was tried again, with how it failed", () => {
     const output = run("--retries", "1");
     expect(output).to.contain("2 tried again after a failure:");
-    expect(output).to.contain("    a suite holds at the second try: too early\n");
-    expect(readMochaCounts(output)).to.deep.equal({ passing: 2, failing: 1, pending: 1, retried: 2 });
+    expect(readMochaCounts(output)).to.deep.equal({
+      passing: 2,
+      failing: 1,
+      pending: 1,
+      retried: 2,
+      trouble: [
+        "tried again: a suite holds at the second try: too early",
+        "tried again: a suite never holds: broken",
+        "failed: a suite never holds: broken",
+      ],
+    });
   });
 
   it("says nothing of second tries where there were none", () => {
     const output = run("--grep", "a suite holds$", "--retries", "1");
     expect(output).to.not.contain("tried again");
-    expect(readMochaCounts(output)).to.deep.equal({ passing: 1, failing: 0, pending: 0, retried: 0 });
+    expect(readMochaCounts(output)).to.deep.equal({
+      passing: 1,
+      failing: 0,
+      pending: 0,
+      retried: 0,
+      trouble: [],
+    });
   });
 });
