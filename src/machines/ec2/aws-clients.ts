@@ -1,7 +1,7 @@
-import { EC2Client, type EC2ClientConfig } from "@aws-sdk/client-ec2";
+import { EC2Client } from "@aws-sdk/client-ec2";
 import { SSMClient } from "@aws-sdk/client-ssm";
-import { fromTemporaryCredentials } from "@aws-sdk/credential-providers";
 import { noProxy, type ProxyRule } from "../../base/proxy.ts";
+import { awsCredentials, type AwsCredentials } from "./aws-credentials.ts";
 import { ProxyingHandler } from "./proxying-handler.ts";
 import { transportHandler, type Transport } from "./transport.ts";
 
@@ -16,7 +16,7 @@ export interface AwsClientOptions {
    */
   readonly ssmEndpoint?: string;
   /** Default: the SDK's chain (environment, web identity, container, instance). */
-  readonly credentials?: NonNullable<EC2ClientConfig["credentials"]>;
+  readonly credentials?: AwsCredentials;
   /** Role that is assumed with these credentials; none when absent. */
   readonly roleARN?: string;
   /** Which proxy EC2, SSM and STS are reached through. Default: none. */
@@ -59,28 +59,34 @@ const NO_FILES = {
 
 /** Creates the clients; nothing is connected yet. */
 export function createAwsClients(options: AwsClientOptions): AwsClients {
-  const credentials = credentialsOf(options);
-  const config = (endpoint: string | undefined) => ({
+  const config = (endpoint: string | undefined, credentials: AwsCredentials) => ({
     ...ONE_ATTEMPT,
     region: options.region,
     ...(endpoint === undefined ? {} : { endpoint }),
-    ...(credentials === undefined ? {} : { credentials }),
+    credentials,
     ...(options.transport === undefined ? {} : NO_FILES),
     requestHandler:
       options.transport === undefined
         ? new ProxyingHandler(options.proxyFor ?? noProxy, CONNECTION_TIMEOUT_MS)
         : transportHandler(options.transport),
   });
-  const ec2 = (): EC2Client => new EC2Client(config(options.endpoint));
-  const ssm = new SSMClient(config(options.ssmEndpoint ?? options.endpoint));
-  const clients = { wake: ec2(), sleep: ec2(), housekeeping: ec2(), read: ec2(), ssm };
+  const ec2 = (credentials: AwsCredentials): EC2Client =>
+    new EC2Client(config(options.endpoint, credentials));
+  const wake = ec2(awsCredentials(options));
+  // What one client remembers serves all of them: they are asked for once, and once again when they are refused.
+  const { credentials } = wake.config;
+  const ssm = new SSMClient(config(options.ssmEndpoint ?? options.endpoint, credentials));
+  const clients = {
+    wake,
+    sleep: ec2(credentials),
+    housekeeping: ec2(credentials),
+    read: ec2(credentials),
+    ssm,
+  };
   return {
     ...clients,
     refreshCredentials: async () => {
-      // Each client remembers its own.
-      await Promise.all(
-        Object.values(clients).map((client) => client.config.credentials({ forceRefresh: true })),
-      );
+      await credentials({ forceRefresh: true });
     },
     destroy: () => {
       for (const client of Object.values(clients)) {
@@ -88,16 +94,4 @@ export function createAwsClients(options: AwsClientOptions): AwsClients {
       }
     },
   };
-}
-
-/** The credentials themselves, or those of the role that they may assume (STS AssumeRole), renewed in time. */
-function credentialsOf({ credentials, roleARN, region }: AwsClientOptions): AwsClientOptions["credentials"] {
-  if (roleARN === undefined) {
-    return credentials;
-  }
-  return fromTemporaryCredentials({
-    params: { RoleArn: roleARN, RoleSessionName: "satellites-operator" },
-    clientConfig: { region },
-    ...(credentials === undefined ? {} : { masterCredentials: credentials }),
-  });
 }

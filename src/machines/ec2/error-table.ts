@@ -288,6 +288,10 @@ export const ERROR_TABLE: Readonly<Record<string, ErrorRule>> = {
   ExpiredToken: CREDENTIALS,
   ExpiredTokenException: CREDENTIALS,
   CredentialsProviderError: CREDENTIALS,
+  // STS, on the token of a web identity.
+  InvalidIdentityToken: CREDENTIALS,
+  IDPRejectedClaim: CREDENTIALS,
+  IDPCommunicationError: CREDENTIALS,
 
   OperationNotPermitted: {
     class: "protection",

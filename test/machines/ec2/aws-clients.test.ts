@@ -6,6 +6,7 @@ import { GetParameterCommand } from "@aws-sdk/client-ssm";
 import { expect } from "chai";
 import { readProxyRule } from "../../../src/base/proxy.ts";
 import { createAwsClients, type AwsClientOptions } from "../../../src/machines/ec2/aws-clients.ts";
+import { withEnvironment } from "../../support/environment.ts";
 import { HttpProxy } from "../../support/http-proxy.ts";
 
 const REGION = "eu-central-1";
@@ -56,26 +57,13 @@ describe("AWS clients behind an HTTP proxy", () => {
     const directory = mkdtempSync(join(tmpdir(), "web-identity-"));
     const file = join(directory, "token");
     writeFileSync(file, "token");
-    // The SDK's chain of credentials reads the environment itself.
-    const set = {
+    const environment = {
       AWS_ROLE_ARN: "arn:aws:iam::123456789012:role/satellites",
       AWS_WEB_IDENTITY_TOKEN_FILE: file,
       AWS_EC2_METADATA_DISABLED: "true",
     };
-    const before = Object.keys(set).map((name) => [name, process.env[name]] as const);
-    Object.assign(process.env, set);
-    try {
-      await call({});
-    } finally {
-      for (const [name, value] of before) {
-        if (value === undefined) {
-          delete process.env[name];
-        } else {
-          process.env[name] = value;
-        }
-      }
-      rmSync(directory, { recursive: true, force: true });
-    }
+    await withEnvironment(environment, () => call({}));
+    rmSync(directory, { recursive: true });
     expect(new Set(proxy.tunnels)).to.deep.equal(new Set([`sts.${REGION}.amazonaws.com:443`]));
   });
 
