@@ -77,6 +77,7 @@ async function readCredentials(config: KubeConfig): Promise<Credentials> {
 export class CredentialSource {
   #config: KubeConfig;
   readonly #clock: Clock;
+  #suspectedAtMs = Number.NEGATIVE_INFINITY;
   #current:
     | { readonly readAtMs: number; readonly credentials: Promise<Credentials>; read?: Credentials }
     | undefined;
@@ -123,6 +124,18 @@ export class CredentialSource {
     if (this.#current?.read === refused) {
       this.#current = undefined;
       this.#config = withoutCaches(this.#config);
+    }
+  }
+
+  /**
+   * Says that a server ended a connection, without a word on why. It may be a certificate that it does not take: then
+   * it is forgotten like a refused one, but seldom, since servers end connections for other reasons, too.
+   */
+  suspect(credentials: Credentials): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (credentials.tls.cert !== undefined && nowMs - this.#suspectedAtMs >= REREAD_AFTER_MS) {
+      this.#suspectedAtMs = nowMs;
+      this.invalidate(credentials);
     }
   }
 }

@@ -36,6 +36,14 @@ export interface TransportOptions {
 const MAX_WATCHES = 64;
 /** For calls that must not wait: the one under way, and one more when that was given up but has not ended yet. */
 const URGENT_CONNECTIONS = 2;
+/**
+ * Codes of connections that ended over the client's certificate before a request was sent: it could not be used at all, or
+ * the server answered the handshake with an alert that speaks of it (RFC 8446, section 6.2).
+ */
+const CERTIFICATE_REFUSED =
+  /^ERR_OSSL_|^ERR_SSL_\S*ALERT_(?:BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)$/;
+/** Codes of connections that the other side ended without a word. Some servers refuse a certificate so. */
+const ENDED: ReadonlySet<string> = new Set(["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]);
 /** The deepest cause that a transport error is searched for. */
 const MAX_CAUSES = 5;
 
@@ -165,12 +173,14 @@ export class Transport {
     signal: AbortSignal,
   ): Promise<Dispatcher.ResponseData> {
     const credentials = await this.#credentials.get();
-    const response = await this.#sendWith(credentials, request, pool, signal);
-    if (response.statusCode !== 401) {
-      return await this.#accepted(request, response);
+    const first = await this.#sendWith(credentials, request, pool, signal).catch((thrown: unknown) =>
+      this.#certificateRefusal(credentials, thrown),
+    );
+    if (!(first instanceof KubeError) && first.statusCode !== 401) {
+      return await this.#accepted(request, first);
     }
     // Nothing was done, so any method may follow; a refusal without newer credentials is the answer.
-    const refusal = await this.#refusal(request, response);
+    const refusal = first instanceof KubeError ? first : await this.#refusal(request, first);
     this.#credentials.invalidate(credentials);
     const newer = await this.#credentials.get();
     if (!differ(credentials, newer)) {
@@ -182,6 +192,18 @@ export class Transport {
       this.#credentials.invalidate(newer);
     }
     return await this.#accepted(request, second);
+  }
+
+  /** What a connection ended with where that was about the client's certificate; else throws it on. */
+  #certificateRefusal(credentials: Credentials, thrown: unknown): KubeError {
+    const code = errorCode(thrown) ?? "";
+    if (thrown instanceof KubeError && CERTIFICATE_REFUSED.test(code)) {
+      return thrown;
+    }
+    if (ENDED.has(code)) {
+      this.#credentials.suspect(credentials);
+    }
+    throw thrown;
   }
 
   async #sendWith(
