@@ -56,6 +56,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const store = new Store({
     journal: options.journal ?? memoryJournal(),
     read: (collection, stored) => readStored(resources, collection, stored),
+    ...(options.logger === undefined ? {} : { logger: options.logger }),
     ...(options.historyLimit === undefined ? {} : { historyLimit: options.historyLimit }),
   });
   const context: ApiContext = {

@@ -1,7 +1,8 @@
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { generate } from "selfsigned";
+import { SatelliteError, toError } from "../../base/errors.ts";
 
 /** What a TLS server needs, and what its clients trust. */
 export interface ServerCertificate {
@@ -35,22 +36,40 @@ export async function serverCertificate(
       certificatePem: readFileSync(files.certificate, "utf8"),
       keyPem: readFileSync(files.key, "utf8"),
     };
-    if (isUsable(kept.certificatePem, host, now)) {
+    if (isUsable(kept, host, now)) {
       return kept;
     }
   }
   const made = await makeCertificates(host, now);
-  writeFileSync(files.ca, made.caPem, { mode: 0o644 });
-  writeFileSync(files.certificate, made.certificatePem, { mode: 0o644 });
-  writeFileSync(files.key, made.keyPem, { mode: 0o600 });
+  try {
+    writeFileSync(files.ca, made.caPem, { mode: 0o644 });
+    writeFileSync(files.certificate, made.certificatePem, { mode: 0o644 });
+    writeFileSync(files.key, made.keyPem, { mode: 0o600 });
+  } catch (error) {
+    throw new SatelliteError(
+      "StateNotWritten",
+      `the API server's certificate cannot be written: ${toError(error).message}; free some space on that disk, or see that ${directory} may be written to, and start again`,
+      { cause: error },
+    );
+  }
   return made;
 }
 
-function isUsable(certificatePem: string, host: string, now: Date): boolean {
-  const certificate = new X509Certificate(certificatePem);
-  const endsMs = Date.parse(certificate.validTo);
-  const names = certificate.checkIP(host) ?? certificate.checkHost(host);
-  return endsMs - now.getTime() > RENEW_BEFORE_MS && names !== undefined;
+/** False also for files that a full disk or a crash left half written. */
+function isUsable({ caPem, certificatePem, keyPem }: ServerCertificate, host: string, now: Date): boolean {
+  try {
+    const certificate = new X509Certificate(certificatePem);
+    const endsMs = Date.parse(certificate.validTo);
+    const names = certificate.checkIP(host) ?? certificate.checkHost(host);
+    return (
+      endsMs - now.getTime() > RENEW_BEFORE_MS &&
+      names !== undefined &&
+      certificate.checkPrivateKey(createPrivateKey(keyPem)) &&
+      certificate.verify(new X509Certificate(caPem).publicKey)
+    );
+  } catch {
+    return false;
+  }
 }
 
 /** The CA's key is thrown away: it never signs again. */

@@ -55,7 +55,7 @@ export function adviceFor(error: unknown): string {
       return "stop the other process that uses it";
     case SQLITE_FULL:
     case SQLITE_IOERR:
-      return "free some space on that disk, or mend it, and start again; the state is kept, so do not move the file away";
+      return "free some space on that disk, or mend it, and try again; the state is kept, so leave the file where it is";
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return "bring back a copy of the file; moving it away starts empty, and loses all objects";
@@ -65,6 +65,7 @@ export function adviceFor(error: unknown): string {
 }
 
 class SqliteJournal implements Journal {
+  readonly #path: string;
   readonly #database: DatabaseSync;
   readonly #putObject: StatementSync;
   readonly #dropObject: StatementSync;
@@ -72,6 +73,7 @@ class SqliteJournal implements Journal {
   readonly #putCounter: StatementSync;
 
   constructor(path: string) {
+    this.#path = path;
     this.#database = new DatabaseSync(path);
     // An exclusive lock: two API servers on one file would hand out the same revisions.
     this.#database.exec(
@@ -143,16 +145,21 @@ class SqliteJournal implements Journal {
     this.#database.close();
   }
 
+  /** @throws SatelliteError `StateNotWritten` when the file does not take it; then nothing of it is in the file */
   #transaction(body: () => void): void {
-    this.#database.exec("BEGIN IMMEDIATE");
     try {
+      this.#database.exec("BEGIN IMMEDIATE");
       body();
       this.#database.exec("COMMIT");
     } catch (error) {
       if (this.#database.isTransaction) {
         this.#database.exec("ROLLBACK");
       }
-      throw error;
+      throw new SatelliteError(
+        "StateNotWritten",
+        `nothing was changed, since ${this.#path} cannot be written: ${toError(error).message}; ${adviceFor(error)}`,
+        { cause: error },
+      );
     }
   }
 
@@ -166,11 +173,14 @@ class SqliteJournal implements Journal {
     if (version > SCHEMA_VERSION) {
       throw new SatelliteError(
         "StateUnreadable",
-        `${path} was written by a newer version (format ${version}, this one reads ${SCHEMA_VERSION}); ` +
-          "use that version, or move the file away to start empty",
+        `${path} was written by a newer version (format ${version}, this one reads ${SCHEMA_VERSION}) and is left as it is; ` +
+          "use that version, or keep the file for it and give this one another folder with --state-dir",
       );
     }
-    this.#database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+    // Only where it differs: a server whose disk is full must start.
+    if (version < SCHEMA_VERSION) {
+      this.#database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+    }
   }
 }
 

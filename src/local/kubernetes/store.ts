@@ -1,3 +1,4 @@
+import { silentLogger, type Logger } from "../../telemetry/logger.ts";
 import { History, type Change } from "./history.ts";
 import type { Journal } from "./journal.ts";
 import { asObject, equalJson, sortKeys, type JsonObject } from "./json.ts";
@@ -25,6 +26,8 @@ export interface StoreOptions {
   readonly read?: ReadTransform;
   /** How many changes watches can go back. Default 10,000. */
   readonly historyLimit?: number;
+  /** Default: silent. */
+  readonly logger?: Logger;
 }
 
 /**
@@ -36,6 +39,7 @@ export class Store {
   readonly #journal: Journal;
   readonly #read: ReadTransform;
   readonly #history: History;
+  readonly #logger: Logger;
   readonly #collections = new Map<string, Map<string, StoredRecord>>();
   readonly #listeners = new Set<ChangeListener>();
   #revision: number;
@@ -43,6 +47,7 @@ export class Store {
 
   constructor(options: StoreOptions) {
     this.#journal = options.journal;
+    this.#logger = options.logger ?? silentLogger;
     this.#read = options.read ?? ((_collection, stored) => stored);
     const contents = options.journal.load();
     // Revision 0 means "any" to clients, so the first state is revision 1.
@@ -191,17 +196,23 @@ export class Store {
       records.set(change.key, record);
     }
     this.#history.append(change);
-    if (this.#history.compactedRevision > this.#journalCompacted) {
-      this.#compactJournal();
-    }
     for (const listener of this.#listeners) {
       listener(change);
     }
+    if (this.#history.compactedRevision > this.#journalCompacted) {
+      this.#compactJournal();
+    }
   }
 
+  /** Lets the journal forget what memory has forgotten. Where it cannot, it remembers more, and the next change tries again. */
   #compactJournal(): void {
-    this.#journalCompacted = this.#history.compactedRevision;
-    this.#journal.compact(this.#journalCompacted);
+    const { compactedRevision } = this.#history;
+    try {
+      this.#journal.compact(compactedRevision);
+      this.#journalCompacted = compactedRevision;
+    } catch (error) {
+      this.#logger.warn("The oldest changes cannot be dropped from the state's file yet", { error });
+    }
   }
 
   #record(collection: string, key: string, revision: number, stored: JsonObject): StoredRecord {

@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { DatabaseSync } from "node:sqlite";
 import { expect } from "chai";
 import { SatelliteError } from "../../../src/base/errors.ts";
 import { adviceFor, openSqliteJournal } from "../../../src/local/kubernetes/sqlite-journal.ts";
@@ -60,6 +61,19 @@ describe("SQLite journal", () => {
       "stop the other process",
     );
     expect(adviceFor(Object.assign(new Error("malformed"), { errcode: 11 }))).to.contain("loses all objects");
+  });
+
+  it("leaves a file of a newer version alone, and advises to keep it", () => {
+    openSqliteJournal(path).close();
+    const database = new DatabaseSync(path);
+    database.exec("PRAGMA user_version = 2");
+    database.close();
+    const before = readFileSync(path);
+    expect(() => openSqliteJournal(path))
+      .to.throw(SatelliteError, /newer version \(format 2, this one reads 1\).*keep the file/)
+      .with.property("message")
+      .that.does.not.match(/move|empty/);
+    expect(readFileSync(path).equals(before)).to.equal(true);
   });
 
   it("refuses a file that another server uses", () => {

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import * as fc from "fast-check";
-import { memoryJournal } from "../../../src/local/kubernetes/journal.ts";
+import { memoryJournal, type Journal } from "../../../src/local/kubernetes/journal.ts";
 import type { JsonObject } from "../../../src/local/kubernetes/json.ts";
 import { Store } from "../../../src/local/kubernetes/store.ts";
 
@@ -44,6 +44,32 @@ describe("Store", () => {
     expect(store.covers(2)).to.equal(false);
     expect(store.covers(store.revision)).to.equal(true);
     expect(store.changesSince(store.revision - 3)).to.have.length(3);
+  });
+
+  it("tells of each change that is durable, also where its journal cannot drop the oldest ones yet", () => {
+    let refuses = true;
+    const dropped: number[] = [];
+    const journal: Journal = {
+      ...memoryJournal(),
+      compact: (revision) => {
+        if (refuses) {
+          throw new Error("database or disk is full");
+        }
+        dropped.push(revision);
+      },
+    };
+    const store = new Store({ journal, historyLimit: 4 });
+    const told: number[] = [];
+    store.onChange(({ revision }) => told.push(revision));
+    store.create("a", "x", object(0));
+    for (let value = 1; value <= 10; value++) {
+      expect(store.update("a", "x", object(value)).revision).to.equal(value + 2);
+    }
+    expect(told).to.deep.equal([2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    refuses = false;
+    store.update("a", "x", object(11));
+    expect(dropped).to.have.length(1);
+    expect(store.covers(dropped[0] ?? 0)).to.equal(true);
   });
 
   it("shows the past as it was", () => {
