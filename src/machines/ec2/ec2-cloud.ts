@@ -381,7 +381,7 @@ class BatchingEc2Cloud implements Ec2Cloud {
       },
       absent: () => undefined,
       blamed: blamedIds,
-      isDivisible: (error) => error instanceof CloudError && DIVISIBLE.has(error.class),
+      isDivisible,
     });
   }
 
@@ -511,6 +511,17 @@ async function unlessGone<T>(read: Promise<T | undefined>, code?: string): Promi
     }
     throw error;
   }
+}
+
+/**
+ * Whether EC2 may have refused the whole request for the sake of one machine in it. Policies name resources and their
+ * tags, so a refusal of permission may be about one, too; credentials and an account that is blocked are about all.
+ */
+function isDivisible(error: unknown): boolean {
+  return (
+    error instanceof CloudError &&
+    (DIVISIBLE.has(error.class) || (error.reason === "NotPermitted" && error.code !== "Blocked"))
+  );
 }
 
 /** Those of `ids` that stand in EC2's message. */

@@ -274,6 +274,48 @@ describe("EC2 cloud", () => {
       expect(calls(account, "StartInstances")).to.be.at.most(16);
     });
 
+    for (const [how, message] of [
+      [
+        "which EC2 names",
+        (id: string) => `not authorized to perform: ec2:StartInstances on resource: instance/${id}`,
+      ],
+      ["which EC2 does not name", () => "You are not authorized to perform this operation."],
+    ] as const) {
+      it(`starts the others when one may not be started, ${how}`, async () => {
+        const account = createAccount();
+        const ids = await sleepers(account, 40);
+        const forbidden = ids[17] ?? "";
+        account.endpoint.faults.add({
+          action: "StartInstances",
+          kind: "refuse",
+          code: "UnauthorizedOperation",
+          status: 403,
+          message: message(forbidden),
+          containing: forbidden,
+          times: 100,
+        });
+        const outcomes = await account.run(Promise.allSettled(ids.map((id) => account.cloud.start(id))));
+        const refused = ids.filter((_, index) => outcomes[index]?.status === "rejected");
+        expect(refused).to.deep.equal([forbidden]);
+        expect(calls(account, "StartInstances")).to.be.at.most(14);
+      });
+    }
+
+    it("tells all at once that the account may do nothing, however many they are", async () => {
+      const account = createAccount();
+      const ids = await sleepers(account, 40);
+      account.endpoint.faults.add({
+        action: "StartInstances",
+        kind: "refuse",
+        code: "Blocked",
+        status: 403,
+        times: 100,
+      });
+      const outcomes = await account.run(Promise.allSettled(ids.map((id) => account.cloud.start(id))));
+      expect(outcomes.filter(({ status }) => status === "rejected")).to.have.length(40);
+      expect(calls(account, "StartInstances")).to.be.at.most(2);
+    });
+
     it("waits and repeats while EC2 says that there are too many requests", async () => {
       const account = createAccount();
       const [id = ""] = await sleepers(account, 1);
