@@ -4,6 +4,7 @@ import { ConfigurationError, failureOf, waitingForRetry } from "../../src/operat
 import type { Failure, Observation } from "../../src/operator/observation.ts";
 import { satellite } from "./fixtures.ts";
 import { NOW_MS, observation } from "./observation.ts";
+import { World } from "./world.ts";
 
 function cloudError(errorClass: CloudErrorClass): CloudError {
   return new CloudError({ code: "Code", class: errorClass, reason: "Reason", message: "what to do" });
@@ -120,5 +121,33 @@ describe("failures", () => {
     expect(waitingForRetry(observation({ satellite: changed, memory: { failure } }), "Start")).to.equal(
       undefined,
     );
+  });
+});
+
+describe("refusals under an operator that restarts", () => {
+  const MINUTE = 60_000;
+
+  it("are tried again at once, since it may run under the right role by now", async () => {
+    const world = new World();
+    world.cloud.fail("launch", "UnauthorizedOperation", Infinity);
+    await world.run(45 * MINUTE);
+    const refused = world.cloud.count("launch");
+    await world.run(10 * MINUTE);
+    expect(world.cloud.count("launch")).to.equal(refused);
+    world.cloud.faults.splice(0);
+    world.restart();
+    await world.run(MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+  });
+
+  it("stay few, however long it restarts as often as Kubernetes lets it", async () => {
+    const world = new World();
+    world.cloud.fail("launch", "UnauthorizedOperation", Infinity);
+    // CrashLoopBackOff grows to five minutes (Kubernetes documentation, "Pod Lifecycle").
+    for (let restart = 0; restart < 12; restart++) {
+      await world.run(5 * MINUTE);
+      world.restart();
+    }
+    expect(world.cloud.count("launch")).to.be.within(12, 12 * 9);
   });
 });
