@@ -3,41 +3,10 @@ import net from "node:net";
 import { expect } from "chai";
 import { settingsFrame } from "../../../src/router/http2/frame-writer.ts";
 import { CLIENT_PREFACE, ErrorCode, Flag, FrameType } from "../../../src/router/http2/protocol.ts";
-import type { Clock, Timer } from "../../../src/base/clock.ts";
 import type { Rate } from "../../../src/router/rate-limit.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
 import { connectRaw, data, frame, headers, request, trailersOnly, u32, type Peer } from "./support/peer.ts";
 import { Rig } from "./support/rig.ts";
-
-/** Time stands still until the test lets it pass. */
-class ManualClock implements Clock {
-  #nowMs = 0;
-  readonly #timers = new Set<{ atMs: number; callback: () => void }>();
-
-  now(): Date {
-    return new Date(this.#nowMs);
-  }
-
-  monotonicMs(): number {
-    return this.#nowMs;
-  }
-
-  setTimer(delayMs: number, callback: () => void): Timer {
-    const timer = { atMs: this.#nowMs + delayMs, callback };
-    this.#timers.add(timer);
-    return { cancel: () => this.#timers.delete(timer) };
-  }
-
-  advance(ms: number): void {
-    for (let passed = 0; passed < ms; passed += 500) {
-      this.#nowMs += 500;
-      for (const timer of this.#timers) {
-        if (timer.atMs <= this.#nowMs && this.#timers.delete(timer)) {
-          timer.callback();
-        }
-      }
-    }
-  }
-}
 
 /** How often the router looks after what takes too long. */
 const SWEEP_MS = 1000;
@@ -46,10 +15,10 @@ const few: Rate = { burst: 10, perSecond: 1 };
 
 describe("splice engine: bounds", () => {
   let rig: Rig;
-  let clock: ManualClock;
+  let clock: VirtualClock;
 
   beforeEach(async () => {
-    clock = new ManualClock();
+    clock = new VirtualClock();
     rig = await new Rig({
       clock,
       limits: { settingsRate: few, pingRate: few, emptyDataRate: few, resetRate: few, droppedRate: few },
@@ -67,7 +36,7 @@ describe("splice engine: bounds", () => {
    * answers come behind it.
    */
   async function pass(ms: number, witness: Peer): Promise<void> {
-    clock.advance(ms);
+    await clock.advance(ms);
     await witness.roundTrip();
     await witness.roundTrip();
   }
@@ -327,7 +296,7 @@ describe("splice engine: bounds", () => {
   it("lets the same number pass over a longer time", async () => {
     const client = await open();
     for (let turn = 0; turn < 20; turn += 1) {
-      clock.advance(1000);
+      await clock.advance(1000);
       await client.roundTrip();
     }
   });
@@ -384,7 +353,7 @@ describe("splice engine: bounds", () => {
       before = taken;
       for (let turn = 0; turn < 10; turn += 1) {
         await other.roundTrip();
-        clock.advance(1000);
+        await clock.advance(1000);
       }
     }
     expect(taken, "frames that the router and the sockets took").lessThan(count);
@@ -455,7 +424,7 @@ describe("splice engine: bounds", () => {
     await pass(SWEEP_MS, witness); // It is seen.
     await pass(10_000, witness);
     expect(client.frames.some(({ type }) => type === FrameType.GOAWAY)).equal(false);
-    clock.advance(SWEEP_MS);
+    await clock.advance(SWEEP_MS);
     await expectGoAway(client, ErrorCode.ENHANCE_YOUR_CALM, false);
   });
 
@@ -468,7 +437,7 @@ describe("splice engine: bounds", () => {
     await silent.type(FrameType.SETTINGS);
     await pass(10_000, await open());
     expect(silent.socket.destroyed, "given up after ten seconds").equal(false);
-    clock.advance(SWEEP_MS);
+    await clock.advance(SWEEP_MS);
     await silent.closed;
     expect(rig.gate.failures[0]?.error).have.property("code", "UpstreamTimeout");
     const again = await rig.gate.question(1);

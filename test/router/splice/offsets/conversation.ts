@@ -1,4 +1,3 @@
-import type { Clock, Timer } from "../../../../src/base/clock.ts";
 import type { Admission, HeaderList, Upstream } from "../../../../src/router/engine.ts";
 import { firstValue } from "../../../../src/router/header-list.ts";
 import { HpackScratch } from "../../../../src/router/http2/hpack-decoder.ts";
@@ -10,6 +9,7 @@ import { DEFAULT_SPLICE_LIMITS } from "../../../../src/router/splice/limits.ts";
 import { Slabs } from "../../../../src/router/splice/outbox.ts";
 import { WireMemory } from "../../../../src/router/splice/tcp-wire.ts";
 import { silentLogger } from "../../../../src/telemetry/logger.ts";
+import { VirtualClock } from "../../../support/virtual-clock.ts";
 import { data, frame, headers, u32 } from "../support/peer.ts";
 import { ClientModel } from "./client-model.ts";
 import { MemoryWire } from "./memory-wire.ts";
@@ -30,35 +30,6 @@ export interface Event {
   /** Whether the client's connection may end before all is answered. */
   readonly mayClose?: boolean;
   readonly happens: (conversation: Conversation) => void;
-}
-
-/** Time stands still until the test lets it pass. */
-class ManualClock implements Clock {
-  #nowMs = 1000;
-  readonly #timers = new Set<{ readonly atMs: number; readonly callback: () => void }>();
-
-  now(): Date {
-    return new Date(this.#nowMs);
-  }
-
-  monotonicMs(): number {
-    return this.#nowMs;
-  }
-
-  setTimer(delayMs: number, callback: () => void): Timer {
-    const timer = { atMs: this.#nowMs + delayMs, callback };
-    this.#timers.add(timer);
-    return { cancel: () => this.#timers.delete(timer) };
-  }
-
-  advance(ms: number): void {
-    this.#nowMs += ms;
-    for (const timer of this.#timers) {
-      if (timer.atMs <= this.#nowMs && this.#timers.delete(timer)) {
-        timer.callback();
-      }
-    }
-  }
 }
 
 /** What each call of the client sends as its body; the machine's answer is the same. */
@@ -139,7 +110,7 @@ export class Conversation {
   readonly clientWire = new MemoryWire();
   readonly machines: VmModel[] = [];
   readonly connection: Connection;
-  readonly clock = new ManualClock();
+  readonly clock = new VirtualClock();
   /** The stretch of being awake that requests for satellite a are admitted to. */
   epoch = 1;
   isHeld: boolean;

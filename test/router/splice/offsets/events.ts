@@ -127,7 +127,7 @@ export const EVENTS: readonly Event[] = [
     name: "time passes",
     isHarmless: true,
     happens: (it) => {
-      it.clock.advance(3000);
+      it.clock.jump(3000);
       it.connection.sweep(it.clock.monotonicMs());
     },
   },

@@ -35,7 +35,7 @@ async function tell(
   await conversation.run(direction, WHOLE);
   // Pauses between attempts, and a client that does not answer, take time.
   for (let second = 0; second < 3; second += 1) {
-    conversation.clock.advance(1000);
+    conversation.clock.jump(1000);
     await conversation.run(direction, WHOLE);
   }
   judge(conversation, event, hasPartOfFrame);

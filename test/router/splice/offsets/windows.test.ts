@@ -65,7 +65,7 @@ async function tell(seed: number): Promise<{ readonly event: Event; readonly byt
     }
     conversation.clientWire.drain();
     await conversation.run(direction, Number.MAX_SAFE_INTEGER);
-    conversation.clock.advance(1000);
+    conversation.clock.jump(1000);
   }
   let bytes = 0;
   for (const [id, sent] of bodies) {
