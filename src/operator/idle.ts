@@ -117,7 +117,7 @@ export class IdleTracker {
   }
 
   /**
-   * Routers whose entries may go (docs/power-protocol.md, "Prune"): by what the entries themselves say, so that an
+   * Routers whose entries may go (docs/power-protocol.md, "Operator"): by what the entries themselves say, so that an
    * operator that leads since a minute ago prunes as well as one that has watched for a day.
    */
   #staleRouters(track: Track, { status: { activity, power } }: Satellite): string[] {

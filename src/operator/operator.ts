@@ -55,7 +55,7 @@ export interface OperatorOptions {
   };
   /**
    * Milliseconds of lease that must be left for a side effect to be sent: longer than the longest call
-   * (docs/power-protocol.md, "The leader").
+   * (docs/power-protocol.md, "Operator").
    */
   readonly leaderMarginMs: number;
   /** The account and region that a class's machines live in; the same object for the same place. */

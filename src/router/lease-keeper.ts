@@ -58,7 +58,7 @@ const RETRY = { baseMs: 200, maxMs: 10_000 };
 const DRAIN_REPORT_MS = 1000;
 
 /**
- * This router's lease on one satellite, and its count of streams there (docs/power-protocol.md, "Leases"). Writes for one
+ * This router's lease on one satellite, and its count of streams there (docs/power-protocol.md, "Router"). Writes for one
  * satellite go out one after the other, so that the API server sees them in the order of `seq`.
  */
 export class LeaseKeeper {

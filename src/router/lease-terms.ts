@@ -1,6 +1,6 @@
 import { parseDurationMs } from "../base/duration.ts";
 
-/** Longest lease, and the lease of a satellite that never sleeps, in seconds (docs/power-protocol.md, "Leases"). */
+/** Longest lease, and the lease of a satellite that never sleeps, in seconds (docs/power-protocol.md, "Router"). */
 const MAX_LEASE_SECONDS = 30 * 60;
 /** Bounds of the wait before streams that ran out are reported, in milliseconds. */
 const MIN_QUIET_MS = 250;

@@ -2,7 +2,7 @@ import { STATE_REASONS } from "../../src/machines/ec2/state-reasons.ts";
 import type { CloudFault, EffectFault, Fault, GuestFault, NotificationFault, Plan } from "./plan.ts";
 import type { Outcome } from "./simulate.ts";
 
-/** Kinds of plans (docs/testing.md, "Simulation and fault plans"). */
+/** Kinds of plans (docs/testing.md, "Simulation"). */
 export const PLAN_KINDS = [
   "nothing goes wrong",
   "crash around a side effect",
