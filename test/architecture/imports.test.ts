@@ -14,7 +14,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   machines: ["base", "telemetry"],
   operator: ["base", "kube", "machines", "satellite", "telemetry"],
   router: ["base", "kube", "satellite", "telemetry"],
-  kubectl: ["base", "guest", "kube", "satellite"],
   local: ["base", "telemetry"],
 };
 
@@ -27,6 +26,9 @@ interface Import {
   /** What is imported by name. */
   readonly names: readonly string[];
 }
+
+/** Whose imports of types close a circle that is still to be untied: what is observed and what is remembered of it. */
+const TIED_TYPES: ReadonlySet<string> = new Set(["src/operator/observation.ts"]);
 
 /** What node:net has that knows addresses and opens no socket. */
 const ADDRESS_NAMES: ReadonlySet<string> = new Set(["BlockList", "isIP"]);
@@ -134,7 +136,12 @@ describe("architecture", () => {
     expect(wrong).to.deep.equal([]);
   });
 
-  it("has no import cycle", () => {
+  it("knows no room that does not exist", () => {
+    const rooms = new Set(files.map(room));
+    expect(Object.keys(MAY_IMPORT).filter((name) => !rooms.has(name))).to.deep.equal([]);
+  });
+
+  it("has no import cycle, of types neither", () => {
     expect(findCycle(graphOf(imports))).to.equal(undefined);
   });
 
@@ -151,7 +158,7 @@ describe("architecture", () => {
 function graphOf(all: readonly Import[]): Map<string, string[]> {
   const graph = new Map<string, string[]>();
   for (const { from, to, isType } of all) {
-    if (to !== undefined && !isType) {
+    if (to !== undefined && !(isType && TIED_TYPES.has(from))) {
       graph.set(from, [...(graph.get(from) ?? []), to]);
     }
   }

@@ -1,8 +1,8 @@
 import { Ec2ApiError, invalidCombination, invalidValue } from "./api-error.ts";
 import type { Instance, RootVolume } from "./instance.ts";
 import type { InstanceType } from "./instance-types.ts";
-import type { Ec2Model } from "./model.ts";
-import type { Subnet } from "./network.ts";
+import type { Hypervisor } from "./hypervisor.ts";
+import type { Network, Subnet } from "./network.ts";
 
 /** What a RunInstances request asks for, read but not yet checked. */
 export interface LaunchParameters extends Pick<
@@ -26,7 +26,19 @@ export interface LaunchParameters extends Pick<
   readonly volumeTags: Readonly<Record<string, string>>;
 }
 
-/** Root device of all images of the model. */
+type Image = ReturnType<Hypervisor["images"]>[number];
+
+/** What a launch is checked against. */
+export interface Account {
+  readonly network: Network;
+  readonly images: readonly Image[];
+  readonly instanceProfiles: readonly string[];
+  /** @throws Ec2ApiError `InvalidInstanceType` */
+  instanceType(name: string): InstanceType;
+  isOffered(zone: string, type: string): boolean;
+}
+
+/** Root device of all images of the account. */
 export const ROOT_DEVICE = "/dev/xvda";
 /** Smallest root volume: what the images of the model need. */
 export const IMAGE_SIZE_GIB = 4;
@@ -43,17 +55,17 @@ const VOLUME_TYPES = ["gp2", "gp3", "io1", "io2"];
  * @throws Ec2ApiError with the code that EC2 has for what is wrong
  */
 export function checkLaunch(
-  model: Ec2Model,
+  account: Account,
   parameters: LaunchParameters,
-): { subnet: Subnet; image: Ec2Model["images"][number]; type: InstanceType } {
+): { subnet: Subnet; image: Image; type: InstanceType } {
   checkToken(parameters.clientToken);
-  const image = findImage(model, parameters.image);
-  const type = model.instanceType(parameters.type);
-  const subnet = model.network.subnets.find(({ id }) => id === parameters.subnet);
+  const image = findImage(account, parameters.image);
+  const type = account.instanceType(parameters.type);
+  const subnet = account.network.subnets.find(({ id }) => id === parameters.subnet);
   if (subnet === undefined) {
     throw new Ec2ApiError("InvalidSubnetID.NotFound", `The subnet ID '${parameters.subnet}' does not exist`);
   }
-  const group = parameters.securityGroups.find((id) => id !== model.network.securityGroup.id);
+  const group = parameters.securityGroups.find((id) => id !== account.network.securityGroup.id);
   if (group !== undefined) {
     throw new Ec2ApiError("InvalidGroup.NotFound", `The security group '${group}' does not exist`);
   }
@@ -65,14 +77,14 @@ export function checkLaunch(
         "architectures, and try again.",
     );
   }
-  if (!model.isOffered(subnet.zone, type.name)) {
+  if (!account.isOffered(subnet.zone, type.name)) {
     throw new Ec2ApiError(
       "Unsupported",
       `Your requested instance type (${type.name}) is not supported in your requested Availability Zone ` +
         `(${subnet.zone}). Please retry your request by not specifying an Availability Zone or choosing another one.`,
     );
   }
-  checkProfile(model, parameters.instanceProfile);
+  checkProfile(account, parameters.instanceProfile);
   checkVolume(parameters.volume);
   checkUserData(parameters.userData);
   checkHibernation(parameters, type);
@@ -88,20 +100,20 @@ function checkToken(token: string | undefined): void {
   }
 }
 
-function findImage(model: Ec2Model, id: string): Ec2Model["images"][number] {
+function findImage(account: Account, id: string): Image {
   if (!/^ami-[0-9a-z]+$/.test(id)) {
     throw new Ec2ApiError("InvalidAMIID.Malformed", `Invalid id: "${id}" (expecting "ami-...")`);
   }
-  const image = model.images.find((candidate) => candidate.id === id);
+  const image = account.images.find((candidate) => candidate.id === id);
   if (image === undefined) {
     throw new Ec2ApiError("InvalidAMIID.NotFound", `The image id '[${id}]' does not exist`);
   }
   return image;
 }
 
-function checkProfile(model: Ec2Model, profile: string | undefined): void {
+function checkProfile(account: Account, profile: string | undefined): void {
   const name = profile?.split("/").at(-1);
-  if (name !== undefined && model.options.instanceProfiles?.includes(name) !== true) {
+  if (name !== undefined && !account.instanceProfiles.includes(name)) {
     throw invalidValue("iamInstanceProfile.name", name, "Invalid IAM Instance Profile name");
   }
 }

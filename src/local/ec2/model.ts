@@ -135,6 +135,11 @@ export class Ec2Model {
     this.volumes.restore();
   }
 
+  /** Names of the instance profiles that there are. */
+  get instanceProfiles(): readonly string[] {
+    return this.#options.instanceProfiles ?? [];
+  }
+
   /** Images that instances can boot. */
   get images(): ReturnType<Hypervisor["images"]> {
     return this.#options.hypervisor.images();
@@ -154,7 +159,7 @@ export class Ec2Model {
 
   /** Whether `zone` has `type` at all. */
   isOffered(zone: string, type: string): boolean {
-    return this.options.notOffered?.includes(`${zone}/${type}`) !== true;
+    return this.#options.notOffered?.includes(`${zone}/${type}`) !== true;
   }
 
   get options(): Ec2ModelOptions {

@@ -1,18 +1,6 @@
-import type { Accelerator } from "./accelerator.ts";
 import { GUEST_PORT } from "./guest-files.ts";
 import type { InstanceFiles } from "./instance-store.ts";
-
-/**
- * What a memory image depends on: QEMU resumes one only into a machine built the same way. Kept beside the
- * image and compared before a resume.
- */
-export interface MachineShape {
-  readonly machine: string;
-  readonly accelerator: Accelerator;
-  readonly qemuVersion: string;
-  readonly vcpus: number;
-  readonly memoryMiB: number;
-}
+import type { MachineShape } from "./machine-shape.ts";
 
 /** One VM to start. */
 export interface VmSpec {

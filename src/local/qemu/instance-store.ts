@@ -15,8 +15,8 @@ import {
 import { join } from "node:path";
 
 import { SatelliteError, toError } from "../../base/errors.ts";
-import type { MachineShape } from "./command-line.ts";
 import type { GuestImage } from "./image.ts";
+import type { MachineShape } from "./machine-shape.ts";
 import type { InstanceFacts } from "./metadata-service.ts";
 import { runTool } from "./run-tool.ts";
 
