@@ -162,10 +162,6 @@ export class Ec2Model {
     return this.#options.notOffered?.includes(`${zone}/${type}`) !== true;
   }
 
-  get options(): Ec2ModelOptions {
-    return this.#options;
-  }
-
   /**
    * Launches one instance, or returns the one that the same token launched in the same zone
    * (EC2 developer guide, "Ensuring idempotency").
