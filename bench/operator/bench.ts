@@ -13,6 +13,7 @@ import {
   SYSTEM_NAMESPACE,
   wish,
 } from "./cluster.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import type { Figures } from "./figures.ts";
 import { startFleet, type Fleet } from "./fleet.ts";
 import { MeasuredOperator } from "./operator-process.ts";
@@ -45,18 +46,7 @@ const RESULTS = join(ROOT, "bench/results");
  */
 const HEAP = ["--max-old-space-size=256", "--max-semi-space-size=8"];
 const MAX_WAKES = 1000;
-const POLL_MS = 250;
-const PATIENCE_MS = 600_000;
-
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + PATIENCE_MS;
-  while (!(await holds())) {
-    if (performance.now() > deadlineMs) {
-      throw new Error(`did not happen within ${PATIENCE_MS / 1000} s: ${what}`);
-    }
-    await delay(POLL_MS);
-  }
-}
+const PATIENCE = { timeoutMs: 600_000, pollMs: 250 };
 
 /** What the operator says of itself must be so. */
 function expectEqual(actual: number, expected: number): void {
@@ -112,9 +102,9 @@ async function measure(satellites: number, program: readonly string[]): Promise<
     await createSatellite(server.admin, fleet.guestPort);
     const phaseIs = (phase: string) => async (): Promise<boolean> =>
       (await readSatellite(server.admin, 0)).status?.phase === phase;
-    await until("the first satellite runs", phaseIs("Running"));
+    await eventually("the first satellite runs", phaseIs("Running"), PATIENCE);
     await wish(server.admin, 1, "off");
-    await until("the first satellite sleeps", phaseIs("Asleep"));
+    await eventually("the first satellite sleeps", phaseIs("Asleep"), PATIENCE);
     await preparing.process.stop("SIGTERM");
     await addSleepers(server.admin, fleet, satellites);
     fleet.slowDown();
@@ -134,7 +124,7 @@ async function measure(satellites: number, program: readonly string[]): Promise<
     // Asked of the operator: 10,000 satellites listed again and again would keep the API server from its work.
     const running = async (): Promise<number> =>
       (await operator.metrics()).sum("satellites_phase", 'phase="Running"');
-    await until("all woken satellites run", async () => (await running()) >= woken);
+    await eventually("all woken satellites run", async () => (await running()) >= woken, PATIENCE);
     const seconds = (performance.now() - startedMs) / 1000;
     const machineBusyPercent = ((busySeconds() - machine) / seconds / os.cpus().length) * 100;
     expectEqual(await countInPhase(server.admin, "Running"), woken);

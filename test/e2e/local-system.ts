@@ -4,7 +4,7 @@ import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Metadata } from "@grpc/grpc-js";
-import { sleep, systemClock } from "../../src/base/clock.ts";
+import { systemClock } from "../../src/base/clock.ts";
 import { connectKubernetes } from "../../src/commands/connect-kubernetes.ts";
 import { LocalSystem, type LocalSystemOptions } from "../../src/commands/local-system.ts";
 import type { ProgramName } from "../../src/commands/local-programs.ts";
@@ -22,35 +22,15 @@ import type { Satellite } from "../../src/satellite/types.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { createMetricsRegistry } from "../../src/telemetry/metrics.ts";
 import { requireTool } from "../tools/catalog.ts";
+import { eventually } from "../support/eventually.ts";
+
+export { eventually };
 
 /** How a program that a test ran came out. */
 export interface Outcome {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
-}
-
-/** How long anything may take that is waited for; a machine under load is slow. */
-const PATIENCE_MS = 90_000;
-const POLL_MS = 20;
-
-/** Reads whether it holds yet; `undefined` and false mean not yet. */
-export async function eventually<T>(
-  what: string,
-  look: () => T | undefined | Promise<T | undefined>,
-  timeoutMs = PATIENCE_MS,
-): Promise<T> {
-  const untilMs = performance.now() + timeoutMs;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) {
-      return found;
-    }
-    if (performance.now() > untilMs) {
-      throw new Error(`did not happen within ${timeoutMs / 1000} s: ${what}`);
-    }
-    await sleep(systemClock, POLL_MS);
-  }
 }
 
 /** Runs a program to its end, bounded in time; never rejects. */

@@ -5,7 +5,8 @@ import { credentials, makeGenericClientConstructor, Metadata, status } from "@gr
 import { expect } from "chai";
 
 import { loadGuestSchema } from "../../src/guest/schema.ts";
-import { eventually, startTestGuest, type TestGuest } from "./support.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestGuest, type TestGuest } from "./support.ts";
 
 describe("remote execution", () => {
   let guest: TestGuest;

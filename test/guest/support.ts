@@ -42,14 +42,3 @@ export async function startTestGuest(): Promise<TestGuest> {
     },
   };
 }
-
-/** Waits for a condition by asking again, up to a deadline. */
-export async function eventually(what: string, condition: () => Promise<boolean> | boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!(await condition())) {
-    if (performance.now() > deadline) {
-      throw new Error(`did not happen within 10 s: ${what}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

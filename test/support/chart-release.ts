@@ -1,18 +1,18 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ApiAnswer, ApiClient } from "./api-client.ts";
 import { CHART, helm, type HelmOutcome, helmSucceeds, REQUIRED_VALUES, type Values } from "./helm.ts";
+import { eventually } from "./eventually.ts";
 import { type KubeApiServer, startKubeApiServer } from "./kube-apiserver.ts";
 import { startProcess, type TestProcess } from "./process.ts";
+
+export { eventually };
 
 export const RELEASE = "sat";
 export const RELEASE_NAMESPACE = "sat-system";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
-const PATIENCE_MS = 90_000;
-const POLL_MS = 50;
 
 interface Container {
   readonly name: string;
@@ -57,25 +57,6 @@ export interface RunningPod {
   /** Client with the pod's own token. */
   readonly client: ApiClient;
   readonly programs: ReadonlyMap<string, TestProcess>;
-}
-
-/** Polls until `look` finds something other than undefined or false. */
-export async function eventually<T>(
-  what: string,
-  look: () => Promise<T | undefined | false>,
-  timeoutMs = PATIENCE_MS,
-): Promise<T> {
-  const untilMs = performance.now() + timeoutMs;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) {
-      return found;
-    }
-    if (performance.now() > untilMs) {
-      throw new Error(`did not happen within ${timeoutMs / 1000} s: ${what}`);
-    }
-    await delay(POLL_MS);
-  }
 }
 
 /**

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Metadata } from "@grpc/grpc-js";
 import { parse } from "yaml";
-import { sleep, systemClock } from "../../src/base/clock.ts";
+import { systemClock } from "../../src/base/clock.ts";
 import { connectKubernetes } from "../../src/commands/connect-kubernetes.ts";
 import { LOCAL_IMAGE, LOCAL_REGION, LOCAL_TLS_IMAGE } from "../../src/commands/local-ec2.ts";
 import { VirtualVms } from "../../src/commands/virtual-vms.ts";
@@ -25,6 +25,9 @@ import { installCrds } from "./crds.ts";
 import { type KubeApiServer, startKubeApiServer } from "./kube-apiserver.ts";
 import { kubeconfig } from "./kubeconfig.ts";
 import { freePort, startProcess, type TestProcess } from "./process.ts";
+import { eventually } from "./eventually.ts";
+
+export { eventually };
 
 const ROOT = join(import.meta.dirname, "../..");
 const MAIN = join(ROOT, "src/main.ts");
@@ -41,28 +44,6 @@ const AUDIENCE = "satellites.dev";
 const LEASE = `/apis/coordination.k8s.io/v1/namespaces/${SYSTEM_NAMESPACE}/leases/satellites-operator`;
 /** Where the API server collection is. */
 export const SATELLITES_PATH = `/apis/satellites.dev/v1alpha1/namespaces/${NAMESPACE}/satellites`;
-
-/** How long anything may take that is waited for; a machine under load is slow. */
-const PATIENCE_MS = 60_000;
-const POLL_MS = 20;
-
-/** Polls until `look` finds something other than undefined or false. @throws Error when it takes too long */
-export async function eventually<T>(
-  what: string,
-  look: () => T | undefined | false | Promise<T | undefined | false>,
-): Promise<T> {
-  const untilMs = performance.now() + PATIENCE_MS;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) {
-      return found;
-    }
-    if (performance.now() > untilMs) {
-      throw new Error(`did not happen within ${PATIENCE_MS / 1000} s: ${what}`);
-    }
-    await sleep(systemClock, POLL_MS);
-  }
-}
 
 /** A running operator. */
 export interface OperatorProcess extends TestProcess {

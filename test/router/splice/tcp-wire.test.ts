@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import net from "node:net";
 import { Duplex } from "node:stream";
-import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { TcpWire, WireMemory, wireOf } from "../../../src/router/splice/tcp-wire.ts";
 import { StreamWire, type Wire, type WireEvents } from "../../../src/router/splice/wire.ts";
+import { eventually } from "../../support/eventually.ts";
 
 /** Notes what a wire tells. */
 class Listener implements WireEvents {
@@ -54,18 +54,8 @@ function joinEvents(from: Wire, to: Wire): WireEvents {
   };
 }
 
-async function until(holds: () => boolean): Promise<void> {
-  const deadlineMs = performance.now() + 10_000;
-  while (!holds()) {
-    if (performance.now() > deadlineMs) {
-      throw new Error("did not happen within 10 s");
-    }
-    await delay(2);
-  }
-}
-
 async function firstOf(listener: Listener): Promise<string> {
-  await until(() => listener.received.length > 0);
+  await eventually("the wire tells it", () => listener.received.length > 0);
   return String(listener.received[0]);
 }
 
@@ -111,7 +101,7 @@ describe("TcpWire", () => {
   it("is not what streams get that are no bare TCP connections, or were read from", async () => {
     const client = net.connect(port, "127.0.0.1");
     client.write("early");
-    await until(() => accepted.length === 1);
+    await eventually("the wire tells it", () => accepted.length === 1);
     const [socket] = accepted;
     await once(socket!, "readable");
     expect(wireOf(socket!, memory)).instanceOf(StreamWire);
@@ -124,7 +114,7 @@ describe("TcpWire", () => {
     const listener = new Listener();
     const { client, wire } = await pair(listener);
     client.write("one");
-    await until(() => Buffer.concat(listener.received).toString() === "one");
+    await eventually("the wire tells it", () => Buffer.concat(listener.received).toString() === "one");
     client.end("two");
     await listener.ended;
     expect(Buffer.concat(listener.received).toString()).equal("onetwo");
@@ -169,7 +159,7 @@ describe("TcpWire", () => {
     wire.listen(listener);
     wire.writeAll([Buffer.from("a"), Buffer.from("b")]);
     wire.write(Buffer.from("c"), 0, 1);
-    await until(() => Buffer.concat(listener.received).toString() === "abc");
+    await eventually("the wire tells it", () => Buffer.concat(listener.received).toString() === "abc");
     wire.write(Buffer.from("d"), 0, 1);
     wire.end();
     await listener.ended;
@@ -216,7 +206,10 @@ describe("TcpWire", () => {
             await once(client.socket, "drain");
           }
         }
-        await until(() => client.got.reduce((sum, part) => sum + part.length, 0) === bytesEach);
+        await eventually(
+          "the wire tells it",
+          () => client.got.reduce((sum, part) => sum + part.length, 0) === bytesEach,
+        );
       }),
     );
     for (const { got, mark, socket } of clients) {
@@ -244,7 +237,7 @@ describe("TcpWire", () => {
       client.write("own");
     }
     got.push(...(await Promise.all(listeners.map(firstOf))));
-    await until(() => got.length === 2 * others.length);
+    await eventually("the wire tells it", () => got.length === 2 * others.length);
     expect(got).deep.equal(Array.from({ length: 6 }, () => "own"));
     for (const { client, wire } of others) {
       client.destroy();
@@ -290,10 +283,10 @@ describe("TcpWire", () => {
     const elsewhere = new Listener();
     const other = await pair(elsewhere);
     other.client.write("x");
-    await until(() => elsewhere.received.length > 0);
+    await eventually("the wire tells it", () => elsewhere.received.length > 0);
     expect(listener.received).deep.equal([]);
     wire.resume();
-    await until(() => Buffer.concat(listener.received).toString() === "later");
+    await eventually("the wire tells it", () => Buffer.concat(listener.received).toString() === "later");
     for (const each of [{ client, wire }, other]) {
       each.client.destroy();
       each.wire.destroy();
