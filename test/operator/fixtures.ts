@@ -1,62 +1,11 @@
 import type { Machine } from "../../src/machines/cloud.ts";
 import { ownerTags } from "../../src/machines/tags.ts";
-import { FINALIZER } from "../../src/satellite/resource.ts";
-import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
+import type { SatelliteClass } from "../../src/satellite/types.ts";
+
+export { satellite } from "../support/satellites.ts";
 
 /** UID of the cluster that the tests' machines belong to. */
 export const CLUSTER = "cluster-a";
-
-type Spec = Partial<Satellite["spec"]>;
-type Status = Partial<Satellite["status"]>;
-
-/** A satellite as the API server returns it, with its defaults. */
-export function satellite(
-  init: {
-    readonly name?: string;
-    readonly namespace?: string;
-    readonly uid?: string;
-    readonly spec?: Spec;
-    readonly status?: Status;
-    readonly annotations?: Record<string, string>;
-    readonly deletionTimestamp?: string;
-    readonly creationTimestamp?: string;
-  } = {},
-): Satellite {
-  const { name = "ada", namespace = "team-a", spec, status, annotations } = init;
-  return {
-    apiVersion: "satellites.dev/v1alpha1",
-    kind: "Satellite",
-    metadata: {
-      name,
-      namespace,
-      uid: init.uid ?? `uid-${name}`,
-      generation: 1,
-      resourceVersion: "1",
-      creationTimestamp: init.creationTimestamp ?? "2026-01-01T00:00:00Z",
-      finalizers: [FINALIZER],
-      ...(annotations === undefined ? {} : { annotations }),
-      ...(init.deletionTimestamp === undefined ? {} : { deletionTimestamp: init.deletionTimestamp }),
-    },
-    spec: {
-      desiredPower: "on",
-      className: "default",
-      architecture: "amd64",
-      idleTimeout: "30m",
-      sleepMode: "Hibernate",
-      wakePolicy: "OnRequest",
-      drainTimeout: "30s",
-      port: 8372,
-      machineLossPolicy: "Relaunch",
-      deletionPolicy: "Delete",
-      ...spec,
-    },
-    status: {
-      power: { state: "Off", epoch: 0, accepted: false, fence: 0 },
-      activity: {},
-      ...status,
-    },
-  };
-}
 
 /** A class with two sizes. */
 export function satelliteClass(spec: Partial<SatelliteClass["spec"]> = {}): SatelliteClass {
