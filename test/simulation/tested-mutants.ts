@@ -162,4 +162,47 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     ],
     tests: [`${SPLICE}/injecting.test.ts`],
   },
+  {
+    name: "refused: AWS credentials that were refused are taken from memory again",
+    edits: [
+      edit(
+        "machines/ec2/aws-clients.ts",
+        "await credentials({ forceRefresh: true });",
+        "await credentials();",
+      ),
+    ],
+    tests: ["test/machines/ec2/credentials.test.ts"],
+  },
+  {
+    name: "refused: a role's credentials are fetched with those that were refused",
+    edits: [edit("machines/ec2/aws-credentials.ts", "await own(properties);", "")],
+    tests: ["test/machines/ec2/credentials.test.ts"],
+  },
+  {
+    name: "refused: a client certificate that a server ends connections over is kept",
+    edits: [edit("kube/transport.ts", "this.#credentials.suspect(credentials);", "")],
+    tests: ["test/kube/client-certificates.test.ts"],
+  },
+  {
+    name: "refused: one instance that may not be started is blamed on all of its request",
+    edits: [
+      edit(
+        "machines/ec2/ec2-cloud.ts",
+        'error.reason === "NotPermitted"',
+        'error.reason === "NotPermittedAtAll"',
+      ),
+    ],
+    tests: ["test/machines/ec2/ec2-cloud.test.ts"],
+  },
+  {
+    name: "full disk: a durable change is refused since older ones cannot be dropped",
+    edits: [
+      edit(
+        "local/kubernetes/store.ts",
+        'this.#logger.warn("The oldest changes cannot be dropped from the state\'s file yet", { error });',
+        "throw error;",
+      ),
+    ],
+    tests: ["test/local/kubernetes/store.test.ts"],
+  },
 ];
