@@ -373,6 +373,20 @@ describe("EC2 cloud", () => {
         expect(asked.length - before).to.equal(1);
       });
 
+      it("asks again when the others are refused five seconds later, and not before", async () => {
+        const { account, asked } = renewable();
+        const [id = ""] = await sleepers(account, 1);
+        account.endpoint.faults.add({ ...EXPIRED, times: 99 });
+        const before = asked.length;
+        await failure(account, account.cloud.start(id));
+        await account.clock.advance(4_900);
+        await failure(account, account.cloud.start(id));
+        expect(asked.length - before).to.equal(1);
+        await account.clock.advance(200);
+        await failure(account, account.cloud.start(id));
+        expect(asked.length - before).to.equal(2);
+      });
+
       it("says so when there are no others", async () => {
         let isThere = true;
         const { account } = renewable(() => isThere);
