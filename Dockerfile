@@ -5,7 +5,7 @@ ARG BUILD_IMAGE=node:24-bookworm-slim
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
-COPY package.json package-lock.json ./
+COPY package.json package-lock.json .npmrc ./
 RUN npm ci --no-audit --no-fund
 ENV PATH=/src/node_modules/.bin:${PATH}
 COPY src src

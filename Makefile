@@ -1,5 +1,5 @@
 # The two commands that matter: `make demo` runs the main job, `make test` checks everything.
-# Node 24 comes with the npm dependencies, so any Node that can run npm is enough to begin with.
+# Node 24 is one of the npm dependencies, so any Node that can run npm is enough to begin with.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,8 +12,10 @@ STAMP := node_modules/.installed
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
-$(STAMP): package.json package-lock.json
+# npm goes on where it cannot install an optional package, such as Node.js for a platform that has none.
+$(STAMP): package.json package-lock.json .npmrc
 	npm ci --no-audit --no-fund --loglevel=error
+	@node build/check-node.mjs
 	@touch $@
 
 .PHONY: demo
@@ -90,12 +92,13 @@ model: $(STAMP) ## Checks the power protocol exhaustively
 	node test/model/check.ts
 
 .PHONY: lint
-lint: $(STAMP) ## Types, lint, format, and generated files
+lint: $(STAMP) ## Types, lint, format, generated files, and dependencies
 	tsc
 	oxlint --type-aware --deny-warnings
 	oxfmt --check
 	node build/generate-types.ts --check
 	node build/generate-error-docs.ts --check
+	node build/check-dependencies.ts
 
 .PHONY: fmt
 fmt: $(STAMP) ## Formats the sources

@@ -1,5 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { type Manifest, nodeVersion } from "./dependencies.ts";
 
 /** A package of other people whose code is in the bundle. */
 export interface BundledPackage {
@@ -17,7 +18,7 @@ interface LockFile {
   readonly packages: Readonly<Record<string, { readonly version?: string; readonly integrity?: string }>>;
 }
 
-interface Manifest {
+interface PackageManifest {
   readonly name: string;
   readonly version: string;
   readonly license?: string | { readonly type?: string };
@@ -42,7 +43,7 @@ export async function bundledPackages(root: string, inputs: readonly string[]): 
   const folders = new Set(inputs.flatMap((path) => PACKAGE_FOLDER.exec(path)?.groups?.["folder"] ?? []));
   return Promise.all(
     [...folders].toSorted().map(async (folder) => {
-      const { name, version, license } = await readJson<Manifest>(join(root, folder, "package.json"));
+      const { name, version, license } = await readJson<PackageManifest>(join(root, folder, "package.json"));
       const stated = typeof license === "string" ? license : license?.type;
       const integrity = lock.packages[folder]?.integrity;
       if (stated === undefined || integrity === undefined) {
@@ -78,11 +79,9 @@ function hashes(integrity: string): { alg: string; content: string }[] {
  * number, so that the same sources give the same bytes.
  */
 export async function billOfMaterials(root: string, packages: readonly BundledPackage[]): Promise<string> {
-  const own = await readJson<Manifest & { readonly devDependencies: { readonly node: string } }>(
-    join(root, "package.json"),
-  );
+  const own = await readJson<PackageManifest & Manifest>(join(root, "package.json"));
   const component = { type: "application", name: own.name, version: own.version };
-  const node = own.devDependencies.node;
+  const node = nodeVersion(own);
   return `${JSON.stringify(
     {
       bomFormat: "CycloneDX",

@@ -8,7 +8,7 @@
  * records of their Debian packages, which scanners of images look for.
  */
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, globSync, mkdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -46,13 +46,9 @@ function packageOf(file: string): string {
 }
 
 function licenceOf(node: string): string {
-  const prefix = join(dirname(node), "..");
-  const [path] = [
-    ...globSync(join(prefix, "LICENSE")),
-    ...globSync(join(prefix, "node_modules/node-linux-*/LICENSE")),
-  ];
-  if (path === undefined) {
-    throw new Error(`the licence of Node.js is not beside ${node}`);
+  const path = join(dirname(node), "../LICENSE");
+  if (!existsSync(path)) {
+    throw new Error(`the licence of Node.js is not beside ${node}; use the Node.js of node_modules`);
   }
   return path;
 }

@@ -197,6 +197,7 @@ const LAYERS: readonly Layer[] = [
   { name: "lint", run: program("oxlint", "--type-aware", "--deny-warnings") },
   { name: "format", run: program("oxfmt", "--check") },
   { name: "generated", run: program("node", "build/generate-types.ts", "--check") },
+  { name: "dependencies", run: program("node", "build/check-dependencies.ts") },
   { name: "unit", run: mocha(unitFiles) },
   { name: "model", run: program("node", "test/model/check.ts") },
   { name: "simulation", run: mocha(inFolder("simulation"), "--timeout", "300000") },

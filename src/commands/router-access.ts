@@ -1,5 +1,5 @@
 import type { BlockList } from "node:net";
-import type { Registry } from "prom-client";
+import type { Registry } from "@prometheus-io/client";
 import { SatelliteError } from "../base/errors.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { anonymousLoopback, type Access } from "../router/access.ts";

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import { SatelliteError, toError } from "../base/errors.ts";
 import { createKubeMetrics } from "../kube/metrics.ts";
 import { isLoopback } from "../router/access.ts";

@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { keyString, type KubeObject, objectKey } from "./objects.ts";
@@ -50,7 +51,8 @@ export class ObjectCache<T extends KubeObject> {
   readonly #indexFunctions: Readonly<Record<string, IndexFunction<T>>>;
   /** Index name → value → keys. */
   readonly #indexes = new Map<string, Map<string, Set<string>>>();
-  readonly #tombstones = new Map<string, number>();
+  /** UIDs of deleted objects, with when that was seen. */
+  readonly #tombstones = new LRUCache<string, number>({ max: MAX_TOMBSTONES });
   readonly #handlers = new Set<CacheHandlers<T>>();
 
   constructor(options: ObjectCacheOptions<T>) {
@@ -216,21 +218,13 @@ export class ObjectCache<T extends KubeObject> {
 
   /** Remembers that an object is gone for good: a late answer to a write must not bring it back. */
   #bury({ metadata: { uid } }: T): void {
-    if (uid === undefined) {
-      return;
-    }
-    this.#tombstones.delete(uid);
-    this.#tombstones.set(uid, this.#clock.monotonicMs());
-    for (const oldest of this.#tombstones.keys()) {
-      if (this.#tombstones.size <= MAX_TOMBSTONES) {
-        break;
-      }
-      this.#tombstones.delete(oldest);
+    if (uid !== undefined) {
+      this.#tombstones.set(uid, this.#clock.monotonicMs());
     }
   }
 
   #isBuried({ metadata: { uid } }: T): boolean {
-    const sinceMs = uid === undefined ? undefined : this.#tombstones.get(uid);
+    const sinceMs = uid === undefined ? undefined : this.#tombstones.peek(uid);
     return sinceMs !== undefined && this.#clock.monotonicMs() - sinceMs < BELIEF_MS;
   }
 

@@ -1,5 +1,5 @@
+import { LRUCache } from "lru-cache";
 import type { Clock } from "../base/clock.ts";
-import { LruMap } from "./lru-map.ts";
 import type { KubeObject } from "./objects.ts";
 
 /** What is to be told about an object. */
@@ -42,6 +42,13 @@ interface Similar {
   lastMs: number;
 }
 
+/** The value under `key`, made by `create` where there is none. */
+function getOrCreate<V extends object>(cache: LRUCache<string, V>, key: string, create: () => V): V {
+  const value = cache.get(key) ?? create();
+  cache.set(key, value);
+  return value;
+}
+
 /**
  * Decides what becomes of a message as client-go's EventCorrelator does: repetitions raise a count, more than
  * ten different messages of one reason about one object within ten minutes are combined into one event, and
@@ -49,9 +56,9 @@ interface Similar {
  */
 export class EventCorrelator {
   readonly #clock: Clock;
-  readonly #series = new LruMap<EventSeries>(CACHE_ENTRIES);
-  readonly #similar = new LruMap<Similar>(CACHE_ENTRIES);
-  readonly #buckets = new LruMap<Bucket>(CACHE_ENTRIES);
+  readonly #series = new LRUCache<string, EventSeries>({ max: CACHE_ENTRIES });
+  readonly #similar = new LRUCache<string, Similar>({ max: CACHE_ENTRIES });
+  readonly #buckets = new LRUCache<string, Bucket>({ max: CACHE_ENTRIES });
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -67,19 +74,17 @@ export class EventCorrelator {
       return undefined;
     }
     const now = this.#clock.now();
-    const series = this.#series.getOrCreate(
-      combined ? similar : JSON.stringify([similar, event.message]),
-      () => ({
-        subject,
-        type: event.type,
-        reason: event.reason,
-        message: "",
-        count: 0,
-        first: now,
-        last: now,
-        name: undefined,
-      }),
-    );
+    const key = combined ? similar : JSON.stringify([similar, event.message]);
+    const series = getOrCreate(this.#series, key, () => ({
+      subject,
+      type: event.type,
+      reason: event.reason,
+      message: "",
+      count: 0,
+      first: now,
+      last: now,
+      name: undefined,
+    }));
     series.message = combined ? `(combined from similar events): ${event.message}` : event.message;
     series.count += 1;
     series.last = now;
@@ -88,7 +93,7 @@ export class EventCorrelator {
 
   #isOneOfMany(similar: string, message: string): boolean {
     const nowMs = this.#clock.monotonicMs();
-    const group = this.#similar.getOrCreate(similar, () => ({ messages: new Set(), lastMs: nowMs }));
+    const group = getOrCreate(this.#similar, similar, () => ({ messages: new Set<string>(), lastMs: nowMs }));
     if (nowMs - group.lastMs > SIMILAR_WINDOW_MS) {
       group.messages = new Set();
     }
@@ -101,7 +106,7 @@ export class EventCorrelator {
 
   #takeToken(object: string): boolean {
     const nowMs = this.#clock.monotonicMs();
-    const bucket = this.#buckets.getOrCreate(object, () => ({ tokens: BURST, filledAtMs: nowMs }));
+    const bucket = getOrCreate(this.#buckets, object, () => ({ tokens: BURST, filledAtMs: nowMs }));
     bucket.tokens = Math.min(BURST, bucket.tokens + (nowMs - bucket.filledAtMs) / REFILL_MS);
     bucket.filledAtMs = nowMs;
     if (bucket.tokens < 1) {

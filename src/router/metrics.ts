@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { Counter, Gauge, Histogram, type Registry } from "@prometheus-io/client";
 
 /** How a write to `status.activity` ended. */
 export type LeaseWriteResult = "ok" | "refused" | "failed";

@@ -1,6 +1,6 @@
 import type { BlockList } from "node:net";
 
-import type { Counter, Registry } from "prom-client";
+import type { Counter, Registry } from "@prometheus-io/client";
 
 import type { Random } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";

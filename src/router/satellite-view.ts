@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import type { Clock } from "../base/clock.ts";
 import type { ObjectCache } from "../kube/cache.ts";
 import { isNotFound } from "../kube/errors.ts";
@@ -27,7 +28,7 @@ export class SatelliteView {
   readonly #api: SatelliteApi;
   readonly #clock: Clock;
   /** Names that were not found, with the time until which that is believed. */
-  readonly #unknown = new Map<string, number>();
+  readonly #unknown = new LRUCache<string, number>({ max: MAX_UNKNOWN });
   readonly #lookups = new Map<string, Promise<Satellite | undefined>>();
 
   constructor({ cache, api, clock }: SatelliteViewOptions) {
@@ -85,7 +86,7 @@ export class SatelliteView {
    */
   lookUp(key: string): Promise<Satellite | undefined> {
     const known = this.get(key);
-    if (known !== undefined || (this.#unknown.get(key) ?? -Infinity) > this.#clock.monotonicMs()) {
+    if (known !== undefined || (this.#unknown.peek(key) ?? -Infinity) > this.#clock.monotonicMs()) {
       return Promise.resolve(known);
     }
     const running = this.#lookups.get(key);
@@ -95,21 +96,12 @@ export class SatelliteView {
     const lookup = this.refresh(key)
       .then((satellite) => {
         if (satellite === undefined) {
-          this.#rememberUnknown(key);
+          this.#unknown.set(key, this.#clock.monotonicMs() + UNKNOWN_TTL_MS);
         }
         return satellite;
       })
       .finally(() => this.#lookups.delete(key));
     this.#lookups.set(key, lookup);
     return lookup;
-  }
-
-  #rememberUnknown(key: string): void {
-    this.#unknown.delete(key);
-    const [oldest] = this.#unknown.keys();
-    if (this.#unknown.size >= MAX_UNKNOWN && oldest !== undefined) {
-      this.#unknown.delete(oldest);
-    }
-    this.#unknown.set(key, this.#clock.monotonicMs() + UNKNOWN_TTL_MS);
   }
 }

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Registry } from "prom-client";
+import type { Registry } from "@prometheus-io/client";
 import { SatelliteError } from "../base/errors.ts";
 
 /** What a {@link startHealthServer} serves. */

@@ -1,8 +1,8 @@
-import { collectDefaultMetrics, Registry } from "prom-client";
+import { collectDefaultMetrics, Registry } from "@prometheus-io/client";
 
 /**
- * Creates the process's metrics registry, holding prom-client's process metrics (CPU, memory, event loop,
- * garbage collection, open file descriptors) under their usual names. prom-client's global registry stays
+ * Creates the process's metrics registry, holding the client library's process metrics (CPU, memory, event loop,
+ * garbage collection, open file descriptors) under their usual names. Its global registry stays
  * unused, so that two instances of the product in one process do not mix their figures.
  */
 export function createMetricsRegistry(): Registry {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import { systemClock } from "../../src/base/clock.ts";
 import { connectKubernetes } from "../../src/commands/connect-kubernetes.ts";
 import { createKubeMetrics } from "../../src/kube/metrics.ts";

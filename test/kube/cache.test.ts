@@ -102,6 +102,16 @@ describe("ObjectCache", () => {
       expect(story).to.deep.equal(["+a@1", "-a@1"]);
     });
 
+    it("remembers the last 10,000 of them", () => {
+      for (let number = 0; number <= 10_000; number += 1) {
+        cache.observe(object(`a-${number}`, "1"));
+        cache.observeDeletion(object(`a-${number}`, "5"));
+      }
+      cache.observe(object("a-0", "3"));
+      cache.observe(object("a-1", "3"));
+      expect([versionOf("a-0"), versionOf("a-1")]).to.deep.equal(["3", undefined]);
+    });
+
     it("takes a new object of the same name", () => {
       cache.observe(object("a", "1"));
       cache.observeDeletion(object("a", "5"));

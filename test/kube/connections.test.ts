@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { KubeConfig } from "@kubernetes/client-node";
 import { expect } from "chai";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { noProxy, type ProxyRule } from "../../src/base/proxy.ts";

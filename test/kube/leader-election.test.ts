@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import { KubeError } from "../../src/kube/errors.ts";
 import {
   LeaderElector,

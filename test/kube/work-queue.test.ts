@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import * as fc from "fast-check";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import { createKubeMetrics } from "../../src/kube/metrics.ts";
 import { WorkQueue } from "../../src/kube/work-queue.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import { createKubeMetrics } from "../../src/kube/metrics.ts";
 import { runWorkers, type WorkersOptions } from "../../src/kube/workers.ts";
 import { WorkQueue } from "../../src/kube/work-queue.ts";

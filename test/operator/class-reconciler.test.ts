@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import type { Announcement } from "../../src/operator/action.ts";
 import { createOperatorMetrics } from "../../src/operator/metrics.ts";
 import { ClassReconciler } from "../../src/operator/class-reconciler.ts";

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import { ownerTags, Tag } from "../../src/machines/tags.ts";
 import { createOperatorMetrics } from "../../src/operator/metrics.ts";
 import { OrphanCollector } from "../../src/operator/orphan-collector.ts";

@@ -1,4 +1,4 @@
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import { Turns } from "../../src/base/turns.ts";
 import { keyString } from "../../src/kube/objects.ts";
 import type { Announcement } from "../../src/operator/action.ts";

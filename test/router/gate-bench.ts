@@ -1,4 +1,4 @@
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 
 import { anonymousLoopback, type Access } from "../../src/router/access.ts";
 import type { AddressOptions } from "../../src/router/address.ts";

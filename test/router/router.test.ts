@@ -1,10 +1,10 @@
 import { connect as connectTls } from "node:tls";
 
 import * as grpc from "@grpc/grpc-js";
-import { fromJSON } from "@grpc/proto-loader";
 import { expect } from "chai";
 import { generate } from "selfsigned";
 
+import { loadGuestSchema } from "../../src/guest/schema.ts";
 import { anonymousLoopback } from "../../src/router/access.ts";
 import { silentLogger, type Logger } from "../../src/telemetry/logger.ts";
 import { KEY } from "./gate-bench.ts";
@@ -14,48 +14,13 @@ import { answerOf, field, GRPC, POST, RawClient } from "./stream/http2-peers.ts"
 import { RouterBench, until } from "./stream/router-bench.ts";
 import type { EngineKind } from "../../src/router/router.ts";
 
-/** The part of grpc/health/v1/health.proto that the router serves. */
-const HEALTH = fromJSON(
-  {
-    nested: {
-      grpc: {
-        nested: {
-          health: {
-            nested: {
-              v1: {
-                nested: {
-                  Request: { fields: { service: { type: "string", id: 1 } } },
-                  Response: { fields: { status: { type: "Status", id: 1 } } },
-                  Status: { values: { UNKNOWN: 0, SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } },
-                  Health: {
-                    methods: {
-                      Check: { requestType: "Request", responseType: "Response", comment: "" },
-                      Watch: {
-                        requestType: "Request",
-                        responseType: "Response",
-                        comment: "",
-                        responseStream: true,
-                      },
-                    },
-                  },
-                },
-              },
-            },
-          },
-        },
-      },
-    },
-  },
-  { enums: String, defaults: true },
-);
-
 interface HealthAnswer {
   readonly status: string;
 }
 
 class HealthClient {
   readonly #client: grpc.Client;
-  readonly #service = HEALTH["grpc.health.v1.Health"] as grpc.ServiceDefinition;
+  readonly #service = loadGuestSchema().health;
 
   constructor(port: number) {
     this.#client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure());

@@ -1,4 +1,4 @@
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import type { Random } from "../../src/base/backoff.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import { createKubeMetrics } from "../../src/kube/metrics.ts";

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
 import { expect } from "chai";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import { parseAddress } from "../../src/commands/process-context.ts";
 import { startHealthServer, type HealthServer } from "../../src/telemetry/health-server.ts";
 

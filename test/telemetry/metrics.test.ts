@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { register } from "prom-client";
+import { register } from "@prometheus-io/client";
 import { createKubeMetrics } from "../../src/kube/metrics.ts";
 import { createMetricsRegistry } from "../../src/telemetry/metrics.ts";
 

@@ -9,7 +9,7 @@ import {
   TerminateInstancesCommand,
   type Instance,
 } from "@aws-sdk/client-ec2";
-import type { Registry } from "prom-client";
+import type { Registry } from "@prometheus-io/client";
 import type { Random } from "../../base/backoff.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";

@@ -1,4 +1,4 @@
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import type { Clock } from "../../../src/base/clock.ts";
 import {
   createEc2Endpoint,

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import { DOCUMENTED_LIMITS } from "../../../src/local/ec2/request-buckets.ts";
 import { defaultNetwork } from "../../../src/local/ec2/network.ts";
 import { createEc2Cloud } from "../../../src/machines/ec2/ec2-cloud.ts";

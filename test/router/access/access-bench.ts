@@ -4,7 +4,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tls from "node:tls";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 
 import { systemClock } from "../../../src/base/clock.ts";
 import { loadKubeConfig } from "../../../src/kube/config.ts";

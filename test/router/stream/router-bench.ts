@@ -1,4 +1,4 @@
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 
 import { systemClock } from "../../../src/base/clock.ts";
 import { ObjectCache } from "../../../src/kube/cache.ts";
