@@ -15,6 +15,10 @@ RUN node build/bundle.ts /bundle && node build/image-root.ts /image /bundle
 FROM scratch
 COPY --from=build /image/ /
 ENV PATH=/usr/bin NODE_ENV=production
+LABEL org.opencontainers.image.title=satellites \
+  org.opencontainers.image.description="VMs as Kubernetes resources: they sleep when idle and wake for the next gRPC request" \
+  org.opencontainers.image.licenses=Apache-2.0 \
+  org.opencontainers.image.version=0.1.0
 USER 65532:65532
 EXPOSE 8372 8081 8082
 # In a container of 512 MiB Node.js would leave new objects 1 MiB, and collect garbage all the time.

@@ -30,6 +30,16 @@ local: $(STAMP) ## The same system left running, with the commands to try
 build: $(STAMP) ## Bundles the programs into dist/
 	node build/bundle.ts
 
+.PHONY: release
+release: $(STAMP) ## Image, chart, CRDs, command, bill of materials, provenance and checksums into dist/release
+	node test/tools/build.ts helm > /dev/null
+	node build/release/release.ts
+
+.PHONY: publish
+publish: $(STAMP) ## Pushes dist/release to a registry: make publish REGISTRY=registry.example/team
+	node test/tools/build.ts helm crane > /dev/null
+	node build/release/publish.ts $(REGISTRY)
+
 .PHONY: test
 test: $(STAMP) ## Everything: types, lint, architecture, generated files, and every layer of tests
 	node build/test-all.ts
@@ -98,6 +108,7 @@ lint: $(STAMP) ## Types, lint, format, generated files, and dependencies
 	oxfmt --check
 	node build/generate-types.ts --check
 	node build/generate-error-docs.ts --check
+	node build/sync-version.ts --check
 	node build/check-dependencies.ts
 
 .PHONY: fmt
@@ -105,9 +116,10 @@ fmt: $(STAMP) ## Formats the sources
 	oxfmt
 
 .PHONY: generate
-generate: $(STAMP) ## Generates what is derived: types from the CRDs, the table of errors
+generate: $(STAMP) ## Generates what is derived: types from the CRDs, the table of errors, the version elsewhere
 	node build/generate-types.ts
 	node build/generate-error-docs.ts
+	node build/sync-version.ts
 
 .PHONY: tools
 tools: $(STAMP) ## Builds kubectl, kube-apiserver, etcd and helm through the Go module proxy, once

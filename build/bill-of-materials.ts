@@ -1,5 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Enums, Models, Serialize, Spec } from "@cyclonedx/cyclonedx-library";
 import { type Manifest, nodeVersion } from "./dependencies.ts";
 
 /** A package of other people whose code is in the bundle. */
@@ -56,62 +57,102 @@ export async function bundledPackages(root: string, inputs: readonly string[]): 
   );
 }
 
+/** The packages of a finished bundle, as its own bill of materials names them. */
+export async function readBundledPackages(root: string, bundle: string): Promise<BundledPackage[]> {
+  const bill = await readJson<{ readonly components: readonly { readonly "bom-ref": string }[] }>(
+    join(bundle, "sbom.cdx.json"),
+  );
+  const folders = bill.components.map((component) => component["bom-ref"]);
+  return bundledPackages(
+    root,
+    folders.filter((each) => each.startsWith("node_modules/")).map((each) => `${each}/`),
+  );
+}
+
+/** A component that is not a package of npm, such as Node.js or a Debian package. */
+export interface OtherComponent {
+  readonly type: "platform" | "library";
+  readonly name: string;
+  readonly version: string;
+  /** Package URL (purl specification); with it vulnerability databases are asked. */
+  readonly purl?: string;
+  /** Common Platform Enumeration, version 2.3. */
+  readonly cpe?: `cpe:2.3:${string}`;
+  readonly sha256?: string;
+}
+
 /** Package URL (purl specification, type npm): the "@" of a scope is encoded. */
 function packageUrl({ name, version }: BundledPackage): string {
   return `pkg:npm/${name.replace(/^@/, "%40")}@${version}`;
 }
 
-function hashes(integrity: string): { alg: string; content: string }[] {
-  const algorithms: Readonly<Record<string, string>> = {
-    sha512: "SHA-512",
-    sha256: "SHA-256",
-    sha1: "SHA-1",
+function hashesOf(integrity: string): Models.HashDictionary {
+  const algorithms: Readonly<Record<string, Enums.HashAlgorithm>> = {
+    sha512: Enums.HashAlgorithm["SHA-512"],
+    sha256: Enums.HashAlgorithm["SHA-256"],
+    sha1: Enums.HashAlgorithm["SHA-1"],
   };
-  return integrity.split(" ").flatMap((entry) => {
+  const hashes = integrity.split(" ").flatMap((entry): [Enums.HashAlgorithm, string][] => {
     const [algorithm = "", digest = ""] = entry.split(/-(.*)/s);
-    const alg = algorithms[algorithm];
-    return alg === undefined ? [] : [{ alg, content: Buffer.from(digest, "base64").toString("hex") }];
+    const known = algorithms[algorithm];
+    return known === undefined ? [] : [[known, Buffer.from(digest, "base64").toString("hex")]];
+  });
+  return new Models.HashDictionary(hashes);
+}
+
+function libraryOf(each: BundledPackage): Models.Component {
+  return new Models.Component(Enums.ComponentType.Library, each.name, {
+    version: each.version,
+    bomRef: each.folder,
+    purl: packageUrl(each),
+    licenses: new Models.LicenseRepository([new Models.LicenseExpression(each.license)]),
+    hashes: hashesOf(each.integrity),
+  });
+}
+
+function componentOf({ type, name, version, purl, cpe, sha256 }: OtherComponent): Models.Component {
+  const kind = type === "platform" ? Enums.ComponentType.Platform : Enums.ComponentType.Library;
+  const hashes: [Enums.HashAlgorithm, string][] =
+    sha256 === undefined ? [] : [[Enums.HashAlgorithm["SHA-256"], sha256]];
+  return new Models.Component(kind, name, {
+    version,
+    bomRef: purl ?? `${name}@${version}`,
+    purl,
+    cpe,
+    hashes: new Models.HashDictionary(hashes),
   });
 }
 
 /**
  * A CycloneDX 1.6 bill of materials of the bundle and the Node.js that runs it. It holds no time and no serial
  * number, so that the same sources give the same bytes.
+ *
+ * @param others what else is there, in an image: its libraries
  */
-export async function billOfMaterials(root: string, packages: readonly BundledPackage[]): Promise<string> {
+export async function billOfMaterials(
+  root: string,
+  packages: readonly BundledPackage[],
+  others: readonly OtherComponent[] = [],
+): Promise<string> {
   const own = await readJson<PackageManifest & Manifest>(join(root, "package.json"));
-  const component = { type: "application", name: own.name, version: own.version };
   const node = nodeVersion(own);
-  return `${JSON.stringify(
-    {
-      bomFormat: "CycloneDX",
-      specVersion: "1.6",
-      version: 1,
-      metadata: {
-        component: { ...component, "bom-ref": own.name, licenses: [{ expression: own.license }] },
-      },
-      components: [
-        {
-          type: "platform",
-          name: "node",
-          version: node,
-          "bom-ref": `node@${node}`,
-          cpe: `cpe:2.3:a:nodejs:node.js:${node}:*:*:*:*:*:*:*`,
-        },
-        ...packages.map((each) => ({
-          type: "library",
-          name: each.name,
-          version: each.version,
-          "bom-ref": each.folder,
-          purl: packageUrl(each),
-          licenses: [{ expression: each.license }],
-          hashes: hashes(each.integrity),
-        })),
-      ],
-    },
-    undefined,
-    2,
-  )}\n`;
+  const bom = new Models.Bom();
+  bom.metadata.component = new Models.Component(Enums.ComponentType.Application, own.name, {
+    version: own.version,
+    bomRef: own.name,
+    licenses: new Models.LicenseRepository([new Models.LicenseExpression("Apache-2.0")]),
+  });
+  const platform = componentOf({
+    type: "platform",
+    name: "node",
+    version: node,
+    cpe: `cpe:2.3:a:nodejs:node.js:${node}:*:*:*:*:*:*:*`,
+  });
+  for (const component of [platform, ...others.map(componentOf), ...packages.map(libraryOf)]) {
+    bom.components.add(component);
+  }
+  const factory = new Serialize.JSON.Normalize.Factory(Spec.Spec1dot6);
+  return `${new Serialize.JsonSerializer(factory).serialize(bom, { sortLists: true, space: 2 })}\n`;
 }
 
 /** Texts of the licences of all packages, which most of them want to travel with their code. */

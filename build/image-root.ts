@@ -5,7 +5,8 @@
  *   node build/image-root.ts TARGET [BUNDLE]
  *
  * The Node.js that runs this script is the one that the image gets. Its libraries come from this machine, with the
- * records of their Debian packages, which scanners of images look for.
+ * records of their Debian packages, which scanners of images look for. build/release/ lays out the same with libraries
+ * of pinned packages, for other processors too.
  */
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
@@ -21,6 +22,75 @@ const FILES: Readonly<Record<string, string>> = {
   // As the C library does by itself, but written down: names come from /etc/hosts, then from DNS.
   "etc/nsswitch.conf": "hosts: files dns\n",
 };
+
+/** A library and its place in the image. */
+export interface Library {
+  /** Where the loader looks for it, from the root. */
+  readonly path: string;
+  /** The file to copy; links are followed. */
+  readonly from: string;
+}
+
+/** A Debian package of which the image has files. */
+export interface PackageRecord {
+  readonly name: string;
+  /** Its paragraph, as dpkg keeps it. */
+  readonly status: string;
+  /** Its file of copyrights and licences. */
+  readonly copyright: string;
+}
+
+/** What Node.js runs on. */
+export interface Platform {
+  /** The program. Its licence lies in the folder above its own. */
+  readonly node: string;
+  readonly libraries: readonly Library[];
+  readonly packages: readonly PackageRecord[];
+}
+
+/**
+ * Lays out everything but the bundle, in an empty folder.
+ *
+ * @throws Error when the licence of Node.js is missing
+ */
+export function layOutPlatform(target: string, { node, libraries, packages }: Platform): void {
+  const licence = join(dirname(node), "../LICENSE");
+  if (!existsSync(licence)) {
+    throw new Error(`the licence of Node.js is not beside ${node}; use the Node.js of node_modules`);
+  }
+  const copy = (from: string, to: string): void =>
+    cpSync(from, join(target, to), { recursive: true, dereference: true });
+  const write = (path: string, content: string): void => {
+    mkdirSync(dirname(join(target, path)), { recursive: true });
+    writeFileSync(join(target, path), content);
+  };
+  rmSync(target, { recursive: true, force: true });
+  mkdirSync(target, { recursive: true, mode: 0o755 });
+  for (const [path, content] of Object.entries(FILES)) {
+    write(path, content);
+  }
+  copy(node, "usr/bin/node");
+  copy(licence, "usr/share/doc/nodejs/copyright");
+  for (const { path, from } of libraries) {
+    copy(realpathSync(from), path);
+  }
+  for (const { name, status, copyright } of packages) {
+    write(`var/lib/dpkg/status.d/${name}`, status);
+    copy(copyright, `usr/share/doc/${name}/copyright`);
+  }
+}
+
+/**
+ * Puts the bundle where the entry point looks for it.
+ *
+ * @throws Error when there is none
+ */
+export function layOutBundle(target: string, bundle: string): void {
+  if (!existsSync(join(bundle, "satellites.mjs"))) {
+    throw new Error(`there is no bundle in ${bundle}; run "npm run build" first`);
+  }
+  cpSync(bundle, join(target, "app"), { recursive: true, dereference: true });
+}
 
 /** Libraries that a program is linked with, as the paths at which the loader looks for them. */
 function librariesOf(program: string): string[] {
@@ -45,46 +115,27 @@ function packageOf(file: string): string {
   throw new Error(`${file} belongs to no Debian package; build the image on Debian`);
 }
 
-function licenceOf(node: string): string {
-  const path = join(dirname(node), "../LICENSE");
-  if (!existsSync(path)) {
-    throw new Error(`the licence of Node.js is not beside ${node}; use the Node.js of node_modules`);
-  }
-  return path;
-}
-
-function layOut(target: string, bundle: string): void {
-  if (!existsSync(join(bundle, "satellites.mjs"))) {
-    throw new Error(`there is no bundle in ${bundle}; run "npm run build" first`);
-  }
-  const copy = (from: string, to: string): void =>
-    cpSync(from, join(target, to), { recursive: true, dereference: true });
-  rmSync(target, { recursive: true, force: true });
-  mkdirSync(target, { recursive: true, mode: 0o755 });
-  for (const [path, content] of Object.entries(FILES)) {
-    mkdirSync(join(target, dirname(path)), { recursive: true });
-    writeFileSync(join(target, path), content);
-  }
+/** What the Node.js that runs this script runs on. */
+function ownPlatform(): Platform {
   const node = realpathSync(process.execPath);
-  copy(node, "usr/bin/node");
-  copy(licenceOf(node), "usr/share/doc/nodejs/copyright");
   const libraries = librariesOf(node);
-  for (const library of libraries) {
-    copy(realpathSync(library), library);
-  }
-  for (const name of new Set(libraries.map(packageOf))) {
+  const packages = [...new Set(libraries.map(packageOf))].map((name) => {
     const plain = name.replace(/:.*/, "");
-    const status = execFileSync("dpkg-query", ["--status", name], { encoding: "utf8" });
-    mkdirSync(join(target, "var/lib/dpkg/status.d"), { recursive: true });
-    writeFileSync(join(target, "var/lib/dpkg/status.d", plain), status);
-    copy(`/usr/share/doc/${plain}/copyright`, `usr/share/doc/${plain}/copyright`);
-  }
-  copy(bundle, "app");
+    return {
+      name: plain,
+      status: execFileSync("dpkg-query", ["--status", name], { encoding: "utf8" }),
+      copyright: `/usr/share/doc/${plain}/copyright`,
+    };
+  });
+  return { node, libraries: libraries.map((path) => ({ path, from: path })), packages };
 }
 
-const [target, bundle = join(ROOT, "dist")] = process.argv.slice(2);
-if (target === undefined) {
-  console.error("usage: node build/image-root.ts TARGET [BUNDLE]");
-  process.exit(2);
+if (import.meta.main) {
+  const [target, bundle = join(ROOT, "dist")] = process.argv.slice(2);
+  if (target === undefined) {
+    console.error("usage: node build/image-root.ts TARGET [BUNDLE]");
+    process.exit(2);
+  }
+  layOutPlatform(resolve(target), ownPlatform());
+  layOutBundle(resolve(target), resolve(bundle));
 }
-layOut(resolve(target), resolve(bundle));

@@ -2,6 +2,7 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { Command, Option } from "commander";
+import manifest from "../package.json" with { type: "json" };
 import { SatelliteError, toError } from "./base/errors.ts";
 import type { DemoCommandOptions } from "./commands/demo.ts";
 import type { LocalEc2Options } from "./commands/local-ec2.ts";
@@ -88,6 +89,7 @@ export function createProgram(environment: ProcessContext["environment"]): Comma
 
   const program = new Command("satellites")
     .description("VMs as Kubernetes resources: they sleep when idle and wake for the next gRPC request")
+    .version(manifest.version, "-V, --version")
     .showHelpAfterError();
 
   program.addCommand(

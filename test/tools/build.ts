@@ -2,6 +2,7 @@
 //   node test/tools/build.ts [--if-absent] [kubectl] [kube-apiserver] [etcd] [helm] [grpcurl] [ghz] [h2spec] [kstatus]
 //   node test/tools/build.ts buildkitd buildctl buildx
 //   node test/tools/build.ts interop-peer interop-client interop-http2
+//   node test/tools/build.ts actionlint crane
 // Without names it builds all of the first line. With --if-absent a program on PATH serves as well.
 // Exit code 2 says that there is no Go to build with, 1 that anything else went wrong.
 
@@ -14,6 +15,7 @@ import {
   findOnPath,
   findTool,
   INTEROP_NAMES,
+  RELEASE_NAMES,
   type Tool,
   TOOL_NAMES,
   type ToolName,
@@ -99,7 +101,7 @@ export async function ensureTool(name: ToolName, report: Report): Promise<string
   return tool.binary;
 }
 
-const KNOWN: readonly string[] = [...TOOL_NAMES, ...BUILDKIT_NAMES, ...INTEROP_NAMES];
+const KNOWN: readonly string[] = [...TOOL_NAMES, ...BUILDKIT_NAMES, ...INTEROP_NAMES, ...RELEASE_NAMES];
 
 function isToolName(name: string): name is ToolName {
   return KNOWN.includes(name);

@@ -21,11 +21,15 @@ export const BUILDKIT_NAMES = ["buildkitd", "buildctl", "buildx"] as const;
 /** grpc-go's own test programs and a peer made of grpc-go, which only `make test-interop` needs. */
 export const INTEROP_NAMES = ["interop-peer", "interop-client", "interop-http2"] as const;
 
-/** One of {@link TOOL_NAMES}, {@link BUILDKIT_NAMES} or {@link INTEROP_NAMES}. */
+/** The linter of workflows and the client of registries, which only the tests of releases need. */
+export const RELEASE_NAMES = ["actionlint", "crane"] as const;
+
+/** One of {@link TOOL_NAMES}, {@link BUILDKIT_NAMES}, {@link INTEROP_NAMES} or {@link RELEASE_NAMES}. */
 export type ToolName =
   | (typeof TOOL_NAMES)[number]
   | (typeof BUILDKIT_NAMES)[number]
-  | (typeof INTEROP_NAMES)[number];
+  | (typeof INTEROP_NAMES)[number]
+  | (typeof RELEASE_NAMES)[number];
 
 /** How a tool is built. */
 export interface ToolRecipe {
@@ -117,6 +121,18 @@ const RECIPES: Readonly<Record<ToolName, ToolRecipe>> = {
     package: "github.com/docker/buildx/cmd/buildx",
     folder: "buildkit",
     stamps: (version) => ({ "github.com/docker/buildx/version.Version": `v${version}` }),
+  },
+  actionlint: {
+    module: "github.com/rhysd/actionlint",
+    package: "github.com/rhysd/actionlint/cmd/actionlint",
+    folder: "release",
+    stamps: () => ({}),
+  },
+  crane: {
+    module: "github.com/google/go-containerregistry",
+    package: "github.com/google/go-containerregistry/cmd/crane",
+    folder: "release",
+    stamps: () => ({}),
   },
   "interop-peer": interop("./peer", "interop/peer"),
   "interop-client": interop("google.golang.org/grpc/interop/client"),
