@@ -35,6 +35,11 @@ release: $(STAMP) ## Image, chart, CRDs, command, bill of materials, provenance 
 	node test/tools/build.ts helm > /dev/null
 	node build/release/release.ts
 
+.PHONY: test-release
+test-release: $(STAMP) ## Builds a release twice, compares, and installs from it; lints the workflow
+	node test/tools/build.ts helm crane actionlint > /dev/null
+	mocha --exit --reporter spec test/release/*.test.ts
+
 .PHONY: publish
 publish: $(STAMP) ## Pushes dist/release to a registry: make publish REGISTRY=registry.example/team
 	node test/tools/build.ts helm crane > /dev/null

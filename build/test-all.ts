@@ -55,6 +55,7 @@ const SLOW_FOLDERS = [
   "integration",
   "interop",
   "model",
+  "release",
   "simulation",
 ];
 

@@ -84,7 +84,9 @@ function befall(action: string, endpoint: Ec2Endpoint, book: FaultBook): void {
 
 function callOf(process: SimProcess, { body, headers }: TransportRequest): CloudCall {
   const parameters = new URLSearchParams(body);
-  const action = parameters.get("Action") ?? headers["x-amz-target"] ?? "";
+  const asked = parameters.get("Action") ?? headers["x-amz-target"] ?? "";
+  // Named as in the endpoint's log: it changes nothing, whatever it names.
+  const action = parameters.get("DryRun") === "true" ? `DryRun ${asked}` : asked;
   const ids = [...parameters]
     .filter(([name]) => /^(?:InstanceId|ResourceId)\.\d+$|^(?:InstanceId|VolumeId)$/.test(name))
     .map(([, id]) => id);

@@ -8,6 +8,7 @@ import {
   findOnPath,
   findTool,
   INTEROP_NAMES,
+  RELEASE_NAMES,
   pinnedVersion,
   requireTool,
   TOOL_NAMES,
@@ -30,7 +31,7 @@ describe("the tools that tests are run with", () => {
   }
 
   it("are pinned in go.mod, every one", () => {
-    for (const name of [...TOOL_NAMES, ...BUILDKIT_NAMES, ...INTEROP_NAMES]) {
+    for (const name of [...TOOL_NAMES, ...BUILDKIT_NAMES, ...INTEROP_NAMES, ...RELEASE_NAMES]) {
       expect(describeTool(name, {}).version, name).to.match(/^\d+\.\d+\.\d+$/);
     }
   });

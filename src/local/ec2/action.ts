@@ -10,6 +10,10 @@ export interface ReadyAction {
   readonly ids?: readonly string[];
   /** Resources that it counts as; default the number of `ids`. */
   readonly resources?: number;
+  /** Whether it was asked for as a dry run: all is checked, nothing is done (EC2 API reference, "DryRun"). */
+  readonly dryRun?: boolean;
+  /** What a dry run checks beside the parameters' form: whether what they name is there. May throw an `Ec2ApiError`. */
+  check?(): void;
   /** Does it; may throw an `Ec2ApiError`. */
   run(): Outcome | Promise<Outcome>;
 }

@@ -26,7 +26,7 @@ function changesXml(changes: readonly StateChange[]): XmlNode {
 
 export const startInstances: Action = (model, parameters) => {
   const ids = readIds(parameters);
-  return { ids, run: () => ({ content: changesXml(model.start(ids)) }) };
+  return { ids, check: () => model.checkThere(ids), run: () => ({ content: changesXml(model.start(ids)) }) };
 };
 
 /** Stops or hibernates. `Hibernate` and `Force` together are refused: a forced guest keeps no memory. */
@@ -37,12 +37,20 @@ export const stopInstances: Action = (model, parameters) => {
   if (hibernate && force) {
     throw invalidCombination("The parameters Hibernate and Force cannot be used together");
   }
-  return { ids, run: () => ({ content: changesXml(model.stop(ids, { hibernate, force })) }) };
+  return {
+    ids,
+    check: () => model.checkThere(ids),
+    run: () => ({ content: changesXml(model.stop(ids, { hibernate, force })) }),
+  };
 };
 
 export const terminateInstances: Action = (model, parameters) => {
   const ids = readIds(parameters);
-  return { ids, run: () => ({ content: changesXml(model.terminate(ids)) }) };
+  return {
+    ids,
+    check: () => model.checkThere(ids),
+    run: () => ({ content: changesXml(model.terminate(ids)) }),
+  };
 };
 
 export const rebootInstances: Action = (model, parameters) => {
@@ -64,6 +72,7 @@ export const createTags: Action = (model, parameters) => {
   }
   return {
     ids,
+    check: () => model.checkThere(ids.filter((id) => !id.startsWith("vol-"))),
     run: () => {
       model.tag(ids, tags);
       return { content: { return: true } };

@@ -94,6 +94,23 @@ export function createEc2Endpoint(options: Ec2EndpointOptions): Ec2Endpoint {
     log.add({ time: clock.now().toISOString(), action, ids, outcome, requestId });
   };
 
+  /**
+   * A dry run, which is always answered by an error. Rights are judged before what is named: a fault that refuses the
+   * action for want of them is heard, and is not used up.
+   */
+  const dryRunOf = (action: string, ready: ReadyAction, parameters: QueryParameters): ReadyAction => ({
+    ...ready,
+    bucket: ready.bucket ?? action,
+    run: () => {
+      const fault = faults.find(action, parameters.canonical([]), "UnauthorizedOperation");
+      if (fault !== undefined) {
+        throw faultError(fault);
+      }
+      ready.check?.();
+      throw new Ec2ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412);
+    },
+  });
+
   /** Carries out one request under the fault that befalls it, if any. */
   const carryOut = async (
     action: string,
@@ -141,7 +158,12 @@ export function createEc2Endpoint(options: Ec2EndpointOptions): Ec2Endpoint {
       checkCredentials(request.headers["authorization"], model.region, "ec2");
       const parameters = QueryParameters.parse(request.body);
       action = parameters.requiredString("Action");
-      const ready = readCounted(action, parameters);
+      const asked = readCounted(action, parameters);
+      const ready = asked.dryRun === true ? dryRunOf(action, asked, parameters) : asked;
+      if (asked.dryRun === true) {
+        // Told apart in the log and by faults: nobody who counts launches means these.
+        action = `DryRun ${action}`;
+      }
       ids = ready.ids ?? [];
       return await carryOut(action, ready, faults.take(action, parameters.canonical([])), requestId);
     } catch (error) {
@@ -184,10 +206,7 @@ function readAction(model: Ec2Model, name: string, parameters: QueryParameters):
   const dryRun = parameters.boolean("DryRun") ?? false;
   const ready = action(model, parameters);
   parameters.refuseUnread();
-  if (dryRun) {
-    throw new Ec2ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412);
-  }
-  return ready;
+  return { ...ready, dryRun };
 }
 
 function faultError(fault: Fault): Ec2ApiError {

@@ -68,12 +68,15 @@ export class Faults {
     this.#pending = [];
   }
 
+  /** The fault with this code that would befall a request; it is not used up. */
+  find(action: string, parameters: string, code: string): Fault | undefined {
+    return this.#pending.find(({ fault }) => fault.code === code && befalls(fault, action, parameters))
+      ?.fault;
+  }
+
   /** The fault that befalls this request, which is thereby used up once. */
   take(action: string, parameters: string): Fault | undefined {
-    const hit = this.#pending.find(
-      ({ fault }) =>
-        (fault.action === "*" || fault.action === action) && parameters.includes(fault.containing ?? ""),
-    );
+    const hit = this.#pending.find(({ fault }) => befalls(fault, action, parameters));
     if (hit === undefined) {
       return undefined;
     }
@@ -81,4 +84,8 @@ export class Faults {
     this.#pending = this.#pending.filter(({ left }) => left > 0);
     return hit.fault;
   }
+}
+
+function befalls(fault: Fault, action: string, parameters: string): boolean {
+  return (fault.action === "*" || fault.action === action) && parameters.includes(fault.containing ?? "");
 }

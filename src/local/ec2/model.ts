@@ -274,6 +274,11 @@ export class Ec2Model {
     );
   }
 
+  /** @throws Ec2ApiError `InvalidInstanceID.NotFound` or `.Malformed` unless all of them are there */
+  checkThere(ids: readonly string[]): void {
+    this.#forChange(ids);
+  }
+
   /** @throws Ec2ApiError `IncorrectState` unless all of them run */
   reboot(ids: readonly string[]): void {
     const found = this.#forChange(ids);

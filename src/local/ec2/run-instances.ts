@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Action } from "./action.ts";
 import { Ec2ApiError, invalidCombination, invalidValue, missingParameter } from "./api-error.ts";
 import { reservationXml } from "./instance-xml.ts";
-import { IMAGE_SIZE_GIB, ROOT_DEVICE, type LaunchParameters } from "./launch-check.ts";
+import { checkLaunch, IMAGE_SIZE_GIB, ROOT_DEVICE, type LaunchParameters } from "./launch-check.ts";
 import type { QueryParameters } from "./query-parameters.ts";
 import { readTags } from "./tags.ts";
 
@@ -11,6 +11,9 @@ export const runInstances: Action = (model, parameters) => {
   const launch = readLaunch(parameters);
   return {
     resources: 1,
+    check: () => {
+      checkLaunch(model, launch);
+    },
     run: () => {
       const instance = model.run(launch);
       return { content: reservationXml(model, instance), ids: [instance.id] };

@@ -37,6 +37,7 @@ import { toMachine } from "./machine.ts";
 import { readEvents } from "./machine-events.ts";
 import { createEc2Metrics, type Ec2Metrics } from "./metrics.ts";
 import { resolveLaunch, type PlanContext } from "./launch-plan.ts";
+import { Rehearsal } from "./rehearsal.ts";
 import { toRunInstances } from "./run-instances.ts";
 import { Tag } from "../tags.ts";
 import { Ec2Volumes, VOLUME_NOT_FOUND } from "./volumes.ts";
@@ -113,6 +114,7 @@ class BatchingEc2Cloud implements Ec2Cloud {
   readonly #catalogue: Catalogue;
   readonly #snapshot: MachineSnapshot;
   readonly #context: PlanContext;
+  readonly #rehearsal: Rehearsal;
   readonly #start: Batcher<void>;
   readonly #stops: Readonly<Record<"stop" | "force" | "hibernate", Batcher<void>>>;
   readonly #terminate: Batcher<void>;
@@ -133,6 +135,14 @@ class BatchingEc2Cloud implements Ec2Cloud {
     this.#catalogue = new Catalogue(this.#clients, this.#calls, options.clock);
     this.#snapshot = new MachineSnapshot(options.clock);
     this.#context = options;
+    this.#rehearsal = new Rehearsal({
+      clients: this.#clients,
+      calls: this.#calls,
+      catalogue: this.#catalogue,
+      context: options,
+      clock: options.clock,
+      anyMachine: () => this.#snapshot.any(),
+    });
     const { wake, sleep, housekeeping } = this.#clients;
     this.#start = this.#batchChanges({
       action: "StartInstances",
@@ -169,8 +179,10 @@ class BatchingEc2Cloud implements Ec2Cloud {
     return resolveLaunch(request, this.#catalogue, this.#context);
   }
 
-  inspect(inspection: ClassInspection): Promise<ClassFacts> {
-    return inspectClass(inspection, this.#catalogue, this.#context);
+  async inspect(inspection: ClassInspection): Promise<ClassFacts> {
+    const facts = await inspectClass(inspection, this.#catalogue, this.#context);
+    await this.#rehearsal.check(inspection, facts);
+    return facts;
   }
 
   /**

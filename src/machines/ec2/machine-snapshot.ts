@@ -15,6 +15,9 @@ interface Seen {
   readonly mark: ReadMark;
 }
 
+/** States of machines that are gone for good. */
+const ENDED: ReadonlySet<string> = new Set(["shutting-down", "terminated"]);
+
 /** What EC2 last said of each machine, so that one answer serves all who ask. */
 export class MachineSnapshot {
   readonly #clock: Clock;
@@ -56,6 +59,16 @@ export class MachineSnapshot {
       this.#seen.set(id, { machine, mark });
     }
     this.#noteTenant(machine);
+  }
+
+  /** A machine that was there when EC2 was last asked. */
+  any(): Machine | undefined {
+    for (const { machine } of this.#seen.values()) {
+      if (machine !== undefined && !ENDED.has(machine.state)) {
+        return machine;
+      }
+    }
+    return undefined;
   }
 
   /** Namespace whose machine it is, as far as its tags have told. */

@@ -326,6 +326,63 @@ describe("EC2 endpoint, through the SDK over HTTP", () => {
     });
   });
 
+  describe("a dry run", () => {
+    const denied = { kind: "refuse", code: "UnauthorizedOperation", status: 403, times: 9 } as const;
+
+    it("is answered by an error that says what a real request would come to, and does nothing", async () => {
+      const id = await launch();
+      const named = { InstanceIds: [id], DryRun: true };
+      const commands = [
+        new RunInstancesCommand({ ...LAUNCH, DryRun: true }),
+        new StartInstancesCommand(named),
+        new StopInstancesCommand(named),
+        new TerminateInstancesCommand(named),
+        new CreateTagsCommand({ Resources: [id], Tags: [{ Key: "a", Value: "b" }], DryRun: true }),
+      ];
+      for (const command of commands) {
+        const answer = await refused(command as never);
+        expect(answer, command.constructor.name).to.include({ name: "DryRunOperation", status: 412 });
+      }
+      await http.model.settled();
+      expect(http.model.instances.truths().map(({ state, tags }) => [state, tags["a"]])).to.deep.equal([
+        ["running", undefined],
+      ]);
+    });
+
+    it("is refused for what it names", async () => {
+      const unknown = { InstanceIds: ["i-00000000000000001"], DryRun: true };
+      expect(await refused(new StopInstancesCommand(unknown))).to.include({
+        name: "InvalidInstanceID.NotFound",
+      });
+      const subnet = new RunInstancesCommand({ ...LAUNCH, SubnetId: "subnet-1", DryRun: true });
+      expect(await refused(subnet)).to.include({ name: "InvalidSubnetID.NotFound" });
+    });
+
+    it("is refused where the right is missing, as the real request is, which it leaves the fault to", async () => {
+      http.endpoint.faults.add({ action: "RunInstances", ...denied, times: 1 });
+      const dry = new RunInstancesCommand({ ...LAUNCH, SubnetId: "subnet-1", DryRun: true });
+      for (const command of [dry, dry, new RunInstancesCommand(LAUNCH)]) {
+        expect(await refused(command)).to.include({ name: "UnauthorizedOperation", status: 403 });
+      }
+      expect(await launch()).to.match(/^i-/);
+    });
+
+    it("stands in the log under a name of its own, and uses up no other fault", async () => {
+      http.endpoint.faults.add({
+        action: "RunInstances",
+        kind: "refuse",
+        code: "InsufficientInstanceCapacity",
+      });
+      await refused(new RunInstancesCommand({ ...LAUNCH, DryRun: true }));
+      expect(http.endpoint.log.calls().map(({ action, outcome }) => [action, outcome])).to.deep.equal([
+        ["DryRun RunInstances", "DryRunOperation"],
+      ]);
+      expect(await refused(new RunInstancesCommand(LAUNCH))).to.include({
+        name: "InsufficientInstanceCapacity",
+      });
+    });
+  });
+
   describe("DescribeInstances", () => {
     it("filters by tag, state and token, with wildcards; unknown filters are refused", async () => {
       const tagged = (value: string): RunInstancesCommandInput["TagSpecifications"] => [

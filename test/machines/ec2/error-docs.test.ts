@@ -16,7 +16,7 @@ describe("docs/errors.md", () => {
       ...source.matchAll(/Ec2ApiError\(\s*"([\w.]+)"|"((?:[A-Z]\w+)(?:Exception|NotFound))"/g),
     ]);
     const codes = new Set(answered.map(([, ec2, ssm]) => ec2 ?? ssm ?? ""));
-    // Nobody here asks for a dry run.
+    // The answer to every dry run, and no refusal (rehearsal.ts).
     codes.delete("DryRunOperation");
     expect(codes.size).to.be.greaterThan(25);
     expect([...codes].filter((code) => !Object.hasOwn(ERROR_TABLE, code))).to.deep.equal([]);

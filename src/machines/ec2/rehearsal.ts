@@ -1,0 +1,163 @@
+import {
+  CreateTagsCommand,
+  RunInstancesCommand,
+  StartInstancesCommand,
+  StopInstancesCommand,
+  TerminateInstancesCommand,
+} from "@aws-sdk/client-ec2";
+import type { Clock } from "../../base/clock.ts";
+import { toError } from "../../base/errors.ts";
+import type { ClassFacts, ClassInspection, Machine } from "../cloud.ts";
+import { CloudError } from "../errors.ts";
+import { Tag } from "../tags.ts";
+import type { AwsClients } from "./aws-clients.ts";
+import type { Catalogue } from "./catalogue.ts";
+import type { Ec2Calls } from "./ec2-calls.ts";
+import { resolveLaunch, type PlanContext } from "./launch-plan.ts";
+import type { LimitedAction } from "./limits.ts";
+import { toRunInstances } from "./run-instances.ts";
+import { toTagList } from "./tags.ts";
+
+/** What a rehearsal is made of. */
+export interface RehearsalOptions {
+  readonly clients: AwsClients;
+  readonly calls: Ec2Calls;
+  readonly catalogue: Catalogue;
+  readonly context: PlanContext;
+  readonly clock: Clock;
+  /** A machine of this cluster that EC2 has shown; `undefined` when there is none yet. */
+  readonly anyMachine: () => Machine | undefined;
+}
+
+/** How long EC2's consent is believed, in milliseconds: rights change rarely, and these calls count like others. */
+const CONSENT_MS = 6 * 3_600_000;
+/** How long an answer is waited for, in milliseconds. */
+const TIMEOUT_MS = 10_000;
+/** EC2's answer to a dry run that would have been carried out (EC2 API reference, "DryRun"). */
+const CONSENT = "DryRunOperation";
+
+/**
+ * Asks EC2 whether it would carry out what a class leads to, by dry runs: a right that is missing, also for the sake of an
+ * organisation's policy, shows before the first satellite does. EC2 judges a request by what it names, and what may be done
+ * to an instance by the instance's tags; so all but the launch are asked about once a machine is there.
+ *
+ * A dry run does not use the key of a volume. One that cannot be used shows at the first launch, as the reason why the
+ * machine ended.
+ */
+export class Rehearsal {
+  readonly #options: RehearsalOptions;
+  /** When EC2 last consented, on the monotonic clock, by what it was asked. */
+  readonly #consents = new Map<string, number>();
+
+  constructor(options: RehearsalOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Asks what was not asked within the last six hours; everything where the class has just been changed.
+   *
+   * @throws CloudError of class `permission` or `parameter` when EC2 would refuse
+   */
+  async check({ cloud, types, isFresh }: ClassInspection, facts: ClassFacts): Promise<void> {
+    const machine = this.#options.anyMachine();
+    const subject = JSON.stringify([cloud, types]);
+    for (const architecture of facts.architectures) {
+      await this.#ask(`${architecture} ${subject}`, isFresh, () => this.#launch(cloud, types, architecture));
+    }
+    if (machine !== undefined) {
+      await this.#ask("changes", isFresh, () => this.#changes(machine));
+    }
+  }
+
+  async #ask(question: string, isFresh: boolean | undefined, ask: () => Promise<boolean>): Promise<void> {
+    const { clock } = this.#options;
+    const askedAtMs = this.#consents.get(question);
+    if (isFresh !== true && askedAtMs !== undefined && clock.monotonicMs() - askedAtMs < CONSENT_MS) {
+      return;
+    }
+    this.#consents.delete(question);
+    if (await ask()) {
+      this.#consents.set(question, clock.monotonicMs());
+    }
+  }
+
+  /** Whether EC2 has consented to launch a machine of the class; not when it could not be asked. */
+  async #launch(
+    cloud: ClassInspection["cloud"],
+    types: readonly string[],
+    architecture: string,
+  ): Promise<boolean> {
+    const { catalogue, context, clients } = this.#options;
+    // Nobody's machine, with the tags that policies ask for.
+    const owner = { namespace: "satellites", name: "dry-run", uid: "00000000-0000-0000-0000-000000000000" };
+    const request = { owner, cloud, types, architecture: architecture as "amd64" | "arm64", hibernate: true };
+    const rest = { attempt: 0, combination: 0, userData: "" };
+    const { plan } = await resolveLaunch({ ...request, ...rest }, catalogue, context);
+    const { rootDeviceName } = await catalogue.imageFacts(plan.image);
+    const input = { ...toRunInstances(plan, rootDeviceName, ""), DryRun: true };
+    return this.#dryRun("RunInstances", (abortSignal) =>
+      clients.housekeeping.send(new RunInstancesCommand(input), { abortSignal }),
+    );
+  }
+
+  /** Whether EC2 has consented to all that is done to a machine. */
+  async #changes({ id, tags }: Machine): Promise<boolean> {
+    const { housekeeping } = this.#options.clients;
+    const named = { InstanceIds: [id], DryRun: true };
+    const tagged = {
+      Resources: [id],
+      Tags: toTagList({ [Tag.cluster]: tags[Tag.cluster] ?? "" }),
+      DryRun: true,
+    };
+    const answers = [
+      await this.#dryRun("StartInstances", (abortSignal) =>
+        housekeeping.send(new StartInstancesCommand(named), { abortSignal }),
+      ),
+      await this.#dryRun("StopInstances", (abortSignal) =>
+        housekeeping.send(new StopInstancesCommand(named), { abortSignal }),
+      ),
+      await this.#dryRun("TerminateInstances", (abortSignal) =>
+        housekeeping.send(new TerminateInstancesCommand(named), { abortSignal }),
+      ),
+      await this.#dryRun("CreateTags", (abortSignal) =>
+        housekeeping.send(new CreateTagsCommand(tagged), { abortSignal }),
+      ),
+    ];
+    return answers.every(Boolean);
+  }
+
+  /**
+   * Makes one dry run, after everything else that waits for the action's bucket.
+   *
+   * @returns whether EC2 would carry it out; false when its answer says nothing about that
+   * @throws CloudError when it would not
+   */
+  async #dryRun(action: LimitedAction, send: (signal: AbortSignal) => Promise<unknown>): Promise<boolean> {
+    try {
+      return await this.#options.calls.call({
+        action,
+        bucket: action,
+        kind: "change",
+        priority: "housekeeping",
+        timeoutMs: TIMEOUT_MS,
+        send: (signal) => send(signal).then(notDry, consentOf),
+      });
+    } catch (error) {
+      if (error instanceof CloudError && error.class !== "permission" && error.class !== "parameter") {
+        return false;
+      }
+      throw error;
+    }
+  }
+}
+
+/** EC2 answers every dry run with an error; anything else is not EC2, and has said nothing about rights. */
+const notDry = (): boolean => false;
+
+function consentOf(thrown: unknown): boolean {
+  const error = toError(thrown);
+  if (Reflect.get(error, "Code") === CONSENT || error.name === CONSENT) {
+    return true;
+  }
+  throw error;
+}
