@@ -5,7 +5,7 @@ import {
   StopInstancesCommand,
   TerminateInstancesCommand,
 } from "@aws-sdk/client-ec2";
-import type { Clock } from "../../base/clock.ts";
+import { sleep, type Clock } from "../../base/clock.ts";
 import { toError } from "../../base/errors.ts";
 import type { ClassFacts, ClassInspection, Machine } from "../cloud.ts";
 import { CloudError } from "../errors.ts";
@@ -31,6 +31,8 @@ export interface RehearsalOptions {
 
 /** How long EC2's consent is believed, in milliseconds: rights change rarely, and these calls count like others. */
 const CONSENT_MS = 6 * 3_600_000;
+/** How long a look at a class waits for its turn and the answers, in milliseconds. What comes later counts at the next look. */
+const PATIENCE_MS = 20_000;
 /** How long an answer is waited for, in milliseconds. */
 const TIMEOUT_MS = 10_000;
 /** EC2's answer to a dry run that would have been carried out (EC2 API reference, "DryRun"). */
@@ -48,6 +50,8 @@ export class Rehearsal {
   readonly #options: RehearsalOptions;
   /** When EC2 last consented, on the monotonic clock, by what it was asked. */
   readonly #consents = new Map<string, number>();
+  /** What is being asked, until its answer is heard. */
+  readonly #asking = new Map<string, Promise<boolean>>();
 
   constructor(options: RehearsalOptions) {
     this.#options = options;
@@ -76,8 +80,28 @@ export class Rehearsal {
       return;
     }
     this.#consents.delete(question);
-    if (await ask()) {
-      this.#consents.set(question, clock.monotonicMs());
+    const asking = this.#asking.get(question) ?? ask();
+    this.#asking.set(question, asking);
+    const patience = new AbortController();
+    // Launches of others may keep this waiting for minutes, and a class has more to do than to be ready.
+    const waited = sleep(clock, PATIENCE_MS, patience.signal).then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      const consents = await Promise.race([asking, waited]);
+      if (consents === undefined) {
+        return;
+      }
+      if (consents) {
+        this.#consents.set(question, clock.monotonicMs());
+      }
+      this.#asking.delete(question);
+    } catch (error) {
+      this.#asking.delete(question);
+      throw error;
+    } finally {
+      patience.abort();
     }
   }
 

@@ -111,6 +111,21 @@ describe("a class's rehearsal", () => {
     expect(dryRuns(account)).to.have.length(4);
   });
 
+  it("keeps a class waiting for its turn no longer than 20 s, and hears the answer at the next look", async () => {
+    // One request an hour, and a launch has taken this hour's.
+    const limit = { requests: { burst: 1, refillPerSecond: 1 / 3600 } };
+    const account = createAccount({ cloud: { limits: { RunInstances: limit } } });
+    deny(account, "RunInstances", "dry-run");
+    await launchOne(account);
+    const startedMs = account.clock.monotonicMs();
+    await inspect(account);
+    expect(account.clock.monotonicMs() - startedMs).to.be.within(40_000, 41_000);
+    expect(dryRuns(account)).to.deep.equal([]);
+    await account.clock.advance(2 * HOUR_MS);
+    expect(await failure(inspect(account))).to.include({ reason: "NotPermitted" });
+    expect(dryRuns(account).slice(0, 2)).to.deep.equal(Array(2).fill("RunInstances UnauthorizedOperation"));
+  });
+
   it("takes nothing from an answer that says nothing about rights", async () => {
     const account = createAccount();
     const { machine } = await launchOne(account);
