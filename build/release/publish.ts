@@ -20,7 +20,11 @@ function checkSums(folder: string): void {
   const lines = readFileSync(join(folder, "SHA256SUMS"), "utf8").trim().split("\n");
   for (const line of lines) {
     const [sum = "", name = ""] = line.split(/ {2}/);
-    if (createHash("sha256").update(readFileSync(join(folder, name))).digest("hex") !== sum) {
+    if (
+      createHash("sha256")
+        .update(readFileSync(join(folder, name)))
+        .digest("hex") !== sum
+    ) {
       throw new Error(`${name} is not what SHA256SUMS says; run make release again`);
     }
   }
