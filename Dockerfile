@@ -6,7 +6,8 @@ ARG BUILD_IMAGE=node:24-bookworm-slim
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --no-audit --no-fund
+COPY build/use-node.mjs build/
+RUN npm ci --no-audit --no-fund && node build/use-node.mjs
 ENV PATH=/src/node_modules/.bin:${PATH}
 COPY src src
 COPY build build

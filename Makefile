@@ -12,10 +12,10 @@ STAMP := node_modules/.installed
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
-# npm goes on where it cannot install an optional package, such as Node.js for a platform that has none.
+# npm goes on where it cannot install an optional package, and older ones lose the link to Node.js.
 $(STAMP): package.json package-lock.json .npmrc
 	npm ci --no-audit --no-fund --loglevel=error
-	@node build/check-node.mjs
+	@node build/use-node.mjs
 	@touch $@
 
 .PHONY: demo
