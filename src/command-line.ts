@@ -16,6 +16,7 @@ import {
   type CommonOptions,
   type ProcessContext,
 } from "./commands/process-context.ts";
+import { oidcFlags } from "./commands/router-oidc.ts";
 import type { RouterCommandOptions } from "./commands/router.ts";
 import type { RunCommandOptions } from "./commands/run.ts";
 import { parseNetworks } from "./router/proxy-protocol.ts";
@@ -143,8 +144,9 @@ export function createProgram(environment: ProcessContext["environment"]): Comma
       ),
   );
 
+  const router = service("router", "takes gRPC requests, wakes what sleeps, and forwards");
   program.addCommand(
-    service("router", "takes gRPC requests, wakes what sleeps, and forwards")
+    router
       .addOption(kubeconfig)
       .addOption(
         checkedFlag("--listen <host:port>", "where clients connect", parseAddress).default("127.0.0.1:8372"),
@@ -233,6 +235,10 @@ export function createProgram(environment: ProcessContext["environment"]): Comma
         running(options, async () => (await import("./commands/router.ts")).runRouter),
       ),
   );
+
+  for (const flag of oidcFlags()) {
+    router.addOption(flag);
+  }
 
   program.addCommand(
     service("local", "runs everything on this machine, with real VMs", "text")

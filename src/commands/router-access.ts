@@ -1,14 +1,18 @@
 import type { BlockList } from "node:net";
 import type { Registry } from "@prometheus-io/client";
 import { SatelliteError } from "../base/errors.ts";
+import { readProxyRule } from "../base/proxy.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { anonymousLoopback, type Access } from "../router/access.ts";
 import type { IdentityLimitOptions } from "../router/identity-limits.ts";
-import { createAccessMetrics } from "../router/metrics.ts";
+import { createAccessMetrics, type AccessMetrics } from "../router/metrics.ts";
+import { createFetchJson } from "../router/oidc/fetch-json.ts";
+import { OidcTokenIssuer } from "../router/oidc/token-issuer.ts";
 import { parseNetworks } from "../router/proxy-protocol.ts";
 import type { TlsFiles } from "../router/tls-material.ts";
-import { createTokenAccess } from "../router/token-access.ts";
+import { createTokenAccess, DEFAULT_AUDIENCE } from "../router/token-access.ts";
 import type { ProcessContext } from "./process-context.ts";
+import { readOidcIssuers, type OidcIssuerFlags, type OidcIssuerSetup } from "./router-oidc.ts";
 
 /** Options of `satellites router` about who may use it. */
 export interface RouterAccessOptions {
@@ -17,6 +21,8 @@ export interface RouterAccessOptions {
   readonly clientCa?: string;
   /** Audiences of which a token must have one. */
   readonly tokenAudience?: readonly string[];
+  /** Issuers whose tokens are taken without the API server. */
+  readonly oidcIssuer?: readonly OidcIssuerFlags[];
   /** Ask nobody for a credential; on loopback only. */
   readonly anonymous?: boolean;
   /** Ask nobody for a credential, on any address. */
@@ -35,20 +41,22 @@ export interface RouterAccessSettings {
   readonly isAnonymous: boolean;
   readonly tlsFiles: TlsFiles | undefined;
   readonly proxyProtocolFrom: BlockList | undefined;
+  readonly oidcIssuers: readonly OidcIssuerSetup[];
   readonly identities: IdentityLimitOptions;
 }
 
 /**
  * Reads the options.
  *
- * @throws SatelliteError `InvalidOption` when they contradict each other or lack something, `InvalidNetwork`
+ * @throws SatelliteError `InvalidOption` when they contradict each other or lack something, `InvalidNetwork`,
+ *   `OidcIssuerInvalid`
  */
 export function readAccessOptions(options: RouterAccessOptions): RouterAccessSettings {
-  const { anonymous = false, insecureAnonymous = false, clientCa, tokenAudience } = options;
+  const { anonymous = false, insecureAnonymous = false, clientCa, tokenAudience, oidcIssuer } = options;
   const isAnonymous = anonymous || insecureAnonymous;
-  if (isAnonymous && (clientCa !== undefined || tokenAudience !== undefined)) {
+  if (isAnonymous && [clientCa, tokenAudience, oidcIssuer].some((option) => option !== undefined)) {
     throw invalidOption(
-      "--client-ca and --token-audience have no use when everybody is let in; leave out --anonymous",
+      "--client-ca, --token-audience and --oidc-issuer have no use when everybody is let in; leave out --anonymous",
     );
   }
   return {
@@ -56,6 +64,7 @@ export function readAccessOptions(options: RouterAccessOptions): RouterAccessSet
     tlsFiles: tlsFilesOf(options),
     proxyProtocolFrom:
       options.proxyProtocolFrom === undefined ? undefined : parseNetworks(options.proxyProtocolFrom),
+    oidcIssuers: readOidcIssuers(oidcIssuer ?? [], tokenAudience ?? [DEFAULT_AUDIENCE]),
     identities: {
       ...(options.maxHeldPerIdentity === undefined ? {} : { maxHeld: options.maxHeldPerIdentity }),
       ...(options.wakeBurst === undefined ? {} : { wakeBurst: options.wakeBurst }),
@@ -71,11 +80,12 @@ export function readAccessOptions(options: RouterAccessOptions): RouterAccessSet
  */
 export function createAccess(
   options: RouterAccessOptions,
-  { isAnonymous }: RouterAccessSettings,
+  { isAnonymous, oidcIssuers }: RouterAccessSettings,
   connect: () => Pick<KubeClient, "create">,
   registry: Registry,
-  { clock, logger }: Omit<ProcessContext, "faults">,
+  context: Omit<ProcessContext, "faults">,
 ): Access {
+  const { clock, logger } = context;
   if (isAnonymous) {
     return anonymousLoopback({ logger, allowEveryAddress: options.insecureAnonymous ?? false });
   }
@@ -86,8 +96,30 @@ export function createAccess(
     logger,
     allowCleartext: options.insecureCleartext ?? false,
     onReview: (review, result) => metrics.reviews.inc({ review, result }),
+    issuers: oidcIssuers.map((setup) => createIssuer(setup, metrics, context)),
     ...(options.tokenAudience === undefined ? {} : { audiences: options.tokenAudience }),
   });
+}
+
+/** An issuer whose keys are being read already; one that is away keeps nothing from starting. */
+function createIssuer(
+  { settings, caFile }: OidcIssuerSetup,
+  metrics: AccessMetrics,
+  { environment, clock, logger }: Omit<ProcessContext, "faults">,
+): OidcTokenIssuer {
+  const issuer = new OidcTokenIssuer({
+    settings,
+    fetchJson: createFetchJson({
+      clock,
+      proxyFor: readProxyRule(environment),
+      ...(caFile === undefined ? {} : { caFile }),
+    }),
+    clock,
+    logger,
+    onJudged: (result) => metrics.reviews.inc({ review: "oidc", result }),
+  });
+  issuer.warmUp();
+  return issuer;
 }
 
 function tlsFilesOf({ tlsCert, tlsKey, clientCa }: RouterAccessOptions): TlsFiles | undefined {

@@ -34,10 +34,22 @@ export function notPermitted(username: string, { namespace, name }: SatelliteAdd
 }
 
 /** The API server does not know it, or not for us. */
-export function invalidToken(audiences: readonly string[]): Refusal {
-  return unauthenticated(
-    "InvalidCredential",
-    `the token is not valid, or not for the audience ${audiences.join(" or ")}, or has expired; get a new one`,
+export function invalidToken(hint: string): Refusal {
+  return unauthenticated("InvalidCredential", hint);
+}
+
+/** An OIDC issuer's token that does not count. */
+export function unacceptableToken(issuer: string, why: string): Refusal {
+  return unauthenticated("InvalidCredential", `the token of ${issuer} is not accepted: ${why}`);
+}
+
+/** The keys of an OIDC issuer are neither known nor to be had. */
+export function issuerUnavailable(issuer: string, why: string): Refusal {
+  return refusal(
+    GrpcStatus.UNAVAILABLE,
+    `the token cannot be verified, since the router cannot read the keys of ${issuer}: ${why}; try again in some seconds, ` +
+      "or show a token of the API server",
+    "OidcIssuerUnavailable",
   );
 }
 

@@ -16,7 +16,10 @@ export type AddressResult =
 
 /** How a listener reads addresses. */
 export interface AddressOptions {
-  /** Domain under which `<name>.<namespace>.<domain>` names a satellite; authorities are not read when absent. */
+  /**
+   * Domain under which `<name>.<namespace>.<domain>` and `<name>--<namespace>.<domain>` name a satellite; authorities are
+   * not read when absent.
+   */
   readonly domain?: string;
   /** Namespace of a satellite that metadata names without one. */
   readonly defaultNamespace?: string;
@@ -32,13 +35,16 @@ const NAMESPACE_FIELDS = ["satellite-namespace", "satellite_org"] as const;
 const LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
 const SUBDOMAIN = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)*$/;
 const MAX_NAME_LENGTH = 253;
+const MAX_LABEL_LENGTH = 63;
 /** How much of a bad value an error message repeats. */
 const MAX_QUOTED_LENGTH = 80;
 
 /** How to name a satellite, for error messages. */
 export function addressHelp(options: AddressOptions): string {
   const byAuthority =
-    options.domain === undefined ? "" : `, or call the authority <name>.<namespace>.${options.domain}`;
+    options.domain === undefined
+      ? ""
+      : `, or call the authority <name>.<namespace>.${options.domain} or <name>--<namespace>.${options.domain}`;
   return `send the gRPC metadata satellite-name and satellite-namespace${byAuthority}`;
 }
 
@@ -46,6 +52,10 @@ export function addressHelp(options: AddressOptions): string {
  * Finds the satellite that a request is for: by metadata, by TLS server name or authority, or the listener's default.
  * A name that is given twice or in two ways that disagree is invalid, never guessed. An authority that is no satellite's
  * name (clients send `localhost`, an IP address, or a whole URL) is passed over.
+ *
+ * One that can be read as several satellites, since names and namespaces may hold `--` themselves, names none of them: it
+ * is invalid, unless something else in the request names one of them. The rule does not ask which of them exist, so what
+ * an authority means never changes.
  */
 export function addressOf(
   connection: ConnectionInfo,
@@ -56,26 +66,50 @@ export function addressOf(
   if (byMetadata?.kind === "invalid") {
     return byMetadata;
   }
-  const named = [
-    byMetadata?.address,
-    hostAddress(connection.serverName, "server-name", options),
-    hostAddress(firstValue(headers, ":authority") ?? firstValue(headers, "host"), "authority", options),
-  ].filter((address) => address !== undefined);
-  const [first, ...others] = named;
-  if (first === undefined) {
-    const { defaultSatellite } = options;
-    return defaultSatellite === undefined
-      ? { kind: "none" }
-      : { kind: "found", address: { ...defaultSatellite, source: "default" } };
+  const hosts = [
+    hostReading(connection.serverName, "server-name", options),
+    hostReading(firstValue(headers, ":authority") ?? firstValue(headers, "host"), "authority", options),
+  ].filter((reading) => reading !== undefined);
+  const named = [byMetadata?.address, ...hosts.map(({ addresses }) => only(addresses))];
+  const address = named.find((candidate) => candidate !== undefined);
+  if (address === undefined) {
+    const [ambiguous] = hosts;
+    return ambiguous === undefined ? defaultAddress(options) : invalid(ambiguityOf(ambiguous, options));
   }
-  const other = others.find(({ namespace, name }) => namespace !== first.namespace || name !== first.name);
+  const others = [
+    ...named.filter((other) => other !== undefined).map((other) => [other]),
+    ...hosts.map(({ addresses }) => addresses),
+  ];
+  const other = others.find((readings) => !readings.some((reading) => isSame(reading, address)))?.[0];
   if (other !== undefined) {
     return invalid(
-      `the request names two satellites: ${first.namespace}/${first.name} by its ${first.source} and ` +
+      `the request names two satellites: ${address.namespace}/${address.name} by its ${address.source} and ` +
         `${other.namespace}/${other.name} by its ${other.source}; name one`,
     );
   }
-  return { kind: "found", address: first };
+  return { kind: "found", address };
+}
+
+function defaultAddress({ defaultSatellite }: AddressOptions): AddressResult {
+  return defaultSatellite === undefined
+    ? { kind: "none" }
+    : { kind: "found", address: { ...defaultSatellite, source: "default" } };
+}
+
+function isSame(left: SatelliteAddress, right: SatelliteAddress): boolean {
+  return left.namespace === right.namespace && left.name === right.name;
+}
+
+function only(addresses: readonly SatelliteAddress[]): SatelliteAddress | undefined {
+  return addresses.length === 1 ? addresses[0] : undefined;
+}
+
+function ambiguityOf({ host, addresses }: HostReading, { domain = "" }: AddressOptions): string {
+  const readings = addresses.map(({ namespace, name }) => `${namespace}/${name}`).join(" or ");
+  return (
+    `the name ${quoted(host)} can mean ${readings}, since names and namespaces may hold "--" too; call ` +
+    `<name>.<namespace>.${domain}, or send the gRPC metadata satellite-name and satellite-namespace`
+  );
 }
 
 function invalid(message: string): Extract<AddressResult, { kind: "invalid" }> {
@@ -128,12 +162,21 @@ function oneValue(
   return { kind: "value", value };
 }
 
-/** Reads `<name>.<namespace>.<domain>[:port]`; `undefined` for every other host. */
-function hostAddress(
+/** A host below the domain, and the satellites that it can mean: one or more. */
+interface HostReading {
+  readonly host: string;
+  readonly addresses: readonly SatelliteAddress[];
+}
+
+/**
+ * Reads `<name>.<namespace>.<domain>[:port]` and `<name>--<namespace>.<domain>[:port]`; `undefined` for every other host.
+ * The second is one DNS label, as a wildcard certificate asks for (RFC 6125 section 6.4.3), so the name has no dots there.
+ */
+function hostReading(
   host: string | undefined,
   source: "server-name" | "authority",
   { domain }: AddressOptions,
-): SatelliteAddress | undefined {
+): HostReading | undefined {
   if (host === undefined || domain === undefined) {
     return undefined;
   }
@@ -147,9 +190,22 @@ function hostAddress(
   }
   const path = bare.slice(0, -suffix.length);
   const dot = path.lastIndexOf(".");
-  const name = path.slice(0, Math.max(0, dot));
-  const namespace = path.slice(dot + 1);
-  return isName(name) && LABEL.test(namespace) ? { namespace, name, source } : undefined;
+  const splits = dot < 0 ? labelSplits(path) : [[path.slice(0, dot), path.slice(dot + 1)] as const];
+  const addresses = splits
+    .filter(([name, namespace]) => isName(name) && LABEL.test(namespace))
+    .map(([name, namespace]) => ({ namespace, name, source }));
+  return addresses.length === 0 ? undefined : { host: bare, addresses };
+}
+
+/** Every way to cut one DNS label at a "--". */
+function labelSplits(label: string): (readonly [name: string, namespace: string])[] {
+  const splits: (readonly [string, string])[] = [];
+  if (label.length <= MAX_LABEL_LENGTH) {
+    for (let at = label.indexOf("--"); at >= 0; at = label.indexOf("--", at + 1)) {
+      splits.push([label.slice(0, at), label.slice(at + 2)]);
+    }
+  }
+  return splits;
 }
 
 function isName(value: string): boolean {

@@ -76,8 +76,8 @@ export function createAccessMetrics(registry: Registry): AccessMetrics {
     reviews: new Counter({
       name: "satellites_router_access_reviews_total",
       help:
-        "Access checks that were not answered from memory: token (known, rejected, failed) and " +
-        "access (allowed, denied, failed).",
+        "Access checks that were not answered from memory: token (known, rejected, failed), oidc (known, refused, " +
+        "failed) and access (allowed, denied, failed).",
       labelNames: ["review", "result"],
       registers: [registry],
     }),

@@ -11,7 +11,7 @@ import {
   type AccessDecision,
   type AccessRequest,
 } from "./access.ts";
-import { AccessReviews, type PermissionVerdict, type Subject, type TokenVerdict } from "./access-reviews.ts";
+import { AccessReviews, type PermissionVerdict, type Subject } from "./access-reviews.ts";
 import type { SatelliteAddress } from "./address.ts";
 import {
   CERTIFICATE_EXPIRED,
@@ -24,9 +24,12 @@ import {
 } from "./access-refusals.ts";
 import type { ConnectionInfo, HeaderList } from "./engine.ts";
 import { ExpiringCache, type CacheEntry, type Loaded } from "./expiring-cache.ts";
+import { AUTHENTICATED_GROUP } from "./oidc/subject.ts";
 import type { Refusal } from "./refusal.ts";
 import { credentialOf, type FoundToken } from "./request-credential.ts";
-import { tokenEndMs } from "./token-end.ts";
+import { tokenHint } from "./token-hint.ts";
+import type { TokenIssuer, TokenJudge, TokenJudgement } from "./token-judge.ts";
+import { tokenEndMs, unverifiedClaims } from "./unverified-claims.ts";
 
 /** Options of {@link createTokenAccess}. */
 export interface TokenAccessOptions {
@@ -34,8 +37,10 @@ export interface TokenAccessOptions {
   readonly client: Pick<KubeClient, "create">;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Audiences of which a token must have one. Default: satellites.dev. */
+  /** Audiences of which a token of the API server must have one. Default: satellites.dev. */
   readonly audiences?: readonly string[];
+  /** Issuers whose tokens the API server is not asked about. */
+  readonly issuers?: readonly TokenIssuer[];
   /** How long a good answer is believed, in milliseconds: so long a revoked right may go on. Default 30,000. */
   readonly allowedTtlMs?: number;
   /** How long a refusal is believed, in milliseconds: so long a new right may take. Default 5,000. */
@@ -57,6 +62,7 @@ export const DEFAULT_AUDIENCE = "satellites.dev";
 
 const DEFAULTS = {
   audiences: [DEFAULT_AUDIENCE],
+  issuers: [],
   allowedTtlMs: 30_000,
   deniedTtlMs: 5_000,
   maxEntries: 10_000,
@@ -68,13 +74,10 @@ const DEFAULTS = {
 const MAX_RECENT_LENGTH = 4_096;
 /** How long a failed review is not made again: requests of a second fail together. */
 const FAILED_TTL_MS = 1_000;
-/** Group of all whose credential was verified; SubjectAccessReview does not add it by itself. */
-const AUTHENTICATED_GROUP = "system:authenticated";
-
 /**
- * Access by Kubernetes: a bearer token that TokenReview accepts for our audience, or a client certificate (common name:
- * user, organizations: groups); then a SubjectAccessReview of `create` on satellites/connect. Answers are kept for a
- * short time. Whatever cannot be found out is refused.
+ * Access by Kubernetes: a bearer token that TokenReview accepts for our audience, a token of an issuer that the router
+ * takes directly, or a client certificate (common name: user, organizations: groups); then a SubjectAccessReview of
+ * `create` on satellites/connect. Answers are kept for a short time. Whatever cannot be found out is refused.
  */
 export function createTokenAccess(options: TokenAccessOptions): Access {
   return new TokenAccess(options);
@@ -94,11 +97,20 @@ type Identification =
   | { readonly kind: "refused"; readonly refusal: Refusal };
 
 /**
+ * Where tokens of one issuer are judged, and the answers of late. Each issuer has a desk of its own, so that one that does
+ * not answer holds up no token of another.
+ */
+interface TokenDesk {
+  readonly judge: TokenJudge;
+  readonly answers: ExpiringCache<Identification>;
+}
+
+/**
  * What was worked out for a connection last. It spares hashing the same token for every request. The token stays in
  * memory no longer than its connection, whose HPACK table holds it anyway.
  */
 interface Recent {
-  token?: { readonly found: FoundToken; readonly key: string };
+  token?: { readonly found: FoundToken; readonly key: string; readonly desk: TokenDesk };
   /** A decision that may be given again to the same header list: an engine hands it over again for the same request. */
   decided?: {
     readonly headers: HeaderList;
@@ -117,7 +129,9 @@ type Settings = TokenAccessOptions & Required<Omit<TokenAccessOptions, "allowCle
 class TokenAccess implements Access {
   readonly #settings: Settings;
   readonly #reviews: AccessReviews;
-  readonly #tokens: ExpiringCache<Identification>;
+  readonly #apiServer: TokenDesk;
+  /** By the claim `iss`. */
+  readonly #issuers: ReadonlyMap<string, TokenDesk>;
   readonly #permissions: ExpiringCache<PermissionVerdict>;
   readonly #recent = new WeakMap<ConnectionInfo, Recent>();
   /** Makes the keys of the cache useless outside this process. */
@@ -135,7 +149,9 @@ class TokenAccess implements Access {
       ...(onReview === undefined ? {} : { onReview }),
     });
     const bounds = { clock, maxEntries, maxPending, maxPendingPerSource: Math.ceil(maxPending / 2) };
-    this.#tokens = new ExpiringCache(bounds);
+    const deskOf = (judge: TokenJudge): TokenDesk => ({ judge, answers: new ExpiringCache(bounds) });
+    this.#apiServer = deskOf({ judge: (token) => this.#review(token) });
+    this.#issuers = new Map(this.#settings.issuers.map((issuer) => [issuer.url, deskOf(issuer)]));
     this.#permissions = new ExpiringCache(bounds);
   }
 
@@ -191,26 +207,43 @@ class TokenAccess implements Access {
         return this.#certificateCaller(connection, credential.certificate);
       case "token": {
         const { token } = credential.found;
-        const key = this.#keyOf(recent, credential.found);
+        const { key, desk } = this.#tokenOf(recent, credential.found);
         return (
-          this.#tokens.find(key, connection.remoteAddress, () => this.#loadToken(token)) ??
+          desk.answers.find(key, connection.remoteAddress, () => this.#loadToken(desk.judge, token)) ??
           lasting(refused(TOO_MANY_CHECKS))
         );
       }
     }
   }
 
-  async #loadToken(token: string): Promise<Loaded<Identification>> {
-    const { allowedTtlMs, deniedTtlMs, clock, audiences } = this.#settings;
-    const verdict: TokenVerdict = await this.#reviews.reviewToken(token);
+  /** Asks the API server whose a token is. */
+  async #review(token: string): Promise<TokenJudgement> {
+    const { audiences, issuers, clock } = this.#settings;
+    const verdict = await this.#reviews.reviewToken(token);
+    const claims = unverifiedClaims(token);
     switch (verdict.kind) {
       case "failed":
-        return { value: refused(CHECK_FAILED), ttlMs: FAILED_TTL_MS, kind: "failure" };
-      case "rejected":
-        return { value: refused(invalidToken(audiences)), ttlMs: deniedTtlMs, kind: "negative" };
+        return { kind: "failed", refusal: CHECK_FAILED };
+      case "rejected": {
+        const taken = { audiences, issuers: issuers.map(({ url }) => url), now: clock.now() };
+        return { kind: "refused", refusal: invalidToken(tokenHint(claims, taken)) };
+      }
+      case "known":
+        return { ...verdict, endsAtMs: tokenEndMs(claims) };
+    }
+  }
+
+  async #loadToken(judge: TokenJudge, token: string): Promise<Loaded<Identification>> {
+    const { allowedTtlMs, deniedTtlMs, clock } = this.#settings;
+    const judgement = await judge.judge(token);
+    switch (judgement.kind) {
+      case "failed":
+        return { value: refused(judgement.refusal), ttlMs: FAILED_TTL_MS, kind: "failure" };
+      case "refused":
+        return { value: refused(judgement.refusal), ttlMs: deniedTtlMs, kind: "negative" };
       case "known": {
-        const { subject } = verdict;
-        const leftMs = tokenEndMs(token) - clock.now().getTime();
+        const { subject } = judgement;
+        const leftMs = judgement.endsAtMs - clock.now().getTime();
         const endsAtMs = clock.monotonicMs() + leftMs;
         const caller = { subject, key: this.#digest(JSON.stringify(subject)), endsAtMs };
         return { value: { kind: "caller", caller }, ttlMs: Math.min(allowedTtlMs, leftMs), kind: "positive" };
@@ -314,15 +347,21 @@ class TokenAccess implements Access {
     return recent;
   }
 
-  #keyOf(recent: Recent, found: FoundToken): string {
+  #tokenOf(recent: Recent, found: FoundToken): { readonly key: string; readonly desk: TokenDesk } {
     if (recent.token?.found.token === found.token) {
-      return recent.token.key;
+      return recent.token;
     }
-    const key = this.#digest(found.token);
+    const token = { found, key: this.#digest(found.token), desk: this.#deskFor(found.token) };
     if (found.value.length <= MAX_RECENT_LENGTH) {
-      recent.token = { found, key };
+      recent.token = token;
     }
-    return key;
+    return token;
+  }
+
+  /** A token that names an issuer of ours is judged there and nowhere else. */
+  #deskFor(token: string): TokenDesk {
+    const issuer = this.#issuers.size === 0 ? undefined : unverifiedClaims(token)?.["iss"];
+    return (typeof issuer === "string" ? this.#issuers.get(issuer) : undefined) ?? this.#apiServer;
   }
 
   #digest(text: string): string {

@@ -30,6 +30,8 @@ const BAD_VALUES: Readonly<Record<string, readonly string[] | undefined>> = {
   kind: ["other", ""],
   file: undefined,
   dir: undefined,
+  prefix: undefined,
+  "claim=value...": ["abc", "", "=value"],
   name: undefined,
   "name...": undefined,
   id: undefined,

@@ -83,6 +83,7 @@ describe("access options of the router", () => {
       { anonymous: true, tlsCert: "a", tlsKey: "b", clientCa: "c" },
     ],
     ["an audience where everybody is let in", { insecureAnonymous: true, tokenAudience: ["satellites.dev"] }],
+    ["an issuer where everybody is let in", { anonymous: true, oidcIssuer: [{ url: "https://a.example" }] }],
   ];
   for (const [what, options] of wrong) {
     it(`say what is wrong with ${what}`, () => {

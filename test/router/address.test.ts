@@ -80,6 +80,86 @@ describe("address of a request", () => {
     });
   }
 
+  describe("in one label, for a wildcard certificate", () => {
+    const cases: [authority: string, expected: string][] = [
+      ["ada--team-a.sat.example", "team-a/ada by authority"],
+      ["ADA--Team-A.sat.example.:8443", "team-a/ada by authority"],
+      ["a--b.sat.example", "b/a by authority"],
+      ["xn--b.sat.example", "b/xn by authority"],
+      // Cut elsewhere, a name or a namespace would begin or end with a dash.
+      ["ada---team-a.sat.example", "none"],
+      ["--team-a.sat.example", "none"],
+      ["ada--.sat.example", "none"],
+      ["--.sat.example", "none"],
+      ["ada-team-a.sat.example", "none"],
+      ["ada--team_a.sat.example", "none"],
+      [
+        `${"a".repeat(31)}--${"b".repeat(30)}.sat.example`,
+        `${"b".repeat(30)}/${"a".repeat(31)} by authority`,
+      ],
+      [`${"a".repeat(31)}--${"b".repeat(31)}.sat.example`, "none"],
+      ["ada--team-a.deeper.sat.example", "deeper/ada--team-a by authority"],
+      ["ada.team--a.sat.example", "team--a/ada by authority"],
+      ["ada--team--a.sat.example", "invalid"],
+      ["a--b--c--d.sat.example", "invalid"],
+      ["ada---x--team-a.sat.example", "team-a/ada---x by authority"],
+    ];
+    for (const [authority, expected] of cases) {
+      it(`${authority} is ${expected}`, () => {
+        expect(address([[":authority", authority]])).to.equal(expected);
+        expect(address([], OPTIONS, { ...CONNECTION, serverName: authority })).to.equal(
+          expected.replace("by authority", "by server-name"),
+        );
+      });
+    }
+
+    it("is refused where names and namespaces with dashes make it ambiguous, with every reading and the way out", () => {
+      expect(addressOf(CONNECTION, [[":authority", "ada--team--a.sat.example"]], OPTIONS)).to.deep.equal({
+        kind: "invalid",
+        message:
+          'the name "ada--team--a.sat.example" can mean team--a/ada or a/ada--team, since names and namespaces may hold ' +
+          '"--" too; call <name>.<namespace>.sat.example, or send the gRPC metadata satellite-name and satellite-namespace',
+      });
+    });
+
+    const AMBIGUOUS = "ada--team--a.sat.example";
+    const metadata = (name: string, namespace: string): HeaderList => [
+      ["satellite-name", name],
+      ["satellite-namespace", namespace],
+    ];
+
+    it("takes the reading that metadata, or the other of server name and authority, names too", () => {
+      const named = [...metadata("ada", "team--a"), [":authority", AMBIGUOUS]] as const;
+      expect(address(named)).to.equal("team--a/ada by metadata");
+      const connection = { ...CONNECTION, serverName: AMBIGUOUS };
+      expect(address(metadata("ada--team", "a"), OPTIONS, connection)).to.equal("a/ada--team by metadata");
+      expect(address([[":authority", "ada--team.a.sat.example"]], OPTIONS, connection)).to.equal(
+        "a/ada--team by authority",
+      );
+    });
+
+    it("refuses metadata that names none of the readings", () => {
+      expect(address([...metadata("bob", "a"), [":authority", AMBIGUOUS]])).to.equal("invalid");
+      expect(address([...metadata("bob", "a"), [":authority", "ada--a.sat.example"]])).to.equal("invalid");
+    });
+
+    it("goes by no default where it is ambiguous", () => {
+      const options = { ...OPTIONS, defaultSatellite: { namespace: "x", name: "y" } };
+      expect(address([[":authority", AMBIGUOUS]], options)).to.equal("invalid");
+    });
+
+    it("means the satellite that it was made of, or is refused, for all names", () => {
+      const label = fc.stringMatching(/^[a-z0-9](?:[-a-z0-9]{0,12}[a-z0-9])?$/);
+      fc.assert(
+        fc.property(label, label, (name, namespace) => {
+          const found = address([[":authority", `${name}--${namespace}.sat.example`]]);
+          const mayBeAmbiguous = `${name}--${namespace}`.replaceAll(/-{3,}/g, "--").split("--").length > 2;
+          return found === `${namespace}/${name} by authority` || (mayBeAmbiguous && found === "invalid");
+        }),
+      );
+    });
+  });
+
   const invalid: readonly (readonly [what: string, headers: HeaderList])[] = [
     [
       "a name given twice",
