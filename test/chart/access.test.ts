@@ -1,5 +1,13 @@
 import { expect } from "chai";
-import { CHART, findManifest, helm, type Manifest, renderChart, type Values } from "../support/helm.ts";
+import {
+  CHART,
+  findManifest,
+  helm,
+  type Manifest,
+  renderChart,
+  REQUIRED_VALUES,
+  type Values,
+} from "../support/helm.ts";
 import { container, EXPOSED, flags, podTemplate } from "./pods.ts";
 
 describe("who reaches the chart's router", function () {
@@ -81,6 +89,62 @@ describe("who reaches the chart's router", function () {
       );
       const ca = await helm([...args, "--set", "router.tls.clientCA=true"]);
       expect(ca.stderr).to.include("router.tls.clientCA needs router.tls.secretName");
+    });
+  });
+
+  describe("with tokens of OIDC issuers", () => {
+    const values = (oidc: readonly object[], mode = "kubernetes"): Values => ({
+      router: { mode: "deployment", access: { mode, oidc }, tls: { secretName: "router-tls" } },
+    });
+
+    it("hands each issuer to the router with what is said of it, also signs that YAML would take for its own", async () => {
+      const manifests = await renderChart(
+        values([
+          {
+            issuer: "https://token.actions.githubusercontent.com",
+            usernamePrefix: "github:",
+            groupsClaim: "repository",
+            groupsPrefix: "gh: #",
+            requiredClaims: { repository_owner_id: "0123", ref_protected: "true" },
+          },
+          { issuer: "https://gitlab.example", audiences: ["builds", "*"], caConfigMap: "gitlab-ca" },
+        ]),
+      );
+      const template = podTemplate(manifests, "sat-satellites-router");
+      const { args, volumeMounts } = container(template, "router");
+      expect(args.filter((arg) => arg.startsWith("--oidc"))).to.deep.equal([
+        "--oidc-issuer=https://token.actions.githubusercontent.com",
+        "--oidc-groups-claim=repository",
+        "--oidc-groups-prefix=gh: #",
+        "--oidc-username-prefix=github:",
+        "--oidc-required-claim=ref_protected=true",
+        "--oidc-required-claim=repository_owner_id=0123",
+        "--oidc-issuer=https://gitlab.example",
+        "--oidc-audience=builds",
+        "--oidc-audience=*",
+        "--oidc-ca-file=/oidc/1/ca.crt",
+      ]);
+      expect(volumeMounts).to.deep.equal([
+        { name: "tls", mountPath: "/tls", readOnly: true },
+        { name: "oidc-1", mountPath: "/oidc/1", readOnly: true },
+      ]);
+      expect(template.spec.volumes).to.deep.equal([
+        { name: "tls", secret: { secretName: "router-tls" } },
+        { name: "oidc-1", configMap: { name: "gitlab-ca" } },
+      ]);
+    });
+
+    it("refuses what the router would refuse at its start", async () => {
+      const stderr = async (...parameters: Parameters<typeof values>): Promise<string> => {
+        const args = ["template", "sat", CHART];
+        return (await helm(args, { values: { ...REQUIRED_VALUES, ...values(...parameters) } })).stderr;
+      };
+      expect(await stderr([{ issuer: "http://a.example" }])).to.match(/oidc.*issuer/);
+      expect(await stderr([{ issuer: "https://a.example", groupsPrefix: "system:" }])).to.match(/groupsPrefix/);
+      expect(await stderr([{ audiences: ["a"] }])).to.match(/missing propert.*issuer/);
+      expect(await stderr([{ issuer: "https://a.example" }], "loopback")).to.include(
+        "router.access.oidc needs router.access.mode kubernetes",
+      );
     });
   });
 

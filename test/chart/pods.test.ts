@@ -8,7 +8,23 @@ const MAIN = join(import.meta.dirname, "../../src/main.ts");
 const ALL_OPTIONS = {
   operator: { ec2Endpoint: "https://ec2.example" },
   router: {
-    access: { mode: "kubernetes", audiences: ["a", "b"], insecureCleartext: true },
+    access: {
+      mode: "kubernetes",
+      audiences: ["a", "b"],
+      insecureCleartext: true,
+      oidc: [
+        {
+          issuer: "https://issuer.example",
+          audiences: ["c"],
+          usernameClaim: "email",
+          usernamePrefix: "ci:",
+          groupsClaim: "groups",
+          groupsPrefix: "-",
+          requiredClaims: { owner: "acme" },
+          caConfigMap: "issuer-ca",
+        },
+      ],
+    },
     tls: { secretName: "router-tls", clientCA: true },
     engine: "multiplexed",
     proxyProtocolFrom: ["10.0.0.0/8", "fd00::/8"],
@@ -91,10 +107,11 @@ describe("the chart's pods", function () {
     });
 
     it("that name files in TLS mode point into the Secret's volume", async () => {
-      const { spec } = podTemplate(await renderChart(ALL_OPTIONS), "sat-satellites");
+      const router = { ...ALL_OPTIONS.router, access: { mode: "kubernetes" } };
+      const { spec } = podTemplate(await renderChart({ router }), "sat-satellites");
       expect(spec["volumes"]).to.deep.equal([{ name: "tls", secret: { secretName: "router-tls" } }]);
-      const [operator, router] = spec.containers;
-      expect(router?.["volumeMounts"]).to.deep.equal([{ name: "tls", mountPath: "/tls", readOnly: true }]);
+      const [operator, sidecar] = spec.containers;
+      expect(sidecar?.["volumeMounts"]).to.deep.equal([{ name: "tls", mountPath: "/tls", readOnly: true }]);
       expect(operator).to.not.have.property("volumeMounts");
     });
 

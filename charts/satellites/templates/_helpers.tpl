@@ -62,6 +62,9 @@ app.kubernetes.io/part-of: satellites
 {{- if and (eq .access.mode "kubernetes") (not .tls.secretName) (not .access.insecureCleartext) -}}
 {{- fail "router.access.mode kubernetes needs router.tls.secretName, since callers send their tokens; where something else protects the way, such as a service mesh, set router.access.insecureCleartext" -}}
 {{- end -}}
+{{- if and .access.oidc (ne .access.mode "kubernetes") -}}
+{{- fail "router.access.oidc needs router.access.mode kubernetes: nobody else looks at tokens" -}}
+{{- end -}}
 {{- if and .tls.clientCA (or (not .tls.secretName) (ne .access.mode "kubernetes")) -}}
 {{- fail "router.tls.clientCA needs router.tls.secretName, and router.access.mode kubernetes: nobody else looks at certificates of clients" -}}
 {{- end -}}
@@ -149,6 +152,48 @@ resources:
   {{- toYaml .Values.operator.resources | nindent 2 }}
 {{- end -}}
 
+{{/* Flags of the OIDC issuers: each one belongs to the --oidc-issuer before it. */}}
+{{- define "satellites.oidcFlags" -}}
+{{- range $index, $issuer := . }}
+- {{ printf "--oidc-issuer=%s" .issuer | quote }}
+{{- range .audiences }}
+- {{ printf "--oidc-audience=%s" . | quote }}
+{{- end }}
+{{- range $flag, $value := dict "username-claim" .usernameClaim "username-prefix" .usernamePrefix "groups-claim" .groupsClaim "groups-prefix" .groupsPrefix }}
+{{- with $value }}
+- {{ printf "--oidc-%s=%s" $flag . | quote }}
+{{- end }}
+{{- end }}
+{{- range $claim, $value := .requiredClaims }}
+- {{ printf "--oidc-required-claim=%s=%v" $claim $value | quote }}
+{{- end }}
+{{- if .caConfigMap }}
+- --oidc-ca-file=/oidc/{{ $index }}/ca.crt
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What the router reads from files, as mounts; as volumes when "volumes" is true. */}}
+{{- define "satellites.routerFiles" -}}
+{{- $volumes := .volumes -}}
+{{- with .router.tls.secretName }}
+{{- if $volumes }}
+- {name: tls, secret: {secretName: {{ . }}}}
+{{- else }}
+- {name: tls, mountPath: /tls, readOnly: true}
+{{- end }}
+{{- end }}
+{{- range $index, $issuer := .router.access.oidc }}
+{{- with .caConfigMap }}
+{{- if $volumes }}
+- {name: oidc-{{ $index }}, configMap: {name: {{ . }}}}
+{{- else }}
+- {name: oidc-{{ $index }}, mountPath: /oidc/{{ $index }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "satellites.routerContainer" -}}
 {{- $router := .Values.router -}}
 {{- $exposed := include "satellites.routerExposed" . -}}
@@ -172,6 +217,7 @@ args:
   {{- range $router.access.audiences }}
   - --token-audience={{ . }}
   {{- end }}
+  {{- include "satellites.oidcFlags" $router.access.oidc | nindent 2 }}
   {{- if $router.access.insecureCleartext }}
   - --insecure-cleartext
   {{- end }}
@@ -218,9 +264,9 @@ env:
 ports:
   - {name: grpc, containerPort: {{ $router.port }}}
   - {name: router, containerPort: {{ $router.healthPort }}}
-{{- if $router.tls.secretName }}
+{{- with include "satellites.routerFiles" (dict "router" $router "volumes" false) | trim }}
 volumeMounts:
-  - {name: tls, mountPath: /tls, readOnly: true}
+  {{- . | nindent 2 }}
 {{- end }}
 {{ include "satellites.probes" "router" }}
 {{- if $exposed }}
@@ -247,9 +293,11 @@ imagePullSecrets:
 {{- end }}
 securityContext:
   {{- include "satellites.podSecurityContext" $ | nindent 2 }}
-{{- if and .hasRouter $.Values.router.tls.secretName }}
+{{- if .hasRouter }}
+{{- with include "satellites.routerFiles" (dict "router" $.Values.router "volumes" true) | trim }}
 volumes:
-  - {name: tls, secret: {secretName: {{ $.Values.router.tls.secretName }}}}
+  {{- . | nindent 2 }}
+{{- end }}
 {{- end }}
 topologySpreadConstraints:
   {{- $labels := dict "matchLabels" (merge (dict "app.kubernetes.io/component" .component) (include "satellites.selectorLabels" $ | fromYaml)) }}
