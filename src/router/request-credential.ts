@@ -98,12 +98,18 @@ export function credentialOf(
 function certificateOf({ clientCertificate, certificateProblem }: ConnectionInfo): RequestCredential {
   if (clientCertificate !== undefined) {
     return clientCertificate.commonName === ""
-      ? malformed("the client certificate has no common name, which is its user's name")
+      ? malformed(
+          "the client certificate has no common name, which is its user's name; issue one with a common name " +
+            "(commonName in a Certificate of cert-manager)",
+        )
       : { kind: "certificate", certificate: clientCertificate };
   }
   return certificateProblem === undefined
     ? { kind: "none" }
-    : malformed(`the client certificate was not accepted (${certificateProblem})`);
+    : malformed(
+        `the client certificate was not accepted (${certificateProblem}); show one for client authentication, with its ` +
+          "chain, that an authority of the router's --client-ca has signed and that has not expired, or a token",
+      );
 }
 
 function malformed(message: string): RequestCredential {

@@ -19,10 +19,15 @@ export interface ClientCertificateOptions {
 
 const EC = { keyType: "ec", algorithm: "sha256" } as const;
 
-/** An authority for clients of one test. */
-export async function newAuthority(name: string): Promise<Certificate> {
+/** An authority for clients of one test; one below `ca`, which has a key of the same type, where that is given. */
+export async function newAuthority(
+  name: string,
+  { ca, keyType = "ec" }: { readonly ca?: Certificate; readonly keyType?: "ec" | "rsa" } = {},
+): Promise<Certificate> {
   const made = await generate([{ name: "commonName", value: name }], {
     ...EC,
+    keyType,
+    ...(ca === undefined ? {} : { ca }),
     extensions: [
       { name: "basicConstraints", cA: true, critical: true },
       { name: "keyUsage", keyCertSign: true, digitalSignature: true, critical: true },

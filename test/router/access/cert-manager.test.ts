@@ -1,0 +1,159 @@
+import { createPrivateKey } from "node:crypto";
+import { expect } from "chai";
+import { generate } from "selfsigned";
+import { createTestAuthority, type KeyPairPem } from "../../support/pki.ts";
+import { RawVM } from "../stream/http2-peers.ts";
+import { AccessRouter, Cluster, ENGINES, requestFor } from "./access-bench.ts";
+import { newAuthority, type Certificate } from "./certificates.ts";
+
+/** A Certificate of cert-manager, as far as it says who the client is (cert-manager.io/v1, CertificateSpec). */
+interface CertificateSpec {
+  readonly commonName?: string;
+  readonly organizations?: readonly string[];
+  readonly uris?: readonly string[];
+  readonly dnsNames?: readonly string[];
+  readonly usages?: readonly ("client auth" | "server auth")[];
+  readonly algorithm?: "RSA" | "ECDSA";
+}
+
+/**
+ * What an issuer of type ca writes into the Secret: RSA of 2048 bits unless told otherwise, private keys as PKCS #1 or
+ * SEC 1, and in tls.crt the chain below the root, which is ca.crt.
+ */
+async function issue(spec: CertificateSpec, authority: Certificate, chain = ""): Promise<Certificate> {
+  const { commonName, organizations = [], uris = [], dnsNames = [], usages = ["client auth"] } = spec;
+  const isRsa = (spec.algorithm ?? "RSA") === "RSA";
+  const made = await generate(
+    [
+      ...organizations.map((value) => ({ name: "organizationName", value })),
+      ...(commonName === undefined ? [] : [{ name: "commonName", value: commonName }]),
+    ],
+    {
+      ...(isRsa ? { keyType: "rsa", keySize: 2048 } : { keyType: "ec" }),
+      algorithm: "sha256",
+      ca: authority,
+      extensions: [
+        { name: "basicConstraints", cA: false, critical: true },
+        { name: "keyUsage", digitalSignature: true, keyEncipherment: true, critical: true },
+        {
+          name: "extKeyUsage",
+          clientAuth: usages.includes("client auth"),
+          serverAuth: usages.includes("server auth"),
+        },
+        ...(uris.length + dnsNames.length === 0
+          ? []
+          : [
+              {
+                name: "subjectAltName" as const,
+                altNames: [
+                  ...uris.map((value) => ({ type: 6 as const, value })),
+                  ...dnsNames.map((value) => ({ type: 2 as const, value })),
+                ],
+              },
+            ]),
+      ],
+    },
+  );
+  const key = createPrivateKey(made.private).export({ type: isRsa ? "pkcs1" : "sec1", format: "pem" });
+  return { key: key.toString(), cert: [made.cert, chain].join("\n") };
+}
+
+describe("client certificates as cert-manager makes them", function () {
+  this.timeout(60_000);
+  let cluster: Cluster;
+  let vm: RawVM;
+  let serving: KeyPairPem;
+  let servingCa: string;
+  let root: Certificate;
+  let elliptic: Certificate;
+  let intermediate: Certificate;
+
+  before(async () => {
+    vm = await RawVM.start((stream) =>
+      stream.respond(
+        { ":status": 200, "content-type": "application/grpc", "grpc-status": "0" },
+        { endStream: true },
+      ),
+    );
+    cluster = await Cluster.start(
+      [],
+      ({ user }) => user.name === "team-a-builder" || user.groups.includes("builders"),
+      vm.port,
+    );
+    const servers = await createTestAuthority("servers");
+    [serving, servingCa] = [await servers.issueServer(), servers.caPem];
+    root = await newAuthority("clients", { keyType: "rsa" });
+    elliptic = await newAuthority("more clients");
+    intermediate = await newAuthority("clients of 2026", { ca: root, keyType: "rsa" });
+  });
+  after(async () => {
+    vm?.stop();
+    await cluster?.stop();
+  });
+
+  const client: CertificateSpec = { commonName: "team-a-builder" };
+  const cases: [string, () => Promise<Certificate>, RegExp][] = [
+    ["one of RSA, by its common name", () => issue(client, root), /^0/],
+    ["one of ECDSA", () => issue({ ...client, algorithm: "ECDSA" }, elliptic), /^0/],
+    [
+      "one by its organization",
+      () => issue({ commonName: "ada", organizations: ["builders", "x"] }, root),
+      /^0/,
+    ],
+    [
+      "one of an authority below the root, with its chain",
+      () => issue(client, intermediate, intermediate.cert),
+      /^0/,
+    ],
+    [
+      "one for clients and servers",
+      () => issue({ ...client, usages: ["client auth", "server auth"] }, root),
+      /^0/,
+    ],
+    [
+      "one with names beside the common one",
+      () => issue({ ...client, dnsNames: ["ada.example"] }, root),
+      /^0/,
+    ],
+    ["one of somebody without the right", () => issue({ commonName: "ada" }, root), /^7 NotPermitted/],
+    [
+      "one of an authority below the root, without its chain",
+      () => issue(client, intermediate),
+      /^16 MalformedCredential: the client certificate was not accepted \(UNABLE_TO_/,
+    ],
+    [
+      "one for servers",
+      () => issue({ ...client, usages: ["server auth"] }, root),
+      /^16 MalformedCredential: the client certificate was not accepted \(INVALID_PURPOSE\); show one for client authentication/,
+    ],
+    [
+      "one without a common name",
+      () => issue({ organizations: ["builders"], uris: ["spiffe://cluster.local/ns/team-a/sa/ci"] }, root),
+      /^16 MalformedCredential: the client certificate has no common name.*commonName/,
+    ],
+  ];
+
+  for (const engine of ENGINES) {
+    describe(`at the ${engine} engine`, () => {
+      let router: AccessRouter;
+      before(async () => {
+        router = await AccessRouter.start(cluster, engine, {
+          tls: { ...serving, ca: [root.cert, elliptic.cert].join("\n"), requestCertificate: true },
+        });
+      });
+      after(() => router?.stop());
+
+      for (const [what, make, expected] of cases) {
+        it(`${expected.source.startsWith("^0") ? "lets in" : "refuses"} ${what}`, async () => {
+          const peer = await router.connect({ ca: servingCa, ...(await make()) });
+          peer.send(requestFor(1, "ada", []));
+          const answer = await peer.headers(1);
+          const reason = answer.get("satellite-reason");
+          const message = decodeURIComponent(answer.get("grpc-message") ?? "");
+          const brief = [answer.get("grpc-status"), reason].filter((part) => part !== undefined).join(" ");
+          expect(`${brief}: ${message}`).to.match(expected);
+        });
+      }
+    });
+  }
+});
