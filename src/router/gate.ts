@@ -15,6 +15,7 @@ import { parseGrpcTimeoutMs } from "./grpc-timeout.ts";
 import { firstValue } from "./header-list.ts";
 import { DEFAULT_IDENTITY_LIMITS, IdentityLimits } from "./identity-limits.ts";
 import { epochToDrain } from "./lease-keeper.ts";
+import type { StreamUse } from "./open-streams.ts";
 import { refusal, ROUTER_STOPPING, type Refusal } from "./refusal.ts";
 import { SatelliteGate, type GateContext, type GateRequest } from "./satellite-gate.ts";
 import { unknownSatellite } from "./standing.ts";
@@ -138,14 +139,15 @@ export class Gate implements Gatekeeper {
     }
     const { drop, identity } = decision;
     const isKnown = this.#settings.view.get(key) !== undefined;
-    if (this.#wakesNothing(headers)) {
+    const use = { user: identity, path: firstValue(headers, ":path") ?? "", sinceMs: arrivedAtMs };
+    if (this.#wakesNothing(use.path)) {
       return isKnown ? this.#gateOf(key).pass(drop) : this.#whenKnown(key, (gate) => gate.pass(drop));
     }
-    const admission = isKnown ? this.#gateOf(key).admitNow(drop) : undefined;
+    const admission = isKnown ? this.#gateOf(key).admitNow(drop, use) : undefined;
     if (admission !== undefined) {
       return admission;
     }
-    const request = this.#requestOf(headers, drop, arrivedAtMs, signal);
+    const request = this.#requestOf(headers, drop, use, signal);
     const hold = (gate: SatelliteGate): Refusal | Promise<Admission> => this.#hold(gate, request, identity);
     return isKnown ? hold(this.#gateOf(key)) : this.#whenKnown(key, hold);
   }
@@ -173,24 +175,20 @@ export class Gate implements Gatekeeper {
   #requestOf(
     headers: HeaderList,
     drop: ReadonlySet<string>,
-    arrivedAtMs: number,
+    use: StreamUse,
     signal: AbortSignal,
   ): GateRequest {
     const timeout = firstValue(headers, "grpc-timeout");
     return {
-      arrivedAtMs,
+      use,
       signal,
       drop,
       timeoutMs: timeout === undefined ? undefined : parseGrpcTimeoutMs(timeout),
     };
   }
 
-  #wakesNothing(headers: HeaderList): boolean {
+  #wakesNothing(path: string): boolean {
     const { noWakeMethods } = this.#settings.options;
-    if (noWakeMethods.length === 0) {
-      return false;
-    }
-    const path = firstValue(headers, ":path") ?? "";
     return noWakeMethods.some((method) => (method.endsWith("/") ? path.startsWith(method) : path === method));
   }
 

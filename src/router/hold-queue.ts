@@ -1,10 +1,10 @@
 import type { Admission } from "./engine.ts";
 import type { HoldBudget, HoldPlace } from "./hold-budget.ts";
+import type { StreamUse } from "./open-streams.ts";
 
 /** A request that waits for its satellite. */
 export interface HeldRequest {
-  /** When it came, on the monotonic clock. */
-  readonly arrivedAtMs: number;
+  readonly use: StreamUse;
   /** Header names that must not be forwarded. */
   readonly drop: ReadonlySet<string>;
   /** Ends the wait. Stops the request's timers and listeners; called once, by the queue. */
@@ -36,6 +36,12 @@ export class HoldQueue {
 
   get size(): number {
     return this.#requests.size;
+  }
+
+  /** The request that has waited for longest. */
+  get oldest(): HeldRequest | undefined {
+    const [first] = this.#requests.keys();
+    return first;
   }
 
   /** @returns false where there is no place for it */

@@ -10,6 +10,7 @@ import type { Satellite } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { admitMs, leaseSeconds, quietMs, renewMs } from "./lease-terms.ts";
 import type { RouterMetrics } from "./metrics.ts";
+import { OpenStreams, shownUse, type OpenStream, type StreamUse } from "./open-streams.ts";
 import { isStale, type SatelliteApi } from "./satellite-api.ts";
 import type { SatelliteView } from "./satellite-view.ts";
 import type { WriteQueue } from "./write-queue.ts";
@@ -68,8 +69,10 @@ export class LeaseKeeper {
   #seq: number;
   /** Open streams by epoch. */
   readonly #open = new Map<number, number>();
+  readonly #streams = new OpenStreams();
   #openStreams = 0;
   #heldRequests = 0;
+  #oldestHeld: StreamUse | undefined;
   /** Whether streams came or went since the last write. */
   #hasNews = false;
   #drainReportedAtMs = -Infinity;
@@ -124,14 +127,16 @@ export class LeaseKeeper {
     return this.#taking;
   }
 
-  /** How many requests are held; they hold the lease as open streams do. */
-  setHeldRequests(count: number): void {
+  /** How many requests are held, and the oldest of them; they hold the lease as open streams do. */
+  setHeldRequests(count: number, oldest: StreamUse | undefined): void {
     this.#heldRequests = count;
+    this.#oldestHeld = oldest;
     this.#scheduleRenewal();
     this.#checkIdle();
   }
 
-  streamOpened(epoch: number): void {
+  /** Counts a stream until it is handed to {@link streamClosed}. */
+  streamOpened(epoch: number, use: StreamUse): OpenStream {
     this.#openStreams++;
     this.#open.set(epoch, (this.#open.get(epoch) ?? 0) + 1);
     this.#options.metrics.streamsOpen.inc();
@@ -139,9 +144,12 @@ export class LeaseKeeper {
     this.#report?.cancel();
     this.#report = undefined;
     this.#scheduleRenewal();
+    return this.#streams.add(epoch, use);
   }
 
-  streamClosed(epoch: number): void {
+  streamClosed(stream: OpenStream): void {
+    const { epoch } = stream;
+    this.#streams.remove(stream);
     this.#openStreams--;
     const left = (this.#open.get(epoch) ?? 1) - 1;
     if (left === 0) {
@@ -299,13 +307,25 @@ export class LeaseKeeper {
   #entry(satellite: Satellite, openStreams: number, drainedEpoch?: number): Lease {
     const { clock } = this.#options;
     this.#seq += 1;
+    const oldestStream = this.#oldestStream();
     return {
       seq: this.#seq,
       validSeconds: leaseSeconds(satellite.spec.idleTimeout),
       openStreams,
       time: timestamp(clock.now()),
       ...(drainedEpoch === undefined ? {} : { drainedEpoch }),
+      ...(oldestStream === undefined ? {} : { oldestStream }),
     };
+  }
+
+  #oldestStream(): Lease["oldestStream"] {
+    const { clock } = this.#options;
+    const use = this.#streams.oldest ?? this.#oldestHeld;
+    if (use === undefined) {
+      return undefined;
+    }
+    const since = new Date(clock.now().getTime() - (clock.monotonicMs() - use.sinceMs));
+    return { ...shownUse(use), since: timestamp(since) };
   }
 
   /** The renewal that is due now replaces whatever was planned. */

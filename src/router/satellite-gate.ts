@@ -22,6 +22,7 @@ import {
 } from "./hold-refusals.ts";
 import { LeaseKeeper, type LeaseOutcome } from "./lease-keeper.ts";
 import type { RouterMetrics } from "./metrics.ts";
+import type { StreamUse } from "./open-streams.ts";
 import type { GateOptions } from "./options.ts";
 import type { Prober } from "./prober.ts";
 import { Reachability } from "./reachability.ts";
@@ -50,8 +51,7 @@ export interface GateContext {
 
 /** What the gate must know of a request. */
 export interface GateRequest {
-  /** When it came, on the monotonic clock. */
-  readonly arrivedAtMs: number;
+  readonly use: StreamUse;
   readonly drop: ReadonlySet<string>;
   /** The request's whole time, in milliseconds from its arrival; absent without a deadline. */
   readonly timeoutMs: number | undefined;
@@ -103,7 +103,7 @@ export class SatelliteGate {
       onCrowdedOut: () => crowdedOut(this.#named()),
       onChange: (change) => {
         context.metrics.heldRequests.inc(change);
-        this.#keeper.setHeldRequests(this.#queue.size);
+        this.#keeper.setHeldRequests(this.#queue.size, this.#queue.oldest?.use);
       },
     });
     const writes = new WriteQueue();
@@ -139,7 +139,7 @@ export class SatelliteGate {
   }
 
   /** The answer for a request when it needs no waiting. */
-  admitNow(drop: ReadonlySet<string>): Admission | undefined {
+  admitNow(drop: ReadonlySet<string>, use: StreamUse): Admission | undefined {
     if (this.#queue.size > 0) {
       return undefined;
     }
@@ -148,7 +148,7 @@ export class SatelliteGate {
     if (satellite === undefined || target === undefined || !this.#keeper.permits(satellite, target.epoch)) {
       return undefined;
     }
-    return this.#open(target, drop, 0);
+    return this.#open(target, drop, use, 0);
   }
 
   /**
@@ -183,11 +183,10 @@ export class SatelliteGate {
       return Promise.resolve(CANCELLED);
     }
     return new Promise((resolve) => {
-      const { arrivedAtMs } = request;
       const timers: Timer[] = [];
       const onAbort = (): void => this.#queue.settle(held, CANCELLED);
       const held: HeldRequest = {
-        arrivedAtMs,
+        use: request.use,
         drop: request.drop,
         settle: (admission) => {
           for (const timer of timers) {
@@ -360,13 +359,13 @@ export class SatelliteGate {
     if (this.#wakeSinceMs !== undefined) {
       metrics.wakeSeconds.observe((nowMs - this.#wakeSinceMs) / 1000);
     }
-    this.#queue.settleAll(({ drop, arrivedAtMs }) => this.#open(target, drop, nowMs - arrivedAtMs));
+    this.#queue.settleAll(({ drop, use }) => this.#open(target, drop, use, nowMs - use.sinceMs));
   }
 
   /** A stream that keeps the satellite awake. */
-  #open(target: Target, drop: ReadonlySet<string>, heldMs: number): Admission {
-    this.#keeper.streamOpened(target.epoch);
-    return this.#forward(target, drop, heldMs, () => this.#keeper.streamClosed(target.epoch));
+  #open(target: Target, drop: ReadonlySet<string>, use: StreamUse, heldMs: number): Admission {
+    const stream = this.#keeper.streamOpened(target.epoch, use);
+    return this.#forward(target, drop, heldMs, () => this.#keeper.streamClosed(stream));
   }
 
   #forward(target: Target, drop: ReadonlySet<string>, heldMs: number, onRelease: () => void): Admission {
@@ -506,7 +505,7 @@ export class SatelliteGate {
 
   #startTimers(held: HeldRequest, timeoutMs: number | undefined, timers: Timer[]): void {
     const { clock, options } = this.#context;
-    const pastMs = clock.monotonicMs() - held.arrivedAtMs;
+    const pastMs = clock.monotonicMs() - held.use.sinceMs;
     if (timeoutMs !== undefined && timeoutMs <= options.maxHoldMs) {
       const leadMs = Math.min(MAX_LEAD_MS, timeoutMs * LEAD_SHARE);
       timers.push(

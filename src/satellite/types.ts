@@ -294,6 +294,17 @@ export interface Satellite {
          * The router has no stream open on this epoch and admits none any more.
          */
         drainedEpoch?: number;
+        /**
+         * Who has kept it awake through this router for longest, as of time: the oldest open stream, else the oldest request that is held. Absent where there is none.
+         */
+        oldestStream?: {
+          /**
+           * As RBAC knows them; absent where the router asks nobody for a name.
+           */
+          user?: string;
+          method: string;
+          since: string;
+        };
         time: string;
       };
     };

@@ -140,7 +140,9 @@ describe("who reaches the chart's router", function () {
         return (await helm(args, { values: { ...REQUIRED_VALUES, ...values(...parameters) } })).stderr;
       };
       expect(await stderr([{ issuer: "http://a.example" }])).to.match(/oidc.*issuer/);
-      expect(await stderr([{ issuer: "https://a.example", groupsPrefix: "system:" }])).to.match(/groupsPrefix/);
+      expect(await stderr([{ issuer: "https://a.example", groupsPrefix: "system:" }])).to.match(
+        /groupsPrefix/,
+      );
       expect(await stderr([{ audiences: ["a"] }])).to.match(/missing propert.*issuer/);
       expect(await stderr([{ issuer: "https://a.example" }], "loopback")).to.include(
         "router.access.oidc needs router.access.mode kubernetes",

@@ -1,7 +1,9 @@
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import tls from "node:tls";
 import { expect } from "chai";
 import { generateKeyPair } from "jose";
@@ -18,9 +20,11 @@ import { TestIssuer } from "../support/oidc-issuer.ts";
 import { createTestAuthority } from "../support/pki.ts";
 import { freePort, startProcess, type TestProcess } from "../support/process.ts";
 import { auditedRequests } from "../support/rights.ts";
+import { requireTool } from "../tools/catalog.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
 const RBAC = "/apis/rbac.authorization.k8s.io/v1";
+const SATELLITE = "/apis/satellites.dev/v1alpha1/namespaces/team-a/satellites/ada";
 const ROUTER = "system:serviceaccount:satellites:router";
 const READY_MS = 60_000;
 /** A router reads an issuer's keys again for an unknown one at most so often. */
@@ -66,9 +70,8 @@ describe("access to a router by OIDC tokens, on kube-apiserver", function () {
     const { spec, status, metadata, ...types } = awake({
       status: { endpoint: { host: "127.0.0.1", port: vm.port } },
     });
-    const satellites = "/apis/satellites.dev/v1alpha1/namespaces/team-a/satellites";
-    await post(satellites, { ...types, metadata: { name: metadata.name }, spec });
-    await server.admin.mergePatch(`${satellites}/${metadata.name}/status`, { status });
+    await post(dirname(SATELLITE), { ...types, metadata: { name: metadata.name }, spec });
+    await server.admin.mergePatch(`${SATELLITE}/status`, { status });
     await grantRights();
     const authority = await createTestAuthority("servers");
     const serving = await authority.issueServer();
@@ -176,6 +179,19 @@ describe("access to a router by OIDC tokens, on kube-apiserver", function () {
     }
   }
 
+  async function describeSatellite(): Promise<string> {
+    const args = [
+      "--kubeconfig",
+      server.adminKubeconfig,
+      "--namespace",
+      "team-a",
+      "describe",
+      "satellite",
+      "ada",
+    ];
+    return (await promisify(execFile)(requireTool("kubectl"), args)).stdout;
+  }
+
   /** What a fresh client gets: "code reason", or "code reason: message". */
   async function ask(token: string, detail: "brief" | "long" = "brief"): Promise<string> {
     const socket = tls.connect({
@@ -206,8 +222,16 @@ describe("access to a router by OIDC tokens, on kube-apiserver", function () {
   const JOB = { repository: "acme/app", repository_owner_id: "123" };
   const PIPELINE = { aud: "builds", sub: "project_path:acme/app:ref_type:branch:ref:main" };
 
-  it("is given at once to one issuer's tokens while another issuer is away, and later to that one's", async () => {
+  it("is given at once to one issuer's tokens, and shown, while another issuer is away, and later to that one's", async () => {
     expect(await ask(await github.token(JOB))).to.equal(OK);
+    const { body } = await server.admin.request("GET", SATELLITE);
+    expect(body).to.have.nested.property("status.activity.router.oldestStream").that.deep.includes({
+      user: "github:repo:acme/app:ref:refs/heads/main",
+      method: "/test.Service/Call",
+    });
+    expect(await describeSatellite()).to.match(
+      /Oldest Stream:\s+Method: +\/test\.Service\/Call\s+Since: .*\s+User: +github:repo:acme\/app:ref:refs\/heads\/main/,
+    );
     expect(await ask(await gitlab.token(PIPELINE))).to.equal(AWAY);
     gitlab.trouble = undefined;
     const token = await gitlab.token(PIPELINE);
