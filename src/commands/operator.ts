@@ -13,6 +13,7 @@ import { Operator } from "../operator/operator.ts";
 import { defaultSettings, localSettings } from "../operator/settings.ts";
 import type { SatelliteClass } from "../satellite/types.ts";
 import { startHealthServer } from "../telemetry/health-server.ts";
+import { UsageMeter } from "../operator/usage-meter.ts";
 import { createMetricsRegistry } from "../telemetry/metrics.ts";
 import { parseAddress, type ProcessContext } from "./process-context.ts";
 import { connectKubernetes } from "./connect-kubernetes.ts";
@@ -61,6 +62,7 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
     logger,
     kubeMetrics,
     metrics: (phases) => createOperatorMetrics(registry, phases),
+    usage: new UsageMeter({ clock, registry }),
     settings: options.timing === "local" ? localSettings : defaultSettings,
     cluster,
     concurrency: options.concurrency,

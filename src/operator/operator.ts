@@ -27,6 +27,7 @@ import { OrphanCollector, type MachineListing, type OrphanCollectorOptions } fro
 import { Reconciler } from "./reconcile.ts";
 import { SATELLITE_INDEXES } from "./satellite-indexes.ts";
 import type { OperatorSettings } from "./settings.ts";
+import type { UsageMeter } from "./usage-meter.ts";
 import { VolumeCollector } from "./volume-collector.ts";
 
 /** What an {@link Operator} takes. */
@@ -38,6 +39,8 @@ export interface OperatorOptions {
   readonly kubeMetrics: KubeMetrics;
   /** Creates the operator's instruments, given the phase of every known satellite. */
   readonly metrics: (phases: () => Iterable<Phase>) => OperatorMetrics;
+  /** Counts what satellites do and cost while this process leads; nothing is counted when absent. */
+  readonly usage?: UsageMeter;
   readonly settings: OperatorSettings;
   /** The cluster's identity in tags: UID of its kube-system namespace. */
   readonly cluster: string;
@@ -138,6 +141,7 @@ export class Operator {
       onStoppedLeading: () => {},
     });
     this.#subscribe();
+    options.usage?.follow({ satellites: this.#satellites.cache, classes: this.#classes.cache });
   }
 
   /** Whether the caches are filled and alive; readiness of the process. */
@@ -268,6 +272,8 @@ export class Operator {
       queue.add(keyString(objectKey(satellite)), "low");
     }
     signal.addEventListener("abort", () => queue.shutDown(), { once: true });
+    this.#options.usage?.begin();
+    signal.addEventListener("abort", () => this.#options.usage?.end(), { once: true });
     const classWork = this.#leadClasses(signal);
     const workers = runWorkers(queue, {
       concurrency,

@@ -31,6 +31,22 @@ export interface SatelliteClass {
       perNamespace?: number;
       total?: number;
     };
+    /**
+     * What machines and their volumes cost, for the operator's metrics alone (satellites_cost_total). Decimal numbers, in quotes.
+     */
+    prices?: {
+      currency: string;
+      /**
+       * Of each instance type, for an hour of running.
+       */
+      perHour?: {
+        [k: string]: string;
+      };
+      /**
+       * Of a GiB of root and data volumes, for a month of 730 hours.
+       */
+      perGiBMonth?: string;
+    };
     ec2: {
       region: string;
       /**

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { createKubeMetrics } from "../../src/kube/metrics.ts";
 import { createEc2Metrics } from "../../src/machines/ec2/metrics.ts";
 import { createOperatorMetrics } from "../../src/operator/metrics.ts";
+import { createUsageMetrics } from "../../src/operator/usage-metrics.ts";
 import { createAccessMetrics, createRouterMetrics } from "../../src/router/metrics.ts";
 import { createMetricsRegistry } from "../../src/telemetry/metrics.ts";
 import { findManifest, renderChart } from "../support/helm.ts";
@@ -11,6 +12,7 @@ function labelsOfMetrics(): Map<string, ReadonlySet<string>> {
   const registry = createMetricsRegistry();
   createKubeMetrics(registry);
   createOperatorMetrics(registry, () => []);
+  createUsageMetrics(registry, () => {});
   createEc2Metrics(registry);
   createRouterMetrics(registry);
   createAccessMetrics(registry);
@@ -81,6 +83,21 @@ describe("the chart's monitoring", function () {
     expect(expressions).to.have.length.greaterThan(4);
     expect(expressions.flatMap(metricsIn)).to.have.length.greaterThan(4);
     expect(unknownIn(expressions)).to.deep.equal([]);
+  });
+
+  it("alerts for a satellite that never sleeps after so many days, or not at all", async () => {
+    const expression = async (neverSleptDays?: number): Promise<string | undefined> => {
+      const values = { enabled: true, ...(neverSleptDays === undefined ? {} : { neverSleptDays }) };
+      const manifests = await renderChart({ prometheusRule: values });
+      const { groups } = findManifest(manifests, "PrometheusRule", "sat-satellites")["spec"] as {
+        groups: { rules: { alert: string; expr: string }[] }[];
+      };
+      const rules = groups.flatMap((group) => group.rules);
+      return rules.find(({ alert }) => alert === "SatellitesNeverSlept")?.expr;
+    };
+    expect(await expression()).to.match(/^max by .*satellites_longest_awake_seconds.* > 7 \* 86400$/);
+    expect(await expression(30)).to.match(/ > 30 \* 86400$/);
+    expect(await expression(0)).to.equal(undefined);
   });
 
   it("draws metrics that exist", async () => {
