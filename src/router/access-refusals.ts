@@ -27,8 +27,11 @@ export const TOO_MANY_CHECKS = refusal(
 export function notPermitted(username: string, { namespace, name }: SatelliteAddress): Refusal {
   return refusal(
     GrpcStatus.PERMISSION_DENIED,
-    `user ${JSON.stringify(username)} may not connect to satellite ${namespace}/${name}; it takes the verb create on ` +
-      "satellites/connect in the API group satellites.dev (kubectl auth can-i create satellites/connect)",
+    `user ${JSON.stringify(username)} may not connect to satellite ${namespace}/${name}. Whoever administers the namespace ` +
+      `grants it: kubectl -n ${namespace} create role satellites-user --verb=create ` +
+      `--resource=satellites.satellites.dev/connect, then kubectl -n ${namespace} create rolebinding satellites-user ` +
+      "--role=satellites-user --user=USER. To check: " +
+      `kubectl -n ${namespace} auth can-i create satellites.satellites.dev --subresource=connect --as=USER`,
     "NotPermitted",
   );
 }
@@ -56,14 +59,16 @@ export function issuerUnavailable(issuer: string, why: string): Refusal {
 /** The API server did not answer, or the router may not ask. */
 export const CHECK_FAILED = refusal(
   GrpcStatus.UNAVAILABLE,
-  "it cannot be found out who you are and what you may do: the router's API server does not answer; try again",
+  "it cannot be found out who you are and what you may do: the API server does not answer the router, or the router may not " +
+    "ask it; try again in some seconds, and if it stays, the router's log says which",
   "AccessCheckFailed",
 );
 
 /** The connection outlived its certificate. */
 export const CERTIFICATE_EXPIRED = unauthenticated(
   "CertificateExpired",
-  "the client certificate has expired; connect anew",
+  "the client certificate has expired; get a new one and connect anew with it (kubectl get certificates shows what " +
+    "cert-manager renews)",
 );
 
 function unauthenticated(reason: string, message: string): Refusal {

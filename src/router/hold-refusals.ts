@@ -1,4 +1,5 @@
 import { SatelliteError } from "../base/errors.ts";
+import { parseKey } from "../kube/objects.ts";
 import type { Phase } from "../satellite/resource.ts";
 import { GrpcStatus, type GrpcStatusCode } from "./engine.ts";
 import { refusal, type Refusal } from "./refusal.ts";
@@ -47,7 +48,8 @@ export function notAwake(named: Named): Refusal {
   const { key, phase } = named;
   return unavailable(
     "NotAwake",
-    `satellite ${key} is ${phase ?? "not awake"}, and this method wakes nothing`,
+    `satellite ${key} is ${phase ?? "not awake"}, and the router was told that this method wakes nothing ` +
+      `(--wakes-nothing); call another method first, or ${wakeByHand(key)}`,
     named,
   );
 }
@@ -57,7 +59,8 @@ export function apiServerFailed(named: Named, error: Error): Refusal {
   const reason = error instanceof SatelliteError ? error.code : "InternalError";
   return unavailable(
     reason,
-    `satellite ${named.key} cannot be woken: the API server said: ${error.message}`,
+    `satellite ${named.key} cannot be woken: the API server said to the router: ${error.message}; try again, and if it ` +
+      "stays, see the router's log and whether its account has the rights of the chart",
     named,
   );
 }
@@ -66,7 +69,8 @@ export function apiServerFailed(named: Named, error: Error): Refusal {
 export function vmUnreachable(named: Named, forMs: number): Refusal {
   return unavailable(
     "VMUnreachable",
-    `satellite ${named.key} is said to run, but its VM has not answered for ${seconds(forMs)}`,
+    `satellite ${named.key} is said to run, but its VM has not answered for ${seconds(forMs)}; do the class's security ` +
+      `groups let routers reach its port, and does the guest serve there? ${describeCommand(named.key)} says more`,
     named,
   );
 }
@@ -86,7 +90,8 @@ export function operatorStalled(named: Named, forMs: number): Refusal {
   return unavailable(
     "OperatorStalled",
     `satellite ${named.key} is wished on, but nothing has moved for ${seconds(forMs)}; ` +
-      "see whether the operator runs and has a leader",
+      "see whether the operator runs (kubectl get pods --all-namespaces -l app.kubernetes.io/component=operator) and leads: " +
+      "kubectl get lease --all-namespaces shows satellites-operator",
     named,
   );
 }
@@ -96,7 +101,8 @@ export function deadlineExceeded(named: Named, timeoutMs: number): Refusal {
   const { key, phase } = named;
   return answer(
     GrpcStatus.DEADLINE_EXCEEDED,
-    `the deadline of ${seconds(timeoutMs)} passed while satellite ${key} was ${phase ?? "not awake"}`,
+    `the deadline of ${seconds(timeoutMs)} passed while satellite ${key} was ${phase ?? "not awake"}; give calls that may ` +
+      `wake it more time, minutes for the first one of all; ${describeCommand(key)} says what it waits for`,
     "DeadlineExceeded",
     named,
   );
@@ -107,7 +113,8 @@ export function holdExpired(named: Named, maxHoldMs: number): Refusal {
   const { key, phase } = named;
   return unavailable(
     "HoldExpired",
-    `satellite ${key} did not wake within ${seconds(maxHoldMs)}; it is ${phase ?? "not awake"}`,
+    `satellite ${key} did not wake within ${seconds(maxHoldMs)}; it is ${phase ?? "not awake"}, and ` +
+      `${describeCommand(key)} says what it waits for`,
     named,
   );
 }
@@ -125,6 +132,16 @@ function answer(status: GrpcStatusCode, message: string, reason: string, named: 
   const why = trouble.message.slice(0, MAX_TROUBLE_LENGTH);
   const told = refusal(status, `${message}. It is not ready (${trouble.reason}): ${why}`, reason, phase);
   return { ...told, metadata: [...told.metadata, ["satellite-condition", trouble.reason]] };
+}
+
+function describeCommand(key: string): string {
+  const { namespace = "", name } = parseKey(key);
+  return `kubectl -n ${namespace} describe satellite ${name}`;
+}
+
+function wakeByHand(key: string): string {
+  const { namespace = "", name } = parseKey(key);
+  return `kubectl -n ${namespace} patch satellite ${name} --type=merge -p '{"spec":{"desiredPower":"on"}}'`;
 }
 
 function seconds(durationMs: number): string {

@@ -91,7 +91,8 @@ export function displayName(satellite: Satellite): string {
 export function unknownSatellite(key: string): Refusal {
   return refusal(
     GrpcStatus.NOT_FOUND,
-    `there is no satellite ${key}; see kubectl get satellites`,
+    `there is no satellite ${key}; kubectl get satellites --all-namespaces shows those that there are: correct the name, or ` +
+      "the namespace (metadata satellite-namespace, the flag --namespace), or create it",
     "NotFound",
   );
 }

@@ -30,6 +30,18 @@ describe("operator and router on kube-apiserver", function () {
     const awake = await product.untilPhase("ada", "Running");
     expect([awake.spec.desiredPower, awake.status.power.epoch]).to.deep.equal(["on", 2]);
 
+    const metrics = await operator.metrics();
+    for (const state of ["awake", "asleep"]) {
+      expect(metrics).to.match(
+        new RegExp(
+          `^satellites_state_seconds_total\\{[^}]*class="default",state="${state}"\\} (?!0$)\\d`,
+          "m",
+        ),
+      );
+    }
+    // The launch began before the operator knew of a machine, and counts as well.
+    expect(metrics).to.match(/^satellites_starts_total\{satellite_namespace="[^"]+",class="default"\} 2$/m);
+
     await product.delete("ada");
     await product.untilGone("ada");
     expect(product.instances("ada").map(({ state }) => state)).to.deep.equal(["terminated"]);

@@ -179,16 +179,8 @@ describe("access to a router by OIDC tokens, on kube-apiserver", function () {
     }
   }
 
-  async function describeSatellite(): Promise<string> {
-    const args = [
-      "--kubeconfig",
-      server.adminKubeconfig,
-      "--namespace",
-      "team-a",
-      "describe",
-      "satellite",
-      "ada",
-    ];
+  async function kubectl(command: string): Promise<string> {
+    const args = ["--kubeconfig", server.adminKubeconfig, ...command.split(" ")];
     return (await promisify(execFile)(requireTool("kubectl"), args)).stdout;
   }
 
@@ -229,7 +221,7 @@ describe("access to a router by OIDC tokens, on kube-apiserver", function () {
       user: "github:repo:acme/app:ref:refs/heads/main",
       method: "/test.Service/Call",
     });
-    expect(await describeSatellite()).to.match(
+    expect(await kubectl("-n team-a describe satellite ada")).to.match(
       /Oldest Stream:\s+Method: +\/test\.Service\/Call\s+Since: .*\s+User: +github:repo:acme\/app:ref:refs\/heads\/main/,
     );
     expect(await ask(await gitlab.token(PIPELINE))).to.equal(AWAY);
@@ -256,6 +248,25 @@ describe("access to a router by OIDC tokens, on kube-apiserver", function () {
     expect(await ask(await github.token({ ...JOB, repository: "evil/app" }), "long")).to.match(
       /^7 NotPermitted: user "github:repo:acme\/app:ref:refs\/heads\/main" may not connect to satellite team-a\/ada/,
     );
+  });
+
+  it("is refused with the commands that grant it, and the one that checks it", async () => {
+    const job = { ...JOB, repository: "acme/new", sub: "repo:acme/new:ref:refs/heads/main" };
+    const answer = await ask(await github.token(job), "long");
+    const commands = [...answer.matchAll(/kubectl (?<command>-n team-a .*?)(?=, then|\. To|$)/g)].map(
+      ({ groups }) => groups?.["command"]?.replace("USER", `github:${job.sub}`) ?? "",
+    );
+    expect(commands).to.have.lengthOf(3);
+    const [role = "", binding = "", check = ""] = commands;
+    const before = await kubectl(check).catch((error: unknown) =>
+      String(Reflect.get(error as object, "stdout")),
+    );
+    expect(before.trim()).to.match(/^no/);
+    await kubectl(role);
+    await kubectl(binding);
+    expect((await kubectl(check)).trim()).to.equal("yes");
+    // A token of another job, since the refusal is remembered for some seconds: the same user may, whatever the job.
+    expect(await ask(await github.token({ ...job, repository: "acme/newer" }))).to.equal(OK);
   });
 
   it("ends when the right is taken away", async () => {
