@@ -91,7 +91,7 @@ export class UsageMeter {
     if (before !== undefined) {
       this.#settle(before);
       const begun = satellite.status.power.epoch - before.satellite.status.power.epoch;
-      if (begun > 0 && before.satellite.metadata.uid === satellite.metadata.uid) {
+      if (begun > 0) {
         this.#metrics.starts.inc({ ...this.#labelsOf(satellite) }, begun);
       }
     }

@@ -167,6 +167,12 @@ describe("the meter of satellites' use", () => {
     expect(await read("satellites_starts_total")).to.deep.equal([]);
   });
 
+  it("takes one that was replaced unseen, by another of its name, for another", async () => {
+    put("Running", 7);
+    put("Running", 9, { uid: "another" });
+    expect(await read("satellites_starts_total")).to.deep.equal([]);
+  });
+
   it("tells so many pairs of namespace and class apart, and counts the others together", async () => {
     for (let index = 0; index < 10; index += 1) {
       put("Running", 1, { name: `sat-${index}`, namespace: `team-${index}` });
