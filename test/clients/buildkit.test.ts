@@ -4,9 +4,17 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { expect } from "chai";
 import { generate } from "selfsigned";
 
+import { systemClock } from "../../src/base/clock.ts";
 import type { RouterOptions } from "../../src/router/router.ts";
+import type { TlsOptions } from "../../src/router/tls-material.ts";
+import { createTokenAccess } from "../../src/router/token-access.ts";
+import { silentLogger } from "../../src/telemetry/logger.ts";
+import { issue } from "../router/access/cert-manager.ts";
+import { newAuthority, type Certificate } from "../router/access/certificates.ts";
+import { FakeReviewer } from "../router/access/fake-reviewer.ts";
 import { awake, satellite } from "../router/satellites.ts";
 import { RouterBench, until } from "../router/stream/router-bench.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
 import { BuildKitD } from "./buildkitd.ts";
 import { BuildGate, Workshop } from "./builds.ts";
 
@@ -211,11 +219,57 @@ for (const engine of ["direct", "multiplexed"] as const) {
         expect(code, output).to.equal(0);
         expect(readFileSync(shop.path("out", "result"), "utf8")).to.equal("built\n");
       });
+
+      for (const [user, isLetIn] of [
+        ["builder", true],
+        ["stranger", false],
+      ] as const) {
+        it(`${isLetIn ? "builds" : "is refused"} with cert-manager's certificate of a ${user}, by a name in one label`, async () => {
+          const authority = await newAuthority("clients", { keyType: "rsa" });
+          const { ca, ...serving } = await certificate("sat.example");
+          const bench = await guarded(authority, serving);
+          const { cert, key } = await issue({ commonName: user }, authority);
+          const [certFile, keyFile] = [shop.path("tls", "tls.crt"), shop.path("tls", "tls.key")];
+          writeFileSync(certFile, cert);
+          writeFileSync(keyFile, key, { mode: 0o600 });
+          const name = "servername=ada--team-a.sat.example";
+          await builder(bench, `--driver-opt=cacert=${ca},cert=${certFile},key=${keyFile},${name}`);
+          const context = shop.context("context", ["RUN echo built > /result"]);
+          const { code, output } = await buildx(context, shop.path("out")).ended;
+          if (isLetIn) {
+            expect(code, output).to.equal(0);
+            expect(readFileSync(shop.path("out", "result"), "utf8")).to.equal("built\n");
+          } else {
+            expect(code).to.not.equal(0);
+            expect(output).to.match(/user "stranger" may not connect to satellite team-a\/ada/);
+          }
+        });
+      }
     });
 
-    /** A certificate for all satellites of team-a, and the path of its authority. */
-    async function certificate(): Promise<{ key: string; cert: string; ca: string }> {
-      const names = [{ type: 2 as const, value: "*.team-a.sat.example" }];
+    /** A router that asks for client certificates, and lets the user "builder" in alone. */
+    async function guarded(authority: Certificate, serving: TlsOptions): Promise<RouterBench> {
+      const reviewer = new FakeReviewer(new VirtualClock());
+      reviewer.allowed.add("builder team-a/ada");
+      const endpoint = { host: "127.0.0.1", port: daemon.port };
+      const bench = await RouterBench.start(
+        [awake({ status: { endpoint } })],
+        {
+          engine,
+          address: { domain: "sat.example" },
+          tls: { ...serving, ca: authority.cert, requestCertificate: true },
+        },
+        { access: createTokenAccess({ client: reviewer, clock: systemClock, logger: silentLogger }) },
+      );
+      stops.push(() => bench.router.close());
+      return bench;
+    }
+
+    /** A certificate for the names below a domain, and the path of its authority. */
+    async function certificate(
+      domain = "team-a.sat.example",
+    ): Promise<{ key: string; cert: string; ca: string }> {
+      const names = [{ type: 2 as const, value: `*.${domain}` }];
       const pems = await generate([{ name: "commonName", value: "router" }], {
         extensions: [{ name: "subjectAltName", altNames: names }],
       });

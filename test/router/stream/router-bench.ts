@@ -44,8 +44,12 @@ export class RouterBench {
     });
   }
 
-  static async start(satellites: readonly Satellite[], options: RouterOptions = {}): Promise<RouterBench> {
-    const bench = new RouterBench(satellites, options);
+  static async start(
+    satellites: readonly Satellite[],
+    options: RouterOptions = {},
+    more: { readonly access?: Access } = {},
+  ): Promise<RouterBench> {
+    const bench = new RouterBench(satellites, options, more);
     bench.port = (await bench.router.listen({ host: "127.0.0.1", port: 0 })).port;
     return bench;
   }
