@@ -75,7 +75,7 @@ export class UsageMeter {
 
   /** Counts up to now: another process may lead. */
   end(): void {
-    for (const key of [...this.#accounts.keys()]) {
+    for (const key of this.#accounts.keys()) {
       this.#close(key);
     }
     this.#counts = false;

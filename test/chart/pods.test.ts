@@ -110,8 +110,8 @@ describe("the chart's pods", function () {
       const router = { ...ALL_OPTIONS.router, access: { mode: "kubernetes" } };
       const { spec } = podTemplate(await renderChart({ router }), "sat-satellites");
       expect(spec["volumes"]).to.deep.equal([{ name: "tls", secret: { secretName: "router-tls" } }]);
-      const [operator, sidecar] = spec.containers;
-      expect(sidecar?.["volumeMounts"]).to.deep.equal([{ name: "tls", mountPath: "/tls", readOnly: true }]);
+      const [operator, beside] = spec.containers;
+      expect(beside?.["volumeMounts"]).to.deep.equal([{ name: "tls", mountPath: "/tls", readOnly: true }]);
       expect(operator).to.not.have.property("volumeMounts");
     });
 

@@ -41,15 +41,25 @@ describe("the flags about OIDC issuers", () => {
 
   it("belong to the issuer before them", () => {
     const setups = read(
-      ...["--oidc-issuer", "https://a.example", "--oidc-audience", "x", "y", "--oidc-username-claim=email"],
-      ...["--oidc-username-prefix=a:", "--oidc-groups-claim", "groups", "--oidc-groups-prefix=-"],
-      ...[
-        "--oidc-required-claim=owner=acme",
-        "--oidc-required-claim=q=a=b",
-        "--oidc-ca-file",
-        import.meta.filename,
-      ],
-      ...["--oidc-issuer", "https://b.example/realm", "--oidc-username-prefix", "b:", "--oidc-audience=z"],
+      "--oidc-issuer",
+      "https://a.example",
+      "--oidc-audience",
+      "x",
+      "y",
+      "--oidc-username-claim=email",
+      "--oidc-username-prefix=a:",
+      "--oidc-groups-claim",
+      "groups",
+      "--oidc-groups-prefix=-",
+      "--oidc-required-claim=owner=acme",
+      "--oidc-required-claim=q=a=b",
+      "--oidc-ca-file",
+      import.meta.filename,
+      "--oidc-issuer",
+      "https://b.example/realm",
+      "--oidc-username-prefix",
+      "b:",
+      "--oidc-audience=z",
     );
     expect(setups).to.deep.equal([
       {

@@ -24,8 +24,17 @@ export interface OidcTokenIssuerOptions {
  * kube-apiserver takes them. Never `none`, and never one by a secret that both sides know.
  */
 const ALGORITHMS = [
-  ...["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
-  ...["ES256", "ES384", "ES512", "EdDSA", "Ed25519"],
+  "RS256",
+  "RS384",
+  "RS512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "ES256",
+  "ES384",
+  "ES512",
+  "EdDSA",
+  "Ed25519",
 ];
 /** By so much the clocks of issuer and router may differ, in seconds. */
 const LEEWAY_SECONDS = 30;
