@@ -62,14 +62,17 @@ export class IssuerKeys {
     try {
       return await keys(header, token);
     } catch (error) {
-      const mayBeNewer = this.#options.clock.monotonicMs() - this.#triedAtMs >= REREAD_PAUSE_MS;
-      if (!(error instanceof errors.JWKSNoMatchingKey) || !(mayBeNewer || this.#reading !== undefined)) {
+      // After a failed reading it is not known whether the issuer has such a key by now.
+      const mayBeNewer =
+        this.#reading !== undefined ||
+        this.#failure !== undefined ||
+        this.#options.clock.monotonicMs() - this.#triedAtMs >= REREAD_PAUSE_MS;
+      if (!(error instanceof errors.JWKSNoMatchingKey) || !mayBeNewer) {
         throw error;
       }
     }
-    return await (
-      await this.#read()
-    )(header, token);
+    const newer = await this.#read();
+    return await newer(header, token);
   }
 
   async #current(): Promise<KeySet> {

@@ -125,6 +125,17 @@ describe("the keys of an OIDC issuer", () => {
       expect(logger.lines.filter(({ level }) => level === "warn")).to.have.lengthOf(2);
     });
 
+    it("are not said to lack a new one, which nobody could have read", async () => {
+      await find();
+      isAway = true;
+      await clock.advance(10_000);
+      expect([await find("key-2"), await find("key-2")]).to.deep.equal([
+        "OidcIssuerUnavailable",
+        "OidcIssuerUnavailable",
+      ]);
+      expect(await find("key-1")).to.equal("found");
+    });
+
     it("are there again when it is back, which is logged", async () => {
       isAway = true;
       await find();
