@@ -1,4 +1,4 @@
-import type { Registry } from "prom-client";
+import type { Registry } from "@prometheus-io/client";
 import type { Clock } from "../base/clock.ts";
 import { parseDurationMs } from "../base/duration.ts";
 import type { ObjectCache } from "../kube/cache.ts";

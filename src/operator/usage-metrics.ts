@@ -1,4 +1,4 @@
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, Gauge, type Registry } from "@prometheus-io/client";
 
 /**
  * Labels by namespace and class. Not `namespace`: Prometheus gives that to the operator's own, and renames a metric's.

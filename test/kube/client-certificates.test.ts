@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { User } from "@kubernetes/client-node";
 import { expect } from "chai";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { type ConnectedKubeClient, createKubeClient } from "../../src/kube/http-client.ts";
 import { createKubeMetrics } from "../../src/kube/metrics.ts";

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import { ObjectCache } from "../../src/kube/cache.ts";
 import { UsageMeter } from "../../src/operator/usage-meter.ts";
 import type { PowerState } from "../../src/satellite/resource.ts";

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { Registry } from "prom-client";
+import { Registry } from "@prometheus-io/client";
 import { systemClock } from "../../../src/base/clock.ts";
 import { createEc2Cloud, type Ec2Cloud } from "../../../src/machines/ec2/ec2-cloud.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
