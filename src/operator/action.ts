@@ -1,6 +1,7 @@
 import type { OperatorStatus } from "../satellite/status-patch.ts";
 import type { ProbeTarget } from "./observation.ts";
 import type { PowerReason } from "../satellite/power.ts";
+import type { Power } from "../satellite/resource.ts";
 
 /** Something worth an event on the satellite. */
 export interface Announcement {
@@ -28,8 +29,8 @@ export type Action =
   | { readonly kind: "PruneRouters"; readonly routers: readonly string[] }
   /** Takes a complete list of the cluster's machines, before anything is launched. */
   | { readonly kind: "ListMachines" }
-  /** Resolves every launch parameter and writes them as the intent. */
-  | { readonly kind: "PlanLaunch"; readonly attempt: number; readonly combination: number }
+  /** Resolves every launch parameter and writes them as the intent, with this `status.power`. */
+  | ({ readonly kind: "PlanLaunch" } & PlannedAttempt)
   /** Sends the planned launch, for the first time or again. */
   | { readonly kind: "Launch" }
   /** Looks for the machine, or the data volume, that the written intent may have made. */
@@ -39,23 +40,32 @@ export type Action =
   | { readonly kind: "Stop"; readonly id: string; readonly hibernate: boolean; readonly force: boolean }
   | { readonly kind: "Reboot"; readonly id: string }
   | { readonly kind: "Terminate"; readonly id: string }
-  /** Tags the machine, and its data volumes, as this satellite's. */
-  | { readonly kind: "Claim"; readonly id: string; readonly volumes?: readonly string[] }
+  /** Tags the machine, or its data volume, as this satellite's. */
+  | { readonly kind: "Claim"; readonly id: string }
   /** Gives a stopped machine the first of `types` that its zone has. */
   | { readonly kind: "ChangeType"; readonly id: string; readonly types: readonly string[] }
-  /** Marks the data volume and the machine as kept, so that nothing of ours counts them as its own any more. */
-  | { readonly kind: "Retain"; readonly ids: readonly string[] }
+  /** Marks the data volume, or the machine, as kept, so that nothing of ours counts it as its own any more. */
+  | { readonly kind: "Retain"; readonly id: string }
   /** Creates the data volume of the written intent, for the first time or again. */
   | { readonly kind: "CreateVolume" }
   | { readonly kind: "AttachVolume"; readonly id: string; readonly machine: string }
   | { readonly kind: "DetachVolume"; readonly id: string; readonly machine: string }
   | { readonly kind: "DeleteVolume"; readonly id: string }
-  /** Resolves the launch of a machine that is to replace the one in use, and writes it as the intent. */
-  | { readonly kind: "PlanReplacement"; readonly attempt: number; readonly combination: number }
+  /** Resolves the launch of a machine that is to replace the one in use, and writes it as the intent, with this `status.power`. */
+  | ({ readonly kind: "PlanReplacement" } & PlannedAttempt)
   /** Looks whether the port of that machine answers. */
   | ({ readonly kind: "ProbeReplacement"; readonly id: string } & ProbeTarget)
   /** Looks whether the VM's port answers, and asks the guest for its boot ID and running work. */
   | ({ readonly kind: "Probe" } & ProbeTarget);
+
+/** One attempt to launch a machine. */
+export interface PlannedAttempt {
+  /** Goes up with each plan. */
+  readonly attempt: number;
+  /** Which type and zone to take: 0 is the most preferred. */
+  readonly combination: number;
+  readonly power: Power;
+}
 
 export type ActionKind = Action["kind"];
 

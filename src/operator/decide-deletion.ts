@@ -120,13 +120,12 @@ function retain(o: Observation, machine: Machine | undefined, settings: Operator
       return step;
     }
   }
-  if (o.memory.retained === true || machine?.tags[Tag.retained] === "true") {
-    return { kind: "RemoveFinalizer" };
-  }
-  const ids = [volume?.id, machine?.id].filter((id) => id !== undefined);
-  return ids.length === 0
+  const id = [volume?.id, machine?.id].find(
+    (one) => one !== undefined && o.memory.retained?.includes(one) !== true,
+  );
+  return id === undefined || machine?.tags[Tag.retained] === "true"
     ? { kind: "RemoveFinalizer" }
-    : (waitingForRetry(o, "Retain") ?? { kind: "Retain", ids });
+    : (waitingForRetry(o, "Retain") ?? { kind: "Retain", id });
 }
 
 /** No machine is left, or soon none will be: then the volume goes, and then the satellite. */

@@ -1,6 +1,6 @@
-import { PowerReason } from "../satellite/power.ts";
+import { nextEpoch, PowerReason } from "../satellite/power.ts";
 import type { Machine } from "../machines/cloud.ts";
-import { findCondition, type ConditionChange } from "../satellite/conditions.ts";
+import { findCondition, timestamp, type ConditionChange } from "../satellite/conditions.ts";
 import type { Action } from "./action.ts";
 import { endedAttempt, failedAttempt, NO_CAPACITY, pausingBetweenAttempts } from "./attempts.ts";
 import { search } from "./decide-search.ts";
@@ -40,8 +40,8 @@ export function decideLaunch(o: Observation, settings: OperatorSettings): Action
     return powerOff(o);
   }
   if (wantedAdoption(satellite) !== undefined) {
-    const adopted = adopt(o);
-    return "kind" in adopted ? adopted : rebuildFrom(o, adopted);
+    const adoption = adopt(o);
+    return adoption.kind === "ours" ? rebuildFrom(o, adoption.machine) : adoption.next;
   }
   if (satellite.spec.desiredPower === "off") {
     return waitForSchedule(o, settings, "NeverLaunched");
@@ -62,7 +62,19 @@ export function decideLaunch(o: Observation, settings: OperatorSettings): Action
   const { launch, attempts } = satellite.status;
   const attempt = (launch?.attempt ?? -1) + 1;
   const combination = attempts?.reason === NO_CAPACITY ? attempts.failed : 0;
-  return waitingForRetry(o, "PlanLaunch") ?? { kind: "PlanLaunch", attempt, combination };
+  return waitingForRetry(o, "PlanLaunch") ?? planLaunch(o, attempt, combination);
+}
+
+/** The first plan of a launch begins the next epoch; those that follow a refusal are of the same. */
+function planLaunch(o: Observation, attempt: number, combination: number): Action {
+  const { power } = o.satellite.status;
+  const intent = { reason: PowerReason.Launch, accepted: false, since: timestamp(o.now) };
+  return {
+    kind: "PlanLaunch",
+    attempt,
+    combination,
+    power: power.state === "Starting" ? { ...power, ...intent, fence: 0 } : nextEpoch(power, intent),
+  };
 }
 
 /**
@@ -110,7 +122,7 @@ export function refusalOf(o: Observation): Failure | undefined {
 /** Nothing was launched: the next type or zone, the same again later, or what the spec says by now. */
 function planAgain(o: Observation, refused: Failure): Action {
   const attempt = (o.satellite.status.launch?.attempt ?? 0) + 1;
-  const plan = (combination: number): Action => ({ kind: "PlanLaunch", attempt, combination });
+  const plan = (combination: number): Action => planLaunch(o, attempt, combination);
   const recheck = waitingForRetry(o, "PlanLaunch");
   if (recheck !== undefined) {
     return recheck;

@@ -1,6 +1,6 @@
 import type { Machine } from "../machines/cloud.ts";
 import { timestamp } from "../satellite/conditions.ts";
-import { PowerReason } from "../satellite/power.ts";
+import { nextEpoch, PowerReason } from "../satellite/power.ts";
 import type { Replacement } from "../satellite/resource.ts";
 import type { Action, ActionKind } from "./action.ts";
 import { pausingBetweenAttempts } from "./attempts.ts";
@@ -29,7 +29,7 @@ const PATIENCE_MS = 10 * 60_000;
  */
 export function applyImage(o: Observation, machine: Machine): Action | undefined {
   const wanted = o.satellite.spec.desiredPower === "on";
-  const { volume, launch } = o.satellite.status;
+  const { volume } = o.satellite.status;
   const isAttached = volume?.id === undefined || machine.volumes.includes(volume.id);
   if (
     pendingImage(o) === undefined ||
@@ -43,7 +43,21 @@ export function applyImage(o: Observation, machine: Machine): Action | undefined
   if (isHibernated(o, machine)) {
     return wanted || pausingBetweenAttempts(o) !== undefined ? undefined : beginStart(o, PowerReason.Refresh);
   }
-  return { kind: "PlanReplacement", attempt: (launch?.attempt ?? 0) + 1, combination: 0 };
+  return planReplacement(o, 0);
+}
+
+/** Each plan makes patches void that were decided on the one before. */
+function planReplacement(o: Observation, combination: number): Action {
+  const { launch, power } = o.satellite.status;
+  return {
+    kind: "PlanReplacement",
+    attempt: (launch?.attempt ?? 0) + 1,
+    combination,
+    power: {
+      ...movePower(o, "Updating", PowerReason.Update),
+      fence: power.state === "Updating" ? power.fence + 1 : 0,
+    },
+  };
 }
 
 /**
@@ -110,9 +124,8 @@ export function settleReplacement(
 
 /** Another type in the same zone while EC2 has no capacity, once around; else the machine stays what it is. */
 function nextCombination(o: Observation, replacement: Replacement, refused: Failure): Action {
-  const attempt = (o.satellite.status.launch?.attempt ?? 0) + 1;
   if (refused.class === "capacity" && refused.count % (o.memory.combinations ?? 1) !== 0) {
-    return { kind: "PlanReplacement", attempt, combination: refused.count };
+    return planReplacement(o, refused.count);
   }
   return giveUp(o, replacement, refused.reason, refused.message);
 }
@@ -200,14 +213,7 @@ function replace(o: Observation): Action {
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
-      power: {
-        state: "Starting",
-        epoch: power.epoch + 1,
-        accepted: true,
-        fence: 0,
-        reason: PowerReason.Update,
-        since: timestamp(o.now),
-      },
+      power: nextEpoch(power, { reason: PowerReason.Update, accepted: true, since: timestamp(o.now) }),
       machine: replacement?.machine,
       endpoint: machine === undefined ? undefined : readyEndpoint(o, machine),
       sleep: undefined,

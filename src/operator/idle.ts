@@ -90,9 +90,8 @@ export class IdleTracker {
     this.#tracks.delete(key);
   }
 
-  /** How idle the satellite is. Observes it first, so that the answer never lags behind its argument. */
+  /** How idle the satellite is, which was observed as it is now. Of one that never was, nothing may be concluded. */
   idleness(key: string, satellite: Satellite): Idleness {
-    this.observe(key, satellite);
     const track = this.#tracks.get(key);
     if (track === undefined) {
       return { remainingMs: Infinity, liveLeases: [], staleRouters: [] };

@@ -4,6 +4,7 @@ import type { Lease } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Absence } from "./absence.ts";
 import type { SeenEvent } from "./host-events.ts";
+import type { Claim } from "./ownership.ts";
 import type { Stretch } from "./usage.ts";
 
 /** A failed action, remembered until it succeeds or what it depended on changes. */
@@ -110,14 +111,14 @@ export interface Memory {
     readonly adoption: Adoption;
     readonly againAtMs: number;
   };
-  /** The machine that was last to be tagged as this satellite's, when, and whether that was done. */
-  claimed?: { readonly id: string; readonly atMs: number; readonly done?: string };
+  /** Machines and data volumes that were to be tagged as this satellite's, by ID. */
+  claims?: Readonly<Record<string, Claim>>;
   /** The instance type that this process gave the machine last. */
   typeChanged?: { readonly type: string; readonly atMs: number };
   /** In this epoch no other instance type could be had. */
   typeFixedEpoch?: number;
-  /** The machine was tagged as kept. */
-  retained?: boolean;
+  /** IDs of what was tagged as kept. */
+  retained?: readonly string[];
   /** The stretch of running or sleeping that it is in. */
   stretch?: Stretch;
   /** What EC2 does not show of what the status names, by ID. */

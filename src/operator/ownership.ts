@@ -4,7 +4,7 @@ import { Annotation } from "../satellite/resource.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
 import { waitingForRetry } from "./failures.ts";
-import type { Blocker, Observation } from "./observation.ts";
+import type { Blocker, Memory, Observation } from "./observation.ts";
 
 /** ID of the instance that the satellite is to take over; undefined when it is to have one of its own. */
 export function wantedAdoption({ metadata }: Satellite): string | undefined {
@@ -30,21 +30,33 @@ export function bearsOurTags(o: Observation, { tags }: Machine): boolean {
   );
 }
 
-/**
- * Tags the satellite's machine as its own where they say something else: after a restore from a backup (the UID
- * is another one), or because somebody changed them. `undefined` when they are right, or were set just now.
- */
-export function claim(o: Observation, machine: Machine): Action | undefined {
-  const { claimed } = o.memory;
-  const isRecent = claimed?.id === machine.id && o.nowMs - claimed.atMs < CLAIM_PAUSE_MS;
-  return bearsOurTags(o, machine) || isRecent
-    ? undefined
-    : { kind: "Claim", id: machine.id, volumes: claimedVolumes(o) };
+/** That a machine or data volume was told that it is this satellite's. */
+export interface Claim {
+  /** When; monotonic milliseconds. */
+  readonly atMs: number;
+  /** Whether the cloud said that its tags are set. */
+  readonly isDone: boolean;
 }
 
-/** The data volume, which belongs to whom the machine belongs to. */
-function claimedVolumes({ satellite: { status } }: Observation): string[] {
-  return status.volume?.id === undefined ? [] : [status.volume.id];
+/** Takes note of an attempt to tag the machine or volume `id`. */
+export function noteClaim(memory: Memory, id: string, claim: Claim): void {
+  memory.claims = { ...memory.claims, [id]: claim };
+}
+
+/**
+ * Tags the satellite's machine, and its data volume, as its own where the machine's tags say something else: after a restore
+ * from a backup (the UID is another one), or because somebody changed them. The volume comes first: as long as the machine
+ * bears the wrong tags, whoever leads knows that something is left to do. `undefined` when they are right, or were set just
+ * now.
+ */
+export function claim(o: Observation, machine: Machine): Action | undefined {
+  const isRight = bearsOurTags(o, machine);
+  const id = [o.satellite.status.volume?.id, machine.id].find((one) => {
+    const last = o.memory.claims?.[one ?? ""];
+    const isDue = last === undefined || o.nowMs - last.atMs >= CLAIM_PAUSE_MS;
+    return one !== undefined && isDue && (!isRight || last?.isDone === false);
+  });
+  return id === undefined ? undefined : { kind: "Claim", id };
 }
 
 /** Tags that cannot be set must not keep the satellite from being started or stopped: they are tried now and then. */
@@ -93,16 +105,26 @@ export function adoptionBlocker(o: Observation): Blocker | undefined {
   return undefined;
 }
 
-/** The adoptee when its tags allow that it is taken over and are ours by now; else what comes before that. */
-export function adopt(o: Observation): Machine | Action {
+/** How far the adoption of an instance has come. */
+export type AdoptionStep =
+  /** Its tags are ours by now: the status may name it. */
+  | { readonly kind: "ours"; readonly machine: Machine }
+  /** What is to be done, or waited for, before that. */
+  | { readonly kind: "not yet"; readonly next: Action };
+
+/** Takes over the instance that the annotation names, once its tags allow it. */
+export function adopt(o: Observation): AdoptionStep {
   const { adoptee } = o;
   const blocker = adoptionBlocker(o);
   if (adoptee === undefined || blocker !== undefined) {
     const dueMs = (o.memory.adoption?.againAtMs ?? 0) - o.nowMs;
-    return { kind: "Wait", afterMs: Math.max(1000, dueMs), reason: blocker?.reason ?? "AdoptionNotFound" };
+    const reason = blocker?.reason ?? "AdoptionNotFound";
+    return { kind: "not yet", next: { kind: "Wait", afterMs: Math.max(1000, dueMs), reason } };
   }
-  const isOurs = bearsOurTags(o, adoptee) || o.memory.claimed?.done === adoptee.id;
-  return isOurs ? adoptee : (waitingForRetry(o, "Claim") ?? { kind: "Claim", id: adoptee.id });
+  const isOurs = bearsOurTags(o, adoptee) || o.memory.claims?.[adoptee.id]?.isDone === true;
+  return isOurs
+    ? { kind: "ours", machine: adoptee }
+    : { kind: "not yet", next: waitingForRetry(o, "Claim") ?? { kind: "Claim", id: adoptee.id } };
 }
 
 /** Most characters of an annotation's value that a message shows. */

@@ -1,7 +1,6 @@
 import { SatelliteError } from "../base/errors.ts";
 import type { LaunchPlan } from "../machines/cloud.ts";
 import { timestamp } from "../satellite/conditions.ts";
-import { PowerReason } from "../satellite/power.ts";
 import { SATELLITE_CLASSES, type LaunchIntent } from "../satellite/resource.ts";
 import type { SatelliteClass } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
@@ -19,7 +18,7 @@ import {
   sizeOf,
 } from "./launch-request.ts";
 import type { Memory, Observation } from "./observation.ts";
-import { movePower, renderStatus } from "./render-status.ts";
+import { renderStatus } from "./render-status.ts";
 
 /** Resolves a launch and says how it is written as the intent. @throws CloudError, ConfigurationError, KubeError */
 export async function planLaunch(
@@ -29,18 +28,7 @@ export async function planLaunch(
   dependencies: Dependencies,
 ): Promise<Extract<Action, { kind: "WriteStatus" }>> {
   const { plan, intent } = await resolveLaunch(action, o, memory, dependencies);
-  const { power } = o.satellite.status;
-  const status = renderStatus(o, {
-    power: {
-      state: "Starting",
-      epoch: power.state === "Starting" ? power.epoch : power.epoch + 1,
-      accepted: false,
-      fence: 0,
-      reason: PowerReason.Launch,
-      since: timestamp(o.now),
-    },
-    launch: intent,
-  });
+  const status = renderStatus(o, { power: action.power, launch: intent });
   const message = `launching ${plan.type} from ${plan.image} in ${plan.zone}`;
   const announce = { type: "Normal", reason: "Launching", message } as const;
   return { kind: "WriteStatus", status, announce };
@@ -58,20 +46,15 @@ export async function planReplacement(
   dependencies: Dependencies,
 ): Promise<Extract<Action, { kind: "WriteStatus" }>> {
   const { plan, intent } = await resolveLaunch(action, o, memory, dependencies);
-  const { power, machine } = o.satellite.status;
+  const { machine } = o.satellite.status;
   if (plan.image === machine?.image) {
     throw new ConfigurationError(
       "ImageUnchanged",
       `the class has the machine's image ${plan.image} again; nothing is replaced`,
     );
   }
-  const isAgain = power.state === "Updating";
   const status = renderStatus(o, {
-    power: {
-      ...movePower(o, "Updating", PowerReason.Update),
-      // Each plan makes patches void that were decided on the one before.
-      fence: isAgain ? power.fence + 1 : 0,
-    },
+    power: action.power,
     launch: intent,
     replacement: { state: "Launching", image: plan.image, since: timestamp(o.now) },
   });

@@ -15,6 +15,7 @@ import { ConfigurationError } from "./failures.ts";
 import { requireClass } from "./launch-request.ts";
 import { RejectedWrite } from "./rejected-write.ts";
 import type { Memory, Observation } from "./observation.ts";
+import { noteClaim } from "./ownership.ts";
 import { findLaunched, launch, planLaunch, planReplacement } from "./perform-launch.ts";
 import { probe, probeReplacement } from "./perform-probe.ts";
 import { performOnVolume } from "./perform-volume.ts";
@@ -106,20 +107,16 @@ export async function perform(
       memory.terminated = { ...memory.terminated, [action.id]: dependencies.clock.monotonicMs() };
       return DONE;
     case "Claim":
-      memory.claimed = { id: action.id, atMs: dependencies.clock.monotonicMs() };
-      for (const id of [action.id, ...(action.volumes ?? [])]) {
-        await cloudFor(o, dependencies).tag(id, claimTags(o));
-      }
-      memory.claimed = { ...memory.claimed, done: action.id };
+      noteClaim(memory, action.id, { atMs: dependencies.clock.monotonicMs(), isDone: false });
+      await cloudFor(o, dependencies).tag(action.id, claimTags(o));
+      noteClaim(memory, action.id, { atMs: dependencies.clock.monotonicMs(), isDone: true });
       return DONE;
     case "ChangeType":
       await changeType(action, o, memory, dependencies);
       return DONE;
     case "Retain":
-      for (const id of action.ids) {
-        await cloudFor(o, dependencies).tag(id, retainedTags());
-      }
-      memory.retained = true;
+      await cloudFor(o, dependencies).tag(action.id, retainedTags());
+      memory.retained = [...(memory.retained ?? []), action.id];
       return DONE;
     case "Probe":
       await probe(action, o, memory, dependencies);

@@ -69,6 +69,8 @@ export class Reconciler {
     if (!MAY_ANSWER.has(satellite.status.power.state)) {
       this.#silent.delete(key);
     }
+    // The cache may be ahead of what the tracker was told.
+    this.#dependencies.idle.observe(key, satellite);
     const remembered = this.#recall(key, satellite);
     const logger = this.#dependencies.logger.child({
       controller: "satellite",

@@ -1,5 +1,5 @@
 import { timestamp } from "../satellite/conditions.ts";
-import type { PowerReason } from "../satellite/power.ts";
+import { nextEpoch, type PowerReason } from "../satellite/power.ts";
 import type { Action } from "./action.ts";
 import type { Observation } from "./observation.ts";
 import { secondsOf } from "./usage.ts";
@@ -15,14 +15,7 @@ export function beginStart(o: Observation, reason: PowerReason, accepted = false
   return {
     kind: "WriteStatus",
     status: renderStatus(o, {
-      power: {
-        state: "Starting",
-        epoch: power.epoch + 1,
-        accepted,
-        fence: 0,
-        reason,
-        since: timestamp(o.now),
-      },
+      power: nextEpoch(power, { reason, accepted, since: timestamp(o.now) }),
       usage: { ...usage, asleepSeconds: (usage?.asleepSeconds ?? 0) + secondsOf(o, sleep?.since) },
     }),
     announce: {

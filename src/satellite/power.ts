@@ -68,6 +68,20 @@ export function isDraining({ state, reason = "" }: Power): boolean {
   return state === "Stopping" && DRAINING_STOPS.has(reason);
 }
 
+/**
+ * `status.power` of the next stretch of being awake: the Starting intent of the epoch after `power`'s. The one place where
+ * an epoch goes up.
+ *
+ * @param intent.accepted whether the machine runs already, so that no call is to be sent
+ * @param intent.since RFC 3339
+ */
+export function nextEpoch(
+  power: Power,
+  intent: { readonly reason: PowerReason; readonly accepted: boolean; readonly since: string },
+): Power {
+  return { state: "Starting", epoch: power.epoch + 1, fence: 0, ...intent };
+}
+
 function identity(satellite: Satellite): PatchOperation {
   return test("/metadata/uid", satellite.metadata.uid);
 }

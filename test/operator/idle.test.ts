@@ -27,7 +27,12 @@ function leased(seq: number, validSeconds = 600): Satellite {
 describe("the idle tracker", () => {
   let clock: VirtualClock;
   let tracker: IdleTracker;
-  const remaining = (value: Satellite): number => tracker.idleness(KEY, value).remainingMs;
+  /** What a tracker says of a satellite that it sees as it is now. */
+  const seenBy = (by: IdleTracker, value: Satellite): ReturnType<IdleTracker["idleness"]> => {
+    by.observe(KEY, value);
+    return by.idleness(KEY, value);
+  };
+  const remaining = (value: Satellite): number => seenBy(tracker, value).remainingMs;
 
   beforeEach(() => {
     clock = new VirtualClock();
@@ -67,7 +72,14 @@ describe("the idle tracker", () => {
 
   it("counts no lease that was withdrawn as live", () => {
     tracker.observe(KEY, leased(1));
-    expect(tracker.idleness(KEY, running()).liveLeases).to.deep.equal([]);
+    expect(seenBy(tracker, running()).liveLeases).to.deep.equal([]);
+  });
+
+  it("is asked without being told anything: the question changes no answer", async () => {
+    await clock.advance(4 * MINUTE);
+    tracker.idleness(KEY, leased(1));
+    await clock.advance(1 * MINUTE);
+    expect(remaining(running())).to.equal(5 * MINUTE);
   });
 
   it("waits for a lease that lasts longer than idleTimeout", () => {
@@ -124,9 +136,9 @@ describe("the idle tracker", () => {
     await clock.advance(9 * MINUTE);
     tracker.observe(KEY, draining);
     await clock.advance(5 * MINUTE);
-    expect(tracker.idleness(KEY, draining).liveLeases).to.have.length(1);
-    expect(new IdleTracker(clock).idleness(KEY, leased(1)).liveLeases).to.have.length(1);
-    expect(tracker.idleness(KEY, leased(1)).liveLeases).to.deep.equal([]);
+    expect(seenBy(tracker, draining).liveLeases).to.have.length(1);
+    expect(seenBy(new IdleTracker(clock), leased(1)).liveLeases).to.have.length(1);
+    expect(seenBy(tracker, leased(1)).liveLeases).to.deep.equal([]);
   });
 
   describe("entries of routers that are gone", () => {
@@ -144,9 +156,8 @@ describe("the idle tracker", () => {
       status.power = { state: "Off", epoch: 1, accepted: false, fence: 0 };
     };
     /** How many an operator names that sees them for the first time. */
-    const atOnce = (value: Satellite): number =>
-      new IdleTracker(clock).idleness(KEY, value).staleRouters.length;
-    const stale = (value: Satellite): number => tracker.idleness(KEY, value).staleRouters.length;
+    const atOnce = (value: Satellite): number => seenBy(new IdleTracker(clock), value).staleRouters.length;
+    const stale = (value: Satellite): number => seenBy(tracker, value).staleRouters.length;
 
     it("are named by what they say themselves, also by an operator that has just begun", () => {
       expect(atOnce(entries(64, DAY + 11 * MINUTE))).to.equal(64);

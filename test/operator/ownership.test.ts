@@ -3,6 +3,7 @@ import { Tag } from "../../src/machines/tags.ts";
 import { NAMESPACE as NAMESPACE_TYPE } from "../../src/kube/resources.ts";
 import { Annotation } from "../../src/satellite/resource.ts";
 import { CLUSTER, machine, satellite, satelliteClass } from "./fixtures.ts";
+import { classWith } from "./replacement-world.ts";
 import { World, type WorldOptions } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -155,6 +156,19 @@ describe("a machine's tags", () => {
     await world.run(60 * MINUTE);
     expect(world.satellite().status.phase).to.equal("Asleep");
     expect(world.cloud.count("tag")).to.be.within(2, 10);
+  });
+
+  it("are set on its data volume too, however often that fails at first", async () => {
+    const world = new World({ satelliteClass: classWith() });
+    await world.run(MINUTE);
+    const [volume = ""] = world.cloud.volumes.keys();
+    for (const id of ["i-1", volume]) {
+      await world.cloud.tag(id, { [Tag.uid]: "nonsense" });
+    }
+    world.cloud.fail("tag", "RequestLimitExceeded", 1, { only: (found) => found === undefined });
+    await world.run(30 * MINUTE);
+    expect(world.cloud.machines.get("i-1")?.tags[Tag.uid]).to.equal("uid-ada");
+    expect(world.cloud.volumes.get(volume)?.tags[Tag.uid]).to.equal("uid-ada");
   });
 
   it("name the new satellite after one was restored from a backup without its status", async () => {

@@ -378,7 +378,7 @@ export const MUTANTS: readonly Mutant[] = [
       edit(
         "operator/decide-deletion.ts",
         'const isKept = satellite.spec.deletionPolicy === "Retain";',
-        'const isKept = satellite.spec.deletionPolicy === "Retain" && o.memory.retained === true;',
+        'const isKept = satellite.spec.deletionPolicy === "Retain" && o.memory.retained !== undefined;',
       ),
     ],
     workload: "adopt",
