@@ -20,7 +20,13 @@ export type Action =
   | { readonly kind: "AddFinalizer" }
   | { readonly kind: "RemoveFinalizer" }
   /** One status patch with the power protocol's tests. */
-  | { readonly kind: "WriteStatus"; readonly status: OperatorStatus; readonly announce?: Announcement }
+  | {
+      readonly kind: "WriteStatus";
+      readonly status: OperatorStatus;
+      readonly announce?: Announcement;
+      /** How long nothing is to be done after it, in milliseconds; absent: what follows is to be decided at once. */
+      readonly thenWaitMs?: number;
+    }
   /** Sets `spec.desiredPower` to "off" for idleness. */
   | { readonly kind: "DesireOff" }
   /** Sets `spec.desiredPower` to "on", because its schedule says so. */

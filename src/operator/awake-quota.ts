@@ -1,11 +1,11 @@
 import type { Clock } from "../base/clock.ts";
 import { keyString, objectKey } from "../kube/objects.ts";
-import { findCondition } from "../satellite/conditions.ts";
 import { isPaused } from "../satellite/resource.ts";
 import { Tag } from "../machines/tags.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Tagged } from "./machine-directory.ts";
 import type { Blocker } from "./observation.ts";
+import { unreadyOf } from "./older-status.ts";
 
 /** How long a place is kept for a satellite whose start is being written. */
 const GRANT_MS = 30_000;
@@ -146,7 +146,7 @@ function waits(satellite: Satellite): boolean {
   return (
     spec.desiredPower === "on" &&
     metadata.deletionTimestamp === undefined &&
-    status.phase !== "Failed" &&
+    unreadyOf(status)?.needsPerson !== true &&
     !isPaused(satellite)
   );
 }
@@ -158,9 +158,7 @@ function waitsLonger(other: Satellite, self: Satellite): boolean {
 
 /** Since when it has not been what was wished; milliseconds since 1970. One whose status lags began just now. */
 function waitingSince({ metadata, status }: Satellite): number {
-  const ready = findCondition(status.conditions, "Ready");
-  if (ready === undefined) {
-    return Date.parse(metadata.creationTimestamp ?? "") || Infinity;
-  }
-  return ready.status === "False" ? Date.parse(ready.lastTransitionTime) : Infinity;
+  const isNew = (status.observedGeneration ?? -1) < 0;
+  const since = isNew ? metadata.creationTimestamp : unreadyOf(status)?.since;
+  return Date.parse(since ?? "") || Infinity;
 }

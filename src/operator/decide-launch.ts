@@ -1,13 +1,15 @@
 import { nextEpoch, PowerReason } from "../satellite/power.ts";
 import type { Machine } from "../machines/cloud.ts";
-import { findCondition, timestamp, type ConditionChange } from "../satellite/conditions.ts";
+import { timestamp } from "../satellite/conditions.ts";
 import type { Action } from "./action.ts";
 import { endedAttempt, failedAttempt, NO_CAPACITY, pausingBetweenAttempts } from "./attempts.ts";
 import { search } from "./decide-search.ts";
 import { failureOfAction, inputsOf, waitingForRetry } from "./failures.ts";
 import type { Failure, Observation } from "./observation.ts";
+import { healthField } from "./health.ts";
+import { healthOf } from "./older-status.ts";
 import { adopt, wantedAdoption } from "./ownership.ts";
-import { MACHINE_LOST, machineStatus, movePower, renderStatus, type StatusChange } from "./render-status.ts";
+import { machineStatus, movePower, renderStatus, type StatusChange } from "./render-status.ts";
 import { waitForSchedule } from "./decide-schedule.ts";
 import { isGone, missingPollMs } from "./absence.ts";
 import { isHeld } from "./launch-request.ts";
@@ -186,13 +188,6 @@ function powerOff(o: Observation): Action {
   };
 }
 
-const RELAUNCHING: ConditionChange = {
-  type: "Healthy",
-  status: "Unknown",
-  reason: "Relaunching",
-  message: "a new machine takes the place of the lost one",
-};
-
 /** What has become of the machine, in words. */
 function lossOf({ machine, satellite: { status } }: Observation): string {
   const id = status.machine?.id ?? "";
@@ -212,9 +207,9 @@ function reportLoss(o: Observation): Action {
       power: movePower(o, "Off", PowerReason.Drift),
       endpoint: undefined,
       sleep: undefined,
-      conditions: [{ type: "Healthy", status: "False", reason: MACHINE_LOST, message }],
+      health: healthField("MachineLost", message),
     }),
-    announce: { type: "Warning", reason: MACHINE_LOST, message },
+    announce: { type: "Warning", reason: "MachineLost", message },
   };
 }
 
@@ -228,9 +223,9 @@ export function decideGone(o: Observation, settings: OperatorSettings): Action {
   if (status.power.state === "Starting" && status.power.reason === PowerReason.Launch) {
     return failLaunch(o);
   }
-  const isKnown = findCondition(status.conditions, "Healthy")?.reason === MACHINE_LOST;
+  const isKnown = healthOf(status)?.trouble === "MachineLost";
   if (o.satellite.spec.machineLossPolicy === "Fail") {
-    return isKnown ? { kind: "Wait", afterMs: settings.resyncMs, reason: MACHINE_LOST } : reportLoss(o);
+    return isKnown ? { kind: "Wait", afterMs: settings.resyncMs, reason: "MachineLost" } : reportLoss(o);
   }
   return {
     kind: "WriteStatus",
@@ -240,7 +235,7 @@ export function decideGone(o: Observation, settings: OperatorSettings): Action {
       endpoint: undefined,
       sleep: undefined,
       ...endedBeforeItsTime(o),
-      conditions: isKnown ? [RELAUNCHING] : [],
+      ...(isKnown ? { health: undefined } : {}),
     }),
     announce: {
       type: "Warning",

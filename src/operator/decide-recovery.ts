@@ -1,10 +1,12 @@
 import type { Machine } from "../machines/cloud.ts";
-import { findCondition, type ConditionChange } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
+import type { Health } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
 import { waitingForRetry } from "./failures.ts";
+import { healthField } from "./health.ts";
 import type { Observation } from "./observation.ts";
-import { Recovery, renderStatus } from "./render-status.ts";
+import { healthOf } from "./older-status.ts";
+import { renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { beginStop } from "./stop-intent.ts";
 import { keyTrouble } from "./vm-key.ts";
@@ -31,8 +33,8 @@ export function silentPollMs(o: Observation, settings: OperatorSettings): number
 
 /**
  * What to do about a machine that runs while its port is silent: a reboot, then a stop and a start, then nothing
- * but saying so; each after `unreachableMs` of silence and each once, since the step taken last stands in the
- * condition Healthy. Nothing is done where a router may have streams on it.
+ * but saying so; each after `unreachableMs` of silence and each once, since the step taken last stands in
+ * `status.health`. Nothing is done where a router may have streams on it.
  *
  * @returns `undefined` while there is nothing to do but wait
  */
@@ -41,46 +43,45 @@ export function decideRecovery(
   machine: Machine,
   settings: OperatorSettings,
 ): Action | undefined {
-  const { power, conditions } = o.satellite.status;
+  const { power } = o.satellite.status;
   const mayHaveStreams = power.state === "Running" && o.idleness.liveLeases.length > 0;
   if (machine.state !== "running" || silentMs(o) < settings.unreachableMs || mayHaveStreams) {
     return undefined;
   }
-  const healthy = findCondition(conditions, "Healthy");
-  switch (healthy?.status === "False" ? healthy.reason : undefined) {
-    case Recovery.Rebooting:
+  switch (healthOf(o.satellite.status)?.trouble) {
+    case "Rebooting":
       return o.memory.reboot?.epoch === power.epoch
         ? beginStop(o, PowerReason.Unreachable, {
-            conditions: [unhealthy(o, Recovery.Restarting, "it is stopped and started")],
+            health: silent(o, "Restarting", "it is stopped and started"),
           })
         : (waitingForRetry(o, "Reboot") ?? { kind: "Reboot", id: machine.id });
-    case Recovery.Restarting:
-      return report(o, unhealthy(o, Recovery.Unreachable, "a reboot and a restart did not help"));
-    case Recovery.Unreachable:
+    case "Restarting":
+      return report(o, silent(o, "Unreachable", "a reboot and a restart did not help"));
+    case "Unreachable":
       return undefined;
+    case "Stuck":
+    case "MachineLost":
+    case "OtherVM":
+    case "TLSNotServed":
     case undefined:
-    default:
-      return report(o, unhealthy(o, Recovery.Rebooting, "it is rebooted"));
+      return report(o, silent(o, "Rebooting", "it is rebooted"));
   }
 }
 
-function report(o: Observation, condition: ConditionChange): Action {
+function report(o: Observation, health: Health): Action {
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, { conditions: [condition] }),
-    announce: { type: "Warning", reason: condition.reason, message: condition.message },
+    status: renderStatus(o, { health }),
+    announce: { type: "Warning", reason: health.trouble, message: health.message },
   };
 }
 
-function unhealthy(o: Observation, reason: string, step: string): ConditionChange {
+function silent(o: Observation, trouble: Health["trouble"], step: string): Health {
   const { endpoint } = o.satellite.status;
-  return {
-    type: "Healthy",
-    status: "False",
-    reason,
-    message:
-      `port ${endpoint?.port ?? 0} of ${endpoint?.host ?? "the machine"} does not answer; ${step}. Check that the ` +
+  return healthField(
+    trouble,
+    `port ${endpoint?.port ?? 0} of ${endpoint?.host ?? "the machine"} does not answer; ${step}. Check that the ` +
       `guest listens there${endpoint?.tls === "Required" ? " and serves TLS" : ""}, and that the security group lets ` +
       "operator and routers in",
-  };
+  );
 }

@@ -1,5 +1,5 @@
 import type { Machine } from "../machines/cloud.ts";
-import { findCondition, timestamp } from "../satellite/conditions.ts";
+import { boundedMessage, timestamp } from "../satellite/conditions.ts";
 import { isDraining, PowerReason } from "../satellite/power.ts";
 import type { Power, SatelliteStatus } from "../satellite/resource.ts";
 import type { Action, Announcement } from "./action.ts";
@@ -10,14 +10,9 @@ import { giveVolume, lacksVolume } from "./data-volume.ts";
 import { applyImage } from "./decide-update.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { AcceptedCall, Observation } from "./observation.ts";
-import {
-  HIBERNATION_REFUSED,
-  MEMORY_LOST,
-  movePower,
-  renderStatus,
-  STUCK,
-  type StatusChange,
-} from "./render-status.ts";
+import { healthField } from "./health.ts";
+import { healthOf } from "./older-status.ts";
+import { movePower, renderStatus, type StatusChange } from "./render-status.ts";
 import { anotherType, applySize } from "./size.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { beginStart } from "./start-intent.ts";
@@ -189,6 +184,7 @@ function becomeRunning(
   const lost =
     sleep?.kind === "Hibernated" && bootID !== undefined && before !== undefined && before !== bootID;
   const woke = power.reason !== PowerReason.Launch;
+  const message = lost ? MEMORY_LOST : "the VM's gRPC port answers";
   return writePower(
     o,
     {
@@ -205,13 +201,18 @@ function becomeRunning(
       endpoint,
       sleep: undefined,
       usage: { ...usage, wakes: (usage?.wakes ?? 0) + (woke ? 1 : 0) },
-      conditions: lost ? [MEMORY_LOST] : [],
+      ...(lost ? { hibernation: { trouble: "MemoryLost", message } } : {}),
     },
     lost
-      ? { type: "Warning", reason: MEMORY_LOST.reason, message: MEMORY_LOST.message }
-      : { type: "Normal", reason: woke ? "Awake" : "Ready", message: "the VM's gRPC port answers" },
+      ? { type: "Warning", reason: "MemoryLost", message }
+      : { type: "Normal", reason: woke ? "Awake" : "Ready", message },
   );
 }
+
+/** EC2 reports a hibernation as done although the guest failed at it; only another boot ID tells (docs/ec2.md). */
+const MEMORY_LOST =
+  "the machine was hibernated but booted anew, so its memory was not kept; look in its console output for why the " +
+  "guest could not hibernate";
 
 /** `status.power.state` is Stopping: send the call once the streams have drained, then wait until it has stopped. */
 export function decideStopping(o: Observation, machine: Machine, settings: OperatorSettings): Action {
@@ -269,7 +270,7 @@ function decideFallingAsleep(o: Observation, machine: Machine, settings: Operato
 }
 
 function isStuck({ satellite }: Observation): boolean {
-  return findCondition(satellite.status.conditions, "Healthy")?.reason === STUCK;
+  return healthOf(satellite.status)?.trouble === "Stuck";
 }
 
 /** Says that the machine is stuck, once, before anything is done about it. */
@@ -277,8 +278,8 @@ function reportStuck(o: Observation, message: string): Action {
   return writePower(
     o,
     o.satellite.status.power,
-    { conditions: [{ type: "Healthy", status: "False", reason: STUCK, message }] },
-    { type: "Warning", reason: STUCK, message },
+    { health: healthField("Stuck", message) },
+    { type: "Warning", reason: "Stuck", message },
   );
 }
 
@@ -349,9 +350,7 @@ function fallBackToStop(o: Observation, message: string, forGood: boolean): Acti
   return writePower(
     o,
     { ...power, sleepKind: "Stop" },
-    forGood
-      ? { conditions: [{ type: "Hibernatable", status: "False", reason: HIBERNATION_REFUSED, message }] }
-      : {},
+    forGood ? { hibernation: { trouble: "Refused", message: boundedMessage(message) } } : {},
     {
       type: "Warning",
       reason: "HibernationRefused",

@@ -1,5 +1,5 @@
 import type { Machine } from "../machines/cloud.ts";
-import { timestamp } from "../satellite/conditions.ts";
+import { boundedMessage, timestamp } from "../satellite/conditions.ts";
 import { nextEpoch, PowerReason } from "../satellite/power.ts";
 import type { Replacement } from "../satellite/resource.ts";
 import type { Action, ActionKind } from "./action.ts";
@@ -234,7 +234,7 @@ function giveUp(o: Observation, { image, machine }: Replacement, reason: string,
     image,
     since: timestamp(o.now),
     reason,
-    message: message.slice(0, MAX_MESSAGE_LENGTH),
+    message: boundedMessage(message),
     ...(machine === undefined ? {} : { machine }),
   };
   return {
@@ -247,8 +247,6 @@ function giveUp(o: Observation, { image, machine }: Replacement, reason: string,
     },
   };
 }
-
-const MAX_MESSAGE_LENGTH = 4096;
 
 /** Terminates the new machine, so that it lets go of the volume, and gives that back to the old one. */
 function goBack(

@@ -41,7 +41,9 @@ function statusFirst(o: Observation, wait: Extract<Action, { kind: "Wait" }>): A
     return wait;
   }
   const status = renderStatus(o, {}, lateness(o, wait));
-  return statusPatch(o.satellite, status) === undefined ? wait : { kind: "WriteStatus", status };
+  return statusPatch(o.satellite, status) === undefined
+    ? wait
+    : { kind: "WriteStatus", status, thenWaitMs: wait.afterMs };
 }
 
 function decideAction(o: Observation, settings: OperatorSettings): Action {

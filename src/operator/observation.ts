@@ -44,8 +44,7 @@ export interface ProbeTarget {
 
 /** Why a VM that answers is not taken for ready. */
 export interface ProbeTrouble {
-  /** CamelCase. */
-  readonly reason: string;
+  readonly reason: "OtherVM" | "TLSNotServed";
   /** What to do. */
   readonly message: string;
 }

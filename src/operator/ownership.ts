@@ -39,8 +39,8 @@ export interface Claim {
 }
 
 /** Takes note of an attempt to tag the machine or volume `id`. */
-export function noteClaim(memory: Memory, id: string, claim: Claim): void {
-  memory.claims = { ...memory.claims, [id]: claim };
+export function noteClaim(memory: Memory, id: string, attempt: Claim): void {
+  memory.claims = { ...memory.claims, [id]: attempt };
 }
 
 /**

@@ -25,7 +25,9 @@ export type StepResult =
   /** Done; what follows is to be decided at once. */
   | { readonly kind: "done" }
   /** The API server refused a write because the object had changed; the newest one is in the cache now. */
-  | { readonly kind: "stale" };
+  | { readonly kind: "stale" }
+  /** The API server accepted a write and stored nothing: the CRD is older than this operator, and lacks a field. */
+  | { readonly kind: "unstored" };
 
 const DONE: StepResult = { kind: "done" };
 
@@ -202,7 +204,8 @@ async function patchNow(
       },
     );
     satellites.upsert(written);
-    return DONE;
+    const isNew = written.metadata.resourceVersion !== satellite.metadata.resourceVersion;
+    return isNew ? DONE : { kind: "unstored" };
   } catch (error) {
     if (isNotFound(error)) {
       return { kind: "stale" };

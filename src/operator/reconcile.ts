@@ -4,14 +4,14 @@ import type { WorkResult } from "../kube/workers.ts";
 import type { Satellite } from "../satellite/types.ts";
 import { isPaused, type PowerState } from "../satellite/resource.ts";
 import { statusPatch } from "../satellite/status-patch.ts";
-import { findCondition } from "../satellite/conditions.ts";
 import { decide } from "./decide.ts";
 import type { Action } from "./action.ts";
+import { isSaid } from "./conditions/table.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { failureOf, inputsOf, OBSERVE } from "./failures.ts";
 import { observe, observeBlindly } from "./observe.ts";
 import type { Failure, Memory, Observation } from "./observation.ts";
-import { perform } from "./perform.ts";
+import { perform, type StepResult } from "./perform.ts";
 import { SilentPorts } from "./silent-ports.ts";
 import { rejectedStatus, RejectedWrite, rejectionOf } from "./rejected-write.ts";
 import { renderStatus } from "./render-status.ts";
@@ -48,6 +48,7 @@ export class Reconciler {
   /** Satellites whose port did not answer the last look. */
   readonly #silent = new SilentPorts();
   #reconcileID = 0;
+  #hasWarnedOfSchema = false;
 
   constructor(dependencies: Dependencies) {
     this.#dependencies = dependencies;
@@ -155,7 +156,7 @@ export class Reconciler {
     action: Exclude<Action, { kind: "Wait" }>,
     o: Observation,
     remembered: Remembered,
-  ): Promise<WorkResult> {
+  ): Promise<WorkResult | undefined> {
     const { metrics, clock, random, assertLeading } = this.#dependencies;
     const { rejection } = remembered.memory;
     if (
@@ -180,6 +181,10 @@ export class Reconciler {
         return AGAIN_AT_ONCE;
       }
       metrics.staleWrites.inc();
+      if (result.kind === "unstored" && action.kind === "WriteStatus" && action.thenWaitMs !== undefined) {
+        this.#warnOfOldSchema();
+        return Number.isFinite(action.thenWaitMs) ? { requeueAfterMs: action.thenWaitMs } : undefined;
+      }
       return { requeueAfterMs: backoffMs(remembered.staleWrites++, STALE_BACKOFF, random) };
     } catch (error) {
       metrics.actions.inc({ action: action.kind, outcome: "error" });
@@ -197,8 +202,18 @@ export class Reconciler {
     }
   }
 
+  /** Until the CRD is that of this version, what it lacks is read from the conditions (older-status.ts). */
+  #warnOfOldSchema(): void {
+    if (!this.#hasWarnedOfSchema) {
+      this.#hasWarnedOfSchema = true;
+      this.#dependencies.logger.warn(
+        "The API server drops fields of the status: its CRDs are older than this operator; apply those of its version",
+      );
+    }
+  }
+
   /** A failure is over when what failed has worked; a new plan alone does not mend a refused launch. */
-  #noteSuccess(action: Action, outcome: "done" | "stale", { memory }: Remembered): void {
+  #noteSuccess(action: Action, outcome: StepResult["kind"], { memory }: Remembered): void {
     if (outcome !== "done") {
       return;
     }
@@ -277,7 +292,7 @@ export class Reconciler {
       count: failure.count,
       error,
     });
-    if (findCondition(o.satellite.status.conditions, "Ready")?.reason !== failure.reason) {
+    if (!isSaid(o.satellite.status, failure.reason)) {
       announce(o.satellite, { type: "Warning", reason: failure.reason, message: failure.message });
     }
   }

@@ -1,9 +1,10 @@
 import { backoffMs, type Random } from "../base/backoff.ts";
 import type { KubeError } from "../kube/errors.ts";
-import { setConditions, withProgress } from "../satellite/conditions.ts";
+import { setConditions, timestamp, withProgress } from "../satellite/conditions.ts";
 import { OPERATOR_FIELDS, type OperatorStatus } from "../satellite/status-patch.ts";
 import { ConfigurationError } from "./failures.ts";
 import type { Failure, Observation } from "./observation.ts";
+import { unreadyOf } from "./older-status.ts";
 
 /** Most causes that a message names. */
 const NAMED_CAUSES = 3;
@@ -54,6 +55,7 @@ export function rejectedStatus(
     power: status.power,
     phase: "Failed",
     observedGeneration: generation,
+    unready: { since: unreadyOf(status)?.since ?? timestamp(now), needsPerson: true },
     conditions: withProgress(conditions, true, now, generation),
   };
 }

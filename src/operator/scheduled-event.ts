@@ -1,4 +1,3 @@
-import { findCondition, timestamp, type ConditionChange } from "../satellite/conditions.ts";
 import type { SeenEvent } from "./host-events.ts";
 import type { Observation } from "./observation.ts";
 
@@ -17,40 +16,4 @@ export function pendingEvent({ event, machine, satellite: { status } }: Observat
   }
   const startedAtMs = Date.parse(machine?.launchedAt ?? "");
   return event.readAtMs < startedAtMs + LISTED_LATE_MS ? undefined : event;
-}
-
-/** What people are told of the event. Silent while no list of events was taken. */
-export function eventCondition(o: Observation): ConditionChange[] {
-  const event = pendingEvent(o);
-  if (event !== undefined) {
-    const untilMs = Date.parse(event.notBefore) - LEAD_MS;
-    return [
-      {
-        type: "EventScheduled",
-        status: "True",
-        reason: reasonOf(event.code),
-        message:
-          `${event.machine} has the event ${event.code}, not before ${event.notBefore} (${event.description}); it is stopped ` +
-          "and started again when nobody uses it, in the maintenance window where there is one, and at " +
-          `${timestamp(new Date(untilMs))} at the latest`,
-      },
-    ];
-  }
-  const wasScheduled =
-    findCondition(o.satellite.status.conditions, "EventScheduled")?.status === "True" && o.eventsKnown;
-  return wasScheduled
-    ? [
-        {
-          type: "EventScheduled",
-          status: "False",
-          reason: "NoEvent",
-          message: "no event is scheduled any more",
-        },
-      ]
-    : [];
-}
-
-/** `instance-retirement` as a reason: `InstanceRetirement`. */
-function reasonOf(code: string): string {
-  return code.replaceAll(/(?:^|-)([a-z])/g, (_match, letter: string) => letter.toUpperCase());
 }

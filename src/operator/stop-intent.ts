@@ -1,10 +1,10 @@
 import { parseDurationMs } from "../base/duration.ts";
-import { findCondition } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
 import type { Action, Announcement, StopReason } from "./action.ts";
 import { isToBeReplacedNext } from "./image-update.ts";
 import type { Observation } from "./observation.ts";
-import { HIBERNATION_REFUSED, movePower, renderStatus, type StatusChange } from "./render-status.ts";
+import { hibernationOf } from "./older-status.ts";
+import { movePower, renderStatus, type StatusChange } from "./render-status.ts";
 import { pendingSize } from "./size.ts";
 import { secondsOf } from "./usage.ts";
 
@@ -15,7 +15,7 @@ import { secondsOf } from "./usage.ts";
 export function beginStop(
   o: Observation,
   why: StopReason = PowerReason.DesiredOff,
-  change: Pick<StatusChange, "conditions" | "machine"> = {},
+  change: Pick<StatusChange, "health" | "machine"> = {},
 ): Action {
   const { power, usage } = o.satellite.status;
   const ran = power.state === "Running" ? secondsOf(o, power.since) : 0;
@@ -53,12 +53,10 @@ function announcementOf(
 
 /** Whether the machine's memory may be kept when it is stopped. */
 export function mayHibernate(o: Observation): boolean {
-  const refused =
-    findCondition(o.satellite.status.conditions, "Hibernatable")?.reason === HIBERNATION_REFUSED;
   return (
     o.satellite.spec.sleepMode === "Hibernate" &&
     o.machine?.hibernationConfigured === true &&
-    !refused &&
+    hibernationOf(o.satellite.status)?.trouble !== "Refused" &&
     pendingSize(o) === undefined &&
     !isToBeReplacedNext(o)
   );

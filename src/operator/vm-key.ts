@@ -17,6 +17,11 @@ export const KeyTrouble = {
   TLSNotServed: "TLSNotServed",
 } as const;
 
+/** Whether a trouble is one of these. */
+export function isKeyTrouble(trouble: string): boolean {
+  return trouble === KeyTrouble.OtherVM || trouble === KeyTrouble.TLSNotServed;
+}
+
 /** Endpoint of a machine that the status did not name before, so without a key; `undefined` without an address. */
 export function firstEndpoint(o: Observation, machine: Machine): Endpoint | undefined {
   const { launch } = o.satellite.status;

@@ -25,6 +25,8 @@ export interface ConditionChange {
 
 /** Bounds of the CRDs' schemas. */
 const MAX_MESSAGE_LENGTH = 4096;
+/** A message as it fits into a status, in a condition or beside them. */
+export const boundedMessage = (message: string): string => message.slice(0, MAX_MESSAGE_LENGTH);
 const MAX_REASON_LENGTH = 128;
 
 /**
@@ -44,7 +46,7 @@ export function setConditions(
     const after: Condition = {
       ...change,
       reason: change.reason.slice(0, MAX_REASON_LENGTH) || "Unknown",
-      message: change.message.slice(0, MAX_MESSAGE_LENGTH),
+      message: boundedMessage(change.message),
       lastTransitionTime:
         before !== undefined && before.status === change.status ? before.lastTransitionTime : timestamp(now),
       observedGeneration,

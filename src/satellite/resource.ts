@@ -53,6 +53,9 @@ export type Condition = NonNullable<SatelliteStatus["conditions"]>[number];
 export type VolumeIntent = NonNullable<SatelliteStatus["volume"]>;
 export type Replacement = NonNullable<SatelliteStatus["replacement"]>;
 export type LaunchIntent = NonNullable<SatelliteStatus["launch"]>;
+export type Health = NonNullable<SatelliteStatus["health"]>;
+export type Hibernation = NonNullable<NonNullable<SatelliteStatus["machine"]>["hibernation"]>;
+export type Unready = NonNullable<SatelliteStatus["unready"]>;
 export type Attempts = NonNullable<SatelliteStatus["attempts"]>;
 export type SizeTable = SatelliteClass["spec"]["sizes"];
 

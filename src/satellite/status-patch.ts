@@ -17,6 +17,8 @@ export const OPERATOR_FIELDS = [
   "replacement",
   "retired",
   "usage",
+  "health",
+  "unready",
   "conditions",
 ] as const satisfies readonly (keyof SatelliteStatus)[];
 

@@ -339,6 +339,13 @@ export interface Satellite {
        * The cloud's scheduled event for which it was stopped last.
        */
       answeredEvent?: string;
+      /**
+       * Why its memory cannot be relied on; absent where nothing speaks against it. Refused holds for the life of the machine, and it is stopped instead; MemoryLost until it has woken again with its memory.
+       */
+      hibernation?: {
+        trouble: "Refused" | "MemoryLost";
+        message: string;
+      };
     };
     /**
      * Where the VM's gRPC port is.
@@ -466,6 +473,24 @@ export interface Satellite {
     retired?: {
       id: string;
       since: string;
+    };
+    /**
+     * What is wrong with the machine, which decides what is done next; absent while nothing is. Rebooting, Restarting and Unreachable are the steps against a silent port, each taken once; Stuck is one that does not finish starting or stopping; MachineLost one that is gone, and whose place none takes; OtherVM and TLSNotServed are what the last look at its port showed.
+     */
+    health?: {
+      trouble:
+        "Rebooting" | "Restarting" | "Unreachable" | "Stuck" | "MachineLost" | "OtherVM" | "TLSNotServed";
+      message: string;
+    };
+    /**
+     * That it is not as wished; absent while it is. Those that wait for a place among the satellites that may be awake get it in the order in which this began.
+     */
+    unready?: {
+      since: string;
+      /**
+       * Only a person can mend it, so that it waits for no place.
+       */
+      needsPerson?: boolean;
     };
     /**
      * When it was last used, for people.

@@ -17,15 +17,8 @@ const waiting = (name: string, second: number, init: Parameters<typeof satellite
     name,
     ...init,
     status: {
-      conditions: [
-        {
-          type: "Ready",
-          status: "False",
-          reason: "AwakeLimitReached",
-          message: "waits",
-          lastTransitionTime: `2026-01-01T00:00:${String(second).padStart(2, "0")}Z`,
-        },
-      ],
+      observedGeneration: 1,
+      unready: { since: `2026-01-01T00:00:${String(second).padStart(2, "0")}Z` },
       ...init.status,
     },
   });
@@ -73,7 +66,7 @@ describe("the limit of satellites awake", () => {
 
   it("does not wait for those that cannot go: failed, paused, being deleted", () => {
     const stuck = [
-      waiting("b", 1, { status: { phase: "Failed" } }),
+      waiting("b", 1, { status: { unready: { since: "2026-01-01T00:00:01Z", needsPerson: true } } }),
       waiting("c", 1, { annotations: { "satellites.dev/paused": "true" } }),
       waiting("d", 1, { deletionTimestamp: "2026-01-01T00:00:00Z" }),
     ];

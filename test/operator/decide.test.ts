@@ -14,13 +14,7 @@ const EPOCH = 4;
 const LONG_AGO = "2026-01-01T00:30:00Z";
 
 const JUST_NOW = "2026-01-01T00:59:30Z";
-const STUCK = {
-  type: "Healthy",
-  status: "False",
-  reason: "Stuck",
-  message: "",
-  lastTransitionTime: LONG_AGO,
-} as const;
+const STUCK = { trouble: "Stuck", message: "" } as const;
 
 type Wish = "on" | "off";
 
@@ -45,7 +39,7 @@ function situation(given: Situation): Observation {
           power: { epoch: EPOCH, accepted: false, fence: 0, since: LONG_AGO, ...power },
           machine: { id: "i-1", type: "m7i.xlarge", size: "large", launchedAt: LONG_AGO },
           endpoint: { host: "10.0.0.1", port: 8372 },
-          ...(isStuck ? { conditions: [STUCK] } : {}),
+          ...(isStuck ? { health: STUCK } : {}),
         },
       }),
       machine: machine({ state: is }),
@@ -63,7 +57,7 @@ function inWords(action: Action): string {
   if (action.kind === "WriteStatus") {
     const { state, epoch, accepted, reason = "" } = action.status.power;
     const delta = epoch === EPOCH ? "" : ` epoch+${epoch - EPOCH}`;
-    const stuck = action.announce?.reason === STUCK.reason ? `: ${STUCK.reason}` : "";
+    const stuck = action.announce?.reason === STUCK.trouble ? `: ${STUCK.trouble}` : "";
     return `write ${state} ${reason}${delta}${accepted ? " accepted" : ""}${stuck}`;
   }
   if (action.kind === "Stop") {

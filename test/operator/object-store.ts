@@ -25,6 +25,8 @@ export class ObjectStore implements KubeClient {
   #version = 1;
   /** Called before each patch; throwing refuses it. */
   beforePatch: (key: ObjectKey, operations: readonly JsonPatchOperation[]) => void = () => {};
+  /** Takes out of an object what the CRD does not know, before it is stored. */
+  prune: (object: KubeObject) => void = () => {};
   patches = 0;
 
   put<T extends KubeObject>(type: ResourceType, object: T): T {
@@ -114,6 +116,11 @@ export class ObjectStore implements KubeClient {
 
   #commit(type: ResourceType, key: ObjectKey, before: KubeObject, after: KubeObject): KubeObject {
     const changed = structuredClone(after);
+    this.prune(changed);
+    if (canonical(changed) === canonical(before)) {
+      // The API server stores nothing where nothing is new.
+      return structuredClone(before);
+    }
     if (JSON.stringify(specOf(before)) !== JSON.stringify(specOf(changed))) {
       changed.metadata.generation = (before.metadata.generation ?? 0) + 1;
     }

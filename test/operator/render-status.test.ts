@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import type { Failure, Observation } from "../../src/operator/observation.ts";
-import { HIBERNATION_REFUSED, machineStatus, renderStatus } from "../../src/operator/render-status.ts";
+import { machineStatus, renderStatus } from "../../src/operator/render-status.ts";
 import { findCondition, type ConditionType } from "../../src/satellite/conditions.ts";
-import type { Condition, Power } from "../../src/satellite/resource.ts";
+import type { Condition, Hibernation, Power } from "../../src/satellite/resource.ts";
 import { machine, satellite } from "./fixtures.ts";
 import { observation } from "./observation.ts";
 
@@ -26,7 +26,7 @@ function seen(
   init: {
     readonly wish?: "on" | "off";
     readonly memory?: Observation["memory"];
-    readonly conditions?: Condition[];
+    readonly hibernation?: Hibernation;
     readonly sleepMode?: "Hibernate" | "Stop";
   } = {},
 ): Observation {
@@ -35,9 +35,11 @@ function seen(
       spec: { desiredPower: init.wish ?? "on", sleepMode: init.sleepMode ?? "Hibernate", port: 9000 },
       status: {
         power: { epoch: 1, accepted: false, fence: 0, ...power },
-        machine: machineStatus(machine(), "large"),
+        machine: {
+          ...machineStatus(machine(), "large"),
+          ...(init.hibernation === undefined ? {} : { hibernation: init.hibernation }),
+        },
         endpoint: { host: "10.0.0.1", port: 8372 },
-        ...(init.conditions === undefined ? {} : { conditions: init.conditions }),
       },
     }),
     memory: init.memory ?? {},
@@ -87,16 +89,13 @@ describe("the rendered status", () => {
   });
 
   it("keeps the cloud's refusal to hibernate while the machine is the same", () => {
-    const refused: Condition = {
-      type: "Hibernatable",
-      status: "False",
-      reason: HIBERNATION_REFUSED,
-      message: "EC2 says no",
-      lastTransitionTime: "2026-01-01T00:00:00Z",
-      observedGeneration: 1,
-    };
-    const o = seen({ state: "Running" }, { conditions: [refused] });
-    expect(condition(o, "Hibernatable")).to.include({ reason: HIBERNATION_REFUSED, message: "EC2 says no" });
+    const hibernation = { trouble: "Refused", message: "EC2 says no" } as const;
+    const o = seen({ state: "Running" }, { hibernation });
+    const said = { status: "False", reason: "HibernationRefused", message: "EC2 says no" };
+    expect(condition(o, "Hibernatable")).to.include(said);
+    const other = renderStatus(o, { machine: machineStatus(machine({ id: "i-2" }), "large") });
+    expect(findCondition(other.conditions, "Hibernatable")).to.include({ status: "True" });
+    expect(other.machine).not.to.have.property("hibernation");
   });
 
   it("shows the port of the spec and the generation that it was made from", () => {

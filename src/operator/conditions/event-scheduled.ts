@@ -1,0 +1,25 @@
+import { timestamp } from "../../satellite/conditions.ts";
+import { LEAD_MS, pendingEvent } from "../scheduled-event.ts";
+import { no, yes, type Rendering, type Said } from "./condition-row.ts";
+
+/** What people are told of an event that the cloud has announced. Silent while no list of events was taken. */
+export function eventScheduled({ o, shown }: Rendering): Said | undefined {
+  const event = pendingEvent(o);
+  if (event !== undefined) {
+    const untilMs = Date.parse(event.notBefore) - LEAD_MS;
+    return yes(
+      reasonOf(event.code),
+      `${event.machine} has the event ${event.code}, not before ${event.notBefore} (${event.description}); it is stopped ` +
+        "and started again when nobody uses it, in the maintenance window where there is one, and at " +
+        `${timestamp(new Date(untilMs))} at the latest`,
+    );
+  }
+  return shown?.status === "True" && o.eventsKnown
+    ? no("NoEvent", "no event is scheduled any more")
+    : undefined;
+}
+
+/** `instance-retirement` as a reason: `InstanceRetirement`. */
+function reasonOf(code: string): string {
+  return code.replaceAll(/(?:^|-)([a-z])/g, (_match, letter: string) => letter.toUpperCase());
+}

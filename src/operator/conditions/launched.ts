@@ -1,0 +1,12 @@
+import { attemptTrouble } from "../attempts.ts";
+import { blockerOf } from "../blockers.ts";
+import { no, noFor, yes, type Rendering, type Said } from "./condition-row.ts";
+
+/** Whether it has a machine. */
+export function launched({ o, status }: Rendering): Said {
+  if (status.machine !== undefined) {
+    return yes("Launched", `machine ${status.machine.id} exists`);
+  }
+  const trouble = o.memory.failure ?? blockerOf(o) ?? attemptTrouble(status);
+  return trouble === undefined ? no("NotLaunched", "no machine was launched yet") : noFor(trouble);
+}

@@ -1,0 +1,56 @@
+/**
+ * What must outlive the operator's process stands in fields of the status. A version before wrote some of it as reasons of
+ * conditions alone; a status that it left behind is read here as if it had the fields. The first write makes them.
+ *
+ * A field that is absent means "nothing is wrong", so an older status is known by a condition that says otherwise: whoever
+ * has the field never writes the one without the other (test/operator/older-status.test.ts).
+ */
+import { findCondition } from "../satellite/conditions.ts";
+import type { Health, Hibernation, SatelliteStatus, Unready } from "../satellite/resource.ts";
+
+const TROUBLES: readonly Health["trouble"][] = [
+  "Rebooting",
+  "Restarting",
+  "Unreachable",
+  "Stuck",
+  "MachineLost",
+  "OtherVM",
+  "TLSNotServed",
+];
+
+/** `status.health`. */
+export function healthOf(status: SatelliteStatus): Health | undefined {
+  if (status.health !== undefined) {
+    return status.health;
+  }
+  const healthy = findCondition(status.conditions, "Healthy");
+  const trouble = TROUBLES.find((one) => healthy?.status === "False" && healthy.reason === one);
+  return trouble === undefined ? undefined : { trouble, message: healthy?.message ?? "" };
+}
+
+/** Reasons of the condition Hibernatable that stood for what `status.machine.hibernation` says. */
+const HIBERNATION: Readonly<Record<string, Hibernation["trouble"]>> = {
+  HibernationRefused: "Refused",
+  MemoryLost: "MemoryLost",
+};
+
+/** `status.machine.hibernation`. */
+export function hibernationOf({ machine, conditions }: SatelliteStatus): Hibernation | undefined {
+  if (machine?.hibernation !== undefined) {
+    return machine.hibernation;
+  }
+  const hibernatable = findCondition(conditions, "Hibernatable");
+  const trouble = HIBERNATION[hibernatable?.reason ?? ""];
+  return machine === undefined || trouble === undefined
+    ? undefined
+    : { trouble, message: hibernatable?.message ?? "" };
+}
+
+/** `status.unready`. */
+export function unreadyOf({ unready, conditions, phase }: SatelliteStatus): Unready | undefined {
+  const ready = findCondition(conditions, "Ready");
+  if (unready !== undefined || ready?.status !== "False") {
+    return unready;
+  }
+  return { since: ready.lastTransitionTime, ...(phase === "Failed" ? { needsPerson: true } : {}) };
+}
