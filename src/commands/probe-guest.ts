@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { SatelliteError, toError } from "../base/errors.ts";
 import type { GuestDescription, GuestSchema } from "../guest/schema.ts";
 import type { ProbeAnswer } from "../operator/dependencies.ts";
-import type { ProbeTarget } from "../operator/observation.ts";
+import type { ProbeTarget } from "../operator/probe-target.ts";
 import { GrpcStatus } from "../router/engine.ts";
 import { callUnary, type UnaryAnswer } from "../router/unary-call.ts";
 import { dialError, dialTls, dialVm, OtherVmError } from "../router/vm-dial.ts";

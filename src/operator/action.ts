@@ -1,5 +1,5 @@
 import type { OperatorStatus } from "../satellite/status-patch.ts";
-import type { ProbeTarget } from "./observation.ts";
+import type { ProbeTarget } from "./probe-target.ts";
 import type { PowerReason } from "../satellite/power.ts";
 import type { Power } from "../satellite/resource.ts";
 

@@ -10,7 +10,8 @@ import { timestamp } from "../satellite/conditions.ts";
 import type { Attempts, Power } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
 import { inputsOf } from "./failures.ts";
-import type { Blocker, Observation } from "./observation.ts";
+import type { Blocker } from "./blocker.ts";
+import type { Observation } from "./observation.ts";
 
 /** In an hour of failures at once there are about 14 attempts, from then on 6 an hour. */
 const BACKOFF = { baseMs: 2000, maxMs: 10 * 60_000 };

@@ -4,7 +4,7 @@ import { isPaused } from "../satellite/resource.ts";
 import { Tag } from "../machines/tags.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Tagged } from "./machine-directory.ts";
-import type { Blocker } from "./observation.ts";
+import type { Blocker } from "./blocker.ts";
 import { unreadyOf } from "./older-status.ts";
 
 /** How long a place is kept for a satellite whose start is being written. */

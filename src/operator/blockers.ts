@@ -1,5 +1,6 @@
 import { missing } from "./absence.ts";
-import type { Blocker, Observation } from "./observation.ts";
+import type { Blocker } from "./blocker.ts";
+import type { Observation } from "./observation.ts";
 import { adoptionBlocker } from "./ownership.ts";
 
 /** What the satellite waits for that no call of the operator can bring about; shown on it. */

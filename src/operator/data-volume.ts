@@ -5,7 +5,8 @@ import type { Action } from "./action.ts";
 import { isGone, missingPollMs } from "./absence.ts";
 import { search } from "./decide-search.ts";
 import { failureOfAction, waitingForRetry } from "./failures.ts";
-import type { Failure, Observation } from "./observation.ts";
+import type { Failure } from "./memory/failures.ts";
+import type { Observation } from "./observation.ts";
 import { renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { transitionPollMs } from "./waiting.ts";
@@ -52,7 +53,7 @@ export function giveVolume(o: Observation, machine: Machine, settings: OperatorS
 /** Attaches the volume once it is free, and waits until it is. */
 export function attach(o: Observation, id: string, machine: Machine, settings: OperatorSettings): Action {
   const { volume, memory, nowMs } = o;
-  const { attached } = memory;
+  const { attached } = memory.volume;
   const isRecent =
     attached?.volume === id && attached.machine === machine.id && nowMs - attached.atMs < settings.settleMs;
   if (volume === undefined) {
@@ -84,7 +85,7 @@ export function isLost(o: Observation, settings: OperatorSettings): boolean {
 /** Sends the written intent until the volume's ID is known, and writes that. */
 export function settleVolume(o: Observation): Action {
   const { volume } = o.satellite.status;
-  const made = o.memory.volumeMade;
+  const made = o.memory.volume.made;
   if (volume === undefined || made === undefined || made.token !== volume.token) {
     return waitingForRetry(o, "CreateVolume") ?? { kind: "CreateVolume" };
   }
@@ -107,7 +108,7 @@ export function settleVolume(o: Observation): Action {
  */
 export function settleUnwantedVolume(o: Observation, settings: OperatorSettings): Action | "nothing" {
   const { token = "" } = o.satellite.status.volume ?? {};
-  const isMade = o.memory.volumeMade?.token === token;
+  const isMade = o.memory.volume.made?.token === token;
   const isUnknown = failureOfAction(o, "CreateVolume") !== undefined;
   const found = isMade ? undefined : search(o, { action: "FindVolume", token, isUnknown }, settings);
   return found ?? settleVolume(o);

@@ -73,7 +73,8 @@ function mayRunOn({ satellite: { metadata }, satelliteClass }: Observation): boo
 
 /** Stops a machine that is kept: whoever wants it to run pays for it by hand. */
 function stopKept(o: Observation, machine: Machine, settings: OperatorSettings): Action {
-  const { stop, failure } = o.memory;
+  const { stop } = o.memory.calls;
+  const failure = o.memory.failures.last;
   const isSent = stop?.epoch === o.satellite.status.power.epoch && o.nowMs - stop.atMs < settings.settleMs;
   if (machine.state !== "running" || isSent) {
     return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Stopping" };
@@ -121,7 +122,7 @@ function retain(o: Observation, machine: Machine | undefined, settings: Operator
     }
   }
   const id = [volume?.id, machine?.id].find(
-    (one) => one !== undefined && o.memory.retained?.includes(one) !== true,
+    (one) => one !== undefined && o.memory.ownership.retained?.includes(one) !== true,
   );
   return id === undefined || machine?.tags[Tag.retained] === "true"
     ? { kind: "RemoveFinalizer" }
@@ -150,7 +151,7 @@ function finish(o: Observation, settings: OperatorSettings): Action {
     const step = settleUnwantedVolume(o, settings);
     return step === "nothing" ? { kind: "RemoveFinalizer" } : step;
   }
-  if (memory.volumeDeleted === intent.id || (volume !== undefined && isLost(o, settings))) {
+  if (memory.volume.deleted === intent.id || (volume !== undefined && isLost(o, settings))) {
     return { kind: "RemoveFinalizer" };
   }
   const holder = volume?.attachment?.machine;
@@ -175,7 +176,7 @@ function writeDeletionIntent(o: Observation, message: string): Action {
 
 /** An ID that EC2 does not show is no proof that there is no machine; that its termination was accepted is one. */
 function decideUnknownMachine(o: Observation, id: string, settings: OperatorSettings): Action {
-  return o.memory.terminated?.[id] !== undefined || isGone(o, id, settings)
+  return o.memory.calls.terminated?.[id] !== undefined || isGone(o, id, settings)
     ? finish(o, settings)
     : { kind: "Wait", afterMs: missingPollMs(o, id), reason: "InstanceNotVisible" };
 }

@@ -5,7 +5,8 @@ import type { Action } from "./action.ts";
 import { endedAttempt, failedAttempt, NO_CAPACITY, pausingBetweenAttempts } from "./attempts.ts";
 import { search } from "./decide-search.ts";
 import { failureOfAction, inputsOf, waitingForRetry } from "./failures.ts";
-import type { Failure, Observation } from "./observation.ts";
+import type { Failure } from "./memory/failures.ts";
+import type { Observation } from "./observation.ts";
 import { healthField } from "./health.ts";
 import { healthOf } from "./older-status.ts";
 import { adopt, wantedAdoption } from "./ownership.ts";
@@ -85,8 +86,8 @@ function planLaunch(o: Observation, attempt: number, combination: number): Actio
  */
 export function settleLaunch(o: Observation, settings: OperatorSettings): Action {
   const { satellite, memory } = o;
-  if (memory.launched !== undefined) {
-    return writeLaunched(o, memory.launched);
+  if (memory.launch.machine !== undefined) {
+    return writeLaunched(o, memory.launch.machine);
   }
   const deleting = satellite.metadata.deletionTimestamp !== undefined;
   const refused = refusalOf(o);
@@ -132,7 +133,7 @@ function planAgain(o: Observation, refused: Failure): Action {
   if (refused.inputs !== inputsOf(o)) {
     return plan(0);
   }
-  if (refused.class === "capacity" && refused.count % (o.memory.combinations ?? 1) !== 0) {
+  if (refused.class === "capacity" && refused.count % (o.memory.launch.combinations ?? 1) !== 0) {
     return plan(refused.count);
   }
   return waitingForRetry(o, "Launch") ?? plan(refused.class === "capacity" ? refused.count : 0);

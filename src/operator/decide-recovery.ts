@@ -17,7 +17,7 @@ const SILENT_MS = 60_000;
 
 /** For how long the port of the running machine has been silent in this epoch, as far as this process saw. */
 export function silentMs(o: Observation): number {
-  const { silence } = o.memory;
+  const { silence } = o.memory.port;
   return silence?.epoch === o.satellite.status.power.epoch ? o.nowMs - silence.sinceMs : 0;
 }
 
@@ -26,7 +26,7 @@ export function silentMs(o: Observation): number {
  * answer, and less often the more ports are silent.
  */
 export function silentPollMs(o: Observation, settings: OperatorSettings): number {
-  const spacedMs = (o.memory.silentPorts ?? 0) * settings.probeSpacingMs;
+  const spacedMs = (o.memory.port.silentPorts ?? 0) * settings.probeSpacingMs;
   const isShort = silentMs(o) < SILENT_MS && keyTrouble(o, o.satellite.status.power) === undefined;
   return isShort ? Math.min(SILENT_POLL_MS, Math.max(settings.probePollMs, spacedMs)) : SILENT_POLL_MS;
 }
@@ -50,7 +50,7 @@ export function decideRecovery(
   }
   switch (healthOf(o.satellite.status)?.trouble) {
     case "Rebooting":
-      return o.memory.reboot?.epoch === power.epoch
+      return o.memory.calls.reboot?.epoch === power.epoch
         ? beginStop(o, PowerReason.Unreachable, {
             health: silent(o, "Restarting", "it is stopped and started"),
           })

@@ -49,14 +49,14 @@ function decideAwake(o: Observation, machine: Machine, settings: OperatorSetting
     return recovery;
   }
   const everyMs = silentMs(o) > 0 || isUnknown ? silentPollMs(o, settings) : settings.healthPollMs;
-  const seenAtMs = memory.probe?.epoch === power.epoch ? memory.probe.atMs : -Infinity;
+  const seenAtMs = memory.port.probe?.epoch === power.epoch ? memory.port.probe.atMs : -Infinity;
   const dueMs = seenAtMs + everyMs - o.nowMs;
   return dueMs > 0 ? { kind: "Wait", afterMs: Math.min(waitMs, dueMs), reason: "InUse" } : probe(o, endpoint);
 }
 
 /** The machine stopped without us, or the description is older than its last start. */
 function decideContradicted(o: Observation, machine: Machine, settings: OperatorSettings): Action {
-  const sinceMs = o.memory.contradictedSinceMs;
+  const sinceMs = o.memory.sightings.contradictedSinceMs;
   const runningMs = o.now.getTime() - Date.parse(o.satellite.status.power.since ?? "");
   const isYoung = runningMs < settings.settleMs || sinceMs === undefined;
   if (isYoung || o.nowMs - sinceMs < settings.settleMs / 2) {
@@ -82,7 +82,7 @@ function decideContradicted(o: Observation, machine: Machine, settings: Operator
 /** No router has used it for long enough; the guest is asked before the wish to sleep is written. */
 function decideIdle(o: Observation, settings: OperatorSettings): Action {
   const { endpoint, power } = o.satellite.status;
-  const { probe: last, guestBusySinceMs } = o.memory;
+  const { probe: last, guestBusySinceMs } = o.memory.port;
   const fresh =
     last !== undefined && last.epoch === power.epoch && o.nowMs - last.atMs < settings.guestPollMs;
   if (!fresh && endpoint !== undefined) {

@@ -25,6 +25,12 @@ export function decideScheduledEvent(o: Observation): Action | undefined {
 }
 
 /** Neither a router may have streams on it, nor does the guest say that it works. */
-function isUnused({ idleness, memory: { probe }, satellite: { status } }: Observation): boolean {
+function isUnused({
+  idleness,
+  memory: {
+    port: { probe },
+  },
+  satellite: { status },
+}: Observation): boolean {
   return idleness.liveLeases.length === 0 && probe?.epoch === status.power.epoch && probe.runningWork === 0;
 }

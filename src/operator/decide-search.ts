@@ -40,13 +40,3 @@ export function search(
     (dueMs > 0 ? { kind: "Wait", afterMs: dueMs, reason: "LaunchUnsettled" } : { kind: what.action })
   );
 }
-
-/** `memory.search` after one that has found nothing. */
-export function missed(
-  o: Observation,
-  token: string,
-  nowMs: number,
-): NonNullable<Observation["memory"]["search"]> {
-  const known = o.memory.search?.token === token ? o.memory.search : { token, sinceMs: nowMs, misses: 0 };
-  return { ...known, atMs: nowMs, misses: known.misses + 1 };
-}

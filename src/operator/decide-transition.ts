@@ -9,7 +9,8 @@ import { scheduledWake, waitForSchedule } from "./decide-schedule.ts";
 import { giveVolume, lacksVolume } from "./data-volume.ts";
 import { applyImage } from "./decide-update.ts";
 import { waitingForRetry } from "./failures.ts";
-import type { AcceptedCall, Observation } from "./observation.ts";
+import { startOf, type AcceptedCall } from "./memory/accepted-calls.ts";
+import type { Observation } from "./observation.ts";
 import { healthField } from "./health.ts";
 import { healthOf } from "./older-status.ts";
 import { movePower, renderStatus, type StatusChange } from "./render-status.ts";
@@ -76,7 +77,7 @@ function settling(o: Observation, call: AcceptedCall | undefined, settings: Oper
 /** `status.power.state` is Starting: send the call once, then wait until the VM's port answers. */
 export function decideStarting(o: Observation, machine: Machine, settings: OperatorSettings): Action {
   const { power, endpoint } = o.satellite.status;
-  const called = o.memory.start?.epoch === power.epoch;
+  const called = o.memory.calls.start?.epoch === power.epoch;
   if (!power.accepted && (called || machine.state === "running" || machine.state === "pending")) {
     return acceptStart(o, machine);
   }
@@ -93,7 +94,7 @@ export function decideStarting(o: Observation, machine: Machine, settings: Opera
     );
   }
   const down = machine.state === "stopped" || machine.state === "stopping";
-  if (down && !settling(o, o.memory.start, settings)) {
+  if (down && !settling(o, o.memory.calls.start, settings)) {
     return failStart(o, machine);
   }
   if (machine.state === "running" && o.satellite.spec.desiredPower === "off") {
@@ -128,17 +129,12 @@ function sendStart(o: Observation, machine: Machine, settings: OperatorSettings)
   if (o.satellite.spec.desiredPower === "off" && power.reason !== PowerReason.Refresh) {
     return beginStop(o);
   }
-  if (o.memory.ownedStart !== startOf(power)) {
+  if (o.memory.calls.ownedStart !== startOf(power)) {
     return writePower(o, { ...power, fence: power.fence + 1 });
   }
   return (
     anotherType(o, machine, settings) ?? waitingForRetry(o, "Start") ?? { kind: "Start", id: machine.id }
   );
-}
-
-/** Names one start by one leader: "epoch/fence". */
-export function startOf({ epoch, fence }: Power): string {
-  return `${epoch}/${fence}`;
 }
 
 function acceptStart(o: Observation, machine: Machine): Action {
@@ -156,7 +152,7 @@ function decideComingUp(
   if (missing !== undefined) {
     return missing;
   }
-  const { probe: last } = o.memory;
+  const { probe: last } = o.memory.port;
   const { power } = o.satellite.status;
   const seen = last?.epoch === power.epoch ? last : undefined;
   const learned = withLearnedKey(o, endpoint);
@@ -248,7 +244,7 @@ export function decideStopping(o: Observation, machine: Machine, settings: Opera
  * before the intent. Stopping a stopped machine is a success that does nothing (docs/decisions/0015).
  */
 function stopIsAnswered({ memory, satellite }: Observation): boolean {
-  return memory.stop?.epoch === satellite.status.power.epoch;
+  return memory.calls.stop?.epoch === satellite.status.power.epoch;
 }
 
 function decideFallingAsleep(o: Observation, machine: Machine, settings: OperatorSettings): Action {
@@ -257,7 +253,7 @@ function decideFallingAsleep(o: Observation, machine: Machine, settings: Operato
     return writePower(o, { ...power, accepted: true });
   }
   const sinceMs = o.now.getTime() - Date.parse(power.since ?? "");
-  const calledMs = o.memory.stop?.epoch === power.epoch ? o.nowMs - o.memory.stop.atMs : Infinity;
+  const calledMs = o.memory.calls.stop?.epoch === power.epoch ? o.nowMs - o.memory.calls.stop.atMs : Infinity;
   if (Math.min(sinceMs, calledMs) <= settings.stuckStoppingMs) {
     return { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "FallingAsleep" };
   }
@@ -301,7 +297,7 @@ function giveUpHibernation(o: Observation): Action {
 /** The machine runs: drain, then stop it; fall back from hibernate to stop when it cannot. */
 function decideStopCall(o: Observation, machine: Machine, settings: OperatorSettings): Action {
   const { power } = o.satellite.status;
-  if (settling(o, o.memory.stop, settings)) {
+  if (settling(o, o.memory.calls.stop, settings)) {
     return power.accepted
       ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "FallingAsleep" }
       : writePower(o, { ...power, accepted: true });
@@ -328,7 +324,7 @@ function decideRefusedHibernation(
   machine: Machine,
   settings: OperatorSettings,
 ): Action | undefined {
-  const { failure } = o.memory;
+  const failure = o.memory.failures.last;
   const { power } = o.satellite.status;
   if (failure?.action !== "Stop" || power.sleepKind !== "Hibernate") {
     return undefined;

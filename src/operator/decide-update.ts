@@ -10,7 +10,8 @@ import { isGone, missingPollMs } from "./absence.ts";
 import { waitingForRetry } from "./failures.ts";
 import { isTold, pendingImage } from "./image-update.ts";
 import { mayUpdateNow } from "./maintenance-window.ts";
-import type { Failure, Observation } from "./observation.ts";
+import type { Failure } from "./memory/failures.ts";
+import type { Observation } from "./observation.ts";
 import { machineStatus, movePower, renderStatus, type StatusChange } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { isHibernated } from "./size.ts";
@@ -90,7 +91,7 @@ export function settleReplacement(
 ): Action {
   const { memory, satellite } = o;
   const { launch, power } = satellite.status;
-  if (memory.launched !== undefined && memory.launchedToken === launch?.token) {
+  if (memory.launch.machine !== undefined && memory.launch.token === launch?.token) {
     return {
       kind: "WriteStatus",
       status: renderStatus(o, {
@@ -99,13 +100,13 @@ export function settleReplacement(
         replacement: {
           ...replacement,
           since: timestamp(o.now),
-          machine: machineStatus(memory.launched, launch?.size),
+          machine: machineStatus(memory.launch.machine, launch?.size),
         },
       }),
       announce: {
         type: "Normal",
         reason: "Replacing",
-        message: `launched ${memory.launched.id} from ${replacement.image}, to replace ${satellite.status.machine?.id ?? "the machine"}`,
+        message: `launched ${memory.launch.machine.id} from ${replacement.image}, to replace ${satellite.status.machine?.id ?? "the machine"}`,
       },
     };
   }
@@ -124,7 +125,7 @@ export function settleReplacement(
 
 /** Another type in the same zone while EC2 has no capacity, once around; else the machine stays what it is. */
 function nextCombination(o: Observation, replacement: Replacement, refused: Failure): Action {
-  if (refused.class === "capacity" && refused.count % (o.memory.combinations ?? 1) !== 0) {
+  if (refused.class === "capacity" && refused.count % (o.memory.launch.combinations ?? 1) !== 0) {
     return planReplacement(o, refused.count);
   }
   return giveUp(o, replacement, refused.reason, refused.message);
@@ -148,12 +149,13 @@ function bringUp(o: Observation, replacement: Replacement, settings: OperatorSet
     const why = [code, message, advice].filter((part) => part !== "").join(": ");
     return giveUp(o, replacement, "ReplacementFailed", `the new machine ${machine.id} ended: ${why}`);
   }
-  const { failure } = memory;
+  const failure = memory.failures.last;
   const isOfThis = failure?.attempt === o.satellite.status.launch?.attempt;
   if (failure?.terminal === true && isOfThis && VOLUME_MOVES.has(failure.action)) {
     return giveUp(o, replacement, failure.reason, failure.message);
   }
-  const seen = memory.replacementProbe?.machine === machine.id ? memory.replacementProbe : undefined;
+  const seen =
+    memory.port.replacementProbe?.machine === machine.id ? memory.port.replacementProbe : undefined;
   if (ageMs > PATIENCE_MS) {
     const message = `the new machine ${machine.id} did not answer within 10 minutes; look at its console output`;
     const { trouble = { reason: "ReplacementSilent", message } } = seen ?? {};
@@ -199,7 +201,7 @@ function moveVolume(o: Observation, machine: Machine, settings: OperatorSettings
   if (o.machine === undefined) {
     return { kind: "Wait", afterMs: missingPollMs(o, holder.machine), reason: "InstanceNotVisible" };
   }
-  const { detached } = o.memory;
+  const { detached } = o.memory.volume;
   const isSent = detached?.volume === id && o.nowMs - detached.atMs < settings.settleMs;
   return isSent || holder.state === "detaching" || holder.state === "busy"
     ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "Detaching" }
@@ -287,7 +289,7 @@ export function remove(
   if (id === undefined || machine?.state === "terminated") {
     return undefined;
   }
-  const sentAtMs = o.memory.terminated?.[id];
+  const sentAtMs = o.memory.calls.terminated?.[id];
   if (machine === undefined) {
     return sentAtMs !== undefined || isGone(o, id, settings)
       ? undefined

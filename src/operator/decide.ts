@@ -31,7 +31,7 @@ function soonEnough(
   wait: Extract<Action, { kind: "Wait" }>,
   settings: OperatorSettings,
 ): Extract<Action, { kind: "Wait" }> {
-  const isGoing = memory.terminated?.[status.retired?.id ?? ""] !== undefined;
+  const isGoing = memory.calls.terminated?.[status.retired?.id ?? ""] !== undefined;
   return isGoing ? { ...wait, afterMs: Math.min(wait.afterMs, settings.quotaPollMs) } : wait;
 }
 

@@ -11,7 +11,7 @@ import type { HostEvents } from "./host-events.ts";
 import type { IdleTracker } from "./idle.ts";
 import type { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
-import type { ProbeTarget } from "./observation.ts";
+import type { ProbeTarget } from "./probe-target.ts";
 import type { OperatorSettings } from "./settings.ts";
 
 /** What a probe of a VM's port answers. */

@@ -2,7 +2,8 @@ import { backoffMs, type Random } from "../base/backoff.ts";
 import { SatelliteError, toError } from "../base/errors.ts";
 import { CloudError } from "../machines/errors.ts";
 import type { Action, ActionKind } from "./action.ts";
-import type { Failure, Observation } from "./observation.ts";
+import type { Failure } from "./memory/failures.ts";
+import type { Observation } from "./observation.ts";
 
 /** Nothing but a change of spec, class or permissions cures these. */
 const TERMINAL: ReadonlySet<Failure["class"]> = new Set<Failure["class"]>(["parameter", "configuration"]);
@@ -56,12 +57,13 @@ export function failureOf(
   const error = toError(thrown);
   const cloud = error instanceof CloudError ? error : undefined;
   const failureClass = cloud?.class ?? (error instanceof ConfigurationError ? "configuration" : "server");
-  const previous = action === OBSERVE ? o.memory.blindness : failureOfAction(o, action);
+  const previous = action === OBSERVE ? o.memory.failures.blindness : failureOfAction(o, action);
   const count = (previous?.count ?? 0) + 1;
   const terminal = TERMINAL.has(failureClass) || (TERMINAL_LATER.has(failureClass) && count > QUICK_RETRIES);
   const backoff = BACKOFF_BY_CLASS[failureClass] ?? DEFAULT_BACKOFF;
   // Each type and zone is tried once at once; pauses are between rounds.
-  const perRound = failureClass === "capacity" && action === "Launch" ? (o.memory.combinations ?? 1) : 1;
+  const perRound =
+    failureClass === "capacity" && action === "Launch" ? (o.memory.launch.combinations ?? 1) : 1;
   const maxMs = Math.max(backoff.maxMs, perRound > 1 ? perRound * ROUND_PAUSE_MS : 0);
   const round = Math.ceil(count / perRound);
   return {
@@ -82,8 +84,8 @@ export function failureOf(
 
 /** The last failure of an action that has not worked since. */
 export function failureOfAction({ memory }: Observation, action: string): Failure | undefined {
-  const { failure } = memory;
-  return memory.failures?.[action] ?? (failure?.action === action ? failure : undefined);
+  const { last, byAction } = memory.failures;
+  return byAction?.[action] ?? (last?.action === action ? last : undefined);
 }
 
 /** A wait when this action failed lately and its time has not come again; else `undefined`. */

@@ -43,7 +43,14 @@ export function healthAfter(o: Observation, after: Standing): Health | undefined
 }
 
 /** Whether the VM's port has answered in this epoch, and the last look was not in vain. */
-export function answers({ memory: { probe } }: Observation, { epoch }: Power): boolean {
+export function answers(
+  {
+    memory: {
+      port: { probe },
+    },
+  }: Observation,
+  { epoch }: Power,
+): boolean {
   return probe?.epoch === epoch && probe.ready;
 }
 

@@ -4,7 +4,9 @@ import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { ConfigurationError } from "./failures.ts";
 import { requireNamespaceAllowed } from "./launch-request.ts";
-import type { Adoption, Memory, Observation } from "./observation.ts";
+import type { Memory } from "./memory/memory.ts";
+import { noteAdoption, type Adoption } from "./memory/ownership.ts";
+import type { Observation } from "./observation.ts";
 import { adoptionBlocker, isInstanceId, wantedAdoption } from "./ownership.ts";
 
 /** How long to wait for the owner to tag the instance, or for it to appear, before another look. */
@@ -30,7 +32,7 @@ export async function observeAdoption(
     return NOTHING;
   }
   const inputs = inputsOf(o);
-  const known = memory.adoption?.inputs === inputs ? memory.adoption : undefined;
+  const known = memory.ownership.adoption?.inputs === inputs ? memory.ownership.adoption : undefined;
   if (known !== undefined && known.againAtMs > o.nowMs) {
     return known.adoption;
   }
@@ -38,7 +40,7 @@ export async function observeAdoption(
   const isBlocked = adoptionBlocker({ ...o, ...adoption }) !== undefined;
   const count = isBlocked ? (known?.count ?? 0) + 1 : 0;
   const pauseMs = isBlocked ? backoffMs(count - 1, AGAIN, dependencies.random) : 0;
-  memory.adoption = { inputs, count, adoption, againAtMs: o.nowMs + pauseMs };
+  noteAdoption(memory, { inputs, count, adoption, againAtMs: o.nowMs + pauseMs });
   return adoption;
 }
 

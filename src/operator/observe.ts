@@ -4,12 +4,14 @@ import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import { launchIsUnsettled } from "./decide-launch.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { adoptableBy } from "../machines/tags.ts";
-import { noteSighting } from "./absence.ts";
+import { noteContradiction, noteSighting } from "./memory/sightings.ts";
 import { requireClass } from "./launch-request.ts";
 import { isAlive } from "./machine-directory.ts";
-import type { Blocker, Memory, Observation } from "./observation.ts";
+import type { Blocker } from "./blocker.ts";
+import type { Memory } from "./memory/memory.ts";
+import type { Observation } from "./observation.ts";
 import { observeAdoption } from "./observe-adoption.ts";
-import { noteStretch } from "./usage.ts";
+import { noteStretch } from "./memory/stretch.ts";
 
 /** What is known of a satellite without asking the cloud: nothing of its machine. */
 export function observeBlindly(
@@ -170,7 +172,11 @@ function awakeLimit(
     : undefined;
 }
 
-function maxAgeMs(satellite: Satellite, { absent }: Memory, { settings }: Dependencies): number {
+function maxAgeMs(
+  satellite: Satellite,
+  { sightings: { absent } }: Memory,
+  { settings }: Dependencies,
+): number {
   const { power, endpoint, machine } = satellite.status;
   if (absent?.[machine?.id ?? ""] !== undefined) {
     return 0;
@@ -182,22 +188,6 @@ function maxAgeMs(satellite: Satellite, { absent }: Memory, { settings }: Depend
     satellite.metadata.deletionTimestamp === undefined &&
     power.state === (satellite.spec.desiredPower === "on" ? "Running" : "Off");
   return resting ? settings.restingMaxAgeMs : settings.transitionPollMs / 2;
-}
-
-/** Running, says the status; not so, says the cloud: since when? One stale description is no proof. */
-function noteContradiction(
-  { status }: Satellite,
-  machine: Machine | undefined,
-  memory: Memory,
-  nowMs: number,
-): void {
-  const contradicts =
-    status.power.state === "Running" && (machine?.state === "stopping" || machine?.state === "stopped");
-  if (!contradicts) {
-    delete memory.contradictedSinceMs;
-  } else {
-    memory.contradictedSinceMs ??= nowMs;
-  }
 }
 
 /** A live machine of the satellite that its status does not name, asked for anew before it is believed. */

@@ -22,7 +22,7 @@ import { HostEvents } from "./host-events.ts";
 import { IdleTracker } from "./idle.ts";
 import { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
-import type { ProbeTarget } from "./observation.ts";
+import type { ProbeTarget } from "./probe-target.ts";
 import { OrphanCollector, type MachineListing, type OrphanCollectorOptions } from "./orphan-collector.ts";
 import { Reconciler } from "./reconcile.ts";
 import { SATELLITE_INDEXES } from "./satellite-indexes.ts";

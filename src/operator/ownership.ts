@@ -4,7 +4,8 @@ import { Annotation } from "../satellite/resource.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
 import { waitingForRetry } from "./failures.ts";
-import type { Blocker, Memory, Observation } from "./observation.ts";
+import type { Blocker } from "./blocker.ts";
+import type { Observation } from "./observation.ts";
 
 /** ID of the instance that the satellite is to take over; undefined when it is to have one of its own. */
 export function wantedAdoption({ metadata }: Satellite): string | undefined {
@@ -30,19 +31,6 @@ export function bearsOurTags(o: Observation, { tags }: Machine): boolean {
   );
 }
 
-/** That a machine or data volume was told that it is this satellite's. */
-export interface Claim {
-  /** When; monotonic milliseconds. */
-  readonly atMs: number;
-  /** Whether the cloud said that its tags are set. */
-  readonly isDone: boolean;
-}
-
-/** Takes note of an attempt to tag the machine or volume `id`. */
-export function noteClaim(memory: Memory, id: string, attempt: Claim): void {
-  memory.claims = { ...memory.claims, [id]: attempt };
-}
-
 /**
  * Tags the satellite's machine, and its data volume, as its own where the machine's tags say something else: after a restore
  * from a backup (the UID is another one), or because somebody changed them. The volume comes first: as long as the machine
@@ -52,7 +40,7 @@ export function noteClaim(memory: Memory, id: string, attempt: Claim): void {
 export function claim(o: Observation, machine: Machine): Action | undefined {
   const isRight = bearsOurTags(o, machine);
   const id = [o.satellite.status.volume?.id, machine.id].find((one) => {
-    const last = o.memory.claims?.[one ?? ""];
+    const last = o.memory.ownership.claims?.[one ?? ""];
     const isDue = last === undefined || o.nowMs - last.atMs >= CLAIM_PAUSE_MS;
     return one !== undefined && isDue && (!isRight || last?.isDone === false);
   });
@@ -117,11 +105,11 @@ export function adopt(o: Observation): AdoptionStep {
   const { adoptee } = o;
   const blocker = adoptionBlocker(o);
   if (adoptee === undefined || blocker !== undefined) {
-    const dueMs = (o.memory.adoption?.againAtMs ?? 0) - o.nowMs;
+    const dueMs = (o.memory.ownership.adoption?.againAtMs ?? 0) - o.nowMs;
     const reason = blocker?.reason ?? "AdoptionNotFound";
     return { kind: "not yet", next: { kind: "Wait", afterMs: Math.max(1000, dueMs), reason } };
   }
-  const isOurs = bearsOurTags(o, adoptee) || o.memory.claims?.[adoptee.id]?.isDone === true;
+  const isOurs = bearsOurTags(o, adoptee) || o.memory.ownership.claims?.[adoptee.id]?.isDone === true;
   return isOurs
     ? { kind: "ours", machine: adoptee }
     : { kind: "not yet", next: waitingForRetry(o, "Claim") ?? { kind: "Claim", id: adoptee.id } };

@@ -5,7 +5,6 @@ import { SATELLITE_CLASSES, type LaunchIntent } from "../satellite/resource.ts";
 import type { SatelliteClass } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
 import type { Dependencies } from "./dependencies.ts";
-import { missed } from "./decide-search.ts";
 import { ConfigurationError } from "./failures.ts";
 import {
   asPlanned,
@@ -17,7 +16,10 @@ import {
   requireNamespaceAllowed,
   sizeOf,
 } from "./launch-request.ts";
-import type { Memory, Observation } from "./observation.ts";
+import { noteLaunched, notePlanned } from "./memory/launch.ts";
+import type { Memory } from "./memory/memory.ts";
+import { noteMiss } from "./memory/search.ts";
+import type { Observation } from "./observation.ts";
 import { renderStatus } from "./render-status.ts";
 
 /** Resolves a launch and says how it is written as the intent. @throws CloudError, ConfigurationError, KubeError */
@@ -76,8 +78,7 @@ async function resolveLaunch(
   const userData = await dependencies.userDataFor(satelliteClass, satellite);
   const request = launchRequest(satellite, satelliteClass, step, userData);
   const { plan, combinations } = await dependencies.cloudOf(satelliteClass).resolve(request);
-  memory.combinations = combinations;
-  delete memory.launched;
+  notePlanned(memory, combinations);
   const size = sizeOf(satellite, satelliteClass);
   return { plan, intent: intentOf(plan, size, satelliteClass) };
 }
@@ -106,8 +107,8 @@ export async function launch(o: Observation, memory: Memory, dependencies: Depen
     throw new Error("launch without a written intent");
   }
   const userData = await dependencies.userDataFor(asPlanned(satelliteClass, intent), o.satellite);
-  memory.launched = await dependencies.cloudOf(satelliteClass).launch(planOf(intent), userData);
-  memory.launchedToken = intent.token;
+  const machine = await dependencies.cloudOf(satelliteClass).launch(planOf(intent), userData);
+  noteLaunched(memory, machine, intent.token);
 }
 
 /** Looks for the machine of the written intent, and remembers it, or that it was not there. @throws CloudError */
@@ -123,9 +124,8 @@ export async function findLaunched(
   const cloud = dependencies.cloudOf(requireClass(o.satellite, o.satelliteClass));
   const machine = await cloud.findLaunched(planOf(intent));
   if (machine === undefined) {
-    memory.search = missed(o, intent.token, dependencies.clock.monotonicMs());
-    return;
+    noteMiss(memory, intent.token, dependencies.clock.monotonicMs());
+  } else {
+    noteLaunched(memory, machine, intent.token);
   }
-  memory.launched = machine;
-  memory.launchedToken = intent.token;
 }

@@ -2,7 +2,10 @@ import type { Machine } from "../machines/cloud.ts";
 import type { Action } from "./action.ts";
 import type { Dependencies, ProbeAnswer } from "./dependencies.ts";
 import { requireClass } from "./launch-request.ts";
-import type { Memory, Observation, Probe, ProbeTarget } from "./observation.ts";
+import type { Memory } from "./memory/memory.ts";
+import { noteProbe, noteReplacementProbe, type Meeting } from "./memory/port.ts";
+import type { Observation } from "./observation.ts";
+import type { ProbeTarget } from "./probe-target.ts";
 import { isAt, otherVm, tlsNotServed } from "./vm-key.ts";
 
 /** Most characters of a boot ID, which the guest is free to make up; the CRD's bound. */
@@ -18,20 +21,13 @@ export async function probe(
   const answer = await dependencies.probe(target);
   const judgement = await judge(answer, target, o.machine, o, dependencies);
   const { bootID, runningWork } = answer;
-  const atMs = dependencies.clock.monotonicMs();
-  memory.probe = {
+  noteProbe(memory, {
     epoch: o.satellite.status.power.epoch,
-    atMs,
+    atMs: dependencies.clock.monotonicMs(),
     ...judgement,
     ...(bootID === undefined ? {} : { bootID: bootID.slice(0, MAX_BOOT_ID) }),
     runningWork,
-  };
-  noteSilence(memory.probe, memory);
-  if (runningWork === 0) {
-    delete memory.guestBusySinceMs;
-  } else {
-    memory.guestBusySinceMs ??= atMs;
-  }
+  });
 }
 
 /** The same for the machine that is to replace it. @throws CloudError, ConfigurationError */
@@ -43,20 +39,11 @@ export async function probeReplacement(
 ): Promise<void> {
   const answer = await dependencies.probe(target);
   const judgement = await judge(answer, target, o.replacement, o, dependencies);
-  memory.replacementProbe = {
+  noteReplacementProbe(memory, {
     machine: target.id,
     atMs: dependencies.clock.monotonicMs(),
     ...judgement,
-  };
-}
-
-/** A VM that is not taken for ours answers all the same: no reboot gives it another key. */
-function noteSilence({ epoch, atMs, ready, trouble }: Probe, memory: Memory): void {
-  if (ready || trouble !== undefined) {
-    delete memory.silence;
-  } else if (memory.silence?.epoch !== epoch) {
-    memory.silence = { epoch, sinceMs: atMs };
-  }
+  });
 }
 
 /**
@@ -71,7 +58,7 @@ async function judge(
   before: Machine | undefined,
   o: Observation,
   { cloudOf }: Dependencies,
-): Promise<Pick<Probe, "ready" | "key" | "trouble">> {
+): Promise<Meeting> {
   if (tls === "Off" || (tlsFingerprint !== undefined && shown === tlsFingerprint)) {
     return { ready };
   }

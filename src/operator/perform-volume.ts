@@ -2,9 +2,11 @@ import type { Clock } from "../base/clock.ts";
 import type { MachineCloud, VolumePlan } from "../machines/cloud.ts";
 import { dataVolumeTags, ownerTags } from "../machines/tags.ts";
 import type { Action } from "./action.ts";
-import { missed } from "./decide-search.ts";
 import { ConfigurationError } from "./failures.ts";
-import type { Memory, Observation } from "./observation.ts";
+import type { Memory } from "./memory/memory.ts";
+import { noteMiss } from "./memory/search.ts";
+import { noteVolume } from "./memory/volume.ts";
+import type { Observation } from "./observation.ts";
 
 /**
  * Carries out one action on the data volume, and notes what it did.
@@ -24,30 +26,32 @@ export async function performOnVolume(
   switch (action.kind) {
     case "CreateVolume": {
       const plan = volumePlan(o);
-      memory.volumeMade = { token: plan.token, volume: await cloud.createVolume(plan) };
+      noteVolume(memory, { made: { token: plan.token, volume: await cloud.createVolume(plan) } });
       return;
     }
     case "FindVolume": {
       const plan = volumePlan(o);
       const volume = await cloud.findVolume(plan);
       if (volume === undefined) {
-        memory.search = missed(o, plan.token, clock.monotonicMs());
+        noteMiss(memory, plan.token, clock.monotonicMs());
       } else {
-        memory.volumeMade = { token: plan.token, volume };
+        noteVolume(memory, { made: { token: plan.token, volume } });
       }
       return;
     }
     case "AttachVolume":
       await cloud.attachVolume(action.id, action.machine);
-      memory.attached = { volume: action.id, machine: action.machine, atMs: clock.monotonicMs() };
+      noteVolume(memory, {
+        attached: { volume: action.id, machine: action.machine, atMs: clock.monotonicMs() },
+      });
       return;
     case "DetachVolume":
       await cloud.detachVolume(action.id, action.machine);
-      memory.detached = { volume: action.id, atMs: clock.monotonicMs() };
+      noteVolume(memory, { detached: { volume: action.id, atMs: clock.monotonicMs() } });
       return;
     case "DeleteVolume":
       await cloud.deleteVolume(action.id);
-      memory.volumeDeleted = action.id;
+      noteVolume(memory, { deleted: action.id });
       return;
   }
 }

@@ -5,17 +5,20 @@ import type { MachineCloud } from "../machines/cloud.ts";
 import { ownerTags, Tag } from "../machines/tags.ts";
 import { set, test } from "../satellite/json-patch.ts";
 import { idleOffPatch, PowerReason, removeActivityPatch, scheduledWakePatch } from "../satellite/power.ts";
-import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES, type Power } from "../satellite/resource.ts";
+import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
 import { statusPatch } from "../satellite/status-patch.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
-import { startOf } from "./decide-transition.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { ConfigurationError } from "./failures.ts";
 import { requireClass } from "./launch-request.ts";
 import { RejectedWrite } from "./rejected-write.ts";
-import type { Memory, Observation } from "./observation.ts";
-import { noteClaim } from "./ownership.ts";
+import { noteAccepted, noteOwnedStart, noteTerminated } from "./memory/accepted-calls.ts";
+import { noteType } from "./memory/machine-type.ts";
+import type { Memory } from "./memory/memory.ts";
+import { noteClaim, noteRetained } from "./memory/ownership.ts";
+import { restartSilence } from "./memory/port.ts";
+import type { Observation } from "./observation.ts";
 import { findLaunched, launch, planLaunch, planReplacement } from "./perform-launch.ts";
 import { probe, probeReplacement } from "./perform-probe.ts";
 import { performOnVolume } from "./perform-volume.ts";
@@ -47,7 +50,7 @@ export async function perform(
   dependencies: Dependencies,
 ): Promise<StepResult> {
   const epoch = o.satellite.status.power.epoch;
-  const accepted = (): { epoch: number; atMs: number } => ({ epoch, atMs: dependencies.clock.monotonicMs() });
+  const { clock } = dependencies;
   switch (action.kind) {
     case "AddFinalizer":
       return patch(o.satellite, addFinalizer(o.satellite), {}, dependencies);
@@ -88,37 +91,36 @@ export async function perform(
     case "AttachVolume":
     case "DetachVolume":
     case "DeleteVolume":
-      await performOnVolume(action, o, memory, cloudFor(o, dependencies), dependencies.clock);
+      await performOnVolume(action, o, memory, cloudFor(o, dependencies), clock);
       return DONE;
     case "Start":
       await cloudFor(o, dependencies).start(action.id);
-      memory.start = accepted();
+      noteAccepted(memory, "start", epoch, clock.monotonicMs());
       return DONE;
     case "Stop":
       await cloudFor(o, dependencies).stop(action.id, { hibernate: action.hibernate, force: action.force });
-      memory.stop = accepted();
+      noteAccepted(memory, "stop", epoch, clock.monotonicMs());
       return DONE;
     case "Reboot":
       await cloudFor(o, dependencies).reboot(action.id);
-      memory.reboot = accepted();
-      // It is given as long again to come up.
-      memory.silence = { epoch, sinceMs: memory.reboot.atMs };
+      noteAccepted(memory, "reboot", epoch, clock.monotonicMs());
+      restartSilence(memory, epoch, clock.monotonicMs());
       return DONE;
     case "Terminate":
       await cloudFor(o, dependencies).terminate(action.id);
-      memory.terminated = { ...memory.terminated, [action.id]: dependencies.clock.monotonicMs() };
+      noteTerminated(memory, action.id, clock.monotonicMs());
       return DONE;
     case "Claim":
-      noteClaim(memory, action.id, { atMs: dependencies.clock.monotonicMs(), isDone: false });
+      noteClaim(memory, action.id, { atMs: clock.monotonicMs(), isDone: false });
       await cloudFor(o, dependencies).tag(action.id, claimTags(o));
-      noteClaim(memory, action.id, { atMs: dependencies.clock.monotonicMs(), isDone: true });
+      noteClaim(memory, action.id, { atMs: clock.monotonicMs(), isDone: true });
       return DONE;
     case "ChangeType":
       await changeType(action, o, memory, dependencies);
       return DONE;
     case "Retain":
       await cloudFor(o, dependencies).tag(action.id, retainedTags());
-      memory.retained = [...(memory.retained ?? []), action.id];
+      noteRetained(memory, action.id);
       return DONE;
     case "Probe":
       await probe(action, o, memory, dependencies);
@@ -164,9 +166,9 @@ async function changeType(
       );
     }
     await cloud.changeType(action.id, type);
-    memory.typeChanged = { type, atMs: dependencies.clock.monotonicMs() };
+    noteType(memory, { changed: { type, atMs: dependencies.clock.monotonicMs() } });
   } catch (error) {
-    memory.typeFixedEpoch = status.power.epoch;
+    noteType(memory, { fixedEpoch: status.power.epoch });
     throw error;
   }
 }
@@ -248,20 +250,13 @@ async function writeStatus(
   }
   const result = await patch(o.satellite, operations, { status: true }, dependencies);
   if (result.kind === "done") {
-    noteOwnedStart(action.status.power, memory);
+    noteOwnedStart(memory, action.status.power);
     measureWake(o, action, dependencies);
     if (action.announce !== undefined) {
       dependencies.announce(o.satellite, action.announce);
     }
   }
   return result;
-}
-
-/** A start whose intent this process wrote, with an answer, is its own to send. */
-function noteOwnedStart(power: Power, memory: Memory): void {
-  if (power.state === "Starting" && !power.accepted) {
-    memory.ownedStart = startOf(power);
-  }
 }
 
 function measureWake(

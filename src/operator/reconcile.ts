@@ -10,8 +10,12 @@ import { isSaid } from "./conditions/table.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { failureOf, inputsOf, OBSERVE } from "./failures.ts";
 import { observe, observeBlindly } from "./observe.ts";
-import type { Failure, Memory, Observation } from "./observation.ts";
-import { perform, type StepResult } from "./perform.ts";
+import { disownStart } from "./memory/accepted-calls.ts";
+import { noteBlindness, noteFailure, noteRejection, noteWorked, type Failure } from "./memory/failures.ts";
+import { newMemory, type Memory } from "./memory/memory.ts";
+import { noteSilentPorts } from "./memory/port.ts";
+import type { Observation } from "./observation.ts";
+import { perform } from "./perform.ts";
 import { SilentPorts } from "./silent-ports.ts";
 import { rejectedStatus, RejectedWrite, rejectionOf } from "./rejected-write.ts";
 import { renderStatus } from "./render-status.ts";
@@ -100,7 +104,7 @@ export class Reconciler {
   ): Promise<Observation | undefined> {
     const { clock, random, logger, metrics } = this.#dependencies;
     const blind = observeBlindly(key, satellite, memory, this.#dependencies);
-    const { blindness } = memory;
+    const { blindness } = memory.failures;
     if (
       blindness !== undefined &&
       blindness.retryAtMs > blind.nowMs &&
@@ -110,11 +114,11 @@ export class Reconciler {
     }
     try {
       const seen = await observe(key, satellite, memory, this.#dependencies);
-      delete memory.blindness;
+      noteBlindness(memory, undefined);
       return seen;
     } catch (error) {
       const failure = failureOf(blind, OBSERVE, error, { nowMs: clock.monotonicMs(), random });
-      memory.blindness = failure;
+      noteBlindness(memory, failure);
       metrics.failures.inc({ reason: failure.reason });
       logger.warn("The machine could not be looked at", { key, reason: failure.reason, error });
       return undefined;
@@ -128,11 +132,11 @@ export class Reconciler {
     remembered: Remembered,
   ): Promise<WorkResult | undefined> {
     const { memory } = remembered;
-    const { blindness } = memory;
+    const { blindness } = memory.failures;
     const o = observeBlindly(
       key,
       satellite,
-      blindness === undefined ? memory : { ...memory, failure: blindness },
+      blindness === undefined ? memory : { ...memory, failures: { ...memory.failures, last: blindness } },
       this.#dependencies,
     );
     const status = renderStatus(o);
@@ -146,7 +150,7 @@ export class Reconciler {
     const { uid } = satellite.metadata;
     let remembered = this.#remembered.get(key);
     if (remembered === undefined || remembered.uid !== uid) {
-      remembered = { uid, memory: {}, staleWrites: 0 };
+      remembered = { uid, memory: newMemory(), staleWrites: 0 };
       this.#remembered.set(key, remembered);
     }
     return remembered;
@@ -158,7 +162,7 @@ export class Reconciler {
     remembered: Remembered,
   ): Promise<WorkResult | undefined> {
     const { metrics, clock, random, assertLeading } = this.#dependencies;
-    const { rejection } = remembered.memory;
+    const { rejection } = remembered.memory.failures;
     if (
       rejection?.action === action.kind &&
       rejection.retryAtMs > o.nowMs &&
@@ -172,11 +176,11 @@ export class Reconciler {
     try {
       const result = await perform(action, o, remembered.memory, this.#dependencies);
       metrics.actions.inc({ action: action.kind, outcome: result.kind });
-      this.#noteSuccess(action, result.kind, remembered);
       if (action.kind === "Probe") {
         this.#noteProbe(o.satellite, remembered.memory);
       }
       if (result.kind === "done") {
+        noteWorked(remembered.memory, action.kind);
         remembered.staleWrites = 0;
         return AGAIN_AT_ONCE;
       }
@@ -193,8 +197,7 @@ export class Reconciler {
         return AGAIN_AT_ONCE;
       }
       if (WRITES.has(action.kind)) {
-        // It may still land: a start that it could meet must be fenced first (docs/decisions/0012).
-        delete remembered.memory.ownedStart;
+        disownStart(remembered.memory);
         throw error;
       }
       this.#noteFailure(action, o, error, remembered.memory, clock.monotonicMs());
@@ -212,30 +215,15 @@ export class Reconciler {
     }
   }
 
-  /** A failure is over when what failed has worked; a new plan alone does not mend a refused launch. */
-  #noteSuccess(action: Action, outcome: StepResult["kind"], { memory }: Remembered): void {
-    if (outcome !== "done") {
-      return;
-    }
-    if (memory.failure?.action === action.kind) {
-      delete memory.failure;
-    }
-    if (memory.failures?.[action.kind] !== undefined) {
-      const { [action.kind]: _over, ...rest } = memory.failures;
-      memory.failures = rest;
-    }
-    if (memory.rejection?.action === action.kind) {
-      delete memory.rejection;
-    }
-  }
-
   #noteRejection(action: Action, o: Observation, error: RejectedWrite, memory: Memory): void {
     const { metrics, random, logger, announce, clock } = this.#dependencies;
     const context = { nowMs: clock.monotonicMs(), random };
-    const known = memory.rejection === undefined ? {} : { failures: { [action.kind]: memory.rejection } };
+    const { rejection } = memory.failures;
+    const byAction = rejection === undefined ? {} : { [action.kind]: rejection };
+    const known = { ...newMemory(), failures: { byAction } };
     const failure = failureOf({ ...o, memory: known }, action.kind, error, context);
-    const isNew = memory.rejection?.message !== failure.message;
-    memory.rejection = rejectionOf(failure, context);
+    const isNew = rejection?.message !== failure.message;
+    noteRejection(memory, rejectionOf(failure, context));
     metrics.failures.inc({ reason: failure.reason });
     logger.error("The API server will not store what is written", {
       namespace: o.satellite.metadata.namespace,
@@ -255,7 +243,7 @@ export class Reconciler {
     if (statusPatch(o.satellite, status) !== undefined) {
       this.#dependencies.assertLeading();
       try {
-        await perform({ kind: "WriteStatus", status }, o, {}, this.#dependencies);
+        await perform({ kind: "WriteStatus", status }, o, newMemory(), this.#dependencies);
       } catch (error) {
         if (!(error instanceof RejectedWrite)) {
           throw error;
@@ -267,12 +255,12 @@ export class Reconciler {
 
   #noteProbe(satellite: Satellite, memory: Memory): void {
     const key = keyString(objectKey(satellite));
-    if (memory.probe?.ready === true) {
+    if (memory.port.probe?.ready === true) {
       this.#silent.delete(key);
     } else {
       this.#silent.add(key);
     }
-    memory.silentPorts = this.#silent.besides(key);
+    noteSilentPorts(memory, this.#silent.besides(key));
   }
 
   #noteFailure(action: Action, o: Observation, error: unknown, memory: Memory, nowMs: number): void {
@@ -280,8 +268,7 @@ export class Reconciler {
     const isRejected = error instanceof RejectedWrite;
     const given = failureOf(o, action.kind, error, { nowMs, random });
     const failure = isRejected ? rejectionOf(given, { nowMs, random }) : given;
-    memory.failure = failure;
-    memory.failures = { ...memory.failures, [action.kind]: failure };
+    noteFailure(memory, failure);
     metrics.failures.inc({ reason: failure.reason });
     logger[isRejected ? "error" : "warn"]("Step failed", {
       namespace: o.satellite.metadata.namespace,

@@ -3,7 +3,8 @@ import type { KubeError } from "../kube/errors.ts";
 import { setConditions, timestamp, withProgress } from "../satellite/conditions.ts";
 import { OPERATOR_FIELDS, type OperatorStatus } from "../satellite/status-patch.ts";
 import { ConfigurationError } from "./failures.ts";
-import type { Failure, Observation } from "./observation.ts";
+import type { Failure } from "./memory/failures.ts";
+import type { Observation } from "./observation.ts";
 import { unreadyOf } from "./older-status.ts";
 
 /** Most causes that a message names. */

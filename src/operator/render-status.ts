@@ -7,7 +7,8 @@ import type { ActionKind } from "./action.ts";
 import { areHopeless, countingAttempts } from "./attempts.ts";
 import { renderConditions } from "./conditions/table.ts";
 import { healthAfter, hibernationAfter, isHopeless } from "./health.ts";
-import type { Blocker, Observation } from "./observation.ts";
+import type { Blocker } from "./blocker.ts";
+import type { Observation } from "./observation.ts";
 import { unreadyOf } from "./older-status.ts";
 import { wantedSize } from "./size.ts";
 import { presentEndpoint } from "./vm-key.ts";
@@ -53,7 +54,7 @@ export function renderStatus(o: Observation, change: StatusChange = {}, late?: B
   };
   const generation = satellite.metadata.generation ?? 0;
   const conditions = renderConditions({ o, status, late }, generation);
-  const { failure } = o.memory;
+  const failure = o.memory.failures.last;
   const failed =
     (failure?.terminal === true && !isBeside(failure.action, machine !== undefined)) ||
     (satellite.spec.desiredPower === "on" && areHopeless(status)) ||

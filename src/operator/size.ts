@@ -36,9 +36,9 @@ export function pendingSize(o: Observation): WantedSize | undefined {
  * reference, "Eventual consistency").
  */
 export function currentType(o: Observation, machine: Machine, settings: OperatorSettings): string {
-  const { typeChanged } = o.memory;
-  const isFresh = typeChanged !== undefined && o.nowMs - typeChanged.atMs < settings.settleMs;
-  return isFresh ? typeChanged.type : machine.type;
+  const { changed } = o.memory.type;
+  const isFresh = changed !== undefined && o.nowMs - changed.atMs < settings.settleMs;
+  return isFresh ? changed.type : machine.type;
 }
 
 /** Whether the stopped machine holds its memory; then its type cannot change (EC2 user guide, "Hibernate"). */
@@ -85,8 +85,8 @@ export function anotherType(
   machine: Machine,
   settings: OperatorSettings,
 ): Action | undefined {
-  const { failure, typeFixedEpoch } = o.memory;
-  const isFixed = typeFixedEpoch === o.satellite.status.power.epoch;
+  const failure = o.memory.failures.last;
+  const isFixed = o.memory.type.fixedEpoch === o.satellite.status.power.epoch;
   if (failure?.action === "ChangeType" && isFixed) {
     const untilMs = Math.min(failure.retryAtMs, failure.atMs + UNCHANGEABLE_PAUSE_MS);
     return untilMs > o.nowMs

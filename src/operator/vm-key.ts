@@ -5,7 +5,9 @@
 import type { Machine } from "../machines/cloud.ts";
 import type { SatelliteStatus } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
-import type { Observation, ProbeTarget, ProbeTrouble } from "./observation.ts";
+import type { ProbeTrouble } from "./memory/port.ts";
+import type { Observation } from "./observation.ts";
+import type { ProbeTarget } from "./probe-target.ts";
 
 type Endpoint = NonNullable<SatelliteStatus["endpoint"]>;
 
@@ -39,7 +41,7 @@ export function firstEndpoint(o: Observation, machine: Machine): Endpoint | unde
  */
 export function readyEndpoint(o: Observation, machine: Machine): Endpoint | undefined {
   const endpoint = firstEndpoint(o, machine);
-  const { replacementProbe: seen } = o.memory;
+  const { replacementProbe: seen } = o.memory.port;
   if (endpoint === undefined || seen?.machine !== machine.id || !seen.ready) {
     return undefined;
   }
@@ -93,7 +95,7 @@ function targetOf(o: Observation, endpoint: Endpoint): ProbeTarget {
 /** The endpoint with the key that the machine was just found to have, where none is recorded yet. */
 export function withLearnedKey(o: Observation, endpoint: Endpoint): Endpoint | undefined {
   const { power, machine } = o.satellite.status;
-  const { probe: seen } = o.memory;
+  const { probe: seen } = o.memory.port;
   const key = seen?.epoch === power.epoch ? seen.key : undefined;
   return needsKey(endpoint) && key?.machine === machine?.id && key?.host === endpoint.host
     ? { ...endpoint, tlsFingerprint: key?.fingerprint ?? "" }
@@ -105,7 +107,7 @@ export function keyTrouble(
   o: Observation,
   { epoch, state }: SatelliteStatus["power"],
 ): ProbeTrouble | undefined {
-  const { probe: seen } = o.memory;
+  const { probe: seen } = o.memory.port;
   return seen?.epoch === epoch && (state === "Starting" || state === "Running") ? seen.trouble : undefined;
 }
 

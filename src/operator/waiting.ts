@@ -1,5 +1,6 @@
 import type { Action } from "./action.ts";
-import type { Blocker, Observation } from "./observation.ts";
+import type { Blocker } from "./blocker.ts";
+import type { Observation } from "./observation.ts";
 
 /** So long a move may take without a word: most take less. */
 const LATE_MS = 60_000;

@@ -1,17 +1,17 @@
 import { execFileSync } from "node:child_process";
 import { expect } from "chai";
-import type { Observation } from "../../src/operator/observation.ts";
+import type { Failure } from "../../src/operator/memory/failures.ts";
 import { renderStatus } from "../../src/operator/render-status.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { satelliteClass } from "../operator/fixtures.ts";
-import { observation } from "../operator/observation.ts";
+import { observation, type Seen } from "../operator/observation.ts";
 import { installCrds } from "../support/crds.ts";
 import { type KubeApiServer, startKubeApiServer } from "../support/kube-apiserver.ts";
 import { requireTool } from "../tools/catalog.ts";
 
 const GROUP = "/apis/satellites.dev/v1alpha1";
 const SATELLITES = `${GROUP}/namespaces/default/satellites`;
-const FAILURE: NonNullable<Observation["memory"]["failure"]> = {
+const FAILURE: Failure = {
   action: "Start",
   class: "permission",
   reason: "NotPermitted",
@@ -61,7 +61,7 @@ describe("kstatus", function () {
   /** Writes what the operator would, in this state of the machine's power. */
   async function observe(
     state: Satellite["status"]["power"]["state"],
-    memory: Observation["memory"] = {},
+    memory: Seen["memory"] = {},
   ): Promise<void> {
     const satellite = (await read()) as Satellite;
     const power = { state, epoch: 1, accepted: true, fence: 0 };
@@ -100,7 +100,7 @@ describe("kstatus", function () {
   });
 
   it("takes one that only a person can help for Failed, until it goes on", async () => {
-    await observe("Starting", { failure: FAILURE });
+    await observe("Starting", { failures: { last: FAILURE } });
     expect(await judged()).to.equal("Failed");
     await observe("Starting");
     expect(await judged()).to.equal("InProgress");

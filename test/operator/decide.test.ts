@@ -2,7 +2,8 @@ import { expect } from "chai";
 import type { MachineState } from "../../src/machines/cloud.ts";
 import type { Action } from "../../src/operator/action.ts";
 import { decide } from "../../src/operator/decide.ts";
-import type { Memory, Observation } from "../../src/operator/observation.ts";
+import type { Remembered } from "../../src/operator/memory/memory.ts";
+import type { Observation } from "../../src/operator/observation.ts";
 import { defaultSettings } from "../../src/operator/settings.ts";
 import type { Power } from "../../src/satellite/resource.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
@@ -22,7 +23,7 @@ interface Situation {
   readonly power: Partial<Power> & { readonly state: Power["state"] };
   readonly is: MachineState;
   readonly wish: Wish;
-  readonly memory?: Memory;
+  readonly memory?: Partial<Remembered>;
   readonly idleness?: Partial<Observation["idleness"]>;
   readonly spec?: Partial<Satellite["spec"]>;
   /** It was said before that the machine is stuck. */
@@ -67,10 +68,12 @@ function inWords(action: Action): string {
   return action.kind;
 }
 
-const CALLED: Memory = { stop: { epoch: EPOCH, atMs: NOW_MS - 60_000 } };
-const CALLED_LONG_AGO: Memory = { stop: { epoch: EPOCH, atMs: NOW_MS - 11 * 60_000 } };
-const OWNED: Memory = { ownedStart: `${EPOCH}/0` };
-const ANSWERED: Memory = { probe: { epoch: EPOCH, atMs: NOW_MS - 1000, ready: true, runningWork: 0 } };
+const CALLED = { calls: { stop: { epoch: EPOCH, atMs: NOW_MS - 60_000 } } };
+const CALLED_LONG_AGO = { calls: { stop: { epoch: EPOCH, atMs: NOW_MS - 11 * 60_000 } } };
+const OWNED = { calls: { ownedStart: `${EPOCH}/0` } };
+const ANSWERED = {
+  port: { probe: { epoch: EPOCH, atMs: NOW_MS - 1000, ready: true, runningWork: 0 } },
+};
 const OFF = { state: "Off" } as const;
 const STARTING = { state: "Starting", reason: "Wake" } as const;
 const ACCEPTED = { ...STARTING, accepted: true } as const;
@@ -105,7 +108,12 @@ const TABLE: readonly (readonly [Situation, string])[] = [
   [{ power: RUNNING, is: "running", wish: "off" }, "write Stopping DesiredOff"],
   [{ power: RUNNING, is: "stopped", wish: "on" }, "wait: MachineStateContradicts"],
   [
-    { power: RUNNING, is: "stopped", wish: "on", memory: { contradictedSinceMs: NOW_MS - 6000 } },
+    {
+      power: RUNNING,
+      is: "stopped",
+      wish: "on",
+      memory: { sightings: { contradictedSinceMs: NOW_MS - 6000 } },
+    },
     "write Off Drift",
   ],
 
@@ -152,7 +160,8 @@ const TABLE: readonly (readonly [Situation, string])[] = [
 describe("decide", () => {
   for (const [given, expected] of TABLE) {
     const { power, is, wish, memory } = given;
-    const remembered = memory === undefined ? "" : `, remembering ${Object.keys(memory).join(", ")}`;
+    const remembered =
+      memory === undefined ? "" : `, remembering ${Object.values(memory).flatMap(Object.keys).join(", ")}`;
     const title = `${power.state}${power.accepted === true ? " (accepted)" : ""}, machine ${is}, wished ${wish}${remembered}`;
     it(`${title}: ${expected}`, () => {
       expect(inWords(decide(situation(given), defaultSettings))).to.equal(expected);
@@ -191,9 +200,9 @@ describe("decide", () => {
     const idle = { power: RUNNING, is: "running", wish: "on", idleness: { remainingMs: 0 } } as const;
     const probe = { epoch: EPOCH, atMs: NOW_MS - 1000, ready: true };
     expect(inWords(decide(situation(idle), defaultSettings))).to.equal("Probe");
-    const busy = situation({ ...idle, memory: { probe: { ...probe, runningWork: 1 } } });
+    const busy = situation({ ...idle, memory: { port: { probe: { ...probe, runningWork: 1 } } } });
     expect(inWords(decide(busy, defaultSettings))).to.equal("wait: GuestBusy");
-    const quiet = situation({ ...idle, memory: { probe: { ...probe, runningWork: 0 } } });
+    const quiet = situation({ ...idle, memory: { port: { probe: { ...probe, runningWork: 0 } } } });
     expect(inWords(decide(quiet, defaultSettings))).to.equal("DesireOff");
   });
 
@@ -204,8 +213,10 @@ describe("decide", () => {
       wish: "on",
       idleness: { remainingMs: 0 },
       memory: {
-        probe: { epoch: EPOCH, atMs: NOW_MS - 1000, ready: true, runningWork: 1 },
-        guestBusySinceMs: NOW_MS - defaultSettings.guestBusyMaxMs,
+        port: {
+          probe: { epoch: EPOCH, atMs: NOW_MS - 1000, ready: true, runningWork: 1 },
+          guestBusySinceMs: NOW_MS - defaultSettings.guestBusyMaxMs,
+        },
       },
     });
     expect(inWords(decide(o, defaultSettings))).to.equal("DesireOff");
@@ -216,7 +227,7 @@ describe("decide", () => {
       power: { ...RUNNING, since: "2026-01-01T00:59:55Z" },
       is: "stopped",
       wish: "on",
-      memory: { contradictedSinceMs: NOW_MS - 6000 },
+      memory: { sightings: { contradictedSinceMs: NOW_MS - 6000 } },
     });
     expect(inWords(decide(o, defaultSettings))).to.equal("wait: MachineStateContradicts");
   });
@@ -244,21 +255,23 @@ describe("decide", () => {
             observation({
               ...launching,
               memory: {
-                failure: {
-                  action: "Launch",
-                  class: failureClass,
-                  reason: "Refused",
-                  message: "",
-                  attempt: 0,
-                  outcomeUnknown: failureClass === "server",
-                  count: 1,
-                  terminal: false,
-                  retryAtMs: 0,
-                  inputs: "1/uid-class/1",
-                  machineType: undefined,
-                  atMs: 0,
+                failures: {
+                  last: {
+                    action: "Launch",
+                    class: failureClass,
+                    reason: "Refused",
+                    message: "",
+                    attempt: 0,
+                    outcomeUnknown: failureClass === "server",
+                    count: 1,
+                    terminal: false,
+                    retryAtMs: 0,
+                    inputs: "1/uid-class/1",
+                    machineType: undefined,
+                    atMs: 0,
+                  },
                 },
-                combinations: 2,
+                launch: { combinations: 2 },
               },
             }),
           ),

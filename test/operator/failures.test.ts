@@ -1,9 +1,10 @@
 import { expect } from "chai";
 import { CloudError, type CloudErrorClass } from "../../src/machines/errors.ts";
 import { ConfigurationError, failureOf, waitingForRetry } from "../../src/operator/failures.ts";
-import type { Failure, Observation } from "../../src/operator/observation.ts";
+import type { Failure } from "../../src/operator/memory/failures.ts";
+import type { Observation } from "../../src/operator/observation.ts";
 import { satellite } from "./fixtures.ts";
-import { NOW_MS, observation } from "./observation.ts";
+import { NOW_MS, observation, type Seen } from "./observation.ts";
 import { World } from "./world.ts";
 
 function cloudError(errorClass: CloudErrorClass): CloudError {
@@ -18,14 +19,14 @@ function fail(o: Observation, thrown: unknown): Failure {
 function inARow(
   count: number,
   thrown: unknown,
-  memory: Observation["memory"] = {},
+  memory: Seen["memory"] = {},
   action: "Start" | "Launch" = "Start",
 ): Failure[] {
   const failures: Failure[] = [];
   for (let index = 0; index < count; index++) {
     const previous = failures.at(-1);
     const o = observation({
-      memory: { ...memory, ...(previous === undefined ? {} : { failure: previous }) },
+      memory: { ...memory, ...(previous === undefined ? {} : { failures: { last: previous } }) },
     });
     failures.push(failureOf(o, action, thrown, { nowMs: NOW_MS, random: () => 0 }));
   }
@@ -35,7 +36,7 @@ function inARow(
 /** Milliseconds until the second retry after failures of one class. */
 function secondDelayMs(thrown: unknown): number {
   const first = fail(observation(), thrown);
-  return fail(observation({ memory: { failure: first } }), thrown).retryAtMs - NOW_MS;
+  return fail(observation({ memory: { failures: { last: first } } }), thrown).retryAtMs - NOW_MS;
 }
 
 describe("failures", () => {
@@ -48,9 +49,13 @@ describe("failures", () => {
 
   it("count up while the same action fails, and begin anew with another", () => {
     const failure = fail(observation(), cloudError("server"));
-    expect(fail(observation({ memory: { failure } }), cloudError("server")).count).to.equal(2);
+    expect(
+      fail(observation({ memory: { failures: { last: failure } } }), cloudError("server")).count,
+    ).to.equal(2);
     const other = { ...failure, action: "Stop" as const };
-    expect(fail(observation({ memory: { failure: other } }), cloudError("server")).count).to.equal(1);
+    expect(fail(observation({ memory: { failures: { last: other } } }), cloudError("server")).count).to.equal(
+      1,
+    );
   });
 
   it("that only a person can mend are terminal", () => {
@@ -87,7 +92,8 @@ describe("failures", () => {
     const rounds = (combinations: number): number[] =>
       [1, combinations, combinations + 1, 100 * combinations].map(
         (count) =>
-          (inARow(count, cloudError("capacity"), { combinations }, "Launch").at(-1)?.retryAtMs ?? 0) - NOW_MS,
+          (inARow(count, cloudError("capacity"), { launch: { combinations } }, "Launch").at(-1)?.retryAtMs ??
+            0) - NOW_MS,
       );
     expect(rounds(4)).to.deep.equal([2000, 2000, 4000, 120_000]);
     expect(rounds(30)).to.deep.equal([2000, 2000, 4000, 300_000]);
@@ -96,7 +102,7 @@ describe("failures", () => {
   it("of two actions that fail in turn are counted for each", () => {
     const first = fail(observation(), cloudError("server"));
     const other = { ...first, action: "Stop" };
-    const memory = { failure: other, failures: { Start: first, Stop: other } };
+    const memory = { failures: { last: other, byAction: { Start: first, Stop: other } } };
     expect(fail(observation({ memory }), cloudError("server")).count).to.equal(2);
     expect(waitingForRetry(observation({ memory }), "Start")).to.deep.include({ kind: "Wait" });
   });
@@ -108,7 +114,7 @@ describe("failures", () => {
 
   it("hold the same action back until their time, and no other action", () => {
     const failure = fail(observation(), cloudError("quota"));
-    const o = observation({ memory: { failure } });
+    const o = observation({ memory: { failures: { last: failure } } });
     expect(waitingForRetry(o, "Start")).to.deep.include({ kind: "Wait", afterMs: 30_000 });
     expect(waitingForRetry(o, "Stop")).to.equal(undefined);
     expect(waitingForRetry({ ...o, nowMs: NOW_MS + 30_000 }, "Start")).to.equal(undefined);
@@ -118,9 +124,9 @@ describe("failures", () => {
     const failure = fail(observation(), cloudError("parameter"));
     const changed = satellite();
     changed.metadata.generation = 2;
-    expect(waitingForRetry(observation({ satellite: changed, memory: { failure } }), "Start")).to.equal(
-      undefined,
-    );
+    expect(
+      waitingForRetry(observation({ satellite: changed, memory: { failures: { last: failure } } }), "Start"),
+    ).to.equal(undefined);
   });
 });
 

@@ -1,3 +1,4 @@
+import { newMemory, type Remembered } from "../../src/operator/memory/memory.ts";
 import type { Observation } from "../../src/operator/observation.ts";
 import { renderStatus } from "../../src/operator/render-status.ts";
 import type { OperatorStatus } from "../../src/satellite/status-patch.ts";
@@ -9,8 +10,11 @@ export const NOW = new Date("2026-01-01T01:00:00Z");
 /** Monotonic clock of observations. */
 export const NOW_MS = 3_600_000;
 
+/** What is not as usual; of memory, the parts in which something is remembered. */
+export type Seen = Partial<Omit<Observation, "memory">> & { readonly memory?: Partial<Remembered> };
+
 /** What an operator sees of a satellite that nobody uses and whose machine runs, unless told otherwise. */
-export function observation(init: Partial<Observation> = {}): Observation {
+export function observation(init: Seen = {}): Observation {
   const seen = init.satellite ?? satellite();
   return {
     cluster: CLUSTER,
@@ -29,10 +33,10 @@ export function observation(init: Partial<Observation> = {}): Observation {
     eventsKnown: true,
     awakeLimit: undefined,
     idleness: { remainingMs: Infinity, liveLeases: [], staleRouters: [] },
-    memory: {},
     now: NOW,
     nowMs: NOW_MS,
     ...init,
+    memory: { ...newMemory(), ...init.memory },
     satellite: seen,
   };
 }

@@ -1,10 +1,11 @@
 import { expect } from "chai";
-import type { Failure, Observation } from "../../src/operator/observation.ts";
+import type { Failure } from "../../src/operator/memory/failures.ts";
+import type { Observation } from "../../src/operator/observation.ts";
 import { machineStatus, renderStatus } from "../../src/operator/render-status.ts";
 import { findCondition, type ConditionType } from "../../src/satellite/conditions.ts";
 import type { Condition, Hibernation, Power } from "../../src/satellite/resource.ts";
 import { machine, satellite } from "./fixtures.ts";
-import { observation } from "./observation.ts";
+import { observation, type Seen } from "./observation.ts";
 
 const FAILURE: Failure = {
   action: "Start",
@@ -25,7 +26,7 @@ function seen(
   power: Partial<Power> & { readonly state: Power["state"] },
   init: {
     readonly wish?: "on" | "off";
-    readonly memory?: Observation["memory"];
+    readonly memory?: Seen["memory"];
     readonly hibernation?: Hibernation;
     readonly sleepMode?: "Hibernate" | "Stop";
   } = {},
@@ -65,10 +66,13 @@ describe("the rendered status", () => {
   });
 
   it("says why it does not go on, and is Failed where only a person can help", () => {
-    const o = seen({ state: "Starting" }, { memory: { failure: FAILURE } });
+    const o = seen({ state: "Starting" }, { memory: { failures: { last: FAILURE } } });
     expect(condition(o, "Ready")).to.include({ reason: "NotPermitted", message: "correct the policy" });
     expect(renderStatus(o).phase).to.equal("Failed");
-    const passing = seen({ state: "Starting" }, { memory: { failure: { ...FAILURE, terminal: false } } });
+    const passing = seen(
+      { state: "Starting" },
+      { memory: { failures: { last: { ...FAILURE, terminal: false } } } },
+    );
     expect(renderStatus(passing).phase).to.equal("Waking");
   });
 

@@ -68,7 +68,7 @@ describe("a data volume", () => {
           },
         }),
         machine: machine({ state: "pending", volumes }),
-        memory: { probe: { epoch: 1, atMs: NOW_MS, ready: true, runningWork: 0 } },
+        memory: { port: { probe: { epoch: 1, atMs: NOW_MS, ready: true, runningWork: 0 } } },
       });
       const action = decide(o, defaultSettings);
       return action.kind === "WriteStatus" ? action.status.power.state : action.kind;

@@ -7,7 +7,7 @@ import { defaultSettings } from "../../src/operator/settings.ts";
 import { findCondition } from "../../src/satellite/conditions.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { machine, satellite } from "./fixtures.ts";
-import { NOW, NOW_MS, observation, settled } from "./observation.ts";
+import { NOW, NOW_MS, observation, settled, type Seen } from "./observation.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -29,7 +29,7 @@ const IN_USE = { remainingMs: Infinity, liveLeases: [LEASE], staleRouters: [] };
 
 /** A machine that runs and has an event. */
 function running(
-  init: Partial<Observation> & {
+  init: Seen & {
     readonly event?: Observation["event"];
     readonly spec?: Partial<Satellite["spec"]>;
     readonly answered?: string;
@@ -52,7 +52,7 @@ function running(
         },
       }),
       machine: machine({ launchedAt: LONG_AGO }),
-      memory: { probe: { epoch: 4, atMs: NOW_MS - 1000, ready: true, runningWork: 0 } },
+      memory: { port: { probe: { epoch: 4, atMs: NOW_MS - 1000, ready: true, runningWork: 0 } } },
       event: { ...retirement(), readAtMs: NOW.getTime() },
       ...rest,
     }),
@@ -87,7 +87,7 @@ describe("a scheduled event", () => {
 
   it("waits for work that the guest says is running", () => {
     const probe = { epoch: 4, atMs: NOW_MS - 1000, ready: true, runningWork: 1 };
-    expect(next(running({ memory: { probe } }))).to.equal("Wait");
+    expect(next(running({ memory: { port: { probe } } }))).to.equal("Wait");
   });
 
   it("waits for the maintenance window where there is one, but not beyond its time", () => {

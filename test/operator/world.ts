@@ -8,7 +8,7 @@ import { HostEvents } from "../../src/operator/host-events.ts";
 import { IdleTracker } from "../../src/operator/idle.ts";
 import { MachineDirectory } from "../../src/operator/machine-directory.ts";
 import { createOperatorMetrics } from "../../src/operator/metrics.ts";
-import type { ProbeTarget } from "../../src/operator/observation.ts";
+import type { ProbeTarget } from "../../src/operator/probe-target.ts";
 import { Reconciler } from "../../src/operator/reconcile.ts";
 import { defaultSettings, type OperatorSettings } from "../../src/operator/settings.ts";
 import { findCondition, type ConditionType } from "../../src/satellite/conditions.ts";

@@ -378,7 +378,7 @@ export const MUTANTS: readonly Mutant[] = [
       edit(
         "operator/decide-deletion.ts",
         'const isKept = satellite.spec.deletionPolicy === "Retain";',
-        'const isKept = satellite.spec.deletionPolicy === "Retain" && o.memory.retained !== undefined;',
+        'const isKept = satellite.spec.deletionPolicy === "Retain" && o.memory.ownership.retained !== undefined;',
       ),
     ],
     workload: "adopt",
@@ -407,7 +407,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-deletion.ts",
-        "return o.memory.terminated?.[id] !== undefined || isGone(o, id, settings)",
+        "return o.memory.calls.terminated?.[id] !== undefined || isGone(o, id, settings)",
         "return o.nowMs >= settings.missingMs - 1e9",
       ),
     ],
@@ -500,7 +500,7 @@ export const MUTANTS: readonly Mutant[] = [
       edit(
         "operator/attempts.ts",
         "const failed = (hasLasted(o) ? 0 : (status.attempts?.failed ?? 0)) + 1;",
-        "const failed = (o.memory.probe === undefined ? 0 : (status.attempts?.failed ?? 0)) + 1;",
+        "const failed = (o.memory.port.probe === undefined ? 0 : (status.attempts?.failed ?? 0)) + 1;",
       ),
     ],
     workload: "use-and-wake",

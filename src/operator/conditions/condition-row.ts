@@ -1,6 +1,7 @@
 import type { ConditionChange, ConditionType } from "../../satellite/conditions.ts";
 import type { Condition, SatelliteStatus } from "../../satellite/resource.ts";
-import type { Blocker, Observation } from "../observation.ts";
+import type { Blocker } from "../blocker.ts";
+import type { Observation } from "../observation.ts";
 
 /** What conditions are made from. */
 export interface Rendering {

@@ -7,6 +7,6 @@ export function launched({ o, status }: Rendering): Said {
   if (status.machine !== undefined) {
     return yes("Launched", `machine ${status.machine.id} exists`);
   }
-  const trouble = o.memory.failure ?? blockerOf(o) ?? attemptTrouble(status);
+  const trouble = o.memory.failures.last ?? blockerOf(o) ?? attemptTrouble(status);
   return trouble === undefined ? no("NotLaunched", "no machine was launched yet") : noFor(trouble);
 }

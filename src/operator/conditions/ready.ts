@@ -2,7 +2,7 @@ import type { Power } from "../../satellite/resource.ts";
 import { attemptTrouble } from "../attempts.ts";
 import { blockerOf } from "../blockers.ts";
 import { answers } from "../health.ts";
-import type { Blocker } from "../observation.ts";
+import type { Blocker } from "../blocker.ts";
 import { no, noFor, yes, type Rendering, type Said } from "./condition-row.ts";
 
 const MOVING_MESSAGE: Readonly<Record<Power["state"], string>> = {
@@ -21,7 +21,7 @@ export function ready(rendering: Rendering): Said {
   if (silence !== undefined) {
     return noFor(silence);
   }
-  const failure = o.memory.failure ?? blockerOf(o) ?? attemptTrouble(status) ?? late;
+  const failure = o.memory.failures.last ?? blockerOf(o) ?? attemptTrouble(status) ?? late;
   if (failure !== undefined && o.satellite.metadata.deletionTimestamp !== undefined) {
     return noFor(failure);
   }

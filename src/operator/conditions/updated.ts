@@ -39,8 +39,8 @@ export function updated({ o, status: { machine, replacement } }: Rendering): Sai
 
 function sizePending({ memory, satellite }: Rendering["o"], machine: Machine, pending: WantedSize): Said {
   const when = satellite.spec.maintenance === undefined ? "" : ", in the maintenance window";
-  return memory.failure?.action === "ChangeType"
-    ? noFor(memory.failure)
+  return memory.failures.last?.action === "ChangeType"
+    ? noFor(memory.failures.last)
     : no(
         "SizeChangePending",
         `size is ${machine.size ?? "unknown"}; ${pending.name} applies at the next sleep${when}`,
@@ -81,8 +81,8 @@ function imageOutdated(
     const { reason, message = "" } = replacement;
     return no(reason, `the machine keeps its image; replacing it by one from ${image} failed: ${message}`);
   }
-  if (memory.failure?.action === "PlanReplacement") {
-    return noFor(memory.failure);
+  if (memory.failures.last?.action === "PlanReplacement") {
+    return noFor(memory.failures.last);
   }
   const versions = `the machine was made from ${machine.image ?? "another image"}, and its class has ${image} by now`;
   if (mayReplace(o)) {

@@ -1,0 +1,7 @@
+/** Something outside of the satellite that it waits for; shown on it. */
+export interface Blocker {
+  /** CamelCase. */
+  readonly reason: string;
+  /** What to do. */
+  readonly message: string;
+}

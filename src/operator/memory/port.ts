@@ -1,0 +1,76 @@
+/** Why a VM that answers is not taken for ready. */
+export interface ProbeTrouble {
+  readonly reason: "OtherVM" | "TLSNotServed";
+  /** What to do. */
+  readonly message: string;
+}
+
+/** What a look at the port of a VM showed of who is there. */
+export interface Meeting {
+  /** Whether it answered, and was known not to be another VM where that can be known. */
+  readonly ready: boolean;
+  /** The key that was learned, and of which machine: before and after the look the cloud said that it was there. */
+  readonly key?: { readonly machine: string; readonly host: string; readonly fingerprint: string };
+  readonly trouble?: ProbeTrouble;
+}
+
+/** What a look at the port of the machine in use showed. */
+export interface Probe extends Meeting {
+  readonly epoch: number;
+  /** Monotonic milliseconds. */
+  readonly atMs: number;
+  /** The guest's boot ID; absent where the guest has no agent. */
+  readonly bootID?: string;
+  /** Work that the guest says is running; 0 where the guest has no agent. */
+  readonly runningWork: number;
+}
+
+/** What looks at ports have shown; times are monotonic milliseconds. */
+export interface PortMemory {
+  probe?: Probe;
+  /** What a look at the port of a machine that is to replace another one showed. */
+  replacementProbe?: Meeting & { readonly machine: string; readonly atMs: number };
+  /** Since when the port has been silent in an epoch. */
+  silence?: { readonly epoch: number; readonly sinceMs: number };
+  /** How many looks at silent ports came between two at this one, as of the last look (silent-ports.ts). */
+  silentPorts?: number;
+  /** Since when the guest alone (no router) has kept the satellite awake. */
+  guestBusySinceMs?: number;
+}
+
+interface Holder {
+  readonly port: PortMemory;
+}
+
+/** Takes note of a look at the machine in use. A VM that is not taken for ours answers all the same: no reboot gives it another key. */
+export function noteProbe({ port }: Holder, probe: Probe): void {
+  const { epoch, atMs, ready, trouble, runningWork } = probe;
+  port.probe = probe;
+  if (ready || trouble !== undefined) {
+    delete port.silence;
+  } else if (port.silence?.epoch !== epoch) {
+    port.silence = { epoch, sinceMs: atMs };
+  }
+  if (runningWork === 0) {
+    delete port.guestBusySinceMs;
+  } else {
+    port.guestBusySinceMs ??= atMs;
+  }
+}
+
+/** The same of the machine that is to replace it. */
+export function noteReplacementProbe(
+  { port }: Holder,
+  probe: NonNullable<PortMemory["replacementProbe"]>,
+): void {
+  port.replacementProbe = probe;
+}
+
+/** From now on it is given as long again to come up. */
+export function restartSilence({ port }: Holder, epoch: number, atMs: number): void {
+  port.silence = { epoch, sinceMs: atMs };
+}
+
+export function noteSilentPorts({ port }: Holder, count: number): void {
+  port.silentPorts = count;
+}
