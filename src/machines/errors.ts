@@ -6,6 +6,8 @@ export type CloudErrorClass =
   | "capacity"
   /** Too many calls; try later. */
   | "throttled"
+  /** Held back by this process, which may not change anything (any more): another one decides. */
+  | "not-sent"
   /** The machine is in a state that does not allow the call. */
   | "state"
   /** The machine is not known (any more, or not yet). */
@@ -28,6 +30,17 @@ export type CloudErrorClass =
   | "hibernation-unsupported"
   /** The cloud failed, or no answer came: the outcome is unknown. */
   | "server";
+
+/**
+ * Failures that say nothing of what came of earlier requests with the same token, of this process or of the one before:
+ * the same is sent again.
+ */
+const UNDECIDED: ReadonlySet<string> = new Set<CloudErrorClass>(["throttled", "not-sent", "server"]);
+
+/** Whether a failure of that class is a refusal of what was asked, so that something else may be asked. */
+export function isRefusal(errorClass: string): boolean {
+  return !UNDECIDED.has(errorClass);
+}
 
 /** A refusal or failure of the cloud. */
 export class CloudError extends SatelliteError {

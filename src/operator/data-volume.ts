@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Machine } from "../machines/cloud.ts";
+import { isRefusal } from "../machines/errors.ts";
 import type { VolumeIntent } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
 import { isGone, missingPollMs } from "./absence.ts";
@@ -117,8 +118,7 @@ export function settleUnwantedVolume(o: Observation, settings: OperatorSettings)
 /** The definite refusal of the volume: there is none. */
 export function volumeRefusal(o: Observation): Failure | undefined {
   const failure = failureOfAction(o, "CreateVolume");
-  const isDefinite = failure !== undefined && !failure.outcomeUnknown && failure.class !== "throttled";
-  return isDefinite ? failure : undefined;
+  return failure !== undefined && isRefusal(failure.class) ? failure : undefined;
 }
 
 /** Writes what the volume is to be; after one that was lost it is another one, by another token. */

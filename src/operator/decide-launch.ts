@@ -1,5 +1,6 @@
 import { nextEpoch, PowerReason } from "../satellite/power.ts";
 import type { Machine } from "../machines/cloud.ts";
+import { isRefusal } from "../machines/errors.ts";
 import { timestamp } from "../satellite/conditions.ts";
 import type { Action } from "./action.ts";
 import { endedAttempt, failedAttempt, NO_CAPACITY, pausingBetweenAttempts } from "./attempts.ts";
@@ -119,7 +120,7 @@ export function sendLaunch(o: Observation): Action {
 export function refusalOf(o: Observation): Failure | undefined {
   const failure = failureOfAction(o, "Launch");
   const isOfThisPlan = failure !== undefined && failure.attempt === o.satellite.status.launch?.attempt;
-  return isOfThisPlan && !failure.outcomeUnknown && failure.class !== "throttled" ? failure : undefined;
+  return isOfThisPlan && isRefusal(failure.class) ? failure : undefined;
 }
 
 /** Nothing was launched: the next type or zone, the same again later, or what the spec says by now. */

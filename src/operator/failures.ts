@@ -26,6 +26,7 @@ const BACKOFF_BY_CLASS: Readonly<Partial<Record<Failure["class"], { baseMs: numb
   configuration: FOR_PEOPLE,
   capacity: { baseMs: 2000, maxMs: 120_000 },
   throttled: { baseMs: 1000, maxMs: 60_000 },
+  "not-sent": { baseMs: 1000, maxMs: 60_000 },
   state: { baseMs: 500, maxMs: 30_000 },
   server: { baseMs: 500, maxMs: 60_000 },
   quota: { baseMs: 30_000, maxMs: 600_000 },

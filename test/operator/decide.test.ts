@@ -248,7 +248,7 @@ describe("decide", () => {
         },
       }),
     } as const;
-    const after = (failureClass: "server" | "throttled" | "capacity"): string =>
+    const after = (failureClass: "server" | "throttled" | "not-sent" | "capacity"): string =>
       inWords(
         decide(
           settled(
@@ -280,6 +280,7 @@ describe("decide", () => {
       );
     expect(after("server")).to.equal("Launch");
     expect(after("throttled")).to.equal("Launch");
+    expect(after("not-sent"), "that of a process that does not lead").to.equal("Launch");
     expect(after("capacity")).to.equal("PlanLaunch");
   });
 

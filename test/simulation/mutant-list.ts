@@ -305,7 +305,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-launch.ts",
-        'return isOfThisPlan && !failure.outcomeUnknown && failure.class !== "throttled" ? failure : undefined;',
+        "return isOfThisPlan && isRefusal(failure.class) ? failure : undefined;",
         "return isOfThisPlan ? failure : undefined;",
       ),
     ],

@@ -159,9 +159,6 @@ export class Ec2Calls {
   /** Waits as the error demands; false when the call must not be made again. */
   async #mayRepeat<T>(call: Call<T>, error: CloudError, attempt: number, beganMs: number): Promise<boolean> {
     const { clock, random, logger } = this.#options;
-    if (error.code === LEADERSHIP_LOST) {
-      return false;
-    }
     if (error.class === "throttled") {
       this.#bucket(call.bucket).refused();
       const isLong = clock.monotonicMs() - beganMs >= THROTTLED_PATIENCE_MS;
@@ -184,7 +181,7 @@ export class Ec2Calls {
     const { clock, metrics, changeBudgetMs } = this.#options;
     const budgetMs = call.kind === "change" ? (changeBudgetMs?.() ?? Infinity) : Infinity;
     if (budgetMs <= 0) {
-      throw leadershipLost(call.action);
+      throw notSent(call.action);
     }
     const timeout = new AbortController();
     const timer = clock.setTimer(Math.min(call.timeoutMs, budgetMs), () => timeout.abort());
@@ -214,13 +211,11 @@ export class Ec2Calls {
   }
 }
 
-const LEADERSHIP_LOST = "LeadershipLost";
-
-function leadershipLost(action: string): CloudError {
+function notSent(action: string): CloudError {
   return new CloudError({
-    code: LEADERSHIP_LOST,
-    class: "throttled",
-    reason: LEADERSHIP_LOST,
+    code: "LeadershipLost",
+    class: "not-sent",
+    reason: "LeadershipLost",
     message: `${action} was not sent, since this process is not the leader any more; the new leader decides`,
   });
 }

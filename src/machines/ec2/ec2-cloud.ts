@@ -25,7 +25,7 @@ import type {
   Volume,
   VolumePlan,
 } from "../cloud.ts";
-import { CloudError } from "../errors.ts";
+import { CloudError, isRefusal } from "../errors.ts";
 import { createAwsClients, type AwsClientOptions, type AwsClients } from "./aws-clients.ts";
 import { Batcher, DEFAULT_WINDOW, type BatchWindow } from "./batcher.ts";
 import { Catalogue } from "./catalogue.ts";
@@ -39,6 +39,7 @@ import { createEc2Metrics, type Ec2Metrics } from "./metrics.ts";
 import { resolveLaunch, type PlanContext } from "./launch-plan.ts";
 import { Rehearsal } from "./rehearsal.ts";
 import { toRunInstances } from "./run-instances.ts";
+import { suitableTypes } from "./suitable-types.ts";
 import { Tag } from "../tags.ts";
 import { Ec2Volumes, VOLUME_NOT_FOUND } from "./volumes.ts";
 import { toTagList } from "./tags.ts";
@@ -332,10 +333,8 @@ class BatchingEc2Cloud implements Ec2Cloud {
   }
 
   async suitableTypes(wanted: Parameters<MachineCloud["suitableTypes"]>[0]): Promise<string[]> {
-    const types = await this.#catalogue.types(wanted.types);
-    const suitable = types.filter(({ architectures }) => architectures.includes(wanted.architecture));
-    const zones = await Promise.all(suitable.map(({ name }) => this.#catalogue.zonesOf(name)));
-    return suitable.filter((_type, index) => zones[index]?.has(wanted.zone)).map(({ name }) => name);
+    const types = await suitableTypes(wanted, this.#catalogue);
+    return types.filter(({ zones }) => zones.has(wanted.zone)).map(({ name }) => name);
   }
 
   close(): void {
@@ -466,7 +465,7 @@ class BatchingEc2Cloud implements Ec2Cloud {
    */
   async #launchedBefore(plan: LaunchPlan, refusal: unknown): Promise<Instance> {
     const isUsedUp = refusal instanceof CloudError && refusal.code === "IdempotentInstanceTerminated";
-    if (!(refusal instanceof CloudError) || UNDECIDED.has(refusal.class) || isUsedUp) {
+    if (!(refusal instanceof CloudError) || !isRefusal(refusal.class) || isUsedUp) {
       throw refusal;
     }
     const why = `the launch was refused (${refusal.code}), and EC2 does not say whether an earlier request succeeded`;
@@ -497,9 +496,6 @@ class BatchingEc2Cloud implements Ec2Cloud {
     return instances;
   }
 }
-
-/** Refusals that say nothing of what came of earlier requests with the same token: the same is sent again. */
-const UNDECIDED: ReadonlySet<string> = new Set(["throttled", "server"]);
 
 function notVisible(plan: LaunchPlan, why: string, cause: unknown): CloudError {
   return new CloudError({

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import type { LaunchPlan, LaunchRequest, ResolvedLaunch } from "../cloud.ts";
-import type { Catalogue, ImageFacts, SubnetFacts, TypeFacts } from "./catalogue.ts";
+import type { Catalogue, ImageFacts, SubnetFacts } from "./catalogue.ts";
 import { invalidClass, readClassSpec, type ClassSpec } from "./class-spec.ts";
+import { suitableTypes, type SuitableType } from "./suitable-types.ts";
 import { ownerTags } from "../tags.ts";
 
 /** Before base64 (EC2 user guide, "Work with instance user data"). */
@@ -34,12 +35,12 @@ export async function resolveLaunch(
     catalogue.image(spec.image, request.architecture),
     catalogue.subnets(spec.subnets),
     catalogue.securityGroups(spec.securityGroups),
-    suitableTypes(request, catalogue),
+    requireSuitable(request, catalogue),
   ]);
   const places = bestPerZone(subnets).filter(
     ({ zone }) => request.zone === undefined || zone === request.zone,
   );
-  const combinations = await combine(types, spread(places, request.owner.uid), catalogue);
+  const combinations = combine(types, spread(places, request.owner.uid));
   const chosen = combinations[request.combination % Math.max(1, combinations.length)];
   if (chosen === undefined) {
     throw invalidClass(
@@ -57,7 +58,7 @@ export async function resolveLaunch(
 }
 
 interface Combination {
-  readonly type: TypeFacts;
+  readonly type: SuitableType;
   readonly subnet: SubnetFacts;
 }
 
@@ -105,9 +106,8 @@ function checkUserData(userData: string): void {
   }
 }
 
-async function suitableTypes(request: LaunchRequest, catalogue: Catalogue): Promise<TypeFacts[]> {
-  const types = await catalogue.types(request.types);
-  const suitable = types.filter(({ architectures }) => architectures.includes(request.architecture));
+async function requireSuitable(request: LaunchRequest, catalogue: Catalogue): Promise<SuitableType[]> {
+  const suitable = await suitableTypes(request, catalogue);
   if (suitable.length === 0) {
     throw invalidClass(
       "NoTypeAvailable",
@@ -137,18 +137,10 @@ function spread(subnets: readonly SubnetFacts[], uid: string): SubnetFacts[] {
   return [...subnets.slice(start), ...subnets.slice(0, start)];
 }
 
-async function combine(
-  types: readonly TypeFacts[],
-  subnets: readonly SubnetFacts[],
-  catalogue: Catalogue,
-): Promise<Combination[]> {
-  const perType = await Promise.all(
-    types.map(async (type) => {
-      const zones = await catalogue.zonesOf(type.name);
-      return subnets.filter(({ zone }) => zones.has(zone)).map((subnet) => ({ type, subnet }));
-    }),
+function combine(types: readonly SuitableType[], subnets: readonly SubnetFacts[]): Combination[] {
+  return types.flatMap((type) =>
+    subnets.filter(({ zone }) => type.zones.has(zone)).map((subnet) => ({ type, subnet })),
   );
-  return perType.flat();
 }
 
 function toPlan(

@@ -8,7 +8,7 @@ import {
   type Volume as Ec2Volume,
 } from "@aws-sdk/client-ec2";
 import type { Volume, VolumePlan } from "../cloud.ts";
-import { CloudError } from "../errors.ts";
+import { CloudError, isRefusal } from "../errors.ts";
 import { DATA_VOLUME, Tag } from "../tags.ts";
 import type { AwsClients } from "./aws-clients.ts";
 import type { Ec2Calls } from "./ec2-calls.ts";
@@ -74,7 +74,7 @@ export class Ec2Volumes {
    * @throws the refusal when there is none; CloudError of class `server` when it is not known whether there is one
    */
   async #createdBefore(plan: VolumePlan, refusal: unknown): Promise<Volume> {
-    if (!(refusal instanceof CloudError) || refusal.class === "throttled" || refusal.class === "server") {
+    if (!(refusal instanceof CloudError) || !isRefusal(refusal.class)) {
       throw refusal;
     }
     let found: Volume | undefined;

@@ -403,7 +403,11 @@ describe("EC2 cloud", () => {
       const account = createAccount({ cloud: { changeBudgetMs: () => (leads ? 10_000 : 0) } });
       const [id = ""] = await sleepers(account, 1);
       leads = false;
-      expect(await failure(account, account.cloud.start(id))).to.include({ code: "LeadershipLost" });
+      expect(await failure(account, account.cloud.start(id))).to.include({
+        code: "LeadershipLost",
+        class: "not-sent",
+        outcomeUnknown: false,
+      });
       expect(calls(account, "StartInstances")).to.equal(0);
     });
 

@@ -118,6 +118,7 @@ const EXPECTED: Readonly<Record<CloudErrorClass, readonly string[]>> = {
     "IDPCommunicationError",
   ],
   refused: [],
+  "not-sent": [],
   protection: ["OperationNotPermitted"],
   token: ["IdempotentParameterMismatch", "IdempotentInstanceTerminated"],
   "hibernation-not-ready": [],
