@@ -51,7 +51,7 @@ export interface MachineEvent {
 /** What is wanted of a new machine, before anything is chosen. */
 export interface LaunchRequest {
   readonly owner: MachineOwner;
-  /** `spec.ec2` of the SatelliteClass; checked by the CRD's schema. */
+  /** The cloud's own block of the SatelliteClass (`spec.ec2`); checked by the CRD's schema. */
   readonly cloud: Readonly<Record<string, unknown>>;
   readonly architecture: "amd64" | "arm64";
   /** Instance types in order of preference. */
@@ -109,16 +109,14 @@ export interface LaunchPlan {
   readonly type: string;
   readonly zone: string;
   readonly image: string;
-  readonly subnet: string;
-  readonly securityGroups: readonly string[];
   readonly hibernate: boolean;
-  readonly rootVolume: VolumeShape;
   /** The volume beside it, which outlives the machine; it is made once the machine is there. */
   readonly dataVolume?: VolumeShape;
-  readonly instanceProfile?: string;
   /** SHA-256 of the user data, hex. */
   readonly userDataHash: string;
   readonly tags: Readonly<Record<string, string>>;
+  /** What this cloud needs beside that to repeat the launch: stored and handed back, and read by nobody else. */
+  readonly details: Readonly<Record<string, string>>;
 }
 
 /** How many type and zone combinations there are, and the plan for one attempt. */
@@ -129,7 +127,7 @@ export interface ResolvedLaunch {
 
 /** A class as it is looked into. */
 export interface ClassInspection {
-  /** `spec.ec2` of the SatelliteClass; checked by the CRD's schema. */
+  /** The cloud's own block of the SatelliteClass. */
   readonly cloud: Readonly<Record<string, unknown>>;
   /** Instance types of all its sizes. */
   readonly types: readonly string[];
@@ -152,7 +150,7 @@ export interface ClassFacts {
  * (errors.ts) that says what class of failure it was and whether the outcome is known.
  */
 export interface MachineCloud {
-  /** Chooses image, type, zone, subnet and groups for one attempt. Reads only. */
+  /** Chooses every parameter of one attempt. Reads only. */
   resolve(request: LaunchRequest): Promise<ResolvedLaunch>;
   /** What a class comes to now. Reads only. */
   inspect(inspection: ClassInspection): Promise<ClassFacts>;

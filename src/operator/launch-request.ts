@@ -4,6 +4,7 @@ import type { LaunchPlan, LaunchRequest } from "../machines/cloud.ts";
 import { CLASS_FINALIZER, type LaunchIntent } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import { ConfigurationError } from "./failures.ts";
+import { launchDetailsOf } from "./older-status.ts";
 
 /** Name of the size that the satellite is to have. */
 export function sizeOf(satellite: Satellite, satelliteClass: SatelliteClass): string {
@@ -121,10 +122,9 @@ export async function requireNamespaceAllowed(
 export function intentOf(plan: LaunchPlan, size: string, { metadata, spec }: SatelliteClass): LaunchIntent {
   return {
     ...plan,
-    securityGroups: [...plan.securityGroups],
-    rootVolume: { ...plan.rootVolume },
     ...(plan.dataVolume === undefined ? {} : { dataVolume: { ...plan.dataVolume } }),
     tags: { ...plan.tags },
+    details: { ...plan.details },
     size,
     classGeneration: metadata.generation ?? 0,
     tls: spec.guest.tls,
@@ -142,21 +142,22 @@ export function asPlanned(satelliteClass: SatelliteClass, { tls }: LaunchIntent)
 /**
  * The plan that `status.launch` holds.
  *
- * @throws ConfigurationError when somebody else wrote the field and parameters are missing
+ * @throws ConfigurationError when parameters are missing: somebody else wrote the field, or the CRD dropped some
  */
 export function planOf(intent: LaunchIntent): LaunchPlan {
-  const { attempt, token, type, zone, image, subnet, rootVolume, userDataHash } = intent;
+  const { attempt, token, type, zone, image, userDataHash } = intent;
+  const details = launchDetailsOf(intent);
   if (
     type === undefined ||
     zone === undefined ||
     image === undefined ||
-    subnet === undefined ||
-    rootVolume === undefined ||
+    details === undefined ||
     userDataHash === undefined
   ) {
     throw new ConfigurationError(
       "LaunchIntentIncomplete",
-      "status.launch lacks parameters of the launch; delete the satellite and create it anew",
+      "status.launch lacks parameters of the launch, which is planned anew; see that the CRDs are those of the operator's " +
+        "version",
     );
   }
   return {
@@ -165,13 +166,10 @@ export function planOf(intent: LaunchIntent): LaunchPlan {
     type,
     zone,
     image,
-    subnet,
-    securityGroups: intent.securityGroups ?? [],
     hibernate: intent.hibernate ?? false,
-    rootVolume,
     ...(intent.dataVolume === undefined ? {} : { dataVolume: intent.dataVolume }),
-    ...(intent.instanceProfile === undefined ? {} : { instanceProfile: intent.instanceProfile }),
     userDataHash,
     tags: intent.tags ?? {},
+    details,
   };
 }

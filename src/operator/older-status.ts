@@ -6,7 +6,7 @@
  * has the field never writes the one without the other (test/operator/older-status.test.ts).
  */
 import { findCondition } from "../satellite/conditions.ts";
-import type { Health, Hibernation, SatelliteStatus, Unready } from "../satellite/resource.ts";
+import type { Health, Hibernation, LaunchIntent, SatelliteStatus, Unready } from "../satellite/resource.ts";
 
 const TROUBLES: readonly Health["trouble"][] = [
   "Rebooting",
@@ -53,4 +53,26 @@ export function unreadyOf({ unready, conditions, phase }: SatelliteStatus): Unre
     return unready;
   }
   return { since: ready.lastTransitionTime, ...(phase === "Failed" ? { needsPerson: true } : {}) };
+}
+
+/** `status.launch.details`; before, the details of a launch in EC2 stood beside the rest. `undefined`: there are none. */
+export function launchDetailsOf(launch: LaunchIntent): Readonly<Record<string, string>> | undefined {
+  const { details, subnet, securityGroups = [], rootVolume, instanceProfile } = launch;
+  if (details !== undefined || subnet === undefined || rootVolume === undefined) {
+    return details;
+  }
+  const { sizeGiB, type, iops, throughput, kmsKeyID } = rootVolume;
+  const known = {
+    subnet,
+    securityGroups: securityGroups.join(","),
+    rootVolumeSizeGiB: sizeGiB.toString(),
+    rootVolumeType: type,
+    rootVolumeIOPS: iops?.toString(),
+    rootVolumeThroughput: throughput?.toString(),
+    rootVolumeKMSKeyID: kmsKeyID,
+    instanceProfile,
+  };
+  return Object.fromEntries(
+    Object.entries(known).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
 }

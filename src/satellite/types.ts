@@ -380,9 +380,18 @@ export interface Satellite {
       size?: string;
       zone?: string;
       image?: string;
+      hibernate?: boolean;
+      /**
+       * What the cloud needs beside that to repeat the launch; its own, and read by nobody else.
+       */
+      details?: {
+        [k: string]: string;
+      };
+      /**
+       * Written by versions before, as securityGroups, rootVolume and instanceProfile; in details now.
+       */
       subnet?: string;
       securityGroups?: string[];
-      hibernate?: boolean;
       rootVolume?: {
         sizeGiB: number;
         type: string;

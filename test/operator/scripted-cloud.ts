@@ -116,13 +116,11 @@ export class ScriptedCloud implements MachineCloud {
         type,
         zone,
         image: this.image,
-        subnet: "subnet-1",
-        securityGroups: ["sg-1"],
         hibernate: request.hibernate,
-        rootVolume: { sizeGiB: 40, type: "gp3" },
         ...(dataVolume === undefined ? {} : { dataVolume }),
         userDataHash: "hash",
         tags: ownerTags(CLUSTER, request.owner),
+        details: { rack: zone },
       };
       return { plan, combinations: combinations.length };
     });

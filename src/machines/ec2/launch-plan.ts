@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { LaunchPlan, LaunchRequest, ResolvedLaunch } from "../cloud.ts";
 import type { Catalogue, ImageFacts, SubnetFacts } from "./catalogue.ts";
 import { invalidClass, readClassSpec, type ClassSpec } from "./class-spec.ts";
+import { writeDetails } from "./launch-details.ts";
 import { suitableTypes, type SuitableType } from "./suitable-types.ts";
 import { ownerTags } from "../tags.ts";
 
@@ -159,17 +160,19 @@ function toPlan(
     type: type.name,
     zone: subnet.zone,
     image: image.id,
-    subnet: subnet.id,
-    securityGroups: chosen.securityGroups,
     hibernate,
-    rootVolume: {
-      ...spec.rootVolume,
-      // Hibernation writes the memory to the root volume, beside the system (EC2 user guide, "Prerequisites").
-      sizeGiB: Math.max(spec.rootVolume.sizeGiB, image.rootSizeGiB + memoryGiB),
-    },
     ...(spec.dataVolume === undefined ? {} : { dataVolume: spec.dataVolume }),
     userDataHash: hashUserData(request.userData),
     tags: { ...spec.tags, ...ownerTags(context.cluster, owner) },
-    ...(spec.instanceProfile === undefined ? {} : { instanceProfile: spec.instanceProfile }),
+    details: writeDetails({
+      subnet: subnet.id,
+      securityGroups: chosen.securityGroups,
+      rootVolume: {
+        ...spec.rootVolume,
+        // Hibernation writes the memory to the root volume, beside the system (EC2 user guide, "Prerequisites").
+        sizeGiB: Math.max(spec.rootVolume.sizeGiB, image.rootSizeGiB + memoryGiB),
+      },
+      ...(spec.instanceProfile === undefined ? {} : { instanceProfile: spec.instanceProfile }),
+    }),
   };
 }

@@ -1,5 +1,6 @@
 import type { RunInstancesCommandInput } from "@aws-sdk/client-ec2";
 import type { LaunchPlan } from "../cloud.ts";
+import { readDetails } from "./launch-details.ts";
 import { toTagList } from "./tags.ts";
 
 /** Containers in the guest, one hop further away, must not reach the metadata and credentials of its machine. */
@@ -16,7 +17,7 @@ export function toRunInstances(
   rootDeviceName: string,
   userData: string,
 ): RunInstancesCommandInput {
-  const { rootVolume: volume, instanceProfile: profile } = plan;
+  const { subnet, securityGroups, rootVolume: volume, instanceProfile: profile } = readDetails(plan);
   const tags = toTagList(plan.tags);
   return {
     ClientToken: plan.token,
@@ -28,8 +29,8 @@ export function toRunInstances(
     NetworkInterfaces: [
       {
         DeviceIndex: 0,
-        SubnetId: plan.subnet,
-        Groups: [...plan.securityGroups],
+        SubnetId: subnet,
+        Groups: [...securityGroups],
         AssociatePublicIpAddress: false,
         DeleteOnTermination: true,
       },

@@ -1,6 +1,7 @@
 import { expect } from "chai";
-import type { LaunchPlan, LaunchRequest } from "../../../src/machines/cloud.ts";
+import type { LaunchPlan, LaunchRequest, VolumeShape } from "../../../src/machines/cloud.ts";
 import { CloudError } from "../../../src/machines/errors.ts";
+import { readDetails } from "../../../src/machines/ec2/launch-details.ts";
 import type { AccountOptions } from "./ec2-account.ts";
 import { defaultNetwork } from "../../../src/local/ec2/network.ts";
 import { AMD64_IMAGE, ARM64_IMAGE, CLASS, REGION, createAccount, launchRequest } from "./ec2-account.ts";
@@ -51,7 +52,8 @@ describe("resolving a launch", () => {
     const notOffered = ["eu-west-1b/m7i.large"];
     const { plan, combinations } = await resolve({ types, combination: 5 }, { model: { notOffered } });
     expect(combinations).to.equal(1);
-    expect(plan).to.include({ type: "m7i.large", zone: "eu-west-1a", subnet: "subnet-0077000000000000a" });
+    expect(plan).to.include({ type: "m7i.large", zone: "eu-west-1a" });
+    expect(readDetails(plan).subnet).to.equal("subnet-0077000000000000a");
   });
 
   describe("in subnets that have IPv6 alone", () => {
@@ -69,7 +71,7 @@ describe("resolving a launch", () => {
         { model: { network: network(true, false) } },
       );
       expect(combinations).to.equal(1);
-      expect(plan.subnet).to.equal("subnet-0077000000000000b");
+      expect(readDetails(plan).subnet).to.equal("subnet-0077000000000000b");
     });
 
     it("is refused at once where there are no others, with what to do", async () => {
@@ -100,12 +102,12 @@ describe("resolving a launch", () => {
   });
 
   it("sizes the root volume for system and memory when hibernating, and as asked for otherwise", async () => {
-    expect((await resolve({ types: ["m7i.2xlarge"] })).plan.rootVolume.sizeGiB).to.equal(4 + 32);
-    expect((await resolve({ types: ["m7i.2xlarge"], hibernate: false })).plan.rootVolume.sizeGiB).to.equal(
-      10,
-    );
+    const rootVolumeOf = async (given: Parameters<typeof resolve>[0]): Promise<VolumeShape> =>
+      readDetails((await resolve(given)).plan).rootVolume;
+    expect((await rootVolumeOf({ types: ["m7i.2xlarge"] })).sizeGiB).to.equal(4 + 32);
+    expect((await rootVolumeOf({ types: ["m7i.2xlarge"], hibernate: false })).sizeGiB).to.equal(10);
     const cloud = { ...CLASS, rootVolume: { sizeGiB: 100, type: "gp3", iops: 4_000, kmsKeyID: "alias/a" } };
-    expect((await resolve({ cloud })).plan.rootVolume).to.deep.equal(cloud.rootVolume);
+    expect(await rootVolumeOf({ cloud })).to.deep.equal(cloud.rootVolume);
   });
 
   describe("finds the image", () => {
