@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { ruleFor } from "../../src/machines/ec2/error-table.ts";
 import { satellite } from "./fixtures.ts";
-import type { CloudCall } from "./scripted-cloud.ts";
+import type { CloudCall } from "./memory-cloud.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;

@@ -5,7 +5,7 @@ import { defaultSettings } from "../../src/operator/settings.ts";
 import { machine, satellite } from "./fixtures.ts";
 import { NOW_MS, observation } from "./observation.ts";
 import { asleep, classWith, holders, live, NEW_IMAGE, publish } from "./replacement-world.ts";
-import type { CloudCall } from "./scripted-cloud.ts";
+import type { CloudCall } from "./memory-cloud.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
