@@ -1,12 +1,9 @@
 import { untilAborted } from "../base/abort.ts";
-import type { Random } from "../base/backoff.ts";
-import { sleep, type Clock } from "../base/clock.ts";
+import { sleep } from "../base/clock.ts";
 import { SatelliteError } from "../base/errors.ts";
 import { Turns } from "../base/turns.ts";
-import type { KubeClient } from "../kube/client.ts";
 import { EventRecorder } from "../kube/events.ts";
 import { LeaderElector, type LeadershipEnd } from "../kube/leader-election.ts";
-import type { KubeMetrics } from "../kube/metrics.ts";
 import { keyString, objectKey } from "../kube/objects.ts";
 import { Reflector } from "../kube/reflector.ts";
 import { WorkQueue } from "../kube/work-queue.ts";
@@ -14,58 +11,16 @@ import { runWorkers } from "../kube/workers.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import { SATELLITE_CLASSES, SATELLITES, type Phase } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
-import type { Logger } from "../telemetry/logger.ts";
-import type { ProbeAnswer } from "./dependencies.ts";
 import { AwakeQuota } from "./awake-quota.ts";
 import { ClassReconciler } from "./class-reconciler.ts";
-import { HostEvents } from "./host-events.ts";
 import { IdleTracker } from "./idle.ts";
-import { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
-import type { ProbeTarget } from "./probe-target.ts";
-import { OrphanCollector, type MachineListing, type OrphanCollectorOptions } from "./orphan-collector.ts";
+import type { OperatorOptions } from "./operator-options.ts";
+import { OrphanCollector, type OrphanCollectorOptions } from "./orphan-collector.ts";
 import { Reconciler } from "./reconcile.ts";
 import { SATELLITE_INDEXES } from "./satellite-indexes.ts";
-import type { OperatorSettings } from "./settings.ts";
-import type { UsageMeter } from "./usage-meter.ts";
+import { Surveyor } from "./surveyor.ts";
 import { VolumeCollector } from "./volume-collector.ts";
-
-/** What an {@link Operator} takes. */
-export interface OperatorOptions {
-  readonly client: KubeClient;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly kubeMetrics: KubeMetrics;
-  /** Creates the operator's instruments, given the phase of every known satellite. */
-  readonly metrics: (phases: () => Iterable<Phase>) => OperatorMetrics;
-  /** Counts what satellites do and cost while this process leads; nothing is counted when absent. */
-  readonly usage?: UsageMeter;
-  readonly settings: OperatorSettings;
-  /** The cluster's identity in tags: UID of its kube-system namespace. */
-  readonly cluster: string;
-  /** Satellites worked on at the same time; each may wait for a shared call to the cloud. */
-  readonly concurrency: number;
-  /** Between complete lists of the cluster's machines, in milliseconds. */
-  readonly listPeriodMs: number;
-  readonly leaderElection: {
-    readonly namespace: string;
-    readonly name: string;
-    readonly identity: string;
-    readonly leaseDurationMs?: number;
-    readonly renewDeadlineMs?: number;
-    readonly retryPeriodMs?: number;
-  };
-  /**
-   * Milliseconds of lease that must be left for a side effect to be sent: longer than the longest call
-   * (docs/power-protocol.md, "Operator").
-   */
-  readonly leaderMarginMs: number;
-  /** The account and region that a class's machines live in; the same object for the same place. */
-  readonly cloudOf: (satelliteClass: SatelliteClass) => MachineCloud;
-  readonly probe: (target: ProbeTarget) => Promise<ProbeAnswer>;
-  readonly userDataFor: (satelliteClass: SatelliteClass, satellite: Satellite) => Promise<string>;
-}
 
 /** How long the last events may take to be sent when the process stops, in milliseconds. */
 const EVENTS_CLOSE_MS = 2000;
@@ -90,9 +45,7 @@ export class Operator {
   readonly #satellites: Reflector<Satellite>;
   readonly #classes: Reflector<SatelliteClass>;
   readonly #idle: IdleTracker;
-  /** What lists have shown during this lead; while another operator leads it gets old. */
-  #directory = new MachineDirectory();
-  #hostEvents = new HostEvents();
+  #surveyor: Surveyor;
   /** The work of the lead, until all of it has ended. */
   #work: Promise<void> = Promise.resolve();
   readonly #events: EventRecorder;
@@ -100,10 +53,6 @@ export class Operator {
   readonly #metrics: OperatorMetrics;
   #queue: WorkQueue | undefined;
   #classQueue: WorkQueue | undefined;
-  #eventsReadAtMs = -Infinity;
-  #volumesReadAtMs = -Infinity;
-  /** The listing under way; callers share it. */
-  #listing: Promise<MachineListing> | undefined;
 
   constructor(options: OperatorOptions) {
     this.#options = options;
@@ -140,6 +89,7 @@ export class Operator {
       },
       onStoppedLeading: () => {},
     });
+    this.#surveyor = this.#newSurveyor();
     this.#subscribe();
     options.usage?.follow({ satellites: this.#satellites.cache, classes: this.#classes.cache });
   }
@@ -232,7 +182,7 @@ export class Operator {
       deleted: (satellite) => {
         const key = keyString(objectKey(satellite));
         this.#idle.forget(key);
-        this.#directory.gone(satellite);
+        this.#surveyor.directory.gone(satellite);
         this.#queue?.add(key);
         this.#classQueue?.add(satellite.spec.className);
       },
@@ -282,16 +232,17 @@ export class Operator {
       logger,
       metrics: kubeMetrics,
     });
+    const surveyor = this.#surveyor;
     const collector = new OrphanCollector(this.#collectorOptions());
     const volumes = new VolumeCollector(this.#collectorOptions());
     while (!signal.aborted) {
-      await this.#survey(collector).catch((error: unknown) => {
+      await surveyor.machines(collector).catch((error: unknown) => {
         logger.warn("The machines could not be surveyed; drift and orphans are noticed later", { error });
       });
-      await this.#surveyVolumes(volumes).catch((error: unknown) => {
+      await surveyor.volumes(volumes).catch((error: unknown) => {
         logger.warn("Data volumes could not be surveyed; orphans are noticed later", { error });
       });
-      await this.#readEvents().catch((error: unknown) => {
+      await surveyor.events().catch((error: unknown) => {
         logger.warn("Scheduled events could not be read; machines are moved to other hosts later", { error });
       });
       await sleep(clock, listPeriodMs, signal).catch(() => undefined);
@@ -302,13 +253,20 @@ export class Operator {
 
   /** What was read of the cloud before this lead says nothing: another operator may have led meanwhile. */
   #forget(): void {
-    this.#directory = new MachineDirectory();
-    this.#hostEvents = new HostEvents();
-    this.#eventsReadAtMs = -Infinity;
-    this.#volumesReadAtMs = -Infinity;
+    this.#surveyor = this.#newSurveyor();
     for (const cloud of this.#clouds()) {
       cloud.forget();
     }
+  }
+
+  #newSurveyor(): Surveyor {
+    return new Surveyor({
+      ...this.#options,
+      clouds: () => this.#clouds(),
+      satellites: () => this.#satellites.cache.list(),
+      machineChanged: (id) => this.#enqueueBy("machine", id),
+      ownerChanged: (key) => this.#queue?.add(key),
+    });
   }
 
   async #leadClasses(signal: AbortSignal): Promise<void> {
@@ -336,42 +294,6 @@ export class Operator {
     this.#classQueue = undefined;
   }
 
-  /** Looks at all machines: for drift, and for those that nobody uses. */
-  async #survey(collector: OrphanCollector): Promise<void> {
-    const listing = await this.#listMachines();
-    await collector.collect(listing, this.#satellites.cache.list());
-  }
-
-  /** Asks now and then what the cloud has announced, and looks again at the satellites that it concerns. */
-  async #readEvents(): Promise<void> {
-    const { clock, settings } = this.#options;
-    if (clock.monotonicMs() - this.#eventsReadAtMs < settings.eventPollMs) {
-      return;
-    }
-    this.#eventsReadAtMs = clock.monotonicMs();
-    const now = clock.now();
-    const lists = await Promise.all([...this.#clouds()].map((cloud) => cloud.events()));
-    for (const id of this.#hostEvents.replace(lists.flat(), now)) {
-      this.#enqueueBy("machine", id);
-    }
-  }
-
-  /** Looks now and then at all data volumes, for those that nobody uses. */
-  async #surveyVolumes(collector: VolumeCollector): Promise<void> {
-    const { clock, settings } = this.#options;
-    if (clock.monotonicMs() - this.#volumesReadAtMs < settings.volumePollMs) {
-      return;
-    }
-    this.#volumesReadAtMs = clock.monotonicMs();
-    const lists = await Promise.all(
-      [...this.#clouds()].map(async (cloud) =>
-        (await cloud.listVolumes()).map((volume) => [volume, cloud] as const),
-      ),
-    );
-    this.#directory.replaceVolumes(lists.flat().map(([{ id }]) => id));
-    await collector.collect(new Map(lists.flat()), this.#satellites.cache.list());
-  }
-
   #collectorOptions(): OrphanCollectorOptions {
     return {
       ...this.#options,
@@ -383,6 +305,7 @@ export class Operator {
 
   #reconciler(): Reconciler {
     const { cluster, client, clock, random, logger, settings, cloudOf, probe, userDataFor } = this.#options;
+    const surveyor = this.#surveyor;
     return new Reconciler({
       cluster,
       client,
@@ -390,10 +313,10 @@ export class Operator {
       writes: new Turns(WRITES_AT_ONCE),
       classes: this.#classes.cache,
       cloudOf,
-      directory: this.#directory,
-      hostEvents: this.#hostEvents,
+      directory: surveyor.directory,
+      hostEvents: surveyor.hostEvents,
       listMachines: async () => {
-        await this.#listMachines();
+        await surveyor.listMachines();
       },
       idle: this.#idle,
       quota: this.#quota(),
@@ -411,6 +334,7 @@ export class Operator {
 
   #quota(): AwakeQuota {
     const { cache } = this.#satellites;
+    const { directory } = this.#surveyor;
     const finder = {
       naming: (id: string) => cache.byIndex("machine", id),
       get: (key: string) => cache.get(key),
@@ -418,7 +342,7 @@ export class Operator {
     return new AwakeQuota(
       this.#options.clock,
       (className) => cache.byIndex("contenders", className),
-      (className) => this.#directory.unnamed(className, finder),
+      (className) => directory.unnamed(className, finder),
     );
   }
 
@@ -429,29 +353,6 @@ export class Operator {
         "this operator's lease is not certain to last as long as the call; another operator may lead soon",
       );
     }
-  }
-
-  /** Takes a complete list of every place that a class names, and looks again at what changed there. */
-  #listMachines(): Promise<MachineListing> {
-    this.#listing ??= this.#listAll().finally(() => {
-      this.#listing = undefined;
-    });
-    return this.#listing;
-  }
-
-  async #listAll(): Promise<MachineListing> {
-    const lists = await Promise.all(
-      [...this.#clouds()].map(async (cloud) =>
-        (await cloud.list()).map((machine) => [machine, cloud] as const),
-      ),
-    );
-    const listing = new Map(lists.flat());
-    const { ids, owners } = this.#directory.replace([...listing.keys()]);
-    for (const id of ids) {
-      this.#enqueueBy("machine", id);
-    }
-    owners.forEach((key) => this.#queue?.add(key));
-    return listing;
   }
 
   /** Every place that a class names. */

@@ -275,8 +275,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "orphans: the collector ignores the cluster's tag",
     edits: [
       edit(
-        "machines/ec2/ec2-cloud.ts",
-        "Name: `tag:${Tag.cluster}`, Values: [this.#options.cluster]",
+        "machines/ec2/instance-reads.ts",
+        "Name: `tag:${Tag.cluster}`, Values: [this.#cluster]",
         'Name: "tag:Name", Values: ["*"]',
       ),
       edit(

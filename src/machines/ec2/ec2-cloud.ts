@@ -1,13 +1,10 @@
 import {
   CreateTagsCommand,
-  DescribeInstancesCommand,
   ModifyInstanceAttributeCommand,
   RebootInstancesCommand,
-  RunInstancesCommand,
   StartInstancesCommand,
   StopInstancesCommand,
   TerminateInstancesCommand,
-  type Instance,
 } from "@aws-sdk/client-ec2";
 import type { Registry } from "@prometheus-io/client";
 import type { Random } from "../../base/backoff.ts";
@@ -25,22 +22,21 @@ import type {
   Volume,
   VolumePlan,
 } from "../cloud.ts";
-import { CloudError, isRefusal } from "../errors.ts";
+import { CloudError } from "../errors.ts";
 import { createAwsClients, type AwsClientOptions, type AwsClients } from "./aws-clients.ts";
 import { Batcher, DEFAULT_WINDOW, type BatchWindow } from "./batcher.ts";
 import { Catalogue } from "./catalogue.ts";
 import { inspectClass } from "./class-inspection.ts";
 import { Ec2Calls, type Call } from "./ec2-calls.ts";
 import type { LimitedAction } from "./limits.ts";
+import { InstanceReads } from "./instance-reads.ts";
+import { Launches } from "./launches.ts";
 import { MachineSnapshot } from "./machine-snapshot.ts";
-import { toMachine } from "./machine.ts";
 import { readEvents } from "./machine-events.ts";
 import { createEc2Metrics, type Ec2Metrics } from "./metrics.ts";
 import { resolveLaunch, type PlanContext } from "./launch-plan.ts";
 import { Rehearsal } from "./rehearsal.ts";
-import { toRunInstances } from "./run-instances.ts";
 import { suitableTypes } from "./suitable-types.ts";
-import { Tag } from "../tags.ts";
 import { Ec2Volumes, VOLUME_NOT_FOUND } from "./volumes.ts";
 import { toTagList } from "./tags.ts";
 import type { ActionLimit, Priority } from "./token-bucket.ts";
@@ -67,10 +63,8 @@ export interface Ec2Cloud extends MachineCloud {
   close(): void;
 }
 
-/** How long answers are waited for, in milliseconds. RunInstances is the slowest. */
-const RUN_TIMEOUT_MS = 30_000;
+/** How long answers are waited for, in milliseconds. */
 const CHANGE_TIMEOUT_MS = 10_000;
-const READ_TIMEOUT_MS = 15_000;
 /**
  * Changes are gathered for longer while they keep coming: a start takes many seconds anyhow, and StartInstances has a
  * bucket of five requests and two a second. A thousand wakes that trickle in need a dozen requests, and a single one
@@ -79,8 +73,6 @@ const READ_TIMEOUT_MS = 15_000;
 const CHANGE_WINDOW: BatchWindow = { idleMs: 100, maxMs: 2_000, maxItems: 500, growth: 16 };
 /** Nobody waits for these. A filter takes 200 values (EC2 API reference, "DescribeInstances"). */
 const LOOK_UP_WINDOW: BatchWindow = { idleMs: 500, maxMs: 2_000, maxItems: 200, growth: 4 };
-/** Most that EC2 gives per page. */
-const PAGE_SIZE = 1_000;
 
 /** Classes of error that concern single machines of a request. */
 const DIVISIBLE: ReadonlySet<string> = new Set([
@@ -114,6 +106,8 @@ class BatchingEc2Cloud implements Ec2Cloud {
   readonly #metrics: Ec2Metrics;
   readonly #catalogue: Catalogue;
   readonly #snapshot: MachineSnapshot;
+  readonly #reads: InstanceReads;
+  readonly #launches: Launches;
   readonly #context: PlanContext;
   readonly #rehearsal: Rehearsal;
   readonly #start: Batcher<void>;
@@ -135,6 +129,14 @@ class BatchingEc2Cloud implements Ec2Cloud {
     });
     this.#catalogue = new Catalogue(this.#clients, this.#calls, options.clock);
     this.#snapshot = new MachineSnapshot(options.clock);
+    this.#reads = new InstanceReads(this.#clients, this.#calls, this.#snapshot, options.cluster);
+    this.#launches = new Launches({
+      clients: this.#clients,
+      calls: this.#calls,
+      catalogue: this.#catalogue,
+      reads: this.#reads,
+      snapshot: this.#snapshot,
+    });
     this.#context = options;
     this.#rehearsal = new Rehearsal({
       clients: this.#clients,
@@ -170,9 +172,9 @@ class BatchingEc2Cloud implements Ec2Cloud {
     this.#describeVolume = this.#batch("DescribeVolumes", "wake", window, (ids) =>
       this.#volumes.describe(ids),
     );
-    this.#describe = this.#batch("DescribeInstances", "wake", window, (ids) => this.#describeAll(ids));
+    this.#describe = this.#batch("DescribeInstances", "wake", window, (ids) => this.#reads.describe(ids));
     this.#lookUps = this.#batch("DescribeInstancesFiltered", "housekeeping", LOOK_UP_WINDOW, (ids) =>
-      this.#lookUpAll(ids),
+      this.#reads.lookUp(ids),
     );
   }
 
@@ -186,36 +188,12 @@ class BatchingEc2Cloud implements Ec2Cloud {
     return facts;
   }
 
-  /**
-   * Sends the plan's request. Sending it again is safe, and is the proof of the outcome: EC2 answers with the
-   * machine that the same token launched. Where EC2 finds the request different from the one before (new user
-   * data, a new version of this code), the machine is looked for by its token.
-   */
-  async launch(plan: LaunchPlan, userData: string): Promise<Machine> {
-    let instance: Instance | undefined;
-    try {
-      const { rootDeviceName } = await this.#catalogue.imageFacts(plan.image);
-      const command = new RunInstancesCommand(toRunInstances(plan, rootDeviceName, userData));
-      const tenant = plan.tags[Tag.namespace];
-      const { Instances } = await this.#change(
-        "RunInstances",
-        "wake",
-        RUN_TIMEOUT_MS,
-        tenant,
-        (abortSignal) => this.#clients.wake.send(command, { abortSignal }),
-      );
-      instance = Instances?.[0];
-    } catch (error) {
-      instance = await this.#launchedBefore(plan, error);
-    }
-    const machine = toMachine(instance ?? {});
-    this.#snapshot.changed(machine.id, machine);
-    return machine;
+  launch(plan: LaunchPlan, userData: string): Promise<Machine> {
+    return this.#launches.launch(plan, userData);
   }
 
-  async findLaunched(plan: LaunchPlan): Promise<Machine | undefined> {
-    const [instance] = await this.#withToken(plan);
-    return instance === undefined ? undefined : toMachine(instance);
+  findLaunched(plan: LaunchPlan): Promise<Machine | undefined> {
+    return this.#launches.find(plan);
   }
 
   start(id: string): Promise<void> {
@@ -284,20 +262,8 @@ class BatchingEc2Cloud implements Ec2Cloud {
     return this.#volumes.list();
   }
 
-  async list(): Promise<Machine[]> {
-    const mark = this.#snapshot.mark();
-    const machines: Machine[] = [];
-    let NextToken: string | undefined;
-    do {
-      const page = await this.#describePage(
-        [{ Name: `tag:${Tag.cluster}`, Values: [this.#options.cluster] }],
-        NextToken,
-      );
-      machines.push(...page.instances.map(toMachine));
-      ({ NextToken } = page);
-    } while (NextToken !== undefined);
-    this.#snapshot.replace(machines, mark);
-    return machines;
+  list(): Promise<Machine[]> {
+    return this.#reads.list();
   }
 
   forget(): void {
@@ -395,118 +361,6 @@ class BatchingEc2Cloud implements Ec2Cloud {
       isDivisible,
     });
   }
-
-  async #describeAll(ids: readonly string[]): Promise<ReadonlyMap<string, Machine>> {
-    const mark = this.#snapshot.mark();
-    const command = new DescribeInstancesCommand({ InstanceIds: [...ids] });
-    const { Reservations = [] } = await this.#calls.callWithToken({
-      action: "DescribeInstances",
-      bucket: "DescribeInstances",
-      kind: "read",
-      priority: "wake",
-      timeoutMs: READ_TIMEOUT_MS,
-      send: (abortSignal) => this.#clients.read.send(command, { abortSignal }),
-    });
-    const instances = Reservations.flatMap(({ Instances }) => Instances ?? []);
-    const machines = new Map(instances.map(toMachine).map((machine) => [machine.id, machine]));
-    for (const id of ids) {
-      this.#snapshot.set(id, machines.get(id), mark);
-    }
-    return machines;
-  }
-
-  /** By a filter, which EC2 does not refuse for an ID that there is not. A token was taken for it. */
-  async #lookUpAll(ids: readonly string[]): Promise<ReadonlyMap<string, Machine>> {
-    const command = new DescribeInstancesCommand({
-      Filters: [{ Name: "instance-id", Values: [...ids] }],
-      MaxResults: PAGE_SIZE,
-    });
-    const { Reservations = [] } = await this.#calls.callWithToken({
-      action: "DescribeInstances",
-      bucket: "DescribeInstancesFiltered",
-      kind: "read",
-      priority: "housekeeping",
-      timeoutMs: READ_TIMEOUT_MS,
-      send: (abortSignal) => this.#clients.read.send(command, { abortSignal }),
-    });
-    const machines = Reservations.flatMap(({ Instances }) => Instances ?? []).map(toMachine);
-    return new Map(machines.map((machine) => [machine.id, machine]));
-  }
-
-  async #describePage(
-    filters: readonly { readonly Name: string; readonly Values: string[] }[],
-    token: string | undefined,
-  ): Promise<{ readonly instances: Instance[]; readonly NextToken: string | undefined }> {
-    const command = new DescribeInstancesCommand({
-      Filters: [...filters],
-      MaxResults: PAGE_SIZE,
-      ...(token === undefined ? {} : { NextToken: token }),
-    });
-    const { Reservations = [], NextToken } = await this.#calls.call({
-      action: "DescribeInstances",
-      bucket: "DescribeInstancesFiltered",
-      kind: "read",
-      priority: "housekeeping",
-      timeoutMs: READ_TIMEOUT_MS,
-      send: (abortSignal) => this.#clients.read.send(command, { abortSignal }),
-    });
-    return {
-      instances: Reservations.flatMap(({ Instances }) => Instances ?? []),
-      NextToken: NextToken === "" ? undefined : NextToken,
-    };
-  }
-
-  /**
-   * The machine that the plan's token launched, looked for after a refusal: an earlier request for it may have been
-   * carried out without an answer, and a refusal need not have looked at the token.
-   *
-   * @throws the refusal when there is none; CloudError of class `server` when it is not known whether there is one,
-   *   so that nothing else is launched in its place
-   */
-  async #launchedBefore(plan: LaunchPlan, refusal: unknown): Promise<Instance> {
-    const isUsedUp = refusal instanceof CloudError && refusal.code === "IdempotentInstanceTerminated";
-    if (!(refusal instanceof CloudError) || !isRefusal(refusal.class) || isUsedUp) {
-      throw refusal;
-    }
-    const why = `the launch was refused (${refusal.code}), and EC2 does not say whether an earlier request succeeded`;
-    const [instance] = await this.#withToken(plan).catch((error: unknown) => {
-      throw notVisible(plan, why, error);
-    });
-    if (instance === undefined && refusal.code !== "IdempotentParameterMismatch") {
-      throw refusal;
-    }
-    if (instance === undefined) {
-      throw notVisible(
-        plan,
-        "EC2 has launched the machine of this attempt, but does not show it yet",
-        refusal,
-      );
-    }
-    return instance;
-  }
-
-  async #withToken({ token, zone }: LaunchPlan): Promise<readonly Instance[]> {
-    const { instances } = await this.#describePage(
-      [
-        { Name: "client-token", Values: [token] },
-        { Name: "availability-zone", Values: [zone] },
-      ],
-      undefined,
-    );
-    return instances;
-  }
-}
-
-function notVisible(plan: LaunchPlan, why: string, cause: unknown): CloudError {
-  return new CloudError({
-    code: "LaunchNotVisible",
-    class: "server",
-    reason: "LaunchNotVisible",
-    message:
-      `${why}; it is looked for again. If this lasts for an hour, look in the account for the client token ` +
-      plan.token,
-    cause,
-  });
 }
 
 /** What EC2 does not know is no failure of the read. @param code the only one that says so, where it matters much */

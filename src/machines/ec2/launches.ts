@@ -1,0 +1,107 @@
+import { RunInstancesCommand, type Instance } from "@aws-sdk/client-ec2";
+import type { LaunchPlan, Machine } from "../cloud.ts";
+import { CloudError, isRefusal } from "../errors.ts";
+import { Tag } from "../tags.ts";
+import type { AwsClients } from "./aws-clients.ts";
+import type { Catalogue } from "./catalogue.ts";
+import type { Ec2Calls } from "./ec2-calls.ts";
+import type { InstanceReads } from "./instance-reads.ts";
+import type { MachineSnapshot } from "./machine-snapshot.ts";
+import { toMachine } from "./machine.ts";
+import { toRunInstances } from "./run-instances.ts";
+
+/** The slowest call. */
+const RUN_TIMEOUT_MS = 30_000;
+
+interface LaunchesOptions {
+  readonly clients: AwsClients;
+  readonly calls: Ec2Calls;
+  readonly catalogue: Catalogue;
+  readonly reads: InstanceReads;
+  readonly snapshot: MachineSnapshot;
+}
+
+/** Launches by written plans, and what has come of them. */
+export class Launches {
+  readonly #options: LaunchesOptions;
+
+  constructor(options: LaunchesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Sends the plan's request. Sending it again is safe, and is the proof of the outcome: EC2 answers with the
+   * machine that the same token launched. Where EC2 finds the request different from the one before (new user
+   * data, a new version of this code), the machine is looked for by its token.
+   */
+  async launch(plan: LaunchPlan, userData: string): Promise<Machine> {
+    let instance: Instance | undefined;
+    try {
+      const { rootDeviceName } = await this.#options.catalogue.imageFacts(plan.image);
+      const command = new RunInstancesCommand(toRunInstances(plan, rootDeviceName, userData));
+      const tenant = plan.tags[Tag.namespace];
+      const { Instances } = await this.#options.calls.call({
+        action: "RunInstances",
+        bucket: "RunInstances",
+        kind: "change",
+        priority: "wake",
+        tenant,
+        timeoutMs: RUN_TIMEOUT_MS,
+        send: (abortSignal) => this.#options.clients.wake.send(command, { abortSignal }),
+      });
+      instance = Instances?.[0];
+    } catch (error) {
+      instance = await this.#launchedBefore(plan, error);
+    }
+    const machine = toMachine(instance ?? {});
+    this.#options.snapshot.changed(machine.id, machine);
+    return machine;
+  }
+
+  /** The machine that the plan has launched, read now; `undefined`: none is visible. */
+  async find(plan: LaunchPlan): Promise<Machine | undefined> {
+    const [instance] = await this.#options.reads.withToken(plan);
+    return instance === undefined ? undefined : toMachine(instance);
+  }
+
+  /**
+   * The machine that the plan's token launched, looked for after a refusal: an earlier request for it may have been
+   * carried out without an answer, and a refusal need not have looked at the token.
+   *
+   * @throws the refusal when there is none; CloudError of class `server` when it is not known whether there is one,
+   *   so that nothing else is launched in its place
+   */
+  async #launchedBefore(plan: LaunchPlan, refusal: unknown): Promise<Instance> {
+    const isUsedUp = refusal instanceof CloudError && refusal.code === "IdempotentInstanceTerminated";
+    if (!(refusal instanceof CloudError) || !isRefusal(refusal.class) || isUsedUp) {
+      throw refusal;
+    }
+    const why = `the launch was refused (${refusal.code}), and EC2 does not say whether an earlier request succeeded`;
+    const [instance] = await this.#options.reads.withToken(plan).catch((error: unknown) => {
+      throw notVisible(plan, why, error);
+    });
+    if (instance === undefined && refusal.code !== "IdempotentParameterMismatch") {
+      throw refusal;
+    }
+    if (instance === undefined) {
+      throw notVisible(
+        plan,
+        "EC2 has launched the machine of this attempt, but does not show it yet",
+        refusal,
+      );
+    }
+    return instance;
+  }
+}
+
+function notVisible(plan: LaunchPlan, why: string, cause: unknown): CloudError {
+  return new CloudError({
+    code: "LaunchNotVisible",
+    class: "server",
+    reason: "LaunchNotVisible",
+    message:
+      `${why}; it is looked for again. If this lasts for an hour, look in the account for the client token ` +
+      plan.token,
+    cause,
+  });
+}
