@@ -48,7 +48,7 @@ try {
   execFileSync("tar", ["--extract", `--file=${archive}`, `--directory=${layout}`]);
   const image = `${registry}/satellites:${version}`;
   const insecure = plain ? ["--insecure"] : [];
-  execFileSync(requireTool("crane"), ["push", ...insecure, "--index", layout, image], { stdio: "inherit" });
+  execFileSync(requireTool("crane"), ["push", ...insecure, layout, image], { stdio: "inherit" });
   const chart = join(folder, `satellites-chart-${version}.tgz`);
   execFileSync(
     requireTool("helm"),

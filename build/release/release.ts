@@ -107,6 +107,8 @@ function packCommand(): void {
   const { name, description, license, bin, engines } = manifest;
   const own = { name, version, description, license, type: "module", bin, engines };
   writeFileSync(join(folder, "package.json"), `${JSON.stringify(own, undefined, 2)}\n`);
+  // npm keeps the modes of files, which depend on the umask.
+  execFileSync("chmod", ["--recursive", "u=rwX,go=rX", folder]);
   execFileSync("npm", ["pack", "--silent", "--pack-destination", scratch], { cwd: folder, stdio: "pipe" });
   renameSync(join(scratch, `${name}-${version}.tgz`), out(`satellites-cli-${version}.tgz`));
 }
