@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** The part of an image's configuration that programs are started by (OCI image specification, config.md). */
+/** The part of an image's configuration that programs are started by (OCI image specification, "Image Configuration"). */
 export interface ImageConfig {
   readonly Env: readonly string[];
   readonly User: string;

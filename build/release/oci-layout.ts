@@ -1,4 +1,4 @@
-/** Writes images as an OCI image layout (OCI image specification, image-layout.md): files that any registry takes. */
+/** Writes images as an OCI image layout (OCI image specification, "Image Layout"): files that any registry takes. */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ const TYPES = {
   layer: "application/vnd.oci.image.layer.v1.tar+gzip",
 } as const;
 
-/** A blob as manifests name it (OCI image specification, descriptor.md). */
+/** A blob as manifests name it (OCI image specification, "Content Descriptors"). */
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: string;

@@ -18,9 +18,18 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   "aws ec2": ["--resources", "--tags", "--instance-ids"],
   docker: ["--tag", "--build-arg", "--platform", "--build-context"],
   helm: ["--create-namespace", "--reuse-values"],
+  curl: ["--fail", "--show-error"],
+  "docker buildx": ["--driver-opt"],
+  gh: ["--jq"],
+  jq: ["--raw-output"],
   "kube-apiserver": ["--min-request-timeout"],
-  kubectl: ["--verb", "--resource", "--role", "--serviceaccount", "--audience"],
+  kubectl: [
+    ...["--verb", "--resource", "--resource-name", "--role", "--serviceaccount", "--audience"],
+    ...["--as", "--as-group", "--filename"],
+  ],
   node: ["--enable-source-maps"],
+  npm: ["--global", "--package-lock-only"],
+  skopeo: ["--all"],
 };
 const FOREIGN_FLAGS: ReadonlySet<string> = new Set(Object.values(FOREIGN).flat());
 /** Flags that a comment only imagines. */

@@ -21,7 +21,7 @@ export interface OidcIssuerSettings {
 export const SYSTEM_PREFIX = "system:";
 
 /**
- * Checks what `--oidc-…` flags say. The rules are those of kube-apiserver's AuthenticationConfiguration: the URL begins
+ * Checks what the flags of an OIDC issuer say. The rules are those of kube-apiserver's AuthenticationConfiguration: the URL begins
  * with https:// and has no user, query or fragment (OpenID Connect Discovery 1.0 section 3), and issuers differ.
  *
  * @throws SatelliteError `OidcIssuerInvalid`
