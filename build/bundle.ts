@@ -1,5 +1,5 @@
 /**
- * Bundles the `satellites` command for production into dist/ (`npm run build`): satellites.mjs with its chunks
+ * Bundles the commands for production into dist/ (`npm run build`): satellites.mjs and kubectl-satellite.mjs with their chunks
  * and source maps, the bill of materials of what went in, and the licences of other people's code in it.
  * `node build/bundle.ts DIRECTORY` writes them there instead; what was in it is removed.
  */
@@ -12,7 +12,7 @@ import { billOfMaterials, bundledPackages, licenceTexts } from "./bill-of-materi
 const ROOT = join(import.meta.dirname, "..");
 const TARGET = resolve(process.argv[2] ?? join(ROOT, "dist"));
 
-const COMMAND = "satellites.mjs";
+const COMMANDS: ReadonlySet<string> = new Set(["satellites.mjs", "kubectl-satellite.mjs"]);
 
 /** Commands that need the source tree (src/commands/source-tree.ts) stay out. */
 const SOURCE_TREE_ALONE = ["local", "demo", "local-kubernetes", "local-ec2"].map(
@@ -32,7 +32,7 @@ async function protoFiles(): Promise<Record<string, string>> {
 async function bundle(): Promise<{ files: Map<string, Uint8Array>; metafile: Metafile }> {
   const { outputFiles, metafile } = await build({
     absWorkingDir: ROOT,
-    entryPoints: { satellites: "src/main.ts" },
+    entryPoints: { satellites: "src/main.ts", "kubectl-satellite": "src/kubectl-satellite.ts" },
     // Wherever the files go in the end: source maps name the sources from here.
     outdir: "dist",
     write: false,
@@ -70,7 +70,7 @@ async function writeFiles(files: ReadonlyMap<string, Uint8Array | string>): Prom
   for (const [name, content] of files) {
     const path = join(TARGET, name);
     await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, content, { mode: name === COMMAND ? 0o755 : 0o644 });
+    await writeFile(path, content, { mode: COMMANDS.has(name) ? 0o755 : 0o644 });
   }
 }
 
@@ -86,4 +86,6 @@ await writeFiles(
 const code = [...files].filter(([name]) => name.endsWith(".mjs"));
 const bytes = code.reduce((sum, [, content]) => sum + content.byteLength, 0);
 const size = `${(bytes / 2 ** 20).toFixed(1)} MiB in ${code.length} files`;
-console.log(`${join(TARGET, COMMAND)}: ${size}, with code of ${packages.length} packages`);
+console.log(
+  `${[...COMMANDS].map((name) => join(TARGET, name)).join(", ")}: ${size}, with code of ${packages.length} packages`,
+);

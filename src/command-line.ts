@@ -4,6 +4,8 @@ import { join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import manifest from "../package.json" with { type: "json" };
 import { SatelliteError, toError } from "./base/errors.ts";
+import { addCommands } from "./cli/command-line.ts";
+import type { CliContext } from "./cli/context.ts";
 import type { DemoCommandOptions } from "./commands/demo.ts";
 import type { LocalEc2Options } from "./commands/local-ec2.ts";
 import type { LocalKubernetesOptions } from "./commands/local-kubernetes.ts";
@@ -18,7 +20,6 @@ import {
 } from "./commands/process-context.ts";
 import { oidcFlags } from "./commands/router-oidc.ts";
 import type { RouterCommandOptions } from "./commands/router.ts";
-import type { RunCommandOptions } from "./commands/run.ts";
 import { parseNetworks } from "./router/proxy-protocol.ts";
 import { fromSourceTree } from "./commands/source-tree.ts";
 import { serializeError } from "./telemetry/logger.ts";
@@ -77,8 +78,15 @@ function collectMethods(method: string, before: readonly string[] = []): readonl
   return [...before, method];
 }
 
-/** The parser of the whole command line; `parseAsync` runs what it names. */
-export function createProgram(environment: ProcessContext["environment"]): Command {
+/**
+ * The parser of the whole command line; `parseAsync` runs what it names.
+ *
+ * @param makeCliContext called once, by a command for people
+ */
+export function createProgram(
+  environment: ProcessContext["environment"],
+  makeCliContext: () => CliContext,
+): Command {
   const CACHE_DIR = join(environment["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "satellites");
   const running = <O extends CommonOptions>(options: O, load: () => Promise<Run<O>>): Promise<void> =>
     runToEnd(environment, options, load);
@@ -325,33 +333,6 @@ export function createProgram(environment: ProcessContext["environment"]): Comma
     { hidden: true },
   );
 
-  program
-    .command("run")
-    .description("runs a command in a satellite, through a router")
-    .argument("<satellite>", "its name")
-    .argument("<command...>", "the command and its arguments, after --")
-    .addOption(checkedFlag("--router <host:port>", "a router's address", parseAddress).makeOptionMandatory())
-    .option("--namespace <name>", "namespace of the satellite and of the service account", "default")
-    .option("--tls", "speak TLS; also with the next four")
-    .option("--ca <file>", "authorities of the router's certificate (PEM); those of Node.js when absent")
-    .option("--server-name <name>", "name that the router's certificate bears, if not the address's")
-    .option("--client-cert <file>", "client certificate (PEM)")
-    .option("--client-key <file>", "its private key (PEM)")
-    .option("--token-file <file>", "token of a service account, as a pod mounts it")
-    .option("--service-account <name>", "service account whose token the API server is asked for")
-    .option("--token-audience <name>", "for whom that token is", "satellites.dev")
-    .addOption(kubeconfig)
-    .option("--context <name>", "context of the kubeconfig instead of its current one")
-    .option("--insecure-cleartext", "send a token without TLS: something else protects the way")
-    .action(async (name: string, command: string[], options: RunCommandOptions) => {
-      const context = createProcessContext(environment, { logLevel: "error", logFormat: "text" });
-      try {
-        const { runInSatellite } = await import("./commands/run.ts");
-        process.exitCode = await runInSatellite(name, command, options, context);
-      } catch (error) {
-        fail(error);
-      }
-    });
-
+  addCommands(program, makeCliContext);
   return program;
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-/** The `satellites` command. The only file that reads the environment; commands/ wires one process each. */
+/** The `satellites` command. It and kubectl-satellite.ts alone read the environment; commands/ wires one process each. */
+import { cliContext } from "./cli/program.ts";
 import { createProgram } from "./command-line.ts";
 
-await createProgram(process.env).parseAsync();
+await createProgram(process.env, () => cliContext(process)).parseAsync();

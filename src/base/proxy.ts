@@ -1,5 +1,6 @@
 import { BlockList, isIP } from "node:net";
 import { SatelliteError } from "./errors.ts";
+import { isLoopback } from "./loopback.ts";
 
 /** The HTTP proxy through which a URL is reached; `undefined`: none. */
 export type ProxyRule = (url: URL) => string | undefined;
@@ -8,10 +9,6 @@ export type ProxyRule = (url: URL) => string | undefined;
 export const noProxy: ProxyRule = () => undefined;
 
 type Matcher = (host: string, port: string) => boolean;
-
-const LOOPBACK = new BlockList();
-LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
-LOOPBACK.addAddress("::1", "ipv6");
 
 /**
  * The rule that HTTP_PROXY, HTTPS_PROXY and NO_PROXY state (or the same in lower case), as client-go and other
@@ -41,7 +38,7 @@ export function readProxyRule(environment: Readonly<Record<string, string | unde
     const proxy = proxies[url.protocol];
     const host = url.hostname.toLowerCase().replace(/^\[|\]$/g, "");
     const port = url.port === "" ? (url.protocol === "https:" ? "443" : "80") : url.port;
-    if (proxy === undefined || host === "localhost" || isWithin(LOOPBACK, host)) {
+    if (proxy === undefined || isLoopback(host)) {
       return undefined;
     }
     return exceptions.some((matches) => matches(host, port)) ? undefined : proxy;

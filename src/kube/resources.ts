@@ -42,6 +42,22 @@ export const SERVICE_ACCOUNT: ResourceType = {
   namespaced: true,
 };
 
+export const POD: ResourceType = {
+  group: "",
+  version: "v1",
+  kind: "Pod",
+  plural: "pods",
+  namespaced: true,
+};
+
+export const SERVICE: ResourceType = {
+  group: "",
+  version: "v1",
+  kind: "Service",
+  plural: "services",
+  namespaced: true,
+};
+
 /** `coordination.k8s.io/v1` Lease, as far as the product reads and writes it. Times are RFC 3339 in UTC. */
 export interface Lease extends KubeObject {
   spec?: {

@@ -1,12 +1,11 @@
 import type { Cluster, KubeConfig } from "@kubernetes/client-node";
-import type { Dispatcher } from "undici";
+import { type Dispatcher, WebSocket } from "undici";
 import type { Clock } from "../base/clock.ts";
 import { SatelliteError, toError } from "../base/errors.ts";
 import { noProxy, type ProxyRule } from "../base/proxy.ts";
 import { type Credentials, CredentialSource, differ } from "./credentials.ts";
 import { DispatcherPool } from "./dispatchers.ts";
 import { KubeError } from "./errors.ts";
-import type { KubeMetrics } from "./metrics.ts";
 import { answerError, retryAfterSeconds } from "./status.ts";
 
 /** One HTTP request to the API server. */
@@ -18,18 +17,28 @@ export interface HttpRequest {
   readonly contentType?: string;
   /** Does not wait behind calls that are not. */
   readonly urgent?: boolean;
+  /** `Accept` header where the answer is not plain JSON of the type: a Table, for example. */
+  readonly accept?: string;
+}
+
+/** Counts requests; {@link KubeMetrics} does, and a command of a person counts nothing. */
+export interface RequestMetrics {
+  readonly requests: { inc(labels: { code: string; method: string; host: string }): void };
+  readonly requestSeconds: { observe(labels: { verb: string; host: string }, seconds: number): void };
 }
 
 /** What a {@link Transport} is made of. */
 export interface TransportOptions {
   readonly config: KubeConfig;
   readonly clock: Clock;
-  readonly metrics: KubeMetrics;
+  readonly metrics: RequestMetrics;
   readonly userAgent: string;
   /** Connections for calls, at most; watches have their own and are not counted. */
   readonly maxConnections: number;
   /** Which proxy the server is reached through where the configuration names none. Default: none. */
   readonly proxyFor?: ProxyRule | undefined;
+  /** Header fields of each request, in lower case; they replace those of the credentials that have the same name. */
+  readonly headers?: readonly (readonly [name: string, value: string])[];
 }
 
 /** More watches at a time than any process of the product holds. */
@@ -136,6 +145,41 @@ export class Transport {
     return body;
   }
 
+  /** The server's clock, as the head of an answer has it; to the second. */
+  async serverTime(signal: AbortSignal): Promise<Date | undefined> {
+    const { headers, body } = await this.#send({ method: "GET", path: "/version" }, this.#calls, signal);
+    await body.dump();
+    const date = headers["date"];
+    return typeof date === "string" ? new Date(date) : undefined;
+  }
+
+  /**
+   * Opens a WebSocket, as `exec` and `portforward` of a pod want one, with the same trust, credentials and proxies.
+   *
+   * @param path path with query string
+   * @param protocol subprotocol that the server has to agree to
+   */
+  async webSocket(path: string, protocol: string): Promise<WebSocket> {
+    const credentials = await this.#credentials.get();
+    const url = new URL(this.#prefix + path, this.#server);
+    url.protocol = this.#server.protocol === "https:" ? "wss:" : "ws:";
+    return new WebSocket(url, {
+      protocols: [protocol],
+      headers: this.#headers(credentials),
+      dispatcher: this.#watches.for(credentials),
+    });
+  }
+
+  #headers(credentials: Credentials): [name: string, value: string][] {
+    const { userAgent, headers = [] } = this.#options;
+    const replaced = new Set(headers.map(([name]) => name));
+    return [
+      ...Object.entries(credentials.headers).filter(([name]) => !replaced.has(name)),
+      ["user-agent", userAgent],
+      ...headers.map(([name, value]): [string, string] => [name, value]),
+    ];
+  }
+
   /** Ends all connections; calls under way fail. */
   async close(): Promise<void> {
     const pools = [this.#calls, this.#urgentCalls, this.#watches];
@@ -214,7 +258,7 @@ export class Transport {
   ): Promise<Dispatcher.ResponseData> {
     signal.throwIfAborted();
     const dispatcher = pool.for(credentials);
-    const { clock, metrics, userAgent } = this.#options;
+    const { clock, metrics } = this.#options;
     const startMs = clock.monotonicMs();
     const count = (code: string): void => {
       metrics.requests.inc({ code, method: request.method, host: this.#server.host });
@@ -228,12 +272,11 @@ export class Transport {
         origin: this.#server.origin,
         path: this.#prefix + request.path,
         method: request.method,
-        headers: {
-          ...credentials.headers,
-          accept: "application/json",
-          "user-agent": userAgent,
-          ...(request.contentType === undefined ? {} : { "content-type": request.contentType }),
-        },
+        headers: [
+          ...this.#headers(credentials),
+          ["accept", request.accept ?? "application/json"],
+          ...(request.contentType === undefined ? [] : [["content-type", request.contentType]]),
+        ].flat(),
         body: request.body ?? null,
         signal,
       });

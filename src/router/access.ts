@@ -1,6 +1,5 @@
-import { BlockList, isIP } from "node:net";
-
 import { SatelliteError } from "../base/errors.ts";
+import { isLoopback } from "../base/loopback.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { SatelliteAddress } from "./address.ts";
 import type { ConnectionInfo, HeaderList } from "./engine.ts";
@@ -48,15 +47,7 @@ export const CREDENTIAL_HEADERS: ReadonlySet<string> = new Set([
   "satellite_token",
 ]);
 
-const LOOPBACK = new BlockList();
-LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
-LOOPBACK.addAddress("::1", "ipv6");
-
-/** Whether a host to listen on is reachable from this machine only. */
-export function isLoopback(host: string): boolean {
-  const family = isIP(host);
-  return family === 0 ? host === "localhost" : LOOPBACK.check(host, family === 6 ? "ipv6" : "ipv4");
-}
+export { isLoopback };
 
 /** Options of {@link anonymousLoopback}. */
 export interface AnonymousAccessOptions {

@@ -14,6 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   machines: ["base", "telemetry"],
   operator: ["base", "kube", "machines", "satellite", "telemetry"],
   router: ["base", "kube", "satellite", "telemetry"],
+  cli: ["base", "guest", "kube", "satellite", "telemetry"],
   local: ["base", "telemetry"],
 };
 
@@ -110,13 +111,13 @@ describe("architecture", () => {
     expect(wrong.map(({ from, specifier }) => `${from} imports ${specifier}`)).to.deep.equal([]);
   });
 
-  it("opens sockets only in router and local", () => {
+  it("opens sockets only in router, local and cli", () => {
     const wrong = imports.filter(
       ({ from, specifier, isType, names }) =>
         /^(?:node:)?(?:http2|net|tls|dgram)$/.test(specifier) &&
         !isType &&
         !(names.length > 0 && names.every((name) => ADDRESS_NAMES.has(name))) &&
-        !["router", "local"].includes(room(from)),
+        !["router", "local", "cli"].includes(room(from)),
     );
     expect(wrong.map(({ from, specifier }) => `${from} imports ${specifier}`)).to.deep.equal([]);
   });

@@ -28,13 +28,26 @@ const BAD_VALUES: Readonly<Record<string, readonly string[] | undefined>> = {
   format: ["xml", ""],
   preset: ["gcp", ""],
   kind: ["other", ""],
+  way: ["car", ""],
+  what: ["colour", ""],
+  duration: ["abc", "", "-1s", "1.5", "10 s"],
   file: undefined,
+  path: undefined,
+  directory: undefined,
+  labels: undefined,
+  user: undefined,
+  group: undefined,
+  "name=value": undefined,
   dir: undefined,
   prefix: undefined,
   "claim=value...": ["abc", "", "=value"],
   name: undefined,
   "name...": undefined,
   id: undefined,
+};
+
+const noContext = (): never => {
+  throw new Error("parsing needs no context");
 };
 
 /** How parsing `--flag=value` alone ends: with the parser's message, or undefined when the value is good. */
@@ -54,7 +67,7 @@ function refusal(name: string, flag: string, value: string): string | undefined 
 }
 
 function find(name: string): Command {
-  const command = createProgram({}).commands.find((candidate) => candidate.name() === name);
+  const command = createProgram({}, noContext).commands.find((candidate) => candidate.name() === name);
   if (command === undefined) {
     throw new Error(`there is no command ${name}`);
   }
@@ -65,7 +78,7 @@ const placeholder = (flags: string): string =>
   /[<[](?<form>[^>\]]+)[>\]]/.exec(flags)?.groups?.["form"] ?? "";
 
 describe("the flags of every command", () => {
-  for (const command of createProgram({}).commands) {
+  for (const command of createProgram({}, noContext).commands) {
     for (const option of command.options.filter(({ flags }) => placeholder(flags) !== "")) {
       const { flags, long } = option;
       it(`${command.name()} ${flags} refuses what has no meaning, and says what has`, () => {
@@ -91,7 +104,7 @@ describe("the flags of every command", () => {
   });
 
   it("take defaults that they would take as values", () => {
-    for (const command of createProgram({}).commands) {
+    for (const command of createProgram({}, noContext).commands) {
       for (const { flags, long, defaultValue } of command.options) {
         if (placeholder(flags) !== "" && defaultValue !== undefined) {
           expect(refusal(command.name(), long ?? "", String(defaultValue)), flags).to.equal(undefined);

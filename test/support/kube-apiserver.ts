@@ -34,6 +34,8 @@ export interface KubeApiServer {
   readonly process: TestProcess;
   /** Client of another user, who may do nothing yet beyond discovery and reviews of itself. */
   clientFor(user: string, groups?: readonly string[]): Promise<ApiClient>;
+  /** A client certificate of another user. */
+  issueClient(user: string, groups?: readonly string[]): Promise<KeyPairPem>;
   /** Client that authenticates with a token. */
   clientWithToken(token: string): ApiClient;
   /** Writes a kubeconfig file for those credentials; returns its path. */
@@ -245,6 +247,7 @@ async function startOnce(): Promise<KubeApiServer> {
         return server;
       },
       clientFor: async (user, groups) => new ApiClient(url, caPem, await authority.issueClient(user, groups)),
+      issueClient: (user, groups) => authority.issueClient(user, groups),
       clientWithToken: (token) => new ApiClient(url, caPem, { token }),
       writeKubeconfig,
       createServiceAccountToken: (namespace, name, options = {}) =>

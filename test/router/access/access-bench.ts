@@ -8,6 +8,7 @@ import { Registry } from "@prometheus-io/client";
 
 import { systemClock } from "../../../src/base/clock.ts";
 import { loadKubeConfig } from "../../../src/kube/config.ts";
+import { isNotFound } from "../../../src/kube/errors.ts";
 import { createKubeClient, type ConnectedKubeClient } from "../../../src/kube/http-client.ts";
 import { createKubeMetrics } from "../../../src/kube/metrics.ts";
 import { NAMESPACE } from "../../../src/kube/resources.ts";
@@ -114,6 +115,21 @@ export class Cluster {
 
   read(name: string): Promise<Satellite> {
     return this.admin.get<Satellite>(SATELLITES, { namespace: "team-a", name });
+  }
+
+  /** Has these satellites in place of those of the same names, as if nobody had touched them. */
+  async reset(...satellites: readonly Satellite[]): Promise<void> {
+    for (const each of satellites) {
+      const { namespace = "", name } = each.metadata;
+      try {
+        await this.admin.delete(SATELLITES, { namespace, name });
+      } catch (error) {
+        if (!isNotFound(error)) {
+          throw error;
+        }
+      }
+      await this.#put(each);
+    }
   }
 
   async stop(): Promise<void> {

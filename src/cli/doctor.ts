@@ -1,0 +1,47 @@
+import { SatelliteError, toError } from "../base/errors.ts";
+import { hasReason } from "../kube/errors.ts";
+import type { Connection, ConnectFlags } from "./connect.ts";
+import type { CliContext } from "./context.ts";
+import { apiServer, classes, definitions, operator, rights } from "./doctor/cluster-checks.ts";
+import { type Check, Doctor, type Finding } from "./doctor/looking.ts";
+import { router, routers } from "./doctor/router-checks.ts";
+import type { RouterFlags } from "./router-flags.ts";
+import { styleFor } from "./style.ts";
+
+const CHECKS: readonly Check[] = [apiServer, definitions, rights, classes, operator, routers, router];
+
+/**
+ * Looks at everything that a request has to pass, from here to a VM, and says of each failure how to mend it.
+ *
+ * @returns the exit status: 1 where something is broken
+ */
+export async function doctor(
+  flags: ConnectFlags & RouterFlags,
+  connection: Connection,
+  context: CliContext,
+): Promise<number> {
+  const style = styleFor(context.out, context);
+  const looking = new Doctor(flags, connection, context);
+  let broken = 0;
+  for (const check of CHECKS) {
+    for (const { state, what, mend } of await findingsOf(check, looking)) {
+      broken += state === "bad" ? 1 : 0;
+      const mark = { ok: style.good("ok  "), bad: style.bad("FAIL"), unknown: style.warn("?   ") }[state];
+      context.out.write(`${mark}  ${what}\n${mend === undefined ? "" : `      → ${mend}\n`}`);
+    }
+  }
+  context.out.write(broken === 0 ? "\nnothing is broken\n" : `\n${broken} broken\n`);
+  return broken === 0 ? 0 : 1;
+}
+
+async function findingsOf(check: Check, looking: Doctor): Promise<Finding[]> {
+  try {
+    return await check(looking);
+  } catch (error) {
+    if (hasReason(error, "Forbidden")) {
+      return [{ state: "unknown", what: `you may not look: ${error.message}` }];
+    }
+    const known = error instanceof SatelliteError;
+    return [{ state: "bad", what: known ? error.message : String(toError(error).stack) }];
+  }
+}

@@ -1,0 +1,199 @@
+import { isNotFound } from "../../kube/errors.ts";
+import { LEASE, type Lease } from "../../kube/resources.ts";
+import { findCondition } from "../../satellite/conditions.ts";
+import { SATELLITE_CLASSES, SATELLITES } from "../../satellite/resource.ts";
+import type { SatelliteClass } from "../../satellite/types.ts";
+import { shortDuration } from "../style.ts";
+import type { Doctor, Finding } from "./looking.ts";
+
+/** Tokens and leases suffer from clocks that differ by more, in seconds. */
+const MAX_SKEW_SECONDS = 10;
+const LEADER = "satellites-operator";
+
+/** Whether it answers, and what its clock says. */
+export async function apiServer({ connection, context }: Doctor): Promise<Finding[]> {
+  const version = (await connection.call({ method: "GET", path: "/version" })) as {
+    readonly gitVersion: string;
+  };
+  const findings: Finding[] = [
+    {
+      state: "ok",
+      what: `API server ${connection.server} answers (${version.gitVersion}), context ${connection.context}`,
+    },
+  ];
+  const serverTime = await connection.transport.serverTime(context.stop);
+  if (serverTime !== undefined) {
+    const skew = (context.clock.now().getTime() - serverTime.getTime()) / 1000;
+    findings.push(
+      Math.abs(skew) > MAX_SKEW_SECONDS
+        ? {
+            state: "bad",
+            what: `this machine's clock is ${shortDuration(Math.abs(skew))} ${skew > 0 ? "ahead of" : "behind"} the API server's`,
+            mend: "set it by NTP: tokens and certificates are judged by it",
+          }
+        : { state: "ok", what: "this machine's clock agrees with the API server's" },
+    );
+  }
+  return findings;
+}
+
+/** Whether the CRDs are served. */
+export async function definitions({ connection }: Doctor): Promise<Finding[]> {
+  const path = `/apis/${SATELLITES.group}/${SATELLITES.version}`;
+  try {
+    const { resources } = (await connection.call({ method: "GET", path })) as {
+      readonly resources: readonly { readonly name: string }[];
+    };
+    const missing = [SATELLITES, SATELLITE_CLASSES].filter(
+      ({ plural }) => !resources.some(({ name }) => name === plural),
+    );
+    return missing.length === 0
+      ? [{ state: "ok", what: `CRDs of ${SATELLITES.group}/${SATELLITES.version} are served` }]
+      : [
+          {
+            state: "bad",
+            what: `the API server does not serve ${missing.map(({ plural }) => plural).join(", ")}`,
+            mend: "apply the CRDs of this version: kubectl apply --server-side -f crds/",
+          },
+        ];
+  } catch (error) {
+    if (!isNotFound(error)) {
+      throw error;
+    }
+    return [
+      {
+        state: "bad",
+        what: `the API server knows no ${SATELLITES.group}/${SATELLITES.version}`,
+        mend: "install the chart, or the CRDs of this version: kubectl apply --server-side -f crds/",
+      },
+    ];
+  }
+}
+
+interface Wanted {
+  readonly verb: string;
+  readonly group: string;
+  readonly resource: string;
+  readonly subresource?: string;
+  readonly namespace: string;
+  /** What one cannot do without it. */
+  readonly loss: string;
+}
+
+/** What the caller may do. */
+export async function rights(looking: Doctor): Promise<Finding[]> {
+  const { connection, flags } = looking;
+  const { namespace } = connection;
+  const satellites = { group: SATELLITES.group, resource: SATELLITES.plural, namespace };
+  const pods = await looking.routerPods().catch(() => []);
+  const home = pods[0]?.namespace ?? flags.routerNamespace ?? "satellites";
+  const wanted: readonly Wanted[] = [
+    { ...satellites, verb: "list", loss: "ls, inspect" },
+    { ...satellites, verb: "watch", loss: "ls -w, wake, sleep" },
+    { ...satellites, verb: "patch", loss: "wake, sleep" },
+    { ...satellites, verb: "delete", loss: "rm" },
+    {
+      verb: "create",
+      group: "",
+      resource: "serviceaccounts",
+      subresource: "token",
+      namespace,
+      loss: "proxy and run with an account's token",
+    },
+    { verb: "list", group: "", resource: "pods", namespace: home, loss: "proxy and run without --router" },
+    {
+      verb: "create",
+      group: "",
+      resource: "pods",
+      subresource: "portforward",
+      namespace: home,
+      loss: "proxy and run by port-forward",
+    },
+  ];
+  return await Promise.all(
+    wanted.map(async ({ loss, ...attributes }): Promise<Finding> => {
+      const { status } = await looking.post<{ readonly status: { readonly allowed: boolean } }>(
+        "authorization.k8s.io",
+        "selfsubjectaccessreviews",
+        {
+          apiVersion: "authorization.k8s.io/v1",
+          kind: "SelfSubjectAccessReview",
+          spec: { resourceAttributes: attributes },
+        },
+      );
+      const name = [attributes.resource, attributes.subresource]
+        .filter((part) => part !== undefined)
+        .join("/");
+      const what = `you may ${attributes.verb} ${name} in namespace ${attributes.namespace}`;
+      return status.allowed
+        ? { state: "ok", what }
+        : {
+            state: "unknown",
+            what: what.replace("you may", "you may not"),
+            mend: `${loss} will not work; ask for a Role with the verb ${attributes.verb} on ${name}${attributes.group === "" ? "" : ` (${attributes.group})`}`,
+          };
+    }),
+  );
+}
+
+/** Whether each class is Ready. */
+export async function classes({ connection }: Doctor): Promise<Finding[]> {
+  const { items } = await connection.client.list<SatelliteClass>(SATELLITE_CLASSES);
+  if (items.length === 0) {
+    return [
+      {
+        state: "bad",
+        what: "there is no SatelliteClass, so no satellite gets a machine",
+        mend: "apply one: examples/aws/class.yaml",
+      },
+    ];
+  }
+  return items.map(({ metadata: { name }, status }): Finding => {
+    const ready = findCondition(status?.conditions, "Ready");
+    if (ready?.status === "True") {
+      return { state: "ok", what: `class ${name} is Ready` };
+    }
+    return {
+      state: "bad",
+      what: `class ${name} is not Ready: ${ready === undefined ? "the operator has not looked at it" : `${ready.reason}: ${ready.message}`}`,
+      mend:
+        ready === undefined
+          ? "see that the operator runs and leads (below)"
+          : `kubectl edit satelliteclass ${name}`,
+    };
+  });
+}
+
+/** Whether an operator leads. */
+export async function operator(looking: Doctor): Promise<Finding[]> {
+  const { connection, flags, context } = looking;
+  const pods = await looking.routerPods().catch(() => []);
+  const namespace = pods[0]?.namespace ?? flags.routerNamespace ?? "satellites";
+  let lease: Lease;
+  try {
+    lease = await connection.client.get<Lease>(LEASE, { namespace, name: LEADER });
+  } catch (error) {
+    if (!isNotFound(error)) {
+      throw error;
+    }
+    return [
+      {
+        state: "bad",
+        what: `no operator has ever led in namespace ${namespace}: there is no Lease ${LEADER}`,
+        mend: "install the chart; name its namespace with --router-namespace where it is another",
+      },
+    ];
+  }
+  const { holderIdentity = "", renewTime = "", leaseDurationSeconds = 15 } = lease.spec ?? {};
+  const agoSeconds = (context.clock.now().getTime() - Date.parse(renewTime)) / 1000;
+  const isLed = holderIdentity !== "" && agoSeconds < leaseDurationSeconds + MAX_SKEW_SECONDS;
+  return isLed
+    ? [{ state: "ok", what: `operator ${holderIdentity} leads in namespace ${namespace}` }]
+    : [
+        {
+          state: "bad",
+          what: `no operator leads in namespace ${namespace}: the lease of ${holderIdentity || "nobody"} was renewed ${shortDuration(agoSeconds)} ago`,
+          mend: `look at its pods: kubectl get pods -n ${namespace}; kubectl logs -n ${namespace} -l app.kubernetes.io/component=operator`,
+        },
+      ];
+}

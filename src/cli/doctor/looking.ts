@@ -1,0 +1,52 @@
+import type { Connection, ConnectFlags } from "../connect.ts";
+import type { CliContext } from "../context.ts";
+import { findRouterPods, type RouterPod } from "../proxy/router-pods.ts";
+import type { RouterFlags } from "../router-flags.ts";
+
+/** What one look came to. */
+export interface Finding {
+  readonly state: "ok" | "bad" | "unknown";
+  readonly what: string;
+  /** What to do about it. */
+  readonly mend?: string;
+}
+
+/** Looks at one thing. */
+export type Check = (doctor: Doctor) => Promise<Finding[]>;
+
+/** What the checks look with. */
+export class Doctor {
+  readonly flags: ConnectFlags & RouterFlags;
+  readonly connection: Connection;
+  readonly context: CliContext;
+  #pods: Promise<RouterPod[]> | undefined;
+
+  constructor(flags: ConnectFlags & RouterFlags, connection: Connection, context: CliContext) {
+    this.flags = flags;
+    this.connection = connection;
+    this.context = context;
+  }
+
+  routerPods(): Promise<RouterPod[]> {
+    this.#pods ??= findRouterPods(this.connection, this.connection.namespace, this.flags.routerNamespace);
+    return this.#pods;
+  }
+
+  async hasRouterPods(): Promise<boolean> {
+    try {
+      return (await this.routerPods()).length > 0;
+    } catch {
+      return false;
+    }
+  }
+
+  async post<T>(group: string, plural: string, body: object): Promise<T> {
+    const path = `/apis/${group}/v1/${plural}`;
+    return (await this.connection.call({
+      method: "POST",
+      path,
+      contentType: "application/json",
+      body: JSON.stringify(body),
+    })) as T;
+  }
+}

@@ -1,0 +1,239 @@
+import { parseDurationMs } from "../base/duration.ts";
+import { KubeError } from "../kube/errors.ts";
+import type { KubeObject } from "../kube/objects.ts";
+import { EVENT } from "../kube/resources.ts";
+import { findCondition } from "../satellite/conditions.ts";
+import { Annotation, isPaused, SATELLITES } from "../satellite/resource.ts";
+import type { Satellite } from "../satellite/types.ts";
+import type { Connection } from "./connect.ts";
+import type { CliContext } from "./context.ts";
+import type { SatelliteKey } from "./follow.ts";
+import { age, shortDuration, type Style, styleFor } from "./style.ts";
+
+/** A core/v1 Event, as far as the page shows it. */
+export interface ShownEvent extends KubeObject {
+  readonly type?: string;
+  readonly reason?: string;
+  readonly message?: string;
+  readonly lastTimestamp?: string | null;
+  readonly eventTime?: string | null;
+  readonly count?: number;
+}
+
+/** Most events that are shown. */
+const MAX_EVENTS = 8;
+const LABEL_WIDTH = 12;
+const DEFAULT_COLUMNS = 100;
+
+/** Writes one page about a satellite. */
+export async function inspect(target: Connection & SatelliteKey, context: CliContext): Promise<void> {
+  const { client, namespace } = target;
+  const satellite = await client.get<Satellite>(SATELLITES, target);
+  const selector = `involvedObject.kind=${SATELLITES.kind},involvedObject.name=${target.name}`;
+  let events: readonly ShownEvent[] | string;
+  try {
+    events = (await client.list<ShownEvent>(EVENT, { namespace, fieldSelector: selector })).items;
+  } catch (error) {
+    if (!(error instanceof KubeError)) {
+      throw error;
+    }
+    events = `cannot be read: ${error.message}`;
+  }
+  const view = {
+    now: context.clock.now(),
+    style: styleFor(context.out, context),
+    columns: context.out.columns ?? DEFAULT_COLUMNS,
+  };
+  context.out.write(renderPage(satellite, events, view));
+}
+
+/** How a page is drawn. */
+export interface PageView {
+  readonly now: Date;
+  readonly style: Style;
+  /** Width of the terminal. */
+  readonly columns: number;
+}
+
+/** The page: what a person asks first, first. */
+export function renderPage(
+  satellite: Satellite,
+  events: readonly ShownEvent[] | string,
+  view: PageView,
+): string {
+  const { style } = view;
+  const sections: [title: string, lines: readonly string[]][] = [
+    ["Power", powerLines(satellite, view)],
+    ["Held awake", holders(satellite, view)],
+    ["Machine", machineLines(satellite, view)],
+    ["Usage", usageLines(satellite)],
+    ["Conditions", conditionLines(satellite, view)],
+    ["Last events", eventLines(events, view)],
+    ["Next", nextSteps(satellite)],
+  ];
+  const { namespace = "", name } = satellite.metadata;
+  const title = `${style.bold(`${namespace}/${name}`)}  ${phaseText(satellite, style)}`;
+  const body = sections
+    .filter(([, lines]) => lines.length > 0)
+    .map(([heading, lines]) => `\n${style.bold(heading)}\n${lines.map((line) => `  ${line}\n`).join("")}`);
+  return `${title}\n${body.join("")}`;
+}
+
+function phaseText({ status }: Satellite, style: Style): string {
+  const phase = status.phase ?? "Pending";
+  const colour =
+    phase === "Failed" ? style.bad : phase === "Running" || phase === "Asleep" ? style.good : style.warn;
+  return colour(phase);
+}
+
+const row = (label: string, text: string): string => `${label.padEnd(LABEL_WIDTH - 2)}  ${text}`;
+
+function powerLines(satellite: Satellite, { now }: PageView): string[] {
+  const { spec, status } = satellite;
+  const { power, sleep } = status;
+  const ready = findCondition(status.conditions, "Ready");
+  const state =
+    power === undefined
+      ? "not looked at yet by the operator"
+      : power.since === undefined
+        ? power.state
+        : `${power.state} for ${age(power.since, now)}`;
+  const reason = power?.reason === undefined ? "" : `, because of ${power.reason}`;
+  const accepted = power !== undefined && !power.accepted ? ", the cloud has not accepted it yet" : "";
+  return [
+    row("wished", `${spec.desiredPower}${isPaused(satellite) ? " (paused: nobody acts on it)" : ""}`),
+    row("is", `${state}${reason}${accepted}`),
+    ...(sleep === undefined
+      ? []
+      : [
+          row(
+            "sleeps",
+            `${sleep.kind} for ${age(sleep.since, now)}${sleep.reason === undefined ? "" : ` (${sleep.reason})`}`,
+          ),
+        ]),
+    ...(ready === undefined
+      ? []
+      : [row("why", `${ready.reason}${ready.message === "" ? "" : `: ${ready.message}`}`)]),
+    ...(status.attempts === undefined
+      ? []
+      : [row("tried", `${status.attempts.failed} times in vain, again at ${status.attempts.retryAt}`)]),
+  ];
+}
+
+/** Who keeps it from sleeping; nothing while it is wished off. */
+function holders({ spec, status, metadata }: Satellite, { now }: PageView): string[] {
+  if (spec.desiredPower === "off") {
+    return [];
+  }
+  const routers = Object.entries(status.activity ?? {}).map(([router, lease]) => {
+    const secondsAgo = (now.getTime() - Date.parse(lease.time)) / 1000;
+    const isLive = secondsAgo <= lease.validSeconds;
+    const streams = `${lease.openStreams} open ${lease.openStreams === 1 ? "stream" : "streams"}`;
+    const lapsed = isLive ? "" : ", and its lease has run out: it holds nothing";
+    return row(router, `${streams}, said ${age(lease.time, now)} ago${lapsed}`);
+  });
+  const until = metadata.annotations?.[Annotation.keepAwakeUntil];
+  const idleMs = parseDurationMs(spec.idleTimeout);
+  const idle =
+    idleMs === 0
+      ? "idleTimeout is 0s: it never sleeps by itself"
+      : `${status.lastActiveTime === undefined ? "not used yet" : `last used ${age(status.lastActiveTime, now)} ago`}, sleeps after ${spec.idleTimeout} without a request`;
+  return [
+    ...routers,
+    ...(until === undefined ? [] : [row("annotation", `${Annotation.keepAwakeUntil}: ${until}`)]),
+    ...(spec.wakeSchedule === undefined ? [] : [row("schedule", spec.wakeSchedule.join("; "))]),
+    row("idle", idle),
+  ];
+}
+
+function machineLines({ spec, status }: Satellite, { now }: PageView): string[] {
+  const { machine, endpoint, volume } = status;
+  if (machine === undefined) {
+    return [`none yet; class ${spec.className}, ${spec.architecture}`];
+  }
+  const parts = [machine.type, machine.size, machine.zone].filter((part) => part !== undefined);
+  return [
+    row("instance", `${machine.id}  ${parts.join("  ")}`),
+    row("class", `${spec.className}, ${spec.architecture}`),
+    ...(machine.image === undefined ? [] : [row("image", machine.image)]),
+    ...(machine.launchedAt === undefined ? [] : [row("launched", `${age(machine.launchedAt, now)} ago`)]),
+    ...(endpoint === undefined
+      ? []
+      : [
+          row(
+            "address",
+            `${endpoint.host}:${endpoint.port}, ${endpoint.tlsFingerprint === undefined ? "plain text" : "TLS by its own key"}`,
+          ),
+        ]),
+    ...(volume?.id === undefined
+      ? []
+      : [row("cache", `${volume.id}, ${volume.sizeGiB ?? "?"} GiB ${volume.type ?? ""}`)]),
+  ];
+}
+
+function usageLines({ status: { usage } }: Satellite): string[] {
+  if (usage === undefined) {
+    return [];
+  }
+  const { runningSeconds = 0, asleepSeconds = 0, wakes = 0 } = usage;
+  const all = runningSeconds + asleepSeconds;
+  const share = all === 0 ? "" : ` (${Math.round((100 * asleepSeconds) / all)} % of its time)`;
+  return [
+    `awake ${shortDuration(runningSeconds)}, asleep ${shortDuration(asleepSeconds)}${share}, ${wakes} wakes; ` +
+      "without the stretch that goes on now",
+  ];
+}
+
+function conditionLines({ status }: Satellite, { now, style }: PageView): string[] {
+  const conditions = [...(status.conditions ?? [])].toSorted(
+    (left, right) => Date.parse(right.lastTransitionTime) - Date.parse(left.lastTransitionTime),
+  );
+  return conditions.map(({ type, status: value, reason, message, lastTransitionTime }) => {
+    const isBad =
+      type === "Stalled" ? value === "True" : value === "False" && type !== "Awake" && type !== "Reconciling";
+    const text = `${value.padEnd(8)}${age(lastTransitionTime, now).padEnd(8)}${reason}`;
+    return `${type.padEnd(20)}${isBad ? style.warn(text) : text}${isBad && message !== "" ? `: ${message}` : ""}`;
+  });
+}
+
+function eventLines(events: readonly ShownEvent[] | string, { now, style, columns }: PageView): string[] {
+  if (typeof events === "string") {
+    return [events];
+  }
+  const timeOf = (event: ShownEvent): string =>
+    event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? "";
+  return events
+    .toSorted((left, right) => Date.parse(timeOf(right)) - Date.parse(timeOf(left)))
+    .slice(0, MAX_EVENTS)
+    .map((event) => {
+      const times = (event.count ?? 1) > 1 ? ` (${event.count} times)` : "";
+      const text = `${event.reason ?? ""}${times}: ${event.message ?? ""}`;
+      const width = Math.max(40, columns - 12);
+      const line = text.length > width ? `${text.slice(0, width - 1)}…` : text;
+      return `${age(timeOf(event), now).padEnd(8)}${event.type === "Warning" ? style.warn(line) : line}`;
+    });
+}
+
+/** What a person types next. */
+export function nextSteps(satellite: Satellite): string[] {
+  const { spec, status, metadata } = satellite;
+  const { name } = metadata;
+  const of = metadata.namespace === undefined ? "" : ` -n ${metadata.namespace}`;
+  const command = (words: string): string => `kubectl satellite ${words} ${name}${of}`;
+  if (metadata.deletionTimestamp !== undefined) {
+    return ["it is being deleted; it goes when its machine is dealt with"];
+  }
+  if (isPaused(satellite)) {
+    return [`kubectl annotate satellite ${name}${of} ${Annotation.paused}-`];
+  }
+  if (status.phase === "Failed" || findCondition(status.conditions, "Stalled")?.status === "True") {
+    return ["only a person can help: do what Ready says above", `kubectl describe satellite ${name}${of}`];
+  }
+  if (spec.desiredPower === "off") {
+    return [
+      `${command("wake")}${spec.wakePolicy === "Manual" ? "   (wakePolicy is Manual: no request wakes it)" : ""}`,
+      ...(spec.wakePolicy === "Manual" ? [] : [`${command("proxy")}   (a request wakes it)`]),
+    ];
+  }
+  return [command("proxy"), command("sleep")];
+}

@@ -1,0 +1,123 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { constants, tmpdir } from "node:os";
+import { join } from "node:path";
+import { Metadata, status as grpcStatus } from "@grpc/grpc-js";
+import { SatelliteError } from "../base/errors.ts";
+import { connectGuest } from "../guest/client.ts";
+import type { ConnectFlags } from "./connect.ts";
+import type { CliContext } from "./context.ts";
+import { openProxy } from "./proxy.ts";
+import type { RouterFlags } from "./router-flags.ts";
+
+/** Flags of `run`. */
+export interface RunFlags {
+  readonly stdin?: boolean;
+  readonly workdir?: string;
+  /** "NAME=VALUE" each. */
+  readonly env?: readonly string[];
+}
+
+/** The guest takes the whole of standard input in one message, of 4 MiB at most (grpc-js's default for receivers). */
+const MAX_STDIN_BYTES = 4 * 1024 * 1024 - 64 * 1024;
+const INTERRUPTED = 128 + constants.signals.SIGINT;
+
+/**
+ * Runs a command in a satellite, through a proxy of its own, so that it finds its way and its token as `proxy` does.
+ *
+ * @returns the command's exit status; 128 and the signal's number where a signal ended it, as shells have it
+ * @throws SatelliteError `CallFailed` with the gRPC status and what router or guest say, `InvalidOption`
+ */
+export async function run(
+  name: string,
+  [command = "", ...args]: readonly string[],
+  flags: ConnectFlags & RouterFlags & RunFlags,
+  context: CliContext,
+): Promise<number> {
+  const env = readVariables(flags.env ?? []);
+  const stdin = flags.stdin === true ? await readAll(context) : new Uint8Array();
+  const directory = mkdtempSync(join(tmpdir(), "satellites-run-"));
+  const socket = join(directory, "router.sock");
+  try {
+    const opened = await openProxy(name, { socket }, flags, context);
+    const client = connectGuest(`unix:${socket}`, { metadata: new Metadata() });
+    try {
+      const result = await client.run(command, {
+        args,
+        env,
+        stdin,
+        ...(flags.workdir === undefined ? {} : { workingDirectory: flags.workdir }),
+        signal: context.stop,
+        onStdout: (chunk) => context.out.write(chunk),
+        onStderr: (chunk) => context.err.write(chunk),
+      });
+      return result.signal === "" ? result.code : 128 + signalNumber(result.signal);
+    } catch (error) {
+      if (context.stop.aborted) {
+        // The guest ends a command whose call is cancelled.
+        return INTERRUPTED;
+      }
+      throw explain(error, flags.router);
+    } finally {
+      client.close();
+      await opened.close();
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function readVariables(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf("=");
+      if (at < 1) {
+        throw new SatelliteError("InvalidOption", `--env ${pair} is not of the form NAME=VALUE`);
+      }
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+async function readAll({ stdin }: CliContext): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stdin) {
+    const buffer = Buffer.from(chunk);
+    bytes += buffer.length;
+    if (bytes > MAX_STDIN_BYTES) {
+      throw new SatelliteError(
+        "InputTooLarge",
+        `standard input is longer than ${MAX_STDIN_BYTES} bytes, which is what the guest takes; bring files in otherwise`,
+      );
+    }
+    chunks.push(buffer);
+  }
+  return Buffer.concat(chunks);
+}
+
+function signalNumber(name: string): number {
+  const number: unknown = Reflect.get(constants.signals, name);
+  return typeof number === "number" ? number : 0;
+}
+
+function explain(error: unknown, router: string | undefined): unknown {
+  const code: unknown = error instanceof Error ? Reflect.get(error, "code") : undefined;
+  if (!(error instanceof Error) || typeof code !== "number") {
+    return error;
+  }
+  const status = grpcStatus[code] ?? String(code);
+  const details = String(Reflect.get(error, "details")).trim();
+  const hints: Readonly<Record<string, string>> = {
+    UNAUTHENTICATED: "; name a --service-account or a --token-file, or a client certificate",
+    UNIMPLEMENTED:
+      "; the satellite's guest serves no satellites.exec.v1.Execution, as BuildKit alone does: use kubectl satellite proxy",
+  };
+  const isCutOff =
+    status === "UNAVAILABLE" &&
+    router !== undefined &&
+    /^(?:No connection|Connection dropped|Protocol error)/.test(details);
+  const hint = isCutOff
+    ? `; is there a router at ${router}, and does it speak TLS (--tls or --ca) just as this command does?`
+    : hints[status];
+  return new SatelliteError("CallFailed", `${status}: ${details}${hint ?? ""}`, { cause: error });
+}
