@@ -130,7 +130,10 @@ function holders({ spec, status, metadata }: Satellite, { now }: PageView): stri
     const isLive = secondsAgo <= lease.validSeconds;
     const streams = `${lease.openStreams} open ${lease.openStreams === 1 ? "stream" : "streams"}`;
     const lapsed = isLive ? "" : ", and its lease has run out: it holds nothing";
-    return row(router, `${streams}, said ${age(lease.time, now)} ago${lapsed}`);
+    const by = lease.oldestStream;
+    const holder =
+      by === undefined ? "" : `, ${by.user ?? "somebody"} by ${by.method} for ${age(by.since, now)}`;
+    return row(router, `${streams}${holder}, said ${age(lease.time, now)} ago${lapsed}`);
   });
   const until = metadata.annotations?.[Annotation.keepAwakeUntil];
   const idleMs = parseDurationMs(spec.idleTimeout);

@@ -160,14 +160,28 @@ describe("commands for people, on the embedded API server", function () {
   describe("inspect", () => {
     it("says who holds it awake and since when, and what to do next", async () => {
       await report("ada", {
-        activity: { "router-0": { seq: 1, validSeconds: 60, openStreams: 3, time: timestamp(new Date()) } },
+        activity: {
+          "router-0": {
+            seq: 1,
+            validSeconds: 60,
+            openStreams: 3,
+            oldestStream: {
+              user: "ci",
+              method: "/moby.buildkit.v1.Control/Solve",
+              since: new Date(Date.now() - 300_000).toISOString(),
+            },
+            time: timestamp(new Date()),
+          },
+        },
         machine: { id: "i-1", type: "t3.small", size: "small", zone: "eu-1a" },
         usage: { runningSeconds: 3600, asleepSeconds: 10_800, wakes: 4 },
         ...conditions(condition("Ready", "True", "Running")),
       });
       const { out } = await terminal.run("inspect", "ada", "-n", "team-a");
       expect(out).to.match(/^team-a\/ada {2}Running\n/);
-      expect(out).to.match(/Held awake\n {2}router-0 +3 open streams, said \d+s ago\n/);
+      expect(out).to.match(
+        /Held awake\n {2}router-0 +3 open streams, ci by \/moby.buildkit.v1.Control\/Solve for 5m(?:\d+s)?, said \d+s ago\n/,
+      );
       expect(out).to.match(/instance +i-1 {2}t3.small {2}small {2}eu-1a\n/);
       expect(out).to.contain("awake 1h, asleep 3h (75 % of its time), 4 wakes");
       expect(out).to.contain("kubectl satellite proxy ada -n team-a");

@@ -68,12 +68,14 @@ function exists(path: string, folder: string): boolean {
 
 /** Flags of our own commands: of `satellites`, and of what `node` runs in build, bench and test. */
 function ownFlags(): Set<string> {
-  const files = globSync("{src/command-line.ts,{build,bench,test}/**/*.ts}", { cwd: ROOT });
+  const files = globSync("{src/command-line.ts,src/cli/command-line.ts,{build,bench,test}/**/*.ts}", {
+    cwd: ROOT,
+  });
   return new Set(
     files
       .map(read)
       .flatMap((text) => [
-        ...[...text.matchAll(/["'](--[a-z][a-z0-9-]+)/g)].map(([, flag = ""]) => flag),
+        ...[...text.matchAll(/["'](?:-\w, )?(--[a-z][a-z0-9-]+)/g)].map(([, flag = ""]) => flag),
         ...[...text.matchAll(/"?\b([a-z][a-z0-9-]+)"?: \{\s*type: "(?:string|boolean)"/g)].map(
           ([, name = ""]) => `--${name}`,
         ),

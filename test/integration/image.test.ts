@@ -102,6 +102,8 @@ describe("the container image's root", function () {
     expect([...places].filter((path) => !libraries.includes(path)).toSorted()).to.deep.equal([
       "app/THIRD-PARTY-LICENSES.txt",
       "app/chunks/",
+      "app/kubectl-satellite.mjs",
+      "app/kubectl-satellite.mjs.map",
       "app/satellites.mjs",
       "app/satellites.mjs.map",
       "app/sbom.cdx.json",
