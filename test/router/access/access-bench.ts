@@ -139,7 +139,9 @@ export class Cluster {
   }
 
   async #put(object: Satellite): Promise<void> {
-    const { uid: _uid, ...metadata } = object.metadata;
+    // The rest is the server's.
+    const { name, namespace = "", annotations = {} } = object.metadata;
+    const metadata = { name, namespace, annotations };
     const made = await this.admin.create(SATELLITES, { ...object, metadata });
     await this.admin.replace(SATELLITES, { ...object, metadata: made.metadata }, { subresource: "status" });
   }
