@@ -2,10 +2,10 @@ import { hostname } from "node:os";
 import { SatelliteError } from "../base/errors.ts";
 import { readProxyRule, type ProxyRule } from "../base/proxy.ts";
 import type { KubeClient } from "../kube/client.ts";
-import { createKubeMetrics } from "../kube/metrics.ts";
+import { createKubeMetrics, type KubeMetrics } from "../kube/metrics.ts";
 import { loadGuestSchema } from "../guest/schema.ts";
 import { OPERATOR_FIELD_MANAGER } from "../satellite/resource.ts";
-import { NAMESPACE, SECRET, type Secret } from "../kube/resources.ts";
+import { SECRET, type Secret } from "../kube/resources.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import { createEc2Cloud } from "../machines/ec2/ec2-cloud.ts";
 import { createOperatorMetrics } from "../operator/metrics.ts";
@@ -16,6 +16,7 @@ import { startHealthServer } from "../telemetry/health-server.ts";
 import { UsageMeter } from "../operator/usage-meter.ts";
 import { createMetricsRegistry } from "../telemetry/metrics.ts";
 import { parseAddress, type ProcessContext } from "./process-context.ts";
+import { clusterUID } from "./cluster-uid.ts";
 import { connectKubernetes } from "./connect-kubernetes.ts";
 import { guestProbe } from "./probe-guest.ts";
 import { userDataFor } from "./user-data.ts";
@@ -38,7 +39,6 @@ export interface OperatorCommandOptions {
 
 /** Runs the operator until it is stopped; exits with an error when it loses the lead and cannot lay it down. */
 export async function runOperator(options: OperatorCommandOptions, context: ProcessContext): Promise<void> {
-  const { clock, random, logger, stop } = context;
   const registry = createMetricsRegistry();
   const kubeMetrics = createKubeMetrics(registry);
   const client = connectKubernetes(
@@ -46,7 +46,50 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
     context,
   );
   const identity = options.identity ?? `${hostname()}_${process.pid}`;
-  const cluster = await clusterUID(client);
+  const { logger, stop } = context;
+  let operator: Operator | undefined;
+  const health = await startHealthServer({
+    ...parseAddress(options.healthAddress),
+    registry,
+    healthy: () => true,
+    ready: () => operator?.ready() ?? false,
+  });
+  logger.info("Operator started", { identity, healthPort: health.port });
+  try {
+    const cluster = await clusterUID(client, context);
+    if (cluster === undefined) {
+      return;
+    }
+    operator = createOperator({ client, cluster, identity, registry, kubeMetrics }, options, context);
+    const end = await operator.run(stop);
+    if (end === "lost") {
+      throw new SatelliteError(
+        "LeadershipLost",
+        "another operator may lead by now, and this one's work does not end; this process ends",
+      );
+    }
+  } finally {
+    await health.close();
+    await client.close();
+  }
+}
+
+/** What an operator of this process is made of. */
+interface OperatorParts {
+  readonly client: KubeClient;
+  /** The cluster's identity in tags. */
+  readonly cluster: string;
+  readonly identity: string;
+  readonly registry: ReturnType<typeof createMetricsRegistry>;
+  readonly kubeMetrics: KubeMetrics;
+}
+
+function createOperator(
+  { client, cluster, identity, registry, kubeMetrics }: OperatorParts,
+  options: OperatorCommandOptions,
+  context: ProcessContext,
+): Operator {
+  const { clock, random, logger } = context;
   const clouds = new CloudPool({
     cluster,
     endpoint: options.ec2Endpoint,
@@ -55,7 +98,7 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
     changeBudgetMs: () => operator.changeBudgetMs(),
   });
   const leaseMs = options.leaseSeconds * 1000;
-  const operator = new Operator({
+  const operator: Operator = new Operator({
     client,
     clock,
     random,
@@ -83,34 +126,7 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
         client.get<Secret>(SECRET, { namespace: options.namespace, name }),
       ),
   });
-  const health = await startHealthServer({
-    ...parseAddress(options.healthAddress),
-    registry,
-    healthy: () => true,
-    ready: () => operator.ready(),
-  });
-  logger.info("Operator started", { identity, healthPort: health.port });
-  try {
-    const end = await operator.run(stop);
-    if (end === "lost") {
-      throw new SatelliteError(
-        "LeadershipLost",
-        "another operator may lead by now, and this one's work does not end; this process ends",
-      );
-    }
-  } finally {
-    await health.close();
-    await client.close();
-  }
-}
-
-/** The cluster's identity in tags: the UID of its kube-system namespace (docs/ec2.md). */
-async function clusterUID(client: KubeClient): Promise<string> {
-  const { metadata } = await client.get(NAMESPACE, { name: "kube-system" });
-  if (metadata.uid === undefined) {
-    throw new SatelliteError("NoClusterUID", "the namespace kube-system has no UID");
-  }
-  return metadata.uid;
+  return operator;
 }
 
 interface CloudPoolOptions {

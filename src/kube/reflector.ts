@@ -3,7 +3,7 @@ import { type Clock, sleep } from "../base/clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type IndexFunction, ObjectCache } from "./cache.ts";
 import type { KubeClient, ListPage, Selection, WatchEvent } from "./client.ts";
-import { isExpired, KubeError } from "./errors.ts";
+import { hasReason, isExpired, KubeError } from "./errors.ts";
 import type { KubeObject, ResourceType } from "./objects.ts";
 
 /** What a {@link Reflector} takes. */
@@ -31,6 +31,11 @@ const WATCH_SECONDS = 300;
 const LIST_TIMEOUT_MS = 60_000;
 /** client-go's reflector: 800 ms doubling up to 30 s; half of it random. */
 const BACKOFF: BackoffOptions = { baseMs: 800, maxMs: 30_000, jitter: 0.5 };
+/**
+ * While nobody answers, an attempt costs the server nothing, and it may be back at any moment: others wait for what only
+ * the caches show (docs/decisions/0059-back-soon-after-an-outage.md).
+ */
+const AWAY_BACKOFF: BackoffOptions = { ...BACKOFF, maxMs: 5_000 };
 /** A watch that ended sooner and brought nothing counts as failed (client-go, "very short watch"). */
 const SHORT_WATCH_MS = 1_000;
 /** Watches that fail in a row until the cache is listed afresh. */
@@ -61,6 +66,8 @@ export class Reflector<T extends KubeObject> {
   #lastProofMs: number | undefined;
   #failures = 0;
   #watchFailures = 0;
+  /** Whether the last failure was that nobody answered. */
+  #away = false;
   /** Whether the last failure was that the watch's version is too old. */
   #expired = false;
 
@@ -125,13 +132,22 @@ export class Reflector<T extends KubeObject> {
     // After an outage the server often forgot the version meanwhile; it serves again, so there is nothing to wait for.
     const again = this.#expired;
     this.#expired = expired;
+    const away = hasReason(error, "Unreachable");
+    if (this.#away && !away) {
+      // The server is back: what it refuses now, such as for roles that it has not loaded yet, is a story of its own.
+      this.#failures = 0;
+    }
+    this.#away = away;
     this.#failures += 1;
     if (expired && !again) {
       this.#logger.info("The watch's version is too old; listing again");
       return 0;
     }
     const asked = error instanceof KubeError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
-    const delayMs = Math.max(asked, backoffMs(this.#failures - 1, BACKOFF, this.#options.random));
+    const delayMs = Math.max(
+      asked,
+      backoffMs(this.#failures - 1, away ? AWAY_BACKOFF : BACKOFF, this.#options.random),
+    );
     this.#logger.warn("The cache could not be kept up to date; trying again", {
       delayMs,
       failures: this.#failures,
@@ -197,7 +213,7 @@ export class Reflector<T extends KubeObject> {
     }
     if (eventCount === 0 && clock.monotonicMs() - startMs < SHORT_WATCH_MS) {
       throw new KubeError({
-        reason: "Unreachable",
+        reason: "ShortWatch",
         status: 0,
         message: `the watch of ${type.plural} ended at once and brought nothing`,
       });

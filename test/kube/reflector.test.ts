@@ -55,6 +55,7 @@ describe("Reflector", () => {
   };
   const verbs = (): string[] => kube.calls.map(({ verb }) => verb);
   const broken = new KubeError({ reason: "Unreachable", status: 0, message: "cut by the test" });
+  const refused = new KubeError({ reason: "Forbidden", status: 403, message: "roles are not loaded yet" });
 
   it("lists in pages, is synced, then follows events", async () => {
     expect(reflector.ageMs()).to.equal(Infinity);
@@ -152,17 +153,41 @@ describe("Reflector", () => {
     expect(reflector.cache.size).to.equal(4);
   });
 
-  it("backs off from 0.8 s to 30 s while it fails, with a warning each time", async () => {
-    const times: number[] = [];
+  for (const [what, error, tail] of [
+    ["30 s while it is refused", refused, [6_400, 12_800, 25_600, 30_000, 30_000]],
+    ["5 s while nobody answers", broken, [5_000, 5_000, 5_000]],
+  ] as const) {
+    it(`backs off from 0.8 s to ${what}, with a warning each time`, async () => {
+      const times: number[] = [];
+      kube.before = () => {
+        times.push(clock.monotonicMs());
+        throw error;
+      };
+      const pauses = [800, 1_600, 3_200, ...tail];
+      await start();
+      await clock.advance(pauses.reduce((sum, pause) => sum + pause, 0));
+      expect(times.slice(1).map((time, index) => time - (times[index] ?? 0))).to.deep.equal(pauses);
+      expect(logger.lines.filter(({ level }) => level === "warn")).to.have.length(times.length);
+    });
+  }
+
+  it("lists soon after the API server is back, however long it was away and although it refuses at first", async () => {
+    const answers = [refused, refused];
     kube.before = () => {
-      times.push(clock.monotonicMs());
-      throw broken;
+      if (clock.monotonicMs() < 60_000) {
+        throw broken;
+      }
+      const refusal = answers.shift();
+      if (refusal !== undefined) {
+        throw refusal;
+      }
     };
     await start();
-    await clock.advance(150_000);
-    const pauses = times.slice(1).map((time, index) => time - (times[index] ?? 0));
-    expect(pauses).to.deep.equal([800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000, 30_000]);
-    expect(logger.lines.filter(({ level }) => level === "warn")).to.have.length(times.length);
+    await clock.advance(60_000);
+    expect(reflector.hasSynced).to.equal(false);
+    // Five seconds until it asks the first time, then 0.8 s and 1.6 s.
+    await clock.advance(7_400);
+    expect(reflector.hasSynced).to.equal(true);
   });
 
   it("waits as long as the server asks", async () => {

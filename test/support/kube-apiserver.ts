@@ -18,10 +18,39 @@ export interface TokenOptions {
   readonly expirationSeconds?: number;
 }
 
+/** Where an API server is, and for whom. */
+export interface ApiServerPlace {
+  /** Address that it listens on and that its certificate names. */
+  readonly host: string;
+  /** What else its certificate names. */
+  readonly names: readonly string[];
+  readonly serviceNetwork: string;
+  /** More flags, for which it may issue certificates. */
+  readonly flags: (authority: TestAuthority, files: ApiServerFiles) => Promise<readonly string[]>;
+}
+
+/** Files that end with the server. */
+export interface ApiServerFiles {
+  readonly directory: string;
+  path(name: string): string;
+  /** Writes a file that its owner alone may read; returns its path. */
+  write(name: string, content: string): string;
+}
+
+/** On loopback, for tests alone: no node will ever reach it, so nothing is published about it. */
+const ALONE: ApiServerPlace = {
+  host: "127.0.0.1",
+  names: [],
+  serviceNetwork: "10.0.0.0/24",
+  flags: () => Promise.resolve(["--authorization-mode=RBAC", "--endpoint-reconciler-type=none"]),
+};
+
 /** A kube-apiserver with an etcd of its own, for as long as a test suite runs. */
 export interface KubeApiServer {
-  /** https://127.0.0.1:port */
+  /** https://address:port */
   readonly url: string;
+  /** `ca.crt`, and `accounts.key`, by which tokens of service accounts are signed. */
+  readonly files: ApiServerFiles;
   readonly caPem: string;
   /** Client as a member of system:masters, who may do everything. */
   readonly admin: ApiClient;
@@ -61,13 +90,7 @@ const AUDIT_POLICY = {
   rules: [{ level: "Metadata" }],
 };
 
-interface Files {
-  readonly directory: string;
-  path(name: string): string;
-  write(name: string, content: string): string;
-}
-
-function temporaryFiles(): Files {
+function temporaryFiles(): ApiServerFiles {
   const directory = mkdtempSync(join(tmpdir(), "satellites-kube-apiserver-"));
   const path = (name: string): string => join(directory, name);
   return {
@@ -89,7 +112,7 @@ function serviceAccountKeys(): { privatePem: string; publicPem: string } {
   return { privatePem: privateKey, publicPem: publicKey };
 }
 
-function etcdFlags(files: Files, clientUrl: string): string[] {
+function etcdFlags(files: ApiServerFiles, clientUrl: string): string[] {
   return [
     `--data-dir=${files.path("etcd")}`,
     `--listen-client-urls=${clientUrl}`,
@@ -103,15 +126,16 @@ function etcdFlags(files: Files, clientUrl: string): string[] {
 }
 
 async function apiServerFlags(
-  files: Files,
+  files: ApiServerFiles,
   authority: TestAuthority,
+  { host, names, serviceNetwork, flags }: ApiServerPlace,
   port: number,
   etcdUrl: string,
 ): Promise<string[]> {
-  const serving = await authority.issueServer();
+  const serving = await authority.issueServer([host, ...names]);
   const account = serviceAccountKeys();
   return [
-    "--bind-address=127.0.0.1",
+    `--bind-address=${host}`,
     `--secure-port=${port}`,
     `--etcd-servers=${etcdUrl}`,
     `--tls-cert-file=${files.write("server.crt", serving.cert)}`,
@@ -120,16 +144,14 @@ async function apiServerFlags(
     "--service-account-issuer=https://kubernetes.default.svc",
     `--service-account-key-file=${files.write("accounts.pub", account.publicPem)}`,
     `--service-account-signing-key-file=${files.write("accounts.key", account.privatePem)}`,
-    "--service-cluster-ip-range=10.0.0.0/24",
-    "--authorization-mode=RBAC",
-    // No node will ever reach this address, so nothing may be published about it.
-    "--endpoint-reconciler-type=none",
+    `--service-cluster-ip-range=${serviceNetwork}`,
     "--allow-privileged=true",
     "--profiling=false",
     `--audit-policy-file=${files.write("audit-policy.yaml", stringify(AUDIT_POLICY))}`,
     `--audit-log-path=${files.path("audit.log")}`,
     // Written before the answer goes out, so that a test finds its own requests.
     "--audit-log-mode=blocking",
+    ...(await flags(authority, files)),
   ];
 }
 
@@ -207,7 +229,7 @@ async function requestToken(
   return token;
 }
 
-async function startOnce(): Promise<KubeApiServer> {
+async function startOnce(place: ApiServerPlace): Promise<KubeApiServer> {
   const programs = { etcd: requireTool("etcd"), server: requireTool("kube-apiserver") };
   const files = temporaryFiles();
   const running = new Map<"etcd" | "server", TestProcess>();
@@ -218,10 +240,10 @@ async function startOnce(): Promise<KubeApiServer> {
   };
   try {
     const [port, etcdPort] = [await freePort(), await freePort()];
-    const [url, etcdUrl] = [`https://127.0.0.1:${port}`, `http://127.0.0.1:${etcdPort}`];
+    const [url, etcdUrl] = [`https://${place.host}:${port}`, `http://127.0.0.1:${etcdPort}`];
     const authority = await createTestAuthority("satellites test authority");
     const adminPair: KeyPairPem = await authority.issueClient("admin", ["system:masters"]);
-    const flags = await apiServerFlags(files, authority, port, etcdUrl);
+    const flags = await apiServerFlags(files, authority, place, port, etcdUrl);
     const { caPem } = authority;
     const admin = new ApiClient(url, caPem, adminPair);
     const startServer = async (): Promise<TestProcess> => {
@@ -238,6 +260,7 @@ async function startOnce(): Promise<KubeApiServer> {
     await waitUntilReady([etcd, server], () => isReady(admin));
     return {
       url,
+      files,
       caPem,
       admin,
       adminKubeconfig: writeKubeconfig("admin", adminPair),
@@ -276,10 +299,10 @@ async function startOnce(): Promise<KubeApiServer> {
  *
  * @throws Error when the programs are not built, or with their last lines when they do not come up
  */
-export async function startKubeApiServer(): Promise<KubeApiServer> {
+export async function startKubeApiServer(place: ApiServerPlace = ALONE): Promise<KubeApiServer> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await startOnce();
+      return await startOnce(place);
     } catch (error) {
       // Another process may have taken the port between our choice and its use.
       const portTaken = error instanceof Error && error.message.includes("address already in use");

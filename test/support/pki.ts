@@ -1,3 +1,4 @@
+import { isIPv4 } from "node:net";
 import { generate } from "selfsigned";
 
 /** A certificate with its private key, both PEM. */
@@ -9,8 +10,8 @@ export interface KeyPairPem {
 /** A certificate authority of one test run. */
 export interface TestAuthority {
   readonly caPem: string;
-  /** A serving certificate for 127.0.0.1 and localhost. */
-  issueServer(): Promise<KeyPairPem>;
+  /** A serving certificate for 127.0.0.1 and localhost, and for more names and IPv4 addresses. */
+  issueServer(names?: readonly string[]): Promise<KeyPairPem>;
   /** A client certificate; Kubernetes takes the user from CN and its groups from O. */
   issueClient(user: string, groups?: readonly string[]): Promise<KeyPairPem>;
 }
@@ -33,7 +34,7 @@ export async function createTestAuthority(name: string): Promise<TestAuthority> 
   const ca = { key: root.private, cert: root.cert };
   return {
     caPem: root.cert,
-    async issueServer() {
+    async issueServer(names = []) {
       const issued = await generate([{ name: "commonName", value: "127.0.0.1" }], {
         ...EC,
         ca,
@@ -43,10 +44,9 @@ export async function createTestAuthority(name: string): Promise<TestAuthority> 
           { name: "extKeyUsage", serverAuth: true },
           {
             name: "subjectAltName",
-            altNames: [
-              { type: 7, ip: "127.0.0.1" },
-              { type: 2, value: "localhost" },
-            ],
+            altNames: ["127.0.0.1", "localhost", ...names].map((each) =>
+              isIPv4(each) ? { type: 7 as const, ip: each } : { type: 2 as const, value: each },
+            ),
           },
         ],
       });

@@ -6,7 +6,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { LOCAL_IMAGE, LOCAL_REGION, LOCAL_TLS_IMAGE } from "../../src/commands/local-ec2.ts";
 import { VirtualVms } from "../../src/commands/virtual-vms.ts";
 import { createEc2Endpoint, type Ec2Endpoint } from "../../src/local/ec2/endpoint.ts";
-import { listenOnLoopback } from "../../src/local/ec2/http-server.ts";
+import { listenOn } from "../../src/local/ec2/http-server.ts";
 import { Ec2Model } from "../../src/local/ec2/model.ts";
 import { defaultNetwork } from "../../src/local/ec2/network.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
@@ -15,6 +15,8 @@ import { silentLogger } from "../../src/telemetry/logger.ts";
 export interface VirtualAccount {
   readonly url: string;
   readonly endpoint: Ec2Endpoint;
+  /** What is true of its machines, whatever it answers. */
+  readonly model: Ec2Model;
   /**
    * Lets the next request of that action wait.
    *
@@ -24,8 +26,24 @@ export interface VirtualAccount {
   stop(): Promise<void>;
 }
 
+/** Where an account is on the network. */
+export interface AccountPlace {
+  /** Address of the endpoint. */
+  readonly host: string;
+  /** Blocks of this machine's addresses that VMs get: one for each zone. */
+  readonly subnets: readonly [string, string];
+}
+
+/** On loopback, apart from other accounts. */
+function somewhereOnLoopback(): AccountPlace {
+  const second = randomInt(128, 190);
+  return { host: "127.0.0.1", subnets: [`127.${second}.0.0/24`, `127.${second}.1.0/24`] };
+}
+
 /** Starts an account on a free port, with addresses of its own. */
-export async function startVirtualAccount(): Promise<VirtualAccount> {
+export async function startVirtualAccount(
+  { host, subnets }: AccountPlace = somewhereOnLoopback(),
+): Promise<VirtualAccount> {
   const directory = mkdtempSync(join(tmpdir(), "satellites-account-"));
   const vms = await VirtualVms.open({
     directory,
@@ -34,10 +52,9 @@ export async function startVirtualAccount(): Promise<VirtualAccount> {
     delayMs: 50,
     clock: systemClock,
   });
-  const second = randomInt(128, 190);
   const model = new Ec2Model({
     region: LOCAL_REGION,
-    network: defaultNetwork(LOCAL_REGION, [`127.${second}.0.0/24`, `127.${second}.1.0/24`]),
+    network: defaultNetwork(LOCAL_REGION, subnets),
     clock: systemClock,
     random: Math.random,
     logger: silentLogger,
@@ -47,7 +64,8 @@ export async function startVirtualAccount(): Promise<VirtualAccount> {
   const parameters = { "/satellites/images/amd64": LOCAL_IMAGE };
   const endpoint = createEc2Endpoint({ model, clock: systemClock, logger: silentLogger, parameters });
   const holds = new Map<string, { readonly arrive: () => void; readonly released: Promise<void> }>();
-  const server = await listenOnLoopback(
+  const server = await listenOn(
+    host,
     async (request) => {
       const action = new URLSearchParams(request.body).get("Action") ?? "";
       const held = holds.get(action);
@@ -63,6 +81,7 @@ export async function startVirtualAccount(): Promise<VirtualAccount> {
   return {
     url: server.url,
     endpoint,
+    model,
     hold(action) {
       const [arrival, going] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
       holds.set(action, { arrive: arrival.resolve, released: going.promise });

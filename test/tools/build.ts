@@ -3,6 +3,7 @@
 //   node test/tools/build.ts buildkitd buildctl buildx
 //   node test/tools/build.ts interop-peer interop-client interop-http2
 //   node test/tools/build.ts actionlint crane
+//   node test/tools/build.ts kubelet kube-controller-manager kube-scheduler kube-proxy coredns pause
 // Without names it builds all of the first line. With --if-absent a program on PATH serves as well.
 // Exit code 2 says that there is no Go to build with, 1 that anything else went wrong.
 
@@ -11,6 +12,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import {
   BUILDKIT_NAMES,
+  CLUSTER_NAMES,
   describeTool,
   findOnPath,
   findTool,
@@ -101,7 +103,13 @@ export async function ensureTool(name: ToolName, report: Report): Promise<string
   return tool.binary;
 }
 
-const KNOWN: readonly string[] = [...TOOL_NAMES, ...BUILDKIT_NAMES, ...INTEROP_NAMES, ...RELEASE_NAMES];
+const KNOWN: readonly string[] = [
+  ...TOOL_NAMES,
+  ...BUILDKIT_NAMES,
+  ...INTEROP_NAMES,
+  ...RELEASE_NAMES,
+  ...CLUSTER_NAMES,
+];
 
 function isToolName(name: string): name is ToolName {
   return KNOWN.includes(name);

@@ -24,12 +24,23 @@ export const INTEROP_NAMES = ["interop-peer", "interop-client", "interop-http2"]
 /** The linter of workflows and the client of registries, which only the tests of releases need. */
 export const RELEASE_NAMES = ["actionlint", "crane"] as const;
 
-/** One of {@link TOOL_NAMES}, {@link BUILDKIT_NAMES}, {@link INTEROP_NAMES} or {@link RELEASE_NAMES}. */
+/** What a node is made of beside Debian's containerd, which only `make test-cluster` needs. */
+export const CLUSTER_NAMES = [
+  "kubelet",
+  "kube-controller-manager",
+  "kube-scheduler",
+  "kube-proxy",
+  "coredns",
+  "pause",
+] as const;
+
+/** One of the names above. */
 export type ToolName =
   | (typeof TOOL_NAMES)[number]
   | (typeof BUILDKIT_NAMES)[number]
   | (typeof INTEROP_NAMES)[number]
-  | (typeof RELEASE_NAMES)[number];
+  | (typeof RELEASE_NAMES)[number]
+  | (typeof CLUSTER_NAMES)[number];
 
 /** How a tool is built. */
 export interface ToolRecipe {
@@ -59,6 +70,17 @@ function kubernetesStamps(version: string): Record<string, string> {
   );
 }
 
+/** A program of the release that kube-apiserver is of. */
+function kubernetes(
+  program: "kube-apiserver" | "kubelet" | "kube-controller-manager" | "kube-scheduler" | "kube-proxy",
+): ToolRecipe {
+  return {
+    module: "k8s.io/kubernetes",
+    package: `k8s.io/kubernetes/cmd/${program}`,
+    stamps: kubernetesStamps,
+  };
+}
+
 function buildkit(program: "buildkitd" | "buildctl"): ToolRecipe {
   return {
     module: "github.com/moby/buildkit",
@@ -81,11 +103,7 @@ function interop(program: string, sources?: string): ToolRecipe {
 const RECIPES: Readonly<Record<ToolName, ToolRecipe>> = {
   // From k8s.io/kubectl and not k8s.io/kubernetes: half the download, and all of the program.
   kubectl: { module: "k8s.io/kubectl", package: "./kubectl", stamps: kubernetesStamps },
-  "kube-apiserver": {
-    module: "k8s.io/kubernetes",
-    package: "k8s.io/kubernetes/cmd/kube-apiserver",
-    stamps: kubernetesStamps,
-  },
+  "kube-apiserver": kubernetes("kube-apiserver"),
   etcd: {
     module: "go.etcd.io/etcd/server/v3",
     package: "go.etcd.io/etcd/server/v3",
@@ -137,6 +155,26 @@ const RECIPES: Readonly<Record<ToolName, ToolRecipe>> = {
   "interop-peer": interop("./peer", "interop/peer"),
   "interop-client": interop("google.golang.org/grpc/interop/client"),
   "interop-http2": interop("google.golang.org/grpc/interop/http2"),
+  kubelet: kubernetes("kubelet"),
+  "kube-controller-manager": kubernetes("kube-controller-manager"),
+  "kube-scheduler": kubernetes("kube-scheduler"),
+  "kube-proxy": kubernetes("kube-proxy"),
+  // Of few plugins, behind a main of our own.
+  coredns: {
+    module: "github.com/coredns/coredns",
+    package: "./coredns",
+    folder: "cluster",
+    sources: "cluster/coredns",
+    stamps: () => ({}),
+  },
+  // Ours, beside CoreDNS, whose version it bears.
+  pause: {
+    module: "github.com/coredns/coredns",
+    package: "./pause",
+    folder: "cluster",
+    sources: "cluster/pause",
+    stamps: () => ({}),
+  },
 };
 
 /** A tool with everything that follows from go.mod and the environment. */

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   BUILDKIT_NAMES,
+  CLUSTER_NAMES,
   describeTool,
   findOnPath,
   findTool,
@@ -31,7 +32,13 @@ describe("the tools that tests are run with", () => {
   }
 
   it("are pinned in go.mod, every one", () => {
-    for (const name of [...TOOL_NAMES, ...BUILDKIT_NAMES, ...INTEROP_NAMES, ...RELEASE_NAMES]) {
+    for (const name of [
+      ...TOOL_NAMES,
+      ...BUILDKIT_NAMES,
+      ...INTEROP_NAMES,
+      ...RELEASE_NAMES,
+      ...CLUSTER_NAMES,
+    ]) {
       expect(describeTool(name, {}).version, name).to.match(/^\d+\.\d+\.\d+$/);
     }
   });
@@ -51,7 +58,10 @@ describe("the tools that tests are run with", () => {
   });
 
   it("use one Kubernetes release for client and server", () => {
-    expect(describeTool("kubectl", {}).version).to.equal(describeTool("kube-apiserver", {}).version);
+    const { version } = describeTool("kube-apiserver", {});
+    for (const name of ["kubectl", "kubelet", "kube-controller-manager"] as const) {
+      expect(describeTool(name, {}).version, name).to.equal(version);
+    }
   });
 
   it("lie in a cache outside of the tree, by version", () => {

@@ -16,28 +16,40 @@ export interface HttpServer {
 const MAX_BODY_BYTES = 1024 * 1024;
 const LOOPBACK = "127.0.0.1";
 
+/** How {@link listenOnLoopback} and {@link listenOn} listen. */
+export interface ListenOptions {
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly logger: Logger;
+}
+
 /**
  * Serves `handler` over HTTP on loopback.
  *
- * @param options `port` 0 takes a free one
  * @throws SatelliteError `PortInUse` when somebody else listens there
  */
-export function listenOnLoopback(
-  handler: WireHandler,
-  options: { readonly port: number; readonly logger: Logger },
-): Promise<HttpServer> {
+export function listenOnLoopback(handler: WireHandler, options: ListenOptions): Promise<HttpServer> {
+  return listenOn(LOOPBACK, handler, options);
+}
+
+/**
+ * Serves `handler` over HTTP on an IPv4 address of this machine: whoever reaches it may do everything.
+ *
+ * @throws SatelliteError `PortInUse` when somebody else listens there
+ */
+export function listenOn(host: string, handler: WireHandler, options: ListenOptions): Promise<HttpServer> {
   const server = createServer((request, response) => {
     void answer(handler, request, response, options.logger);
   });
   return new Promise((resolve, reject) => {
     // Once it listens, errors are those of single connections that could not be taken: it goes on.
     server.on("error", (error: NodeJS.ErrnoException) => {
-      reject(error.code === "EADDRINUSE" ? portInUse(options.port, error) : error);
+      reject(error.code === "EADDRINUSE" ? portInUse(host, options.port, error) : error);
     });
-    server.listen(options.port, LOOPBACK, () => {
+    server.listen(options.port, host, () => {
       const { port } = server.address() as AddressInfo;
       resolve({
-        url: `http://${LOOPBACK}:${port}`,
+        url: `http://${host}:${port}`,
         close: () =>
           new Promise((closed) => {
             server.close(() => closed());
@@ -48,10 +60,10 @@ export function listenOnLoopback(
   });
 }
 
-function portInUse(port: number, cause: Error): SatelliteError {
+function portInUse(host: string, port: number, cause: Error): SatelliteError {
   return new SatelliteError(
     "PortInUse",
-    `the EC2 endpoint cannot listen on ${LOOPBACK}:${port}, because another process does; ` +
+    `the EC2 endpoint cannot listen on ${host}:${port}, because another process does; ` +
       "stop that one or choose another port",
     { cause },
   );

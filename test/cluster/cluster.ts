@@ -1,0 +1,327 @@
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type ChannelCredentials, Metadata } from "@grpc/grpc-js";
+import { parse } from "yaml";
+import { connectGuest, type GuestClient } from "../../src/guest/client.ts";
+import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
+import type { ApiAnswer, ApiClient } from "../support/api-client.ts";
+import { eventually } from "../support/chart-release.ts";
+import { CHART, helm, type HelmOutcome, type Values } from "../support/helm.ts";
+import type { KubeApiServer } from "../support/kube-apiserver.ts";
+import { startProcess, type TestProcess } from "../support/process.ts";
+import { startVirtualAccount, type VirtualAccount } from "../support/virtual-account.ts";
+import { requireTool } from "../tools/catalog.ts";
+import { REPOSITORY } from "./images.ts";
+import { type ContainerOwner, mainProcess } from "./node/containerd.ts";
+import { theNode } from "./node/node.ts";
+import { NODE_ADDRESS, VM_SUBNETS } from "./node/place.ts";
+
+const CLASS_FILE = join(import.meta.dirname, "../../examples/local/class.yaml");
+/** Namespace of the release; it takes restricted pods only. */
+export const SYSTEM = "sat-system";
+/** Namespace of the satellites, and of those who use them. */
+export const TEAM = "team-a";
+/** Service account that may use the satellites. */
+export const CALLER = "ci";
+
+const SATELLITES = `/apis/satellites.dev/v1alpha1/namespaces/${TEAM}/satellites`;
+const CLASSES = "/apis/satellites.dev/v1alpha1/satelliteclasses";
+/** Labels by which the API server enforces the "restricted" Pod Security Standard. */
+const RESTRICTED = { "pod-security.kubernetes.io/enforce": "restricted" };
+
+/** A pod, as far as these tests look into it. */
+export interface Pod extends ContainerOwner {
+  readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
+  readonly status: {
+    readonly phase: string;
+    readonly podIP?: string;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly containerStatuses?: readonly {
+      readonly name: string;
+      readonly restartCount: number;
+      readonly ready: boolean;
+      readonly containerID?: string;
+      readonly state: { readonly terminated?: { readonly exitCode: number; readonly reason: string } };
+      readonly lastState: { readonly terminated?: { readonly exitCode: number; readonly reason: string } };
+    }[];
+  };
+}
+
+export interface CommandOutcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Whether a pod is ready and is to stay. */
+export const isReady = ({ metadata, status }: Pod): boolean =>
+  metadata.deletionTimestamp === undefined &&
+  status.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") === true;
+
+/** The chart in a cluster whose pods run, with an account of virtual VMs that pods reach. */
+export class Cluster {
+  readonly server: KubeApiServer;
+  readonly account: VirtualAccount;
+  readonly directory: string;
+  readonly #undo: (() => unknown)[] = [];
+
+  private constructor(server: KubeApiServer, account: VirtualAccount, directory: string) {
+    this.server = server;
+    this.account = account;
+    this.directory = directory;
+  }
+
+  /** The node with a new account and empty namespaces. */
+  static async start(): Promise<Cluster> {
+    const { server, directory } = await theNode();
+    const account = await startVirtualAccount({ host: NODE_ADDRESS, subnets: VM_SUBNETS });
+    const cluster = new Cluster(server, account, directory);
+    for (const name of [SYSTEM, TEAM]) {
+      await cluster.create("/api/v1/namespaces", { metadata: { name, labels: RESTRICTED } });
+    }
+    await cluster.create(`/api/v1/namespaces/${SYSTEM}/resourcequotas`, {
+      metadata: { name: "all" },
+      spec: { hard: { "requests.cpu": "2", "requests.memory": "2Gi", "limits.memory": "4Gi", pods: "8" } },
+    });
+    return cluster;
+  }
+
+  get admin(): ApiClient {
+    return this.server.admin;
+  }
+
+  /** Runs helm as the cluster's administrator in the release's namespace. */
+  helm(args: readonly string[], values?: Values): Promise<HelmOutcome> {
+    const options = { kubeconfig: this.server.adminKubeconfig, ...(values === undefined ? {} : { values }) };
+    return helm([...args, "--namespace", SYSTEM], options);
+  }
+
+  /**
+   * `helm upgrade --install --wait` with what must be said here: where the image is, and where EC2 is.
+   *
+   * @throws Error with what helm and the pods say
+   */
+  async apply(
+    release: string,
+    values: { readonly operator?: object } & Values = {},
+    ...flags: string[]
+  ): Promise<string> {
+    const all = {
+      image: { repository: REPOSITORY },
+      ...values,
+      operator: {
+        ec2Endpoint: this.account.url,
+        env: [
+          { name: "AWS_ACCESS_KEY_ID", value: "test" },
+          { name: "AWS_SECRET_ACCESS_KEY", value: "test" },
+        ],
+        ...values.operator,
+      },
+    };
+    const args = ["upgrade", "--install", release, CHART, "--wait", "--timeout", "150s", ...flags];
+    const { code, stdout, stderr } = await this.helm(args, all);
+    if (code !== 0) {
+      const { stdout: pods } = await this.kubectl("describe", "pods", "--namespace", SYSTEM);
+      throw new Error(`helm ended with ${code}: ${stderr}\n${pods.slice(-6000)}`);
+    }
+    return stdout;
+  }
+
+  /** Runs kubectl as the cluster's administrator to its end. */
+  kubectl(...args: string[]): Promise<CommandOutcome> {
+    const env = { PATH: process.env["PATH"], KUBECONFIG: this.server.adminKubeconfig, HOME: this.directory };
+    return new Promise((resolve) => {
+      execFile(requireTool("kubectl"), args, { env, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
+      });
+    });
+  }
+
+  /** Creates an object. @throws Error with the API server's answer */
+  async create(path: string, object: object): Promise<ApiAnswer> {
+    const answer = await this.admin.request("POST", path, object);
+    if (answer.status !== 201) {
+      throw new Error(`POST ${path} answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+    }
+    return answer;
+  }
+
+  async get<T>(path: string): Promise<T> {
+    const { status, body } = await this.admin.request("GET", path);
+    if (status !== 200) {
+      throw new Error(`GET ${path} answered ${status}: ${JSON.stringify(body)}`);
+    }
+    return body as T;
+  }
+
+  /** Pods of a component of the chart that are not about to end. */
+  async pods(component: "operator" | "router"): Promise<Pod[]> {
+    const selector = encodeURIComponent(`app.kubernetes.io/component=${component}`);
+    const path = `/api/v1/namespaces/${SYSTEM}/pods?labelSelector=${selector}`;
+    const { items } = await this.get<{ items: Pod[] }>(path);
+    return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  }
+
+  /** Waits until so many pods of a component are ready, and no other is there. */
+  untilReady(component: "operator" | "router", count: number): Promise<Pod[]> {
+    return eventually(`${count} pods of the ${component} are ready`, async () => {
+      const pods = await this.pods(component);
+      return pods.length === count && pods.every(isReady) && pods;
+    });
+  }
+
+  /** Who leads, as the Lease says; undefined where nobody does or no Lease is there. */
+  async leader(): Promise<string | undefined> {
+    const path = `/apis/coordination.k8s.io/v1/namespaces/${SYSTEM}/leases/satellites-operator`;
+    const { body } = await this.admin.request("GET", path);
+    return (body as { spec?: { holderIdentity?: string } }).spec?.holderIdentity || undefined;
+  }
+
+  /** The class of the example for one machine, which fits every such endpoint. */
+  async createClass(): Promise<void> {
+    await this.create(CLASSES, parse(readFileSync(CLASS_FILE, "utf8")) as SatelliteClass);
+    await eventually("the class is ready", async () => {
+      const { status } = await this.get<SatelliteClass>(`${CLASSES}/default`);
+      return status?.conditions?.some(
+        (condition) => condition.type === "Ready" && condition.status === "True",
+      );
+    });
+  }
+
+  /** An account with the right that the chart's README tells to give, and one without. */
+  async createCallers(): Promise<void> {
+    const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${TEAM}`;
+    for (const name of [CALLER, "stranger"]) {
+      await this.create(`/api/v1/namespaces/${TEAM}/serviceaccounts`, { metadata: { name } });
+    }
+    await this.create(`${rbac}/roles`, {
+      metadata: { name: "satellites-user" },
+      rules: [{ apiGroups: ["satellites.dev"], resources: ["satellites/connect"], verbs: ["create"] }],
+    });
+    await this.create(`${rbac}/rolebindings`, {
+      metadata: { name: "satellites-user" },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "satellites-user" },
+      subjects: [{ kind: "ServiceAccount", name: CALLER, namespace: TEAM }],
+    });
+  }
+
+  /** Creates a satellite that sleeps when told to only, unless `spec` says otherwise. */
+  async createSatellite(name: string, spec: object = {}): Promise<void> {
+    await this.create(SATELLITES, {
+      apiVersion: "satellites.dev/v1alpha1",
+      kind: "Satellite",
+      metadata: { name },
+      spec: { idleTimeout: "0s", ...spec },
+    });
+  }
+
+  satellite(name: string): Promise<Satellite> {
+    return this.get<Satellite>(`${SATELLITES}/${name}`);
+  }
+
+  async untilPhase(name: string, phase: string): Promise<Satellite> {
+    let last: unknown;
+    return eventually(`${name} is ${phase}`, async () => {
+      const satellite = await this.satellite(name);
+      last = satellite.status;
+      return satellite.status.phase === phase && satellite;
+    }).catch((error: unknown) => {
+      throw new Error(`${String(error)}; its status is ${JSON.stringify(last)}`, { cause: error });
+    });
+  }
+
+  /** Puts a satellite to sleep. */
+  async sleep(name: string): Promise<void> {
+    await this.admin.mergePatch(`${SATELLITES}/${name}`, { spec: { desiredPower: "off" } });
+    await this.untilPhase(name, "Asleep");
+  }
+
+  /** Deletes satellites; returns once they are gone. */
+  async deleteSatellites(...names: string[]): Promise<void> {
+    for (const name of names) {
+      await this.admin.request("DELETE", `${SATELLITES}/${name}`);
+    }
+    await eventually(`${names.join(", ")} are gone`, async () => {
+      const { items } = await this.get<{ items: Satellite[] }>(SATELLITES);
+      return !items.some(({ metadata }) => names.includes(metadata.name));
+    });
+  }
+
+  /** Machines that EC2 has and that are not terminated, by ID. */
+  machines(): string[] {
+    return this.account.model.instances
+      .truths()
+      .flatMap(({ id, state }) => (state === "terminated" ? [] : [id]));
+  }
+
+  /** A connection to a satellite through the router at that address. */
+  connect(
+    address: string,
+    name: string,
+    access: {
+      readonly credentials?: ChannelCredentials;
+      /** That the router's certificate bears. */
+      readonly serverName?: string;
+      readonly token?: string;
+    } = {},
+  ): GuestClient {
+    const metadata = new Metadata();
+    metadata.set("satellite-name", name);
+    metadata.set("satellite-namespace", TEAM);
+    if (access.token !== undefined) {
+      metadata.set("authorization", `Bearer ${access.token}`);
+    }
+    const guest = connectGuest(address, {
+      metadata,
+      serverName: access.serverName,
+      ...(access.credentials === undefined ? {} : { credentials: access.credentials }),
+    });
+    this.#undo.push(() => guest.close());
+    return guest;
+  }
+
+  /** `kubectl port-forward` to a port of a Deployment's pod; resolves with the address on this side. */
+  async portForward(deployment: string, port: number): Promise<string> {
+    const log = join(this.directory, `port-forward-${this.#undo.length}.log`);
+    const args = ["--kubeconfig", this.server.adminKubeconfig, "--namespace", SYSTEM];
+    const target = ["port-forward", `deployment/${deployment}`, `:${port}`];
+    const forward: TestProcess = await startProcess(
+      "port-forward",
+      requireTool("kubectl"),
+      [...args, ...target],
+      log,
+    );
+    this.#undo.push(() => forward.stop());
+    return eventually("kubectl forwards the port", async () => {
+      if (!forward.isRunning()) {
+        throw new Error(`kubectl port-forward ended: ${forward.logTail()}`);
+      }
+      return /Forwarding from (?<address>127\.0\.0\.1:\d+)/.exec(readFileSync(log, "utf8"))?.groups?.[
+        "address"
+      ];
+    });
+  }
+
+  /** Sends a signal to the main process of a container, as the kernel does when its memory is up. */
+  kill(pod: Pod, container: string, signal: NodeJS.Signals = "SIGKILL"): void {
+    process.kill(mainProcess(pod, container), signal);
+  }
+
+  /** Removes what the tests made, and the namespaces; the node goes on. */
+  async stop(): Promise<void> {
+    for (const undo of this.#undo.splice(0).toReversed()) {
+      await undo();
+    }
+    for (const name of [SYSTEM, TEAM]) {
+      await this.admin.request("DELETE", `/api/v1/namespaces/${name}`);
+    }
+    await eventually("the namespaces are gone", async () => {
+      const answers = await Promise.all(
+        [SYSTEM, TEAM].map((name) => this.admin.request("GET", `/api/v1/namespaces/${name}`)),
+      );
+      return answers.every(({ status }) => status === 404);
+    });
+    await this.account.stop();
+  }
+}

@@ -1,0 +1,235 @@
+import { credentials } from "@grpc/grpc-js";
+import { expect } from "chai";
+import type { GuestClient } from "../../src/guest/client.ts";
+import { eventually } from "../support/chart-release.ts";
+import { createTestAuthority, type TestAuthority } from "../support/pki.ts";
+import { CALLER, Cluster, type Pod, SYSTEM, TEAM } from "./cluster.ts";
+import { Load, printLoad } from "./load.ts";
+import { chartVersion, REPOSITORY } from "./images.ts";
+import { ctr } from "./node/containerd.ts";
+
+const RELEASE = "sat";
+const SERVICE = "sat-satellites-router";
+const NAME = `${SERVICE}.${SYSTEM}.svc`;
+const AUDIENCE = "satellites.dev";
+const VALUES = {
+  router: {
+    mode: "deployment",
+    access: { mode: "kubernetes" },
+    tls: { secretName: "router-tls" },
+  },
+};
+/** gRPC's codes of what is refused (grpc/grpc, doc/statuscodes.md). */
+const [PERMISSION_DENIED, UNAUTHENTICATED, UNAVAILABLE] = [7, 16, 14];
+
+/** Routers of their own behind a Service, for callers who say by token and TLS who they are. */
+describe("an installation in deployment mode", function () {
+  this.timeout(300_000);
+  this.bail(true);
+  let cluster: Cluster;
+  let authority: TestAuthority;
+  /** Where the Service is. */
+  let address: string;
+  let token: string;
+
+  before(async () => {
+    cluster = await Cluster.start();
+    authority = await createTestAuthority("routers");
+    const { cert, key } = await authority.issueServer([NAME]);
+    await cluster.create(`/api/v1/namespaces/${SYSTEM}/secrets`, {
+      metadata: { name: "router-tls" },
+      type: "kubernetes.io/tls",
+      stringData: { "tls.crt": cert, "tls.key": key },
+    });
+    await cluster.createCallers();
+    token = await tokenOf(CALLER);
+  });
+  after(() => cluster?.stop());
+
+  const tokenOf = (account: string, audience = AUDIENCE): Promise<string> =>
+    cluster.server.createServiceAccountToken(TEAM, account, { audiences: [audience] });
+
+  const connect = (satellite: string, as?: string): GuestClient =>
+    cluster.connect(address, satellite, {
+      credentials: credentials.createSsl(Buffer.from(authority.caPem)),
+      serverName: NAME,
+      ...(as === undefined ? {} : { token: as }),
+    });
+
+  const refusal = (guest: GuestClient): Promise<unknown> =>
+    guest.describe(30_000).then(
+      () => "no refusal",
+      (error: unknown) => Reflect.get(error as object, "code"),
+    );
+
+  const load = (satellite: string): Load =>
+    new Load(Array.from({ length: 4 }, () => connect(satellite, token)));
+
+  /** Does something while calls are made, and waits until they go on as before. */
+  async function underLoad(
+    what: string,
+    act: () => Promise<unknown>,
+  ): Promise<Awaited<ReturnType<Load["stop"]>>> {
+    const calls = load("ada");
+    await eventually("calls are answered", async () => calls.calls > 40);
+    await act();
+    const before = calls.calls;
+    await eventually("calls go on", async () => calls.calls > before + 40);
+    const report = await calls.stop();
+    printLoad(what, report);
+    return report;
+  }
+
+  it("is installed, with the router's certificate and pods of its own", async () => {
+    await cluster.apply(RELEASE, VALUES);
+    await cluster.untilReady("operator", 2);
+    await cluster.untilReady("router", 2);
+    await cluster.createClass();
+    await cluster.createSatellite("ada");
+    const { spec } = await cluster.get<{ spec: { clusterIP: string; ports: { port: number }[] } }>(
+      `/api/v1/namespaces/${SYSTEM}/services/${SERVICE}`,
+    );
+    address = `${spec.clusterIP}:${spec.ports[0]?.port ?? 0}`;
+  });
+
+  it("serves a client in a pod, with the token that the kubelet gives it", async () => {
+    await cluster.create(`/api/v1/namespaces/${TEAM}/configmaps`, {
+      metadata: { name: "routers" },
+      data: { "ca.crt": authority.caPem },
+    });
+    await cluster.create(`/api/v1/namespaces/${TEAM}/pods`, clientPod());
+    const path = `/api/v1/namespaces/${TEAM}/pods/client`;
+    const pod = await eventually("the client has ended", async () => {
+      const found = await cluster.get<Pod>(path);
+      return ["Succeeded", "Failed"].includes(found.status.phase) && found;
+    });
+    const { body } = await cluster.admin.request("GET", `${path}/log`);
+    expect(body).to.equal("from a pod\n");
+    expect(pod.status.phase).to.equal("Succeeded");
+  });
+
+  it("serves the right token from outside, and tells others what they lack", async () => {
+    await connect("ada", token).describe(30_000);
+    expect(await refusal(connect("ada"))).to.equal(UNAUTHENTICATED);
+    expect(await refusal(connect("ada", "no token"))).to.equal(UNAUTHENTICATED);
+    expect(await refusal(connect("ada", await tokenOf(CALLER, "somebody-else")))).to.equal(UNAUTHENTICATED);
+    expect(await refusal(connect("ada", await tokenOf("stranger")))).to.equal(PERMISSION_DENIED);
+    const inCleartext = cluster.connect(address, "ada", { token });
+    expect(await refusal(inCleartext)).to.equal(UNAVAILABLE);
+  });
+
+  it("loses no call and no stream during a rolling restart of the routers", async () => {
+    const stream = connect("ada", token).run("sh", { args: ["-c", "sleep 15; echo whole"] });
+    const report = await underLoad("rolling restart", async () => {
+      await cluster.kubectl("rollout", "restart", "--namespace", SYSTEM, `deployment/${SERVICE}`);
+      const status = ["rollout", "status", "--namespace", SYSTEM, `deployment/${SERVICE}`, "--timeout=120s"];
+      const { code, stderr } = await cluster.kubectl(...status);
+      expect(code, stderr).to.equal(0);
+    });
+    expect(report.failures).to.deep.equal([]);
+    expect((await stream).stdout.toString()).to.equal("whole\n");
+  });
+
+  it("loses no call and no stream during helm upgrade to another image", async () => {
+    const version = chartVersion();
+    ctr("images", "tag", `${REPOSITORY}:${version}`, `${REPOSITORY}:next`);
+    const stream = connect("ada", token).run("sh", { args: ["-c", "sleep 15; echo whole"] });
+    const report = await underLoad("helm upgrade", () =>
+      cluster.apply(RELEASE, { ...VALUES, image: { repository: REPOSITORY, tag: "next" } }),
+    );
+    expect(report.failures).to.deep.equal([]);
+    expect((await stream).stdout.toString()).to.equal("whole\n");
+    await cluster.untilReady("operator", 2);
+    await cluster.untilReady("router", 2);
+  });
+
+  it("loses no call when a router is evicted, and never more than one at a time", async () => {
+    const [first, second] = await cluster.untilReady("router", 2);
+    const evict = async (pod: Pod | undefined): Promise<number> => {
+      const name = pod?.metadata.name ?? "";
+      const { status } = await cluster.admin.request(
+        "POST",
+        `/api/v1/namespaces/${SYSTEM}/pods/${name}/eviction`,
+        { apiVersion: "policy/v1", kind: "Eviction", metadata: { name } },
+      );
+      return status;
+    };
+    const report = await underLoad("eviction", async () => {
+      expect(await evict(first)).to.equal(201);
+      expect(await evict(second)).to.equal(429);
+      await cluster.untilReady("router", 2);
+    });
+    expect(report.failures).to.deep.equal([]);
+  });
+
+  it("answers calls that a killed router held with UNAVAILABLE at once, and serves on", async () => {
+    const [pod] = await cluster.untilReady("router", 2);
+    const report = await underLoad("a router out of memory", async () => {
+      if (pod !== undefined) {
+        cluster.kill(pod, "router");
+      }
+      await eventually("the kubelet started it again", async () => {
+        const found = (await cluster.pods("router")).find(
+          ({ metadata }) => metadata.name === pod?.metadata.name,
+        );
+        return found?.status.containerStatuses?.[0]?.restartCount === 1;
+      });
+      await cluster.untilReady("router", 2);
+    });
+    for (const failure of report.failures) {
+      expect(failure).to.include("UNAVAILABLE");
+    }
+    // Each of the four callers had one call under way at most.
+    expect(report.failures.length).to.be.at.most(4);
+  });
+
+  it("leaves no machine when its satellites are deleted", async () => {
+    await cluster.deleteSatellites("ada");
+    expect(cluster.machines()).to.deep.equal([]);
+    const { code, stderr } = await cluster.helm(["uninstall", RELEASE, "--wait"]);
+    expect(code, stderr).to.equal(0);
+  });
+
+  /** A pod under the restricted Pod Security Standard that runs a command in "ada" and ends. */
+  function clientPod(): object {
+    const projected = [
+      { serviceAccountToken: { path: "token", audience: AUDIENCE } },
+      { configMap: { name: "routers" } },
+    ];
+    return {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "client" },
+      spec: {
+        serviceAccountName: CALLER,
+        automountServiceAccountToken: false,
+        restartPolicy: "Never",
+        securityContext: {
+          runAsNonRoot: true,
+          runAsUser: 65_532,
+          seccompProfile: { type: "RuntimeDefault" },
+        },
+        containers: [
+          {
+            name: "client",
+            image: `${REPOSITORY}:${chartVersion()}`,
+            args: [
+              "run",
+              "ada",
+              `--router=${NAME}:8372`,
+              `--namespace=${TEAM}`,
+              "--ca=/access/ca.crt",
+              "--token-file=/access/token",
+              "--",
+              "echo",
+              "from a pod",
+            ],
+            securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
+            volumeMounts: [{ name: "access", mountPath: "/access", readOnly: true }],
+          },
+        ],
+        volumes: [{ name: "access", projected: { sources: projected } }],
+      },
+    };
+  }
+});

@@ -1,0 +1,111 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { eventually } from "../../support/chart-release.ts";
+import { startProcess, type TestProcess } from "../../support/process.ts";
+import { PAUSE_IMAGE } from "../images.ts";
+import type { NodeEnvironment } from "./environment.ts";
+import { canOverlay } from "./namespaces.ts";
+import { POD_NETWORK } from "./place.ts";
+
+export const CONTAINERD_SOCKET = "/run/containerd.sock";
+
+/** Its own paths in an ordinary installation, for which it would make folders on this machine. */
+function configuration(directory: string, { programs }: NodeEnvironment): string {
+  const cri = "[plugins.'io.containerd.grpc.v1.cri'";
+  const plugins = dirname(programs["bridge"] ?? "");
+  return [
+    "version = 2",
+    `root = '${join(directory, "root")}'`,
+    "state = '/run/containerd'",
+    "[grpc]",
+    `address = '${CONTAINERD_SOCKET}'`,
+    "[plugins.'io.containerd.internal.v1.opt']",
+    `path = '${join(directory, "opt")}'`,
+    `${cri}]`,
+    `sandbox_image = '${PAUSE_IMAGE}'`,
+    // Without CAP_SYS_RESOURCE nobody may lower a process's oom_score_adj, and runc would fail to (proc(5)).
+    "restrict_oom_score_adj = true",
+    `${cri}.containerd]`,
+    `snapshotter = '${canOverlay(directory) ? "overlayfs" : "native"}'`,
+    `${cri}.cni]`,
+    `bin_dir = '${plugins}'`,
+    `conf_dir = '${join(directory, "cni")}'`,
+    `${cri}.containerd.runtimes.runc]`,
+    "runtime_type = 'io.containerd.runc.v2'",
+    `${cri}.containerd.runtimes.runc.options]`,
+    `BinaryName = '${programs["runc"] ?? ""}'`,
+    "SystemdCgroup = false",
+    "",
+  ].join("\n");
+}
+
+/** One bridge, on which the node is the pods' gateway. It knows nothing of NetworkPolicy. */
+const NETWORK = {
+  cniVersion: "0.4.0",
+  name: "pods",
+  plugins: [
+    {
+      type: "bridge",
+      bridge: "cni0",
+      isGateway: true,
+      hairpinMode: true,
+      ipam: { type: "host-local", ranges: [[{ subnet: POD_NETWORK }]], routes: [{ dst: "0.0.0.0/0" }] },
+    },
+    { type: "loopback" },
+  ],
+};
+
+/** Starts containerd and gives it the images. */
+export async function startContainerd(node: NodeEnvironment): Promise<TestProcess> {
+  const directory = join(node.directory, "containerd");
+  mkdirSync(join(directory, "cni"), { recursive: true });
+  writeFileSync(join(directory, "config.toml"), configuration(directory, node));
+  writeFileSync(join(directory, "cni/10-pods.conflist"), JSON.stringify(NETWORK));
+  const containerd = await startProcess(
+    "containerd",
+    node.programs["containerd"] ?? "",
+    ["--config", join(directory, "config.toml")],
+    join(node.directory, "containerd.log"),
+  );
+  await eventually("containerd serves", async () => {
+    if (!containerd.isRunning()) {
+      throw new Error(`containerd ended while starting; its last lines:\n${containerd.logTail()}`);
+    }
+    try {
+      ctr("version");
+      return true;
+    } catch {
+      return false; // Not listening yet.
+    }
+  });
+  for (const archive of node.archives) {
+    ctr("images", "import", archive);
+  }
+  return containerd;
+}
+
+/** Runs containerd's own client, among the kubelet's containers. */
+export function ctr(...args: string[]): string {
+  const all = ["--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", ...args];
+  return execFileSync("ctr", all, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+}
+
+/** A pod, as far as its containers are looked up. */
+export interface ContainerOwner {
+  readonly metadata: { readonly name: string };
+  readonly status: {
+    readonly containerStatuses?: readonly { readonly name: string; readonly containerID?: string }[];
+  };
+}
+
+/** Process ID of a container's first process, seen from the node. @throws Error when it does not run */
+export function mainProcess(pod: ContainerOwner, container: string): number {
+  const status = pod.status.containerStatuses?.find(({ name }) => name === container);
+  const id = status?.containerID?.replace("containerd://", "") ?? "";
+  const [, pid] = new RegExp(`^${id}\\s+(\\d+)\\s+RUNNING`, "m").exec(ctr("tasks", "list")) ?? [];
+  if (id === "" || pid === undefined) {
+    throw new Error(`the container ${container} of ${pod.metadata.name} does not run`);
+  }
+  return Number(pid);
+}

@@ -1,0 +1,159 @@
+import { expect } from "chai";
+import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "../support/chart-release.ts";
+import { CHART } from "../support/helm.ts";
+import { Cluster, isReady, SYSTEM } from "./cluster.ts";
+import { Load, printLoad } from "./load.ts";
+import { REPOSITORY } from "./images.ts";
+
+const RELEASE = "sat";
+/** How long the API server is away: longer than a lead lasts. */
+const AWAY_MS = 20_000;
+const ROUTER_PORT = 8372;
+const LEASE = `/apis/coordination.k8s.io/v1/namespaces/${SYSTEM}/leases/satellites-operator`;
+
+/**
+ * The life of an installation, from the chart's default values on a new cluster to the last machine: each step goes on
+ * where the one before it ended.
+ */
+describe("an installation in sidecar mode", function () {
+  this.timeout(300_000);
+  this.bail(true);
+  let cluster: Cluster;
+
+  before(async () => {
+    cluster = await Cluster.start();
+  });
+  after(() => cluster?.stop());
+
+  /** What a Node.js program says that runs in a container, beside the one that is there. */
+  async function inContainer(pod: string, container: string, script: string): Promise<string> {
+    const where = ["--namespace", SYSTEM, pod, "--container", container];
+    const { stdout, stderr } = await cluster.kubectl("exec", ...where, "--", "node", "--eval", script);
+    return stdout + stderr;
+  }
+
+  it("is installed by helm, which waits until its pods are ready: restricted, and within a ResourceQuota", async () => {
+    expect(await cluster.apply(RELEASE)).to.include("STATUS: deployed");
+    const pods = await cluster.untilReady("operator", 2);
+    for (const { status } of pods) {
+      expect(status.containerStatuses?.map(({ name }) => name)).to.have.members(["operator", "router"]);
+    }
+  });
+
+  it("passes helm test: its pods answer by DNS and through a Service", async () => {
+    const { code, stdout, stderr } = await cluster.helm(["test", RELEASE, "--logs"]);
+    expect(code, stdout + stderr).to.equal(0);
+  });
+
+  for (const container of ["operator", "router"]) {
+    it(`runs the ${container} without root, capabilities, new privileges or all system calls, on files that it cannot change`, async () => {
+      const [pod] = await cluster.pods("operator");
+      const name = pod?.metadata.name ?? "";
+      const show = "console.log(fs.readFileSync('/proc/1/status', 'utf8'))";
+      const status = await inContainer(name, container, show);
+      expect(status).to.match(/^Uid:\s+65532\s+65532/m);
+      expect(status).to.match(/^CapEff:\s+0+$/m);
+      expect(status).to.match(/^CapBnd:\s+0+$/m);
+      expect(status).to.match(/^NoNewPrivs:\s+1$/m);
+      // 2 is a filter of system calls (proc(5)).
+      expect(status).to.match(/^Seccomp:\s+2$/m);
+      expect(await inContainer(name, container, "fs.writeFileSync('/app/x', '')")).to.include("EROFS");
+      expect(await inContainer(name, container, "fs.writeFileSync('/tmp', '')")).to.include("EROFS");
+    });
+  }
+
+  it("resolves the class, and launches a satellite that is asked for through kubectl port-forward", async () => {
+    await cluster.createClass();
+    await cluster.createSatellite("ada");
+    const address = await cluster.portForward("sat-satellites", ROUTER_PORT);
+    const { stdout } = await cluster.connect(address, "ada").run("echo", { args: ["from the VM"] });
+    expect(stdout.toString()).to.equal("from the VM\n");
+    await cluster.untilPhase("ada", "Running");
+  });
+
+  it("wakes it again for the next call after it fell asleep", async () => {
+    await cluster.sleep("ada");
+    const address = await cluster.portForward("sat-satellites", ROUTER_PORT);
+    const { stdout } = await cluster.connect(address, "ada").run("echo", { args: ["again"] });
+    expect(stdout.toString()).to.equal("again\n");
+  });
+
+  it("has another leader when the leader is killed, and the kubelet starts it again", async () => {
+    const name = (await cluster.leader()) ?? "";
+    const pod = (await cluster.pods("operator")).find(({ metadata }) => metadata.name === name);
+    expect(pod, `the leader is ${name}`).to.not.equal(undefined);
+    if (pod !== undefined) {
+      cluster.kill(pod, "operator");
+    }
+    await eventually("the killed one is ready again", async () => {
+      const found = (await cluster.pods("operator")).find(({ metadata }) => metadata.name === name);
+      const container = found?.status.containerStatuses?.find((each) => each.name === "operator");
+      return found !== undefined && isReady(found) && container?.restartCount === 1;
+    });
+    await cluster.createSatellite("born-after-the-kill");
+    await cluster.sleep("born-after-the-kill");
+  });
+
+  it("serves whoever is awake while the API server is away, and an operator that starts then waits for it", async () => {
+    const address = await cluster.portForward("sat-satellites", ROUTER_PORT);
+    const load = new Load([cluster.connect(address, "ada")]);
+    await eventually("calls are answered", async () => load.calls > 10);
+    const before = await cluster.pods("operator");
+    const restarts = (pods: typeof before): number[] =>
+      pods.flatMap(({ status }) => status.containerStatuses?.map(({ restartCount }) => restartCount) ?? []);
+    await cluster.server.process.stop();
+    for (const pod of before) {
+      cluster.kill(pod, "operator");
+    }
+    await delay(AWAY_MS);
+    await cluster.server.restart();
+    const report = await load.stop();
+    printLoad(`API server away for ${AWAY_MS / 1000} s`, report);
+    expect(report.failures).to.deep.equal([]);
+    const after = await cluster.untilReady("operator", 2);
+    // Killed once, and not once more for want of an API server.
+    const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);
+    expect(sum(restarts(after)) - sum(restarts(before))).to.equal(2);
+    await cluster.sleep("ada");
+    await cluster.connect(address, "ada").describe(60_000);
+  });
+
+  it("is uninstalled with satellites there: they, their machines and the definitions stay, and nothing else", async () => {
+    const { code, stderr } = await cluster.helm(["uninstall", RELEASE, "--wait"]);
+    expect(code, stderr).to.equal(0);
+    await eventually("the pods are gone", async () => {
+      const { items } = await cluster.get<{ items: unknown[] }>(`/api/v1/namespaces/${SYSTEM}/pods`);
+      return items.length === 0;
+    });
+    expect(cluster.machines()).to.have.length(2);
+    expect((await cluster.satellite("ada")).status.phase).to.equal("Running");
+    await eventually("the Lease is gone with its Deployment", async () => {
+      const { status } = await cluster.admin.request("GET", LEASE);
+      return status === 404;
+    });
+  });
+
+  it("is installed again under another name, and takes up where the other ended", async () => {
+    const { code, stderr } = await cluster.helm(["install", "other", CHART, "--dry-run=server"], {
+      image: { repository: REPOSITORY },
+    });
+    expect(code).to.not.equal(0);
+    expect(stderr).to.include("invalid ownership metadata");
+    await cluster.apply("other", {}, "--take-ownership");
+    await cluster.untilReady("operator", 2);
+    await cluster.sleep("ada");
+    const address = await cluster.portForward("other-satellites", ROUTER_PORT);
+    await cluster.connect(address, "ada").describe(60_000);
+  });
+
+  it("leaves no machine when its satellites are deleted, and nothing when all of it is", async () => {
+    await cluster.deleteSatellites("ada", "born-after-the-kill");
+    expect(cluster.machines()).to.deep.equal([]);
+    const { code, stderr } = await cluster.helm(["uninstall", "other", "--wait"]);
+    expect(code, stderr).to.equal(0);
+    const crds = ["satellites.satellites.dev", "satelliteclasses.satellites.dev"];
+    const deleted = await cluster.kubectl("delete", "crd", "--timeout=60s", ...crds);
+    expect(deleted.code, deleted.stderr).to.equal(0);
+  });
+});
