@@ -106,6 +106,7 @@ export function createProgram(
       .addOption(kubeconfig)
       .option("--namespace <name>", "where the leader's Lease and Secrets of classes are", "satellites")
       .option("--identity <name>", "identity in leader election; host name and process ID when absent")
+      .option("--deployment <name>", "the Deployment that it is a pod of: the leader's Lease goes with it")
       .addOption(
         checkedFlag(
           "--health-address <host:port>",

@@ -5,7 +5,8 @@ import type { KubeClient } from "../kube/client.ts";
 import { createKubeMetrics, type KubeMetrics } from "../kube/metrics.ts";
 import { loadGuestSchema } from "../guest/schema.ts";
 import { OPERATOR_FIELD_MANAGER } from "../satellite/resource.ts";
-import { SECRET, type Secret } from "../kube/resources.ts";
+import type { OwnerReference } from "../kube/objects.ts";
+import { apiVersion, DEPLOYMENT, SECRET, type Secret } from "../kube/resources.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import { createEc2Cloud } from "../machines/ec2/ec2-cloud.ts";
 import { createOperatorMetrics } from "../operator/metrics.ts";
@@ -27,6 +28,8 @@ export interface OperatorCommandOptions {
   /** Where the leader's Lease and the Secrets of classes are. */
   readonly namespace: string;
   readonly identity?: string;
+  /** Name of the Deployment of which this process is a pod, in the same namespace. */
+  readonly deployment?: string;
   readonly healthAddress: string;
   /** EC2 (and SSM) endpoint instead of AWS's own. */
   readonly ec2Endpoint?: string;
@@ -117,6 +120,7 @@ function createOperator(
       leaseDurationMs: leaseMs,
       renewDeadlineMs: (leaseMs * 2) / 3,
       retryPeriodMs: (leaseMs * 2) / 15,
+      ...ownerOf(options, client),
     },
     leaderMarginMs: leaseMs / 6,
     cloudOf: (satelliteClass) => clouds.of(satelliteClass),
@@ -127,6 +131,23 @@ function createOperator(
       ),
   });
   return operator;
+}
+
+/** What the leader's Lease belongs to: nobody can release it at an uninstallation, when all rights go at once. */
+function ownerOf(
+  { namespace, deployment }: OperatorCommandOptions,
+  client: KubeClient,
+): { readonly owner?: () => Promise<OwnerReference> } {
+  if (deployment === undefined) {
+    return {};
+  }
+  return {
+    async owner() {
+      const { metadata } = await client.get(DEPLOYMENT, { namespace, name: deployment });
+      const { kind } = DEPLOYMENT;
+      return { apiVersion: apiVersion(DEPLOYMENT), kind, name: deployment, uid: metadata.uid ?? "" };
+    },
+  };
 }
 
 interface CloudPoolOptions {

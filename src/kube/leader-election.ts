@@ -7,6 +7,7 @@ import { withDeadline } from "./deadline.ts";
 import { hasReason, isConflict, isNotFound, KubeError } from "./errors.ts";
 import { heldBy, holderOf, released } from "./lease-record.ts";
 import type { KubeMetrics } from "./metrics.ts";
+import type { OwnerReference } from "./objects.ts";
 import { type Lease, LEASE } from "./resources.ts";
 
 /** How the time of leader was ended: given up in order, or taken by silence or by another. */
@@ -37,6 +38,11 @@ export interface LeaderElectionOptions {
   readonly onStartedLeading: (signal: AbortSignal) => Promise<void>;
   /** After "lost" the process should exit at once: its work may still be running and another leads. */
   readonly onStoppedLeading: (end: LeadershipEnd) => void;
+  /**
+   * The object with which a Lease goes that this process creates. Where it is not there, or may not be read, the Lease is
+   * nobody's and stays.
+   */
+  readonly owner?: () => Promise<OwnerReference>;
   /** Told whenever another holder is seen, this process included. */
   readonly onNewLeader?: (identity: string) => void;
 }
@@ -66,6 +72,8 @@ export class LeaderElector {
   readonly #retryPeriodMs: number;
   /** The Lease as last read or written; undefined when unknown. */
   #lease: Lease | undefined;
+  /** The Lease as it was last there. */
+  #seen: Lease | undefined;
   #observed: { readonly record: string; readonly atMs: number } | undefined;
   #leader: string | undefined;
   /** When the last successful renewal was sent; undefined while the lease is not ours. */
@@ -244,6 +252,11 @@ export class LeaderElector {
     if (!this.#leading || this.#lease === undefined) {
       const lease = await this.#read(call);
       signal.throwIfAborted();
+      // Whoever removed it has not told its holder, who leads until its own time is over.
+      const vanished = lease === undefined ? this.#seen : undefined;
+      if (vanished !== undefined && this.#isTaken(vanished)) {
+        return "held by another";
+      }
       this.#lease = lease;
       this.#observe(lease);
     }
@@ -251,11 +264,13 @@ export class LeaderElector {
     if (current !== undefined && this.#isTaken(current)) {
       return "held by another";
     }
+    const ownerReferences = current === undefined ? await this.#owners() : undefined;
+    signal.throwIfAborted();
     const sentMs = clock.monotonicMs();
     const spec = heldBy(identity, current?.spec, this.#leaseDurationMs, clock.now());
     const written =
       current === undefined
-        ? await client.create<Lease>(LEASE, { metadata: { namespace, name }, spec }, call)
+        ? await client.create<Lease>(LEASE, { metadata: { namespace, name, ...ownerReferences }, spec }, call)
         : await client.replace<Lease>(LEASE, { ...current, spec }, call);
     // An attempt that was given up says nothing any more: the next one may be under way.
     signal.throwIfAborted();
@@ -263,6 +278,20 @@ export class LeaderElector {
     this.#renewSentMs = sentMs;
     this.#observe(this.#lease);
     return "held";
+  }
+
+  /** Members of the metadata of a Lease that is created. */
+  async #owners(): Promise<{ readonly ownerReferences?: OwnerReference[] }> {
+    try {
+      const owner = await this.#options.owner?.();
+      return owner === undefined ? {} : { ownerReferences: [owner] };
+    } catch (error) {
+      if (!isNotFound(error) && !hasReason(error, "Forbidden")) {
+        throw error;
+      }
+      this.#logger.warn("The lease will stay when its Deployment is deleted, which could not be read", { error });
+      return {};
+    }
   }
 
   async #read(call: {
@@ -282,6 +311,7 @@ export class LeaderElector {
   }
 
   #observe(lease: Lease | undefined): void {
+    this.#seen = lease ?? this.#seen;
     const record = JSON.stringify(lease?.spec ?? null);
     if (this.#observed?.record !== record) {
       this.#observed = { record, atMs: this.#options.clock.monotonicMs() };

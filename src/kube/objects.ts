@@ -21,6 +21,16 @@ export interface ObjectMeta {
   finalizers?: string[];
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
+  /** With the last of them the object is removed (Kubernetes, "Garbage Collection"). */
+  ownerReferences?: OwnerReference[];
+}
+
+/** The object that another belongs to. */
+export interface OwnerReference {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
 }
 
 /** Anything that the API server stores. */

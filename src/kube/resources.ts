@@ -34,6 +34,14 @@ export const SECRET: ResourceType = {
   namespaced: true,
 };
 
+export const DEPLOYMENT: ResourceType = {
+  group: "apps",
+  version: "v1",
+  kind: "Deployment",
+  plural: "deployments",
+  namespaced: true,
+};
+
 export const SERVICE_ACCOUNT: ResourceType = {
   group: "",
   version: "v1",

@@ -2,6 +2,7 @@ import type { Random } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { KubeMetrics } from "../kube/metrics.ts";
+import type { OwnerReference } from "../kube/objects.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import type { Phase } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
@@ -37,6 +38,7 @@ export interface OperatorOptions {
     readonly leaseDurationMs?: number;
     readonly renewDeadlineMs?: number;
     readonly retryPeriodMs?: number;
+    readonly owner?: () => Promise<OwnerReference>;
   };
   /**
    * Milliseconds of lease that must be left for a side effect to be sent: longer than the longest call

@@ -33,6 +33,7 @@ describe("the chart's rights", function () {
     expect(everywhere.filter((rule) => /leases|secrets/.test(rule))).to.deep.equal([]);
     expect(rulesOf(findManifest(exposed, "Role", "sat-satellites-operator"))).to.deep.equal([
       "/secrets: get",
+      "apps/deployments: get",
       "coordination.k8s.io/leases: create",
       "coordination.k8s.io/leases: get update",
     ]);

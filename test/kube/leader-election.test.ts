@@ -86,6 +86,71 @@ describe("LeaderElector", () => {
     expect(await registry.metrics()).to.contain('leader_election_master_status{name="operator"} 1');
   });
 
+  describe("with an owner of the lease", () => {
+    const owner = { apiVersion: "apps/v1", kind: "Deployment", name: "operator", uid: "u-1" };
+    const owners = async (): Promise<unknown> => (await kube.get<Lease>(LEASE, KEY)).metadata.ownerReferences;
+
+    it("creates the lease as its owner's, so that it goes when that goes", async () => {
+      candidate("a", { owner: async () => owner });
+      await clock.advance(0);
+      expect(await owners()).to.deep.equal([owner]);
+    });
+
+    it("leaves a lease that is there as it is: whose it is may be changed by few", async () => {
+      await kube.create<Lease>(LEASE, { metadata: KEY, spec: { holderIdentity: "" } });
+      const { elector } = candidate("a", { owner: async () => owner });
+      await clock.advance(0);
+      expect(elector.isLeader()).to.equal(true);
+      expect(await owners()).to.equal(undefined);
+    });
+
+    for (const [reason, status] of [
+      ["Forbidden", 403],
+      ["NotFound", 404],
+    ] as const) {
+      it(`leads with a lease that is nobody's where the owner cannot be read: ${reason}`, async () => {
+        const refusal = new KubeError({ reason, status, message: "by the test" });
+        const { elector } = candidate("a", { owner: () => Promise.reject(refusal) });
+        await clock.advance(0);
+        expect(elector.isLeader()).to.equal(true);
+        expect(await owners()).to.equal(undefined);
+      });
+    }
+
+    it("does not create a lease that is nobody's because the owner could not be asked for just now", async () => {
+      let isAway = true;
+      const { elector } = candidate("a", {
+        owner: () => (isAway ? Promise.reject(unreachable) : Promise.resolve(owner)),
+      });
+      await clock.advance(10_000);
+      expect(elector.isLeader()).to.equal(false);
+      isAway = false;
+      await clock.advance(5_000);
+      expect(await owners()).to.deep.equal([owner]);
+    });
+  });
+
+  it("waits for the end of a lead whose lease it saw vanish: the leader may not know yet", async () => {
+    const first = candidate("a");
+    await clock.advance(0);
+    const second = candidate("b");
+    await clock.advance(1_000);
+    await kube.delete(LEASE, KEY);
+    // The leader renews by replacing, which it cannot for now.
+    kube.before = ({ verb }) => {
+      if (verb === "replace") {
+        throw unreachable;
+      }
+    };
+    for (let step = 0; step < 200; step += 1) {
+      await clock.advance(100);
+      expect([first, second].filter(({ elector }) => elector.marginMs() > 0).length).to.be.at.most(1);
+    }
+    kube.before = () => {};
+    await clock.advance(20_000);
+    expect([first, second].filter(({ elector }) => elector.isLeader())).to.have.length(1);
+  });
+
   it("renews every retry period, with one write each and no read", async () => {
     const { elector } = candidate("a");
     await clock.advance(0);

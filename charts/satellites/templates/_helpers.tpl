@@ -125,6 +125,7 @@ args:
   - operator
   - --namespace={{ .Release.Namespace }}
   - --identity=$(POD_NAME)
+  - --deployment={{ include "satellites.fullname" . }}
   - --health-address={{ .Values.listenHost }}:{{ .Values.operator.healthPort }}
   - --concurrency={{ .Values.operator.concurrency }}
   - --list-period-seconds={{ .Values.operator.listPeriodSeconds }}
