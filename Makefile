@@ -73,6 +73,10 @@ test-clients: $(STAMP) ## buildctl and docker buildx at a real BuildKit behind t
 test-interop: $(STAMP) ## grpc-go's and grpcio's own clients and server, which are built first
 	node build/test-all.ts interop
 
+.PHONY: test-cluster
+test-cluster: $(STAMP) ## The chart's pods in a real Kubernetes of one node, whose programs are built first
+	node build/test-all.ts cluster
+
 .PHONY: hostile
 hostile: $(STAMP) ## Attacks a router with floods, slow peers, evil VMs, 220,000 fuzzed inputs and ends of connections
 	node test/tools/build.ts --if-absent h2spec || test $$? -eq 2

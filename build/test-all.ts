@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
-import { BUILDKIT_NAMES, INTEROP_NAMES } from "../test/tools/catalog.ts";
+import { BUILDKIT_NAMES, CLUSTER_NAMES, INTEROP_NAMES } from "../test/tools/catalog.ts";
 import { readMochaCounts } from "./mocha-counts.ts";
 import { ensurePrerequisites, PREREQUISITES, type Prerequisite } from "../src/local/qemu/prerequisites.ts";
 
@@ -38,6 +38,8 @@ const IN_CI = process.env["CI"] === "true";
 const NO_GO = 2;
 /** Exit status of test/interop/run.ts where there is no Python with grpcio. */
 const NO_PYTHON = 2;
+/** Exit status of test/cluster/run.ts where no Kubernetes node can run. */
+const NO_NODE = 2;
 /**
  * Options for layers that drive processes and VMs. They share the machine with whatever else runs on it; a test that
  * fails once and then holds is let pass, counted, and named with how it failed.
@@ -49,6 +51,7 @@ const REPORTER = ["--reporter", "./build/test-reporter.ts"];
 const SLOW_FOLDERS = [
   "chart",
   "clients",
+  "cluster",
   "conformance",
   "e2e",
   "hostile",
@@ -151,6 +154,17 @@ function interop(): Promise<number> {
   return interopBuild;
 }
 
+/** The build of what a Kubernetes node is made of, which waits for those builds that have begun. */
+let clusterBuild: Promise<number> | undefined;
+function cluster(): Promise<number> {
+  clusterBuild ??= Promise.all([buildkit(), interopBuild]).then(async ([status]) =>
+    status === 0
+      ? (await execute("nice", ["node", "test/tools/build.ts", ...CLUSTER_NAMES])).status
+      : status,
+  );
+  return clusterBuild;
+}
+
 /** A layer that needs programs; skipped where there is nothing to build them with, but not in continuous integration. */
 function needing(build: () => Promise<number>, what: string, run: Layer["run"]): Layer["run"] {
   return async (show) => {
@@ -179,6 +193,21 @@ async function runInterop(show: Show): Promise<Outcome> {
     failed: status === 0 ? 0 : Math.max(1, Number(failed)),
     skipped: 0,
     trouble: [...output.matchAll(/^.* FAILED .*$/gm)].map(([line]) => line),
+  };
+}
+
+/** The steps of a whole cluster, each counted; skipped where no node can run, but not in CI. */
+async function runCluster(show: Show): Promise<Outcome> {
+  const { status, output } = await execute("node", ["test/cluster/run.ts"], show);
+  if (status === NO_NODE && !IN_CI) {
+    const [, reason = ""] = /^no Kubernetes node can run here: (.*)$/m.exec(output) ?? [];
+    return { passed: 0, failed: 0, skipped: 1, note: reason };
+  }
+  const [, made = "0", failed = "0"] = /^cluster: (\d+) steps, (\d+) failed$/m.exec(output) ?? [];
+  return {
+    passed: Number(made) - Number(failed),
+    failed: status === 0 ? 0 : Math.max(1, Number(failed)),
+    skipped: 0,
   };
 }
 
@@ -224,6 +253,7 @@ const LAYERS: readonly Layer[] = [
     run: needingContainers(mocha(inFolder("clients"), ...PROCESSES, "--timeout", "120000")),
   },
   { name: "interop", lane: "cluster", run: needing(interop, "Go to have grpc-go's clients", runInterop) },
+  { name: "cluster", lane: "cluster", run: needing(cluster, "Go to have Kubernetes' programs", runCluster) },
   { name: "conformance", lane: "cluster", run: needingTools(program("node", "test/conformance/run.ts")) },
 ];
 
@@ -244,6 +274,9 @@ if (layers.some(({ name }) => name === "clients")) {
 }
 if (layers.some(({ name }) => name === "interop")) {
   void interop();
+}
+if (layers.some(({ name }) => name === "cluster")) {
+  void cluster();
 }
 
 /** What the tests run beside the product's own prerequisites; where it is missing some tests are skipped. */

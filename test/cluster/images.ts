@@ -96,7 +96,7 @@ function build(
       `--local=context=${context}`,
       `--local=dockerfile=${dockerfile}`,
       ...named,
-      `--output=type=docker,name=${image},dest=${archive}`,
+      `--output=type=docker,name=${image},dest=${archive},compression=uncompressed`,
     ],
     { stdio: ["ignore", "ignore", "pipe"] },
   );

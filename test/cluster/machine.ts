@@ -9,7 +9,7 @@ export const CNI_PLUGINS = "/usr/lib/cni";
 export const NODE_PROGRAMS: readonly Prerequisite[] = [
   { program: "containerd", debianPackage: "containerd", purpose: "run pods" },
   { program: "runc", debianPackage: "runc", purpose: "run containers" },
-  { program: "bridge", debianPackage: "containernetworking-plugins", purpose: "give pods their network" },
+  { program: "host-local", debianPackage: "containernetworking-plugins", purpose: "give pods their network" },
   { program: "nft", debianPackage: "nftables", purpose: "lead Services to their pods" },
   { program: "ip", debianPackage: "iproute2", purpose: "give the node its network" },
   { program: "unshare", debianPackage: "util-linux", purpose: "give the node namespaces of its own" },

@@ -73,7 +73,9 @@ async function main(args: readonly string[]): Promise<number> {
     const files = args.some((each) => each.endsWith(".test.ts"))
       ? []
       : globSync("test/cluster/**/*.test.ts", { cwd: ROOT }).toSorted();
-    const environment = setNodeEnvironment(process.env, {
+    // Where administrators' programs are is not on everybody's PATH, and kube-proxy looks there for nft.
+    const path = [process.env["PATH"], "/usr/sbin", "/sbin"].join(delimiter);
+    const environment = setNodeEnvironment({ ...process.env, PATH: path }, {
       directory,
       archives,
       cgroupRoot: cgroups.root,

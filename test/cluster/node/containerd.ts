@@ -13,7 +13,7 @@ export const CONTAINERD_SOCKET = "/run/containerd.sock";
 /** Its own paths in an ordinary installation, for which it would make folders on this machine. */
 function configuration(directory: string, { programs }: NodeEnvironment): string {
   const cri = "[plugins.'io.containerd.grpc.v1.cri'";
-  const plugins = dirname(programs["bridge"] ?? "");
+  const plugins = dirname(programs["host-local"] ?? "");
   return [
     "version = 2",
     `root = '${join(directory, "root")}'`,
