@@ -20,7 +20,7 @@ interface Schema {
 }
 
 /** Resources and maps of free content, which the chart passes on as they are. */
-const OPAQUE = /(?:resources|labels|limits)$/;
+const OPAQUE = /(?:resources|labels|limits|strategy|podSecurityContext)$/;
 
 /** Paths of all values, such as "router.access.mode". */
 function pathsOf(values: object, prefix = ""): string[] {

@@ -56,17 +56,27 @@ app.kubernetes.io/part-of: satellites
 {{- if ne .Values.router.access.mode "loopback" -}}true{{- end -}}
 {{- end -}}
 
+{{/* Name of the Secret with the router's certificate; empty without TLS. */}}
+{{- define "satellites.routerTlsSecret" -}}
+{{- $own := ternary (printf "%s-router-tls" (include "satellites.fullname" .)) "" .Values.router.tls.certificate.enabled -}}
+{{- default $own .Values.router.tls.secretName -}}
+{{- end -}}
+
 {{/* Fails where values contradict each other in a way that the router would refuse at its start. */}}
 {{- define "satellites.checkAccess" -}}
+{{- $tls := include "satellites.routerTlsSecret" . -}}
 {{- with .Values.router -}}
-{{- if and (eq .access.mode "kubernetes") (not .tls.secretName) (not .access.insecureCleartext) -}}
-{{- fail "router.access.mode kubernetes needs router.tls.secretName, since callers send their tokens; where something else protects the way, such as a service mesh, set router.access.insecureCleartext" -}}
+{{- if and (eq .access.mode "kubernetes") (not $tls) (not .access.insecureCleartext) -}}
+{{- fail "router.access.mode kubernetes needs router.tls.secretName, or router.tls.certificate, since callers send their tokens; where something else protects the way, such as a service mesh, set router.access.insecureCleartext" -}}
 {{- end -}}
 {{- if and .access.oidc (ne .access.mode "kubernetes") -}}
 {{- fail "router.access.oidc needs router.access.mode kubernetes: nobody else looks at tokens" -}}
 {{- end -}}
-{{- if and .tls.clientCA (or (not .tls.secretName) (ne .access.mode "kubernetes")) -}}
+{{- if and .tls.clientCA (or (not $tls) (ne .access.mode "kubernetes")) -}}
 {{- fail "router.tls.clientCA needs router.tls.secretName, and router.access.mode kubernetes: nobody else looks at certificates of clients" -}}
+{{- end -}}
+{{- if and .tls.certificate.enabled (not .tls.certificate.issuerRef.name) -}}
+{{- fail "router.tls.certificate needs issuerRef.name: the Issuer or ClusterIssuer of cert-manager that signs it" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -81,13 +91,6 @@ app.kubernetes.io/part-of: satellites
 {{- end -}}
 
 {{/* Names and UID are what the "restricted" Pod Security Standard asks for; nothing is written to disk. */}}
-{{- define "satellites.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-seccompProfile: {type: RuntimeDefault}
-{{- end -}}
-
 {{- define "satellites.containerSecurityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -135,6 +138,9 @@ args:
   {{- end }}
   - --log-level={{ .Values.log.level }}
   - --log-format={{ .Values.log.format }}
+  {{- range .Values.operator.extraArgs }}
+  - {{ . | quote }}
+  {{- end }}
 env:
   {{- include "satellites.podName" . | nindent 2 }}
   {{- with .Values.operator.env }}
@@ -142,6 +148,10 @@ env:
   {{- end }}
 {{- with .Values.operator.envFrom }}
 envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.operator.volumeMounts }}
+volumeMounts:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 ports:
@@ -174,10 +184,10 @@ resources:
 {{- end }}
 {{- end -}}
 
-{{/* What the router reads from files, as mounts; as volumes when "volumes" is true. */}}
+{{/* What the router reads from files, and "more" of the same, as mounts; as volumes when "volumes" is true. "tls" names the certificate's Secret. */}}
 {{- define "satellites.routerFiles" -}}
 {{- $volumes := .volumes -}}
-{{- with .router.tls.secretName }}
+{{- with .tls }}
 {{- if $volumes }}
 - {name: tls, secret: {secretName: {{ . }}}}
 {{- else }}
@@ -193,11 +203,15 @@ resources:
 {{- end }}
 {{- end }}
 {{- end }}
+{{- with .more }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "satellites.routerContainer" -}}
 {{- $router := .Values.router -}}
 {{- $exposed := include "satellites.routerExposed" . -}}
+{{- $tls := include "satellites.routerTlsSecret" . -}}
 {{- include "satellites.checkAccess" . -}}
 name: router
 image: {{ include "satellites.image" . }}
@@ -223,7 +237,7 @@ args:
   - --insecure-cleartext
   {{- end }}
   {{- end }}
-  {{- if $router.tls.secretName }}
+  {{- if $tls }}
   - --tls-cert=/tls/tls.crt
   - --tls-key=/tls/tls.key
   {{- if $router.tls.clientCA }}
@@ -255,17 +269,27 @@ args:
   {{- with $router.defaultSatellite }}
   - --default-satellite={{ . }}
   {{- end }}
+  {{- range $router.wakesNothing }}
+  - --wakes-nothing={{ . }}
+  {{- end }}
   - --log-level={{ .Values.log.level }}
   - --log-format={{ .Values.log.format }}
+  {{- range $router.extraArgs }}
+  - {{ . | quote }}
+  {{- end }}
 env:
   {{- include "satellites.podName" . | nindent 2 }}
   {{- with $router.env }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- with $router.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 ports:
   - {name: grpc, containerPort: {{ $router.port }}}
   - {name: router, containerPort: {{ $router.healthPort }}}
-{{- with include "satellites.routerFiles" (dict "router" $router "volumes" false) | trim }}
+{{- with include "satellites.routerFiles" (dict "router" $router "tls" $tls "volumes" false "more" $router.volumeMounts) | trim }}
 volumeMounts:
   {{- . | nindent 2 }}
 {{- end }}
@@ -281,9 +305,21 @@ resources:
   {{- toYaml $router.resources | nindent 2 }}
 {{- end -}}
 
+{{/* Values for the pods of a component, each its own or else that for all pods, as a JSON object. Takes (dict "context" $ "component" name). */}}
+{{- define "satellites.podValues" -}}
+{{- $values := dict -}}
+{{- range $name := list "podAnnotations" "podLabels" "nodeSelector" "tolerations" "affinity" "priorityClassName" "topologySpreadConstraints" "runtimeClassName" "hostNetwork" "dnsPolicy" "dnsConfig" "volumes" "revisionHistoryLimit" "strategy" "podSecurityContext" -}}
+{{- $own := (index $.context.Values $.component).pod -}}
+{{- $_ := set $values $name (ternary (get $own $name) (index $.context.Values $name) (hasKey $own $name)) -}}
+{{- end -}}
+{{- toJson $values -}}
+{{- end -}}
+
 {{/* What both Deployments' pods share; takes (dict "context" $ "component" name "account" name "hasRouter" bool). */}}
 {{- define "satellites.podSpec" -}}
 {{- $ := .context -}}
+{{- $pod := include "satellites.podValues" (dict "context" $ "component" .component) | fromJson -}}
+{{- $tls := ternary (include "satellites.routerTlsSecret" $) "" .hasRouter -}}
 serviceAccountName: {{ .account }}
 automountServiceAccountToken: true
 enableServiceLinks: false
@@ -292,36 +328,38 @@ terminationGracePeriodSeconds: {{ ternary (add $.Values.router.graceSeconds $.Va
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with $pod.podSecurityContext }}
 securityContext:
-  {{- include "satellites.podSecurityContext" $ | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $volumes := "" }}
 {{- if .hasRouter }}
-{{- with include "satellites.routerFiles" (dict "router" $.Values.router "volumes" true) | trim }}
+{{- $volumes = include "satellites.routerFiles" (dict "router" $.Values.router "tls" $tls "volumes" true "more" $pod.volumes) | trim }}
+{{- else if $pod.volumes }}
+{{- $volumes = toYaml $pod.volumes }}
+{{- end }}
+{{- with $volumes }}
 volumes:
   {{- . | nindent 2 }}
-{{- end }}
 {{- end }}
 topologySpreadConstraints:
   {{- $labels := dict "matchLabels" (merge (dict "app.kubernetes.io/component" .component) (include "satellites.selectorLabels" $ | fromYaml)) }}
   {{- $spread := default (list
         (dict "maxSkew" 1 "topologyKey" "topology.kubernetes.io/zone" "whenUnsatisfiable" "ScheduleAnyway")
         (dict "maxSkew" 1 "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "ScheduleAnyway")
-      ) $.Values.topologySpreadConstraints }}
+      ) $pod.topologySpreadConstraints }}
   {{- range $spread }}
   - {{ toYaml (merge (dict "labelSelector" $labels "matchLabelKeys" (list "pod-template-hash")) .) | nindent 4 | trim }}
   {{- end }}
-{{- with $.Values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
+{{- range $name := list "nodeSelector" "tolerations" "affinity" "priorityClassName" "runtimeClassName" "dnsConfig" }}
+{{- with get $pod $name }}
+{{ toYaml (dict $name .) }}
 {{- end }}
-{{- with $.Values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $.Values.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
+{{- if $pod.hostNetwork }}
+hostNetwork: true
 {{- end }}
-{{- with $.Values.priorityClassName }}
-priorityClassName: {{ . }}
+{{- with default (ternary "ClusterFirstWithHostNet" "" $pod.hostNetwork) $pod.dnsPolicy }}
+dnsPolicy: {{ . }}
 {{- end }}
 {{- end -}}
