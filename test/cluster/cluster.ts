@@ -13,9 +13,10 @@ import { startProcess, type TestProcess } from "../support/process.ts";
 import { startVirtualAccount, type VirtualAccount } from "../support/virtual-account.ts";
 import { requireTool } from "../tools/catalog.ts";
 import { REPOSITORY } from "./images.ts";
-import { type ContainerOwner, mainProcess } from "./node/containerd.ts";
+import { mainProcess } from "./node/containerd.ts";
 import { theNode } from "./node/node.ts";
 import { NODE_ADDRESS, VM_SUBNETS } from "./node/place.ts";
+import { isReady, type Pod } from "./pod.ts";
 
 const CLASS_FILE = join(import.meta.dirname, "../../examples/local/class.yaml");
 /** Namespace of the release; it takes restricted pods only. */
@@ -30,34 +31,11 @@ const CLASSES = "/apis/satellites.dev/v1alpha1/satelliteclasses";
 /** Labels by which the API server enforces the "restricted" Pod Security Standard. */
 const RESTRICTED = { "pod-security.kubernetes.io/enforce": "restricted" };
 
-/** A pod, as far as these tests look into it. */
-export interface Pod extends ContainerOwner {
-  readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
-  readonly status: {
-    readonly phase: string;
-    readonly podIP?: string;
-    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
-    readonly containerStatuses?: readonly {
-      readonly name: string;
-      readonly restartCount: number;
-      readonly ready: boolean;
-      readonly containerID?: string;
-      readonly state: { readonly terminated?: { readonly exitCode: number; readonly reason: string } };
-      readonly lastState: { readonly terminated?: { readonly exitCode: number; readonly reason: string } };
-    }[];
-  };
-}
-
 export interface CommandOutcome {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
-
-/** Whether a pod is ready and is to stay. */
-export const isReady = ({ metadata, status }: Pod): boolean =>
-  metadata.deletionTimestamp === undefined &&
-  status.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") === true;
 
 /** The chart in a cluster whose pods run, with an account of virtual VMs that pods reach. */
 export class Cluster {
@@ -169,6 +147,13 @@ export class Cluster {
       const pods = await this.pods(component);
       return pods.length === count && pods.every(isReady) && pods;
     });
+  }
+
+  /** Address of a Service of the release, as pods and these tests reach it. */
+  async serviceAddress(name: string): Promise<string> {
+    const path = `/api/v1/namespaces/${SYSTEM}/services/${name}`;
+    const { spec } = await this.get<{ spec: { clusterIP: string; ports: { port: number }[] } }>(path);
+    return `${spec.clusterIP}:${spec.ports[0]?.port ?? 0}`;
   }
 
   /** Who leads, as the Lease says; undefined where nobody does or no Lease is there. */

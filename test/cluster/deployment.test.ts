@@ -3,10 +3,11 @@ import { expect } from "chai";
 import type { GuestClient } from "../../src/guest/client.ts";
 import { eventually } from "../support/chart-release.ts";
 import { createTestAuthority, type TestAuthority } from "../support/pki.ts";
-import { CALLER, Cluster, type Pod, SYSTEM, TEAM } from "./cluster.ts";
+import { CALLER, Cluster, SYSTEM, TEAM } from "./cluster.ts";
 import { Load, printLoad } from "./load.ts";
 import { chartVersion, REPOSITORY } from "./images.ts";
-import { ctr } from "./node/containerd.ts";
+import { ctr, holdMemory } from "./node/containerd.ts";
+import type { Pod } from "./pod.ts";
 
 const RELEASE = "sat";
 const SERVICE = "sat-satellites-router";
@@ -86,10 +87,7 @@ describe("an installation in deployment mode", function () {
     await cluster.untilReady("router", 2);
     await cluster.createClass();
     await cluster.createSatellite("ada");
-    const { spec } = await cluster.get<{ spec: { clusterIP: string; ports: { port: number }[] } }>(
-      `/api/v1/namespaces/${SYSTEM}/services/${SERVICE}`,
-    );
-    address = `${spec.clusterIP}:${spec.ports[0]?.port ?? 0}`;
+    address = await cluster.serviceAddress(SERVICE);
   });
 
   it("serves a client in a pod, with the token that the kubelet gives it", async () => {
@@ -162,17 +160,28 @@ describe("an installation in deployment mode", function () {
     expect(report.failures).to.deep.equal([]);
   });
 
-  it("answers calls that a killed router held with UNAVAILABLE at once, and serves on", async () => {
+  it("tells callers of a router that is out of memory UNAVAILABLE, and serves them again", async () => {
     const [pod] = await cluster.untilReady("router", 2);
+    const name = pod?.metadata.name ?? "";
     const report = await underLoad("a router out of memory", async () => {
       if (pod !== undefined) {
-        cluster.kill(pod, "router");
+        holdMemory(pod, "router");
       }
+      // Another program in the container; the kernel ends the largest.
+      await cluster.kubectl(
+        "exec",
+        "--namespace",
+        SYSTEM,
+        name,
+        "--",
+        "node",
+        "--eval",
+        "setTimeout(() => {}, 5000)",
+      );
       await eventually("the kubelet started it again", async () => {
-        const found = (await cluster.pods("router")).find(
-          ({ metadata }) => metadata.name === pod?.metadata.name,
-        );
-        return found?.status.containerStatuses?.[0]?.restartCount === 1;
+        const found = (await cluster.pods("router")).find(({ metadata }) => metadata.name === name);
+        const [status] = found?.status.containerStatuses ?? [];
+        return status?.restartCount === 1 && status.lastState.terminated?.reason === "OOMKilled";
       });
       await cluster.untilReady("router", 2);
     });

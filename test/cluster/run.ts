@@ -75,12 +75,15 @@ async function main(args: readonly string[]): Promise<number> {
       : globSync("test/cluster/**/*.test.ts", { cwd: ROOT }).toSorted();
     // Where administrators' programs are is not on everybody's PATH, and kube-proxy looks there for nft.
     const path = [process.env["PATH"], "/usr/sbin", "/sbin"].join(delimiter);
-    const environment = setNodeEnvironment({ ...process.env, PATH: path }, {
-      directory,
-      archives,
-      cgroupRoot: cgroups.root,
-      programs,
-    });
+    const environment = setNodeEnvironment(
+      { ...process.env, PATH: path },
+      {
+        directory,
+        archives,
+        cgroupRoot: cgroups.root,
+        programs,
+      },
+    );
     const [status, output] = await runInside([...args, ...files], environment);
     const { passing, failing, pending } = readMochaCounts(output);
     const failed = status === 0 ? failing : Math.max(1, failing);

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { eventually } from "../../support/chart-release.ts";
 import { startProcess, type TestProcess } from "../../support/process.ts";
@@ -108,4 +108,17 @@ export function mainProcess(pod: ContainerOwner, container: string): number {
     throw new Error(`the container ${container} of ${pod.metadata.name} does not run`);
   }
   return Number(pid);
+}
+
+/** Room that {@link holdMemory} leaves: less than another Node.js takes, in bytes. */
+const ROOM_BYTES = 20 * 1024 * 1024;
+
+/** Lets a container have no more memory than it has, and a little: whatever begins in it then is too much. */
+export function holdMemory(pod: ContainerOwner, container: string): void {
+  const groups = readFileSync(`/proc/${mainProcess(pod, container)}/cgroup`, "utf8");
+  const [, path = ""] = /^\d+:memory:(\/.+)$/m.exec(groups) ?? [];
+  const folder = join("/sys/fs/cgroup/memory", path);
+  const statistics = readFileSync(join(folder, "memory.stat"), "utf8");
+  const usedBytes = Number(/^total_rss (\d+)$/m.exec(statistics)?.[1]);
+  writeFileSync(join(folder, "memory.limit_in_bytes"), String(usedBytes + ROOM_BYTES));
 }
