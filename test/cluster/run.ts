@@ -1,14 +1,16 @@
 /**
  * Runs the tests of a whole cluster, on a Kubernetes node that lives as long as they do:
  *
- *   node test/cluster/run.ts [FILE… and options of mocha]
+ *   node test/cluster/run.ts [--images=FOLDER] [FILE… and options of mocha]
+ *
+ * With --images the images are kept in that folder, and not built again when they are there.
  *
  * The tests run inside of the node's namespaces, so that they reach pods and Services, and everything ends with them.
  * The last line is "cluster: N steps, F failed". Exit code 2 says that no node can run on this machine, 1 that a
  * step failed.
  */
 import { spawn } from "node:child_process";
-import { globSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { readMochaCounts } from "../../build/mocha-counts.ts";
@@ -19,7 +21,7 @@ import { CNI_PLUGINS, NAMESPACES, NODE_PROGRAMS, whyNoNode } from "./machine.ts"
 import { setNodeEnvironment } from "./node/environment.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const MOCHA = ["--reporter", "./build/second-try-reporter.ts", "--exit", "--timeout", "300000"];
+const MOCHA = ["--reporter", "./build/test-reporter.ts", "--exit", "--timeout", "300000"];
 
 /** Runs mocha as the one child of the first process in new namespaces; resolves with what it printed. */
 function runInside(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<[number, string]> {
@@ -65,11 +67,8 @@ async function main(args: readonly string[]): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), "satellites-node-"));
   const cgroups = NodeCgroups.make();
   try {
-    const startedMs = performance.now();
-    const images = join(directory, "images");
-    mkdirSync(images);
-    const archives = await buildImages(images);
-    console.log(`images built in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+    const kept = args.find((each) => each.startsWith("--images="))?.slice("--images=".length);
+    const archives = await imagesIn(kept ?? join(directory, "images"));
     const files = args.some((each) => each.endsWith(".test.ts"))
       ? []
       : globSync("test/cluster/**/*.test.ts", { cwd: ROOT }).toSorted();
@@ -84,7 +83,10 @@ async function main(args: readonly string[]): Promise<number> {
         programs,
       },
     );
-    const [status, output] = await runInside([...args, ...files], environment);
+    const [status, output] = await runInside(
+      [...args.filter((each) => !each.startsWith("--images=")), ...files],
+      environment,
+    );
     const { passing, failing, pending } = readMochaCounts(output);
     const failed = status === 0 ? failing : Math.max(1, failing);
     console.log(`cluster: ${passing + failing + pending} steps, ${failed} failed`);
@@ -93,6 +95,17 @@ async function main(args: readonly string[]): Promise<number> {
     await removed(cgroups);
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** The archives in a folder; they are built where it is not there. */
+async function imagesIn(folder: string): Promise<string[]> {
+  if (!existsSync(folder)) {
+    const startedMs = performance.now();
+    mkdirSync(folder, { recursive: true });
+    await buildImages(folder);
+    console.log(`images built in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+  }
+  return globSync("*.tar", { cwd: folder }).map((file) => join(folder, file));
 }
 
 /** The kernel ends the namespaces' processes in its own time. */
