@@ -167,17 +167,9 @@ describe("an installation in deployment mode", function () {
       if (pod !== undefined) {
         holdMemory(pod, "router");
       }
-      // Another program in the container; the kernel ends the largest.
-      await cluster.kubectl(
-        "exec",
-        "--namespace",
-        SYSTEM,
-        name,
-        "--",
-        "node",
-        "--eval",
-        "setTimeout(() => {}, 5000)",
-      );
+      // Another program in the container, smaller than the router: the kernel ends the largest.
+      const script = "const bytes = Buffer.alloc(32 << 20, 1); setTimeout(() => {}, 5000)";
+      await cluster.kubectl("exec", "--namespace", SYSTEM, name, "--", "node", "--eval", script);
       await eventually("the kubelet started it again", async () => {
         const found = (await cluster.pods("router")).find(({ metadata }) => metadata.name === name);
         const [status] = found?.status.containerStatuses ?? [];

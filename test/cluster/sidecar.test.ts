@@ -149,6 +149,9 @@ describe("an installation in sidecar mode", function () {
   it("leaves no machine when its satellites are deleted, and nothing when all of it is", async () => {
     await cluster.deleteSatellites("ada", "born-after-the-kill");
     expect(cluster.machines()).to.deep.equal([]);
+    // As the chart's README says: classes that were in use wait for an operator, too.
+    const classes = await cluster.kubectl("delete", "satelliteclasses", "--all", "--timeout=60s");
+    expect(classes.code, classes.stderr).to.equal(0);
     const { code, stderr } = await cluster.helm(["uninstall", "other", "--wait"]);
     expect(code, stderr).to.equal(0);
     const crds = ["satellites.satellites.dev", "satelliteclasses.satellites.dev"];

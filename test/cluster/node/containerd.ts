@@ -110,8 +110,8 @@ export function mainProcess(pod: ContainerOwner, container: string): number {
   return Number(pid);
 }
 
-/** Room that {@link holdMemory} leaves: less than another Node.js takes, in bytes. */
-const ROOM_BYTES = 20 * 1024 * 1024;
+/** Room that {@link holdMemory} leaves, in bytes. */
+const ROOM_BYTES = 4 * 1024 * 1024;
 
 /** Lets a container have no more memory than it has, and a little: whatever begins in it then is too much. */
 export function holdMemory(pod: ContainerOwner, container: string): void {
