@@ -298,6 +298,11 @@ export class Cluster {
     for (const undo of this.#undo.splice(0).toReversed()) {
       await undo();
     }
+    // A step that failed may have left some, which no operator lets go.
+    const { body } = await this.admin.request("GET", SATELLITES);
+    for (const { metadata } of (body as { items?: Satellite[] }).items ?? []) {
+      await this.admin.mergePatch(`${SATELLITES}/${metadata.name}`, { metadata: { finalizers: null } });
+    }
     for (const name of [SYSTEM, TEAM]) {
       await this.admin.request("DELETE", `/api/v1/namespaces/${name}`);
     }
