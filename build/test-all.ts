@@ -31,6 +31,8 @@ interface Layer {
    * continuous integration there is time enough to give each the machine for itself.
    */
   readonly lane?: "vms" | "cluster";
+  /** Only run when it is named: it takes longer than all may (docs/testing.md). */
+  readonly onlyByName?: true;
 }
 
 const IN_CI = process.env["CI"] === "true";
@@ -250,7 +252,11 @@ const LAYERS: readonly Layer[] = [
     run: needingContainers(mocha(inFolder("clients"), ...PROCESSES, "--timeout", "120000")),
   },
   { name: "interop", lane: "cluster", run: needing(interop, "Go to have grpc-go's clients", runInterop) },
-  { name: "cluster", lane: "cluster", run: needing(cluster, "Go to have Kubernetes' programs", runCluster) },
+  {
+    name: "cluster",
+    onlyByName: true,
+    run: needing(cluster, "Go to have Kubernetes' programs", runCluster),
+  },
   { name: "conformance", lane: "cluster", run: needingTools(program("node", "test/conformance/run.ts")) },
 ];
 
@@ -262,7 +268,9 @@ if (unknown.length > 0) {
   );
   process.exit(2);
 }
-const layers = LAYERS.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+const layers = LAYERS.filter(({ name, onlyByName }) =>
+  wanted.length === 0 ? onlyByName !== true : wanted.includes(name),
+);
 if (layers.some(({ name }) => ["chart", "integration", "conformance", "e2e"].includes(name))) {
   void tools();
 }

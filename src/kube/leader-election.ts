@@ -289,7 +289,9 @@ export class LeaderElector {
       if (!isNotFound(error) && !hasReason(error, "Forbidden")) {
         throw error;
       }
-      this.#logger.warn("The lease will stay when its Deployment is deleted, which could not be read", { error });
+      this.#logger.warn("The lease will stay when its Deployment is deleted, which could not be read", {
+        error,
+      });
       return {};
     }
   }
