@@ -233,6 +233,14 @@ export class Cluster {
     });
   }
 
+  /** Deletes all classes, which an operator lets go once no satellite uses them. */
+  async deleteClasses(): Promise<void> {
+    const { code, stderr } = await this.kubectl("delete", "satelliteclasses", "--all", "--timeout=60s");
+    if (code !== 0) {
+      throw new Error(`the classes are not gone: ${stderr}`);
+    }
+  }
+
   /** Machines that EC2 has and that are not terminated, by ID. */
   machines(): string[] {
     return this.account.model.instances

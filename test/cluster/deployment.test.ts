@@ -185,6 +185,7 @@ describe("an installation in deployment mode", function () {
   it("leaves no machine when its satellites are deleted", async () => {
     await cluster.deleteSatellites("ada");
     expect(cluster.machines()).to.deep.equal([]);
+    await cluster.deleteClasses();
     const { code, stderr } = await cluster.helm(["uninstall", RELEASE, "--wait"]);
     expect(code, stderr).to.equal(0);
   });

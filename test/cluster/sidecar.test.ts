@@ -150,8 +150,7 @@ describe("an installation in sidecar mode", function () {
     await cluster.deleteSatellites("ada", "born-after-the-kill");
     expect(cluster.machines()).to.deep.equal([]);
     // As the chart's README says: classes that were in use wait for an operator, too.
-    const classes = await cluster.kubectl("delete", "satelliteclasses", "--all", "--timeout=60s");
-    expect(classes.code, classes.stderr).to.equal(0);
+    await cluster.deleteClasses();
     const { code, stderr } = await cluster.helm(["uninstall", "other", "--wait"]);
     expect(code, stderr).to.equal(0);
     const crds = ["satellites.satellites.dev", "satelliteclasses.satellites.dev"];
