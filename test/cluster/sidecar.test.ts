@@ -109,6 +109,11 @@ describe("an installation in sidecar mode", function () {
     }
     await delay(AWAY_MS);
     await cluster.server.restart();
+    // What the API server shows of the pods is from before, until the kubelet has told it.
+    await eventually("both were started again", async () => {
+      const pods = await cluster.untilReady("operator", 2);
+      return restartsOf(pods) >= restartsOf(before) + 2;
+    });
     const after = await cluster.untilReady("operator", 2);
     const report = await load.stop();
     printLoad(`API server away for ${AWAY_MS / 1000} s`, report);

@@ -17,7 +17,7 @@ const FLAG = /(?<![\w-])--[a-z][a-z0-9-]+/g;
 const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   "aws ec2": ["--resources", "--tags", "--instance-ids"],
   docker: ["--tag", "--build-arg", "--platform", "--build-context"],
-  helm: ["--create-namespace", "--reuse-values"],
+  helm: ["--create-namespace", "--reset-then-reuse-values", "--force"],
   curl: ["--fail", "--show-error"],
   "docker buildx": ["--driver-opt"],
   gh: ["--jq"],
