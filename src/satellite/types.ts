@@ -132,20 +132,85 @@ export interface SatelliteClass {
      */
     guest: {
       /**
-       * buildkit sets up the image's BuildKit with its resource limits by user data; custom runs the user data of userDataSecretRef; image means that the image holds all that is needed.
+       * buildkit makes a stock image with cloud-init a BuildKit server within the limits below, by user data; custom runs the user data of userDataSecretRef; image means that the image holds all that is needed.
        */
       kind: "buildkit" | "custom" | "image";
       /**
        * Required: the VM serves TLS, and nothing is sent to it before it has shown the key that it was first ready with, so that no other VM at its address is taken for it. "Off", in quotes (a bare Off is a boolean in YAML): plain text, for guests that cannot serve TLS. Holds for machines that are launched from now on.
        */
       tls: "Required" | "Off";
+      /**
+       * Most of all CPUs that builds and BuildKit may take; the rest keeps the guest responsive.
+       */
       cpuPercent: number;
+      /**
+       * Most of the memory that builds and BuildKit may take. The system keeps 192 MiB in any case, and the daemon a part that no build can take.
+       */
       memoryPercent: number;
+      /**
+       * Most swap that builds and BuildKit may take, in percent of the memory. 0 ends a build that needs more memory at once, and leaves the swap to hibernation.
+       */
+      swapPercent: number;
+      /**
+       * Most processes and threads of all builds of a satellite together.
+       */
+      maxProcesses: number;
+      /**
+       * Share of the disk that BuildKit's cache leaves free; old cache is collected for it.
+       */
       diskReservePercent: number;
       /**
-       * Version that the image's buildkitd must have; any when absent.
+       * BuildKit's version. An image that holds it is used as it is; any other downloads the release archive at its first boot. Default: 0.33.1. Another version needs archive.sha256, or an image that holds it.
        */
       version?: string;
+      /**
+       * Where the release archive is had, and what it must be: a gzipped tar file with bin/buildkitd and bin/buildkit-runc in it.
+       */
+      archive?: {
+        /**
+         * With {version} and {architecture} (amd64, arm64) in it, for a mirror or a BuildKit of your own. Default: BuildKit's releases on GitHub.
+         */
+        url?: string;
+        /**
+         * SHA-256 by architecture, "amd64" and "arm64".
+         */
+        sha256: {
+          [k: string]: string;
+        };
+      };
+      /**
+       * Proxies of the guest, for the download and for BuildKit's requests to registries.
+       */
+      proxy?: {
+        http?: string;
+        https?: string;
+        /**
+         * Hosts, domains and networks that are asked directly, separated by commas.
+         */
+        noProxy?: string;
+      };
+      /**
+       * Mirrors by registry, such as docker.io, each as host or host/path; tried in order.
+       */
+      registryMirrors?: {
+        [k: string]: string[];
+      };
+      /**
+       * Certificates (PEM) of authorities that the download and BuildKit trust beside the image's own, for private registries and mirrors.
+       */
+      caCertificates?: string;
+      /**
+       * Most build steps that run at once; no limit when absent.
+       */
+      maxParallelism?: number;
+      /**
+       * What builds may ask for that takes down the wall between a build and its VM. None by default: whoever has them may read the VM's key and change its limits.
+       */
+      insecureEntitlements?: ("network.host" | "security.insecure" | "device")[];
+      /**
+       * Further lines of buildkitd.toml, such as [[worker.oci.gcpolicy]] tables. Tables that the other fields write already cannot be written twice.
+       */
+      extraConfig?: string;
       /**
        * Secret in the operator's namespace; its key "userData" is used.
        */

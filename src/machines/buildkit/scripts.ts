@@ -1,0 +1,168 @@
+import type { BuildkitGuest } from "./guest.ts";
+import * as at from "./paths.ts";
+
+/** On shortage the kernel ends builds before anything else (proc(5), "oom_score_adj"; 0 is the guest's own services). */
+const BUILD_OOM_SCORE = 500;
+
+/**
+ * Installs the archive of archive.json unless the image holds that version already. It is Python, which is there
+ * wherever cloud-init is; curl and wget are not. What it cannot do it says on the console too, where the cloud shows it.
+ */
+export const INSTALL_SCRIPT = `#!/usr/bin/python3
+import hashlib, io, json, os, platform, ssl, subprocess, sys, tarfile, time, urllib.request
+
+BIN, MARK = "/usr/local/bin", "/usr/local/lib/satellites-buildkit.sha256"
+ATTEMPTS = 6
+
+def fail(reason):
+    text = "satellites: BuildKit cannot be installed: %s" % reason
+    try:
+        with open("/dev/console", "w") as console:
+            console.write(text + "\\n")
+    except OSError:
+        pass
+    sys.exit(text)
+
+def held():
+    try:
+        words = subprocess.run(["buildkitd", "--version"], stdout=subprocess.PIPE, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        return "none"
+    return words[2].decode().lstrip("v") if len(words) > 2 else "unknown"
+
+def download(url):
+    context = ssl.create_default_context()
+    if os.path.exists("${at.CA_DIRECTORY}/ca.pem"):
+        context.load_verify_locations("${at.CA_DIRECTORY}/ca.pem")
+    for attempt in range(ATTEMPTS):
+        try:
+            with urllib.request.urlopen(url, timeout=60, context=context) as answer:
+                return answer.read()
+        except OSError as error:
+            if attempt == ATTEMPTS - 1:
+                fail("%s: %s" % (url, error))
+            time.sleep(2 ** attempt)
+
+with open("${at.ARCHIVE}") as file:
+    wanted = json.load(file)
+machine = platform.machine()
+architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+digest = wanted["sha256"].get(architecture, "").lower()
+mark = ""
+if os.path.exists(MARK):
+    with open(MARK) as file:
+        mark = file.read()
+found = held()
+if (digest and mark == digest) or found == wanted["version"]:
+    sys.exit()
+if not digest:
+    fail("the image holds buildkitd %s instead of %s, and spec.guest.archive.sha256 has none for %s"
+         % (found, wanted["version"], architecture))
+url = wanted["url"].replace("{architecture}", architecture)
+archive = download(url)
+got = hashlib.sha256(archive).hexdigest()
+if got != digest:
+    fail("%s has the SHA-256 %s instead of %s" % (url, got, digest))
+with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+    for member in tar:
+        name = os.path.basename(member.name)
+        if member.isfile() and os.path.dirname(member.name).lstrip("./") == "bin":
+            with open(os.path.join(BIN, name + ".new"), "wb") as program:
+                program.write(tar.extractfile(member).read())
+                os.fchmod(program.fileno(), 0o755)
+            os.replace(program.name, os.path.join(BIN, name))
+if held() == "none":
+    fail("%s holds no bin/buildkitd that runs here" % url)
+os.sync()
+with open(MARK, "w") as file:
+    file.write(digest)
+`;
+
+/**
+ * Makes the key that the VM is known by (docs/decisions/0030), once, and anew on another instance: an image that was
+ * taken after the first boot must not give its key to all that start from it. It is on the disk before it is used.
+ */
+export const MAKE_KEY_SCRIPT = `#!/bin/sh
+set -eu
+umask 077
+id=$(cat ${at.INSTANCE_ID})
+made_on=$(cat ${at.TLS_DIRECTORY}/instance-id 2>/dev/null || true)
+test -n "$id"
+if [ "$made_on" = "$id" ]; then
+  exit 0
+fi
+mkdir -p ${at.TLS_DIRECTORY}
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj "/CN=$id" \\
+  -keyout ${at.TLS_DIRECTORY}/key.pem -out ${at.TLS_DIRECTORY}/cert.pem
+sync
+echo "$id" >${at.TLS_DIRECTORY}/instance-id.new
+mv ${at.TLS_DIRECTORY}/instance-id.new ${at.TLS_DIRECTORY}/instance-id
+sync
+`;
+
+/**
+ * Counts the limits anew at each boot, since the instance type may change. systemd counts CPUQuota in percent of one
+ * CPU (systemd.resource-control(5)). Of memory, the system keeps 192 MiB whatever the share says, and the daemon keeps
+ * an eighth of the rest, 256 MiB at most, that no build can take.
+ */
+export function limitScript({ cpuPercent, memoryPercent, swapPercent }: BuildkitGuest): string {
+  return `#!/bin/sh
+set -eu
+total=$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo)
+all=$(( total * ${memoryPercent} / 100 ))
+[ "$all" -le $(( total - 192 )) ] || all=$(( total - 192 ))
+[ "$all" -ge 64 ] || all=64
+daemon=$(( all / 8 ))
+[ "$daemon" -le 256 ] || daemon=256
+systemctl set-property --runtime ${at.SLICE} "CPUQuota=$(( $(nproc) * ${cpuPercent} ))%" \\
+  "MemoryMax=\${all}M" "MemorySwapMax=$(( total * ${swapPercent} / 100 ))M"
+systemctl set-property --runtime ${at.BUILDS_SLICE} "MemoryMax=$(( all - daemon ))M"
+`;
+}
+
+/** Runs a build's container so that it is ended before anything else when memory runs out, and can't change that. */
+export const RUN_BUILD_SCRIPT = `#!/bin/sh
+echo ${BUILD_OOM_SCORE} >/proc/self/oom_score_adj
+if command -v buildkit-runc >/dev/null; then
+  exec buildkit-runc "$@"
+fi
+exec runc "$@"
+`;
+
+/**
+ * Waits for the data volume, makes a file system on it if it holds nothing at all, and mounts it. Its device is that of
+ * the attachment, or an EBS disk by the name that udev gives it, where it is NVMe (EC2 user guide, "Amazon EBS volumes
+ * and NVMe"); the disk of the root file system is none of these. A machine that replaces another one finds its cache.
+ */
+export const MOUNT_CACHE_SCRIPT = `#!/bin/sh
+set -eu
+source=$(findmnt -nro SOURCE /)
+root=$(lsblk -nro PKNAME "$source" | head -n 1)
+root=\${root:-\${source#/dev/}}
+find_disk() {
+  for link in /dev/sdf /dev/xvdf /dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol*; do
+    case "$link" in *-part*) continue ;; esac
+    disk=$(readlink -f "$link") || continue
+    if [ -b "$disk" ] && [ "$disk" != "/dev/$root" ]; then
+      echo "$disk"
+      return
+    fi
+  done
+}
+disk=$(find_disk)
+while [ -z "$disk" ]; do
+  sleep 1
+  disk=$(find_disk)
+done
+status=0
+blkid -p "$disk" || status=$?
+if [ "$status" -eq 2 ]; then
+  mkfs.ext4 -q -m 0 "$disk"
+elif [ "$status" -ne 0 ]; then
+  echo "$disk cannot be looked into, so nothing is written to it" >&2
+  exit 1
+fi
+mkdir -p ${at.CACHE}
+mountpoint -q ${at.CACHE} || mount -o noatime "$disk" ${at.CACHE}
+resize2fs "$disk"
+`;

@@ -1,0 +1,87 @@
+import type { BuildkitGuest } from "./guest.ts";
+import * as at from "./paths.ts";
+
+/** The daemon answers the operator's probe, so the kernel ends nearly anything before it (sshd has -1000). */
+const DAEMON_OOM_SCORE = -900;
+
+/** Builds give way to the rest of the system where both want the processors or the disk. */
+export const SLICE_UNIT = `[Unit]
+Description=All that builds and BuildKit may take of this machine
+
+[Slice]
+CPUAccounting=yes
+CPUWeight=50
+IOWeight=50
+MemoryAccounting=yes
+`;
+
+/** `MemoryMax` of both slices and `CPUQuota` are set at each boot (scripts.ts). */
+export function buildsSliceUnit({ maxProcesses }: BuildkitGuest): string {
+  return `[Unit]
+Description=The builds themselves, which give way to the daemon
+
+[Slice]
+CPUWeight=10
+MemoryAccounting=yes
+TasksMax=${maxProcesses}
+`;
+}
+
+export const LIMIT_UNIT = `[Unit]
+Description=Limit builds to their share of what this boot has
+Requires=${at.SLICE} ${at.BUILDS_SLICE}
+After=${at.SLICE} ${at.BUILDS_SLICE}
+Before=buildkit.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=${at.LIMIT}
+`;
+
+export const CACHE_UNIT = `[Unit]
+Description=Mount the data volume as BuildKit's cache
+Before=buildkit.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+TimeoutStartSec=600
+ExecStart=${at.MOUNT_CACHE}
+`;
+
+/**
+ * The daemon. The archive may take minutes to come, and what failed is tried again for as long as the machine runs. A
+ * build that runs out of memory ends alone: the daemon and other builds go on (OOMPolicy=continue).
+ */
+export function daemonUnit({ tls, dataVolume }: BuildkitGuest): string {
+  const needed = `buildkit-limit.service${dataVolume === true ? " buildkit-cache.service" : ""}`;
+  const makeKey = tls === "Off" ? "" : `ExecStartPre=${at.MAKE_KEY}\n`;
+  return `[Unit]
+Description=BuildKit
+Wants=network-online.target
+After=network-online.target ${needed}
+Requires=${needed}
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+Slice=${at.SLICE}
+EnvironmentFile=-${at.ENVIRONMENT}
+ExecStartPre=${at.INSTALL}
+${makeKey}ExecStart=buildkitd --config ${at.CONFIG}
+Delegate=yes
+KillMode=mixed
+OOMPolicy=continue
+OOMScoreAdjust=${DAEMON_OOM_SCORE}
+CPUWeight=1000
+LimitNOFILE=1048576
+TasksMax=infinity
+TimeoutStartSec=900
+Restart=always
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
