@@ -262,6 +262,10 @@ export function createProgram(
         }),
       )
       .option("--no-install", "do not install missing Debian packages")
+      .option(
+        "--buildkit-archive <file>",
+        "BuildKit's release archive, for satellites that run it on stock Debian",
+      )
       .addOption(
         new Option("--hypervisor <kind>", "what VMs run on; virtual ones are for tests")
           .choices(["qemu", "virtual"])

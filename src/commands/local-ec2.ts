@@ -20,10 +20,17 @@ export const LOCAL_REGION = "local-1";
 export const LOCAL_IMAGE = "ami-0077000000000000a";
 /** ID of the image whose guests serve TLS. */
 export const LOCAL_TLS_IMAGE = "ami-0077000000000000c";
+/** ID of the stock Debian image, where there is one. */
+export const LOCAL_STOCK_IMAGE = "ami-0077000000000000d";
 
 /** What the VMs run on; {@link VirtualVms} need nothing of the machine. */
 export type HypervisorSetup =
-  | { readonly kind: "qemu"; readonly tools: ToolPaths; readonly image: GuestImage }
+  | {
+      readonly kind: "qemu";
+      readonly tools: ToolPaths;
+      readonly image: GuestImage;
+      readonly stockImage?: GuestImage;
+    }
   | { readonly kind: "virtual"; readonly delayMs: number };
 
 /** What `satellites local` has prepared for the endpoint; written to a file. */
@@ -43,6 +50,10 @@ export interface LocalEc2Options {
 
 /** Guests are this small whatever their type promises, so that a laptop holds a few. */
 const GUEST_SIZE = { vcpus: 1, memoryMiB: 384 };
+/** What systemd, cloud-init and a build take. */
+const STOCK_GUEST_SIZE = { vcpus: 2, memoryMiB: 1024 };
+/** A system with services of its own takes longer to shut down than the guest service. */
+const SHUTDOWN_TIMEOUT_MS = 90_000;
 
 /** Runs the EC2 endpoint over its VMs until it is stopped. VMs under QEMU go on running. */
 export async function runLocalEc2(options: LocalEc2Options, context: ProcessContext): Promise<void> {
@@ -56,7 +67,7 @@ export async function runLocalEc2(options: LocalEc2Options, context: ProcessCont
     random,
     logger,
     hypervisor,
-    guestSize: () => GUEST_SIZE,
+    guestSize: (_type, image) => (image === LOCAL_STOCK_IMAGE ? STOCK_GUEST_SIZE : GUEST_SIZE),
     store: fileStore(join(options.stateDir, "instances")),
     volumeStore: fileStore(join(options.stateDir, "volumes")),
   });
@@ -66,7 +77,10 @@ export async function runLocalEc2(options: LocalEc2Options, context: ProcessCont
     clock,
     logger,
     limits: DOCUMENTED_LIMITS,
-    parameters: { "/satellites/images/amd64": LOCAL_IMAGE },
+    parameters: {
+      "/satellites/images/amd64": LOCAL_IMAGE,
+      "/satellites/stock-images/amd64": LOCAL_STOCK_IMAGE,
+    },
     logFile: join(options.stateDir, "calls.jsonl"),
   });
   const server = await listenOnLoopback(endpoint.handle, { port: options.port, logger });
@@ -85,7 +99,13 @@ function openHypervisor(
     case "qemu":
       return QemuHypervisor.open({
         stateDirectory: directory,
-        images: [{ id: LOCAL_IMAGE, name: "satellites-guest", files: setup.image }],
+        images: [
+          { id: LOCAL_IMAGE, name: "satellites-guest", files: setup.image },
+          ...(setup.stockImage === undefined
+            ? []
+            : [{ id: LOCAL_STOCK_IMAGE, name: "debian", files: setup.stockImage }]),
+        ],
+        shutdownTimeoutMs: SHUTDOWN_TIMEOUT_MS,
         tools: setup.tools,
         nodePath: process.execPath,
         clock,

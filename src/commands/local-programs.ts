@@ -14,10 +14,15 @@ export interface ProgramPlaces {
   readonly file: (name: string) => string;
   /** Folder of the repository. */
   readonly root: string;
+  /** "namespace/name" of the satellite of requests that name none, as BuildKit's clients send them. */
+  readonly defaultSatellite?: string;
 }
 
 /** Arguments of the `satellites` command that runs one program of a local system. */
-export function programArguments(name: ProgramName, { ports, file, root }: ProgramPlaces): string[] {
+export function programArguments(
+  name: ProgramName,
+  { ports, file, root, defaultSatellite }: ProgramPlaces,
+): string[] {
   switch (name) {
     case "kubernetes":
       return command("local-kubernetes", {
@@ -52,6 +57,7 @@ export function programArguments(name: ProgramName, { ports, file, root }: Progr
           domain: "satellites.local",
           "default-namespace": "default",
           "grace-seconds": "5",
+          ...(defaultSatellite === undefined ? {} : { "default-satellite": defaultSatellite }),
         }),
         // Whoever is on this machine may use its satellites.
         "--anonymous",

@@ -13,10 +13,12 @@ import { serverCertificate } from "../local/kubernetes/certificates.ts";
 import { writeKubeconfig } from "../local/kubernetes/kubeconfig.ts";
 import { endAllVms } from "../local/qemu/end-vms.ts";
 import { ensureGuestImage } from "../local/qemu/image.ts";
-import { ensurePrerequisites } from "../local/qemu/prerequisites.ts";
+import { ensurePrerequisites, PREREQUISITES, STOCK_PREREQUISITES } from "../local/qemu/prerequisites.ts";
+import { ensureStockImage } from "../local/qemu/stock-image.ts";
 import { SATELLITE_CLASSES } from "../satellite/resource.ts";
 import type { SatelliteClass } from "../satellite/types.ts";
 import { createMetricsRegistry } from "../telemetry/metrics.ts";
+import { BUILDKIT_SATELLITE, buildkitClass } from "./buildkit-class.ts";
 import { connectKubernetes } from "./connect-kubernetes.ts";
 import type { HypervisorSetup, LocalEc2Setup } from "./local-ec2.ts";
 import { choosePlaces, type LocalPlaces, type Ports } from "./local-places.ts";
@@ -39,6 +41,8 @@ export interface LocalSystemOptions {
   readonly mayInstall: boolean;
   /** Virtual VMs instead of QEMU's, each change of state taking so many milliseconds; see `VirtualVms`. */
   readonly virtualVms?: { readonly delayMs: number };
+  /** BuildKit's release archive, for satellites of the class "buildkit" on stock Debian; none when absent. */
+  readonly buildkitArchive?: string;
   /** Told one line for each step that may take longer than a second. */
   readonly progress: (line: string) => void;
 }
@@ -46,6 +50,7 @@ export interface LocalSystemOptions {
 const ROOT = join(import.meta.dirname, "../..");
 const ENTRY = join(ROOT, "src/main.ts");
 const LOCAL_CLASS = join(ROOT, "examples/local/class.yaml");
+const BUILDKIT_CLASS = join(ROOT, "examples/local/buildkit.yaml");
 
 /**
  * The product on one machine: embedded Kubernetes API server, EC2 endpoint over QEMU VMs, operator and router,
@@ -145,13 +150,13 @@ export class LocalSystem {
       this.#context.stop.throwIfAborted();
       await this.#startProgram(name);
       if (name === "kubernetes") {
-        await this.#applyClass();
+        await this.#applyClasses();
       }
     }
   }
 
   async #prepareVms(): Promise<HypervisorSetup> {
-    const { virtualVms } = this.#options;
+    const { virtualVms, buildkitArchive, cacheDir, progress } = this.#options;
     if (virtualVms !== undefined) {
       return { kind: "virtual", delayMs: virtualVms.delayMs };
     }
@@ -160,15 +165,19 @@ export class LocalSystem {
       path: environment["PATH"] ?? "",
       mayInstall: this.#options.mayInstall,
       isRoot: process.getuid?.() === 0,
-      progress: this.#options.progress,
+      progress,
+      prerequisites: buildkitArchive === undefined ? PREREQUISITES : STOCK_PREREQUISITES,
     });
-    const image = await ensureGuestImage({
-      cacheDirectory: this.#options.cacheDir,
-      tools,
-      nodePath: process.execPath,
-      progress: this.#options.progress,
-    });
-    return { kind: "qemu", tools, image };
+    const common = { cacheDirectory: cacheDir, tools, progress };
+    const image = await ensureGuestImage({ ...common, nodePath: process.execPath });
+    return buildkitArchive === undefined
+      ? { kind: "qemu", tools, image }
+      : {
+          kind: "qemu",
+          tools,
+          image,
+          stockImage: await ensureStockImage({ ...common, served: buildkitArchive }),
+        };
   }
 
   async #prepareUsers(): Promise<void> {
@@ -200,13 +209,20 @@ export class LocalSystem {
     }
   }
 
-  async #applyClass(): Promise<void> {
-    const body = parse(await readFile(LOCAL_CLASS, "utf8")) as SatelliteClass;
-    try {
-      await this.withClient((client) => client.create(SATELLITE_CLASSES, body));
-    } catch (error) {
-      if (!hasReason(error, "AlreadyExists")) {
-        throw error;
+  async #applyClasses(): Promise<void> {
+    const { buildkitArchive } = this.#options;
+    const classes = [
+      await readFile(LOCAL_CLASS, "utf8"),
+      ...(buildkitArchive === undefined ? [] : [await buildkitClass(BUILDKIT_CLASS, buildkitArchive)]),
+    ];
+    for (const text of classes) {
+      const body = parse(text) as SatelliteClass;
+      try {
+        await this.withClient((client) => client.create(SATELLITE_CLASSES, body));
+      } catch (error) {
+        if (!hasReason(error, "AlreadyExists")) {
+          throw error;
+        }
       }
     }
   }
@@ -229,7 +245,14 @@ export class LocalSystem {
     const program = new Program(
       {
         name,
-        args: programArguments(name, { ports: this.#ports, file: (path) => this.#file(path), root: ROOT }),
+        args: programArguments(name, {
+          ports: this.#ports,
+          file: (path) => this.#file(path),
+          root: ROOT,
+          ...(this.#options.buildkitArchive === undefined
+            ? {}
+            : { defaultSatellite: `default/${BUILDKIT_SATELLITE}` }),
+        }),
         environment: this.#environment(name),
         logFile: this.#file(`logs/${name}.log`),
         ready: () => this.#isReady(name),

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { untilAborted } from "../base/abort.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { LocalSystem } from "./local-system.ts";
@@ -9,6 +10,7 @@ export interface LocalCommandOptions {
   readonly routerPort: number;
   readonly install: boolean;
   readonly hypervisor: "qemu" | "virtual";
+  readonly buildkitArchive?: string;
 }
 
 /** Milliseconds that each change of state of a virtual VM takes. */
@@ -23,11 +25,15 @@ export async function runLocal(options: LocalCommandOptions, context: ProcessCon
       routerPort: options.routerPort,
       mayInstall: options.install,
       ...(options.hypervisor === "virtual" ? { virtualVms: { delayMs: VIRTUAL_DELAY_MS } } : {}),
+      ...(options.buildkitArchive === undefined ? {} : { buildkitArchive: resolve(options.buildkitArchive) }),
       progress: (line) => console.error(line),
     },
     context,
   );
   console.log(instructions(system));
+  if (options.buildkitArchive !== undefined) {
+    console.log(buildkitInstructions(system));
+  }
   await untilAborted(context.stop);
   console.error("stopping; VMs that run go on running and are found again by the next `satellites local`");
   await system.stop();
@@ -53,5 +59,17 @@ The second run wakes the satellite; the client does not notice more than a short
 Any gRPC client works: dial ${routerAddress} with the metadata "satellite-name: ada".
 Metrics: ${metricsUrls.operator} and ${metricsUrls.router}
 Ctrl-C stops it.
+`;
+}
+
+function buildkitInstructions({ routerAddress }: LocalSystem): string {
+  return `
+BuildKit, on stock Debian:
+
+  kubectl apply -f examples/local/builder.yaml
+  docker buildx create --name satellite --driver remote tcp://${routerAddress}
+  docker buildx build --builder satellite --output type=local,dest=out .
+
+Its VM reaches no network: begin Dockerfiles with FROM scratch.
 `;
 }

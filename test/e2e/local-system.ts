@@ -89,10 +89,13 @@ export async function openStream(guest: GuestClient): Promise<{ readonly lines: 
   return { lines: ended };
 }
 
+/** What a test may choose of a system. */
+type SystemOptions = Pick<LocalSystemOptions, "virtualVms" | "buildkitArchive">;
+
 /** The one-machine system as a test uses it. */
 export class TestSystem {
   readonly stateDir: string;
-  readonly #options: Pick<LocalSystemOptions, "virtualVms">;
+  readonly #options: SystemOptions;
   readonly #context: ProcessContext;
   readonly #guests: GuestClient[] = [];
   readonly #atExit: () => void;
@@ -100,7 +103,7 @@ export class TestSystem {
   #watching: { readonly client: ConnectedKubeClient; readonly reflector: Reflector<Satellite> } | undefined;
   #stopWatching: () => Promise<void> = () => Promise.resolve();
 
-  private constructor(options: Pick<LocalSystemOptions, "virtualVms">) {
+  private constructor(options: SystemOptions) {
     this.#options = options;
     this.stateDir = mkdtempSync(join(tmpdir(), "satellites-e2e-"));
     this.#context = {
@@ -117,8 +120,8 @@ export class TestSystem {
     process.once("SIGTERM", exitAtSignal);
   }
 
-  /** Starts everything in a folder of its own. @param options virtual VMs, or QEMU when absent */
-  static async start(options: Pick<LocalSystemOptions, "virtualVms"> = {}): Promise<TestSystem> {
+  /** Starts everything in a folder of its own. @param options virtual VMs, or QEMU when absent; BuildKit's archive */
+  static async start(options: SystemOptions = {}): Promise<TestSystem> {
     const test = new TestSystem(options);
     try {
       await test.startAgain();
@@ -225,12 +228,18 @@ export class TestSystem {
   }
 
   /** Waits until the satellite is as wished. */
-  until(name: string, what: string, holds: (satellite: Satellite) => boolean): Promise<Satellite> {
+  until(
+    name: string,
+    what: string,
+    holds: (satellite: Satellite) => boolean,
+    timeoutMs = PATIENCE_MS,
+  ): Promise<Satellite> {
     let last: Satellite | undefined;
-    return eventually(`${name}: ${what}`, () => {
+    const look = (): Satellite | undefined => {
       last = this.find(name);
       return last !== undefined && holds(last) ? last : undefined;
-    }).catch((error: unknown) => {
+    };
+    return eventually(`${name}: ${what}`, look, timeoutMs).catch((error: unknown) => {
       throw new Error(`${String(error)}; it is ${JSON.stringify(last)}`, { cause: error });
     });
   }

@@ -28,7 +28,7 @@ export interface Ec2ModelOptions {
   /** Default: {@link DEFAULT_INSTANCE_TYPES}. */
   readonly instanceTypes?: readonly InstanceType[];
   /** What a guest of a type really gets, where a machine is smaller than EC2's. Default: all of the type. */
-  readonly guestSize?: (type: InstanceType) => GuestSize;
+  readonly guestSize?: (type: InstanceType, image: string) => GuestSize;
   /** Types that a zone lacks, as `zone/type`. */
   readonly notOffered?: readonly string[];
   /** Names of instance profiles that exist. Default none. */
@@ -421,7 +421,7 @@ export class Ec2Model {
 
   #specOf(instance: Instance): InstanceSpec {
     const type = this.instanceType(instance.type);
-    const size = this.#options.guestSize?.(type) ?? type;
+    const size = this.#options.guestSize?.(type, instance.image) ?? type;
     return {
       id: instance.id,
       privateAddress: instance.privateAddress,

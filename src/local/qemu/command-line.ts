@@ -1,4 +1,6 @@
+import { createHash } from "node:crypto";
 import { GUEST_PORT } from "./guest-files.ts";
+import { FILES_ADDRESS, type GuestImage } from "./image.ts";
 import type { InstanceFiles } from "./instance-store.ts";
 import type { MachineShape } from "./machine-shape.ts";
 
@@ -11,8 +13,12 @@ export interface VmSpec {
   /** TCP ports of the guest that are reachable from the host. */
   readonly ports: readonly number[];
   readonly files: InstanceFiles;
+  /** How the volume began: beside the image's root file system, or as a copy of it. */
+  readonly rootVolume: GuestImage["rootVolume"];
   /** Program that serves one metadata connection, with its arguments. */
   readonly metadataCommand: readonly string[];
+  /** The same for the file that comes with the image. */
+  readonly fileCommand?: readonly string[];
   /** Wait for a memory image instead of booting. */
   readonly incoming: boolean;
 }
@@ -53,8 +59,11 @@ export function qemuArguments(spec: VmSpec): string[] {
     ["-machine", `${shape.machine},sata=off,smbus=off,usb=off,vmport=off`],
     ["-accel", shape.accelerator, "-cpu", shape.accelerator === "kvm" ? "host" : "max"],
     ["-smp", String(shape.vcpus), "-m", String(shape.memoryMiB), "-rtc", "base=utc,clock=host"],
+    ["-smbios", `type=1,manufacturer=Amazon EC2,uuid=${systemUUID(spec.id)},serial=${systemUUID(spec.id)}`],
     ["-kernel", files.kernel, "-initrd", files.initramfs, "-append", KERNEL_ARGUMENTS],
-    disk("image", `file=${escapeOption(files.rootFilesystem)},format=raw,readonly=on`),
+    spec.rootVolume === "copy"
+      ? []
+      : disk("image", `file=${escapeOption(files.rootFilesystem)},format=raw,readonly=on`),
     disk("volume", `file=${escapeOption(files.disk)},format=raw,discard=unmap,detect-zeroes=unmap`),
     ["-netdev", networkOption(spec), "-device", "virtio-net-pci,netdev=net,romfile="],
     ["-chardev", `file,id=console,path=${escapeOption(files.console)},append=on`],
@@ -65,6 +74,15 @@ export function qemuArguments(spec: VmSpec): string[] {
     ["-mon", "chardev=qmp,mode=control"],
     spec.incoming ? ["-S", "-incoming", "defer"] : [],
   ].flat();
+}
+
+/**
+ * What a guest takes for the sign of EC2: a UUID that begins with "ec2", and is the serial number too (EC2 user guide,
+ * "Detect whether a host is an EC2 instance"; cloud-init, ds-identify).
+ */
+function systemUUID(id: string): string {
+  const digits = createHash("sha256").update(id).digest("hex");
+  return `ec2${digits.slice(0, 5)}-${digits.slice(5, 9)}-4${digits.slice(9, 12)}-8${digits.slice(12, 15)}-${digits.slice(15, 27)}`;
 }
 
 function disk(name: string, options: string): string[] {
@@ -78,13 +96,15 @@ function disk(name: string, options: string): string[] {
  * A VM that is to be resumed forwards no port yet: QEMU would take connections while it loads the memory, and
  * drop them silently with the state of the network that it loads. They are refused until `Vm.forwardPorts`.
  */
-function networkOption({ address, ports, metadataCommand, incoming }: VmSpec): string {
+function networkOption({ address, ports, metadataCommand, fileCommand, incoming }: VmSpec): string {
   const forwards = incoming ? [] : ports.map((port) => `hostfwd=${forwardRule(address, port)}`);
-  const command = escapeOption(metadataCommand.map(shellQuote).join(" "));
+  const serve = (at: string, command: readonly string[]): string =>
+    `guestfwd=tcp:${at}:80-cmd:${escapeOption(command.map(shellQuote).join(" "))}`;
   return [
     "user,id=net,net=169.254.0.0/16,restrict=on",
     ...forwards,
-    `guestfwd=tcp:169.254.169.254:80-cmd:${command}`,
+    serve("169.254.169.254", metadataCommand),
+    ...(fileCommand === undefined ? [] : [serve(FILES_ADDRESS, fileCommand)]),
   ].join(",");
 }
 

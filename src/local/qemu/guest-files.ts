@@ -27,6 +27,20 @@ exec $bb switch_root /root /sbin/init
 `;
 }
 
+/** The same for an image whose root file system is the instance's own volume: its init is systemd. */
+export function stockInit(modules: readonly string[]): string {
+  return `#!/bin/busybox sh
+bb=/bin/busybox
+$bb mount -t devtmpfs dev /dev
+$bb mount -t proc proc /proc
+for module in ${modules.join(" ")}; do $bb insmod /modules/$module.ko; done
+$bb mount -t ext4 -o rw /dev/vda /root
+$bb mount --move /dev /root/dev
+$bb mount --move /proc /root/proc
+exec $bb switch_root /root /sbin/init
+`;
+}
+
 /**
  * Init of the image. It stays the first process (so it reaps orphans), starts the service, starts it again
  * when it crashes, and powers the VM off when it ends well.

@@ -30,6 +30,11 @@ export function bundleMetadataProgram(): Promise<Uint8Array> {
   return bundle(join(import.meta.dirname, "metadata-program.ts"));
 }
 
+/** Bundles the program that serves a file for one connection; QEMU starts it. */
+export function bundleFileProgram(): Promise<Uint8Array> {
+  return bundle(join(import.meta.dirname, "file-program.ts"));
+}
+
 async function bundle(entry: string): Promise<Uint8Array> {
   const result = await build({
     entryPoints: [entry],

@@ -274,13 +274,16 @@ export class QemuHypervisor implements Hypervisor {
 
   async #spawn(spec: InstanceSpec, incoming: boolean): Promise<Vm> {
     const files = this.#store.files(spec.id);
+    const { rootVolume, served } = this.#image(spec.image).files;
     const args = qemuArguments({
       id: spec.id,
       shape: this.#shape(spec),
       address: spec.privateAddress,
       ports: this.#options.ports ?? DEFAULT_PORTS,
       files,
+      rootVolume,
       metadataCommand: [this.#options.nodePath, files.metadataProgram, files.directory],
+      ...(served === undefined ? {} : { fileCommand: [this.#options.nodePath, served.program, served.file] }),
       incoming,
     });
     await startQemu(qemuProgram(this.#options.tools), args, spec.privateAddress);

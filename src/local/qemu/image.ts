@@ -11,8 +11,8 @@ import {
   type GuestProgram,
 } from "./guest-programs.ts";
 import { layOutGuestRoot } from "./guest-root.ts";
-import { collectModules, type KernelModule } from "./kernel-modules.ts";
-import { fetchKernel, moveIntoPlace } from "./kernel-package.ts";
+import { collectModules } from "./kernel-modules.ts";
+import { fetchKernel, type Kernel, moveIntoPlace } from "./kernel-package.ts";
 import type { ToolPaths } from "./prerequisites.ts";
 import { runTool } from "./run-tool.ts";
 
@@ -22,10 +22,17 @@ export interface GuestImage {
   readonly key: string;
   readonly kernel: string;
   readonly initramfs: string;
-  /** Root file system, ext4, read-only for all instances. */
+  /** Root file system, ext4. */
   readonly rootFilesystem: string;
+  /**
+   * How an instance's volume begins: "empty", beside the image's root file system that all instances share, or as a
+   * "copy" of it, as EC2's do.
+   */
+  readonly rootVolume: "empty" | "copy";
   /** Program that serves the metadata of an instance. */
   readonly metadataProgram: string;
+  /** A file that the guests may fetch by its name from {@link FILES_ADDRESS}, and the program that serves it. */
+  readonly served?: { readonly program: string; readonly file: string };
 }
 
 /** How to build the image. */
@@ -38,8 +45,10 @@ export interface ImageOptions {
   readonly progress: (line: string) => void;
 }
 
+/** Address of the guest's network where the image's file is served, beside that of the metadata. */
+export const FILES_ADDRESS = "169.254.169.200";
 /** Drivers that Debian's cloud kernel has as modules; ext4 and the serial port are built in. */
-const DRIVERS = ["virtio_pci", "virtio_blk", "virtio_net"];
+export const DRIVERS = ["virtio_pci", "virtio_blk", "virtio_net"];
 /** Raise when the layout of the image changes in a way that its inputs do not show. */
 const LAYOUT_VERSION = "1";
 const ROOT_SIZE_MIB = 256;
@@ -55,7 +64,7 @@ export async function ensureGuestImage(options: ImageOptions): Promise<GuestImag
   const kernel = await fetchKernel(options.cacheDirectory, options.tools, options.progress);
   const [program, metadataProgram] = await Promise.all([bundleGuestService(), bundleMetadataProgram()]);
   const node = await stat(options.nodePath);
-  const busybox = await stat(options.tools["busybox"] ?? "/bin/busybox");
+  const busybox = await stat(busyboxOf(options.tools));
   const key = imageKey([
     LAYOUT_VERSION,
     kernel.release,
@@ -72,6 +81,7 @@ export async function ensureGuestImage(options: ImageOptions): Promise<GuestImag
     kernel: join(directory, "vmlinuz"),
     initramfs: join(directory, "initramfs.cpio"),
     rootFilesystem: join(directory, "root.ext4"),
+    rootVolume: "empty",
     metadataProgram: join(directory, "metadata.cjs"),
   };
   if ((await stat(directory).catch(() => undefined)) !== undefined) {
@@ -84,8 +94,7 @@ export async function ensureGuestImage(options: ImageOptions): Promise<GuestImag
     await mkdir(result);
     await copyFile(kernel.image, join(result, "vmlinuz"));
     await writeFile(join(result, "metadata.cjs"), metadataProgram);
-    const modules = await collectModules(kernel.modules, DRIVERS);
-    const initramfs = await buildInitramfs(modules, options.tools["busybox"] ?? "/bin/busybox");
+    const initramfs = await buildInitramfs(kernel, options.tools, earlyInit);
     await writeFile(join(result, "initramfs.cpio"), initramfs);
     await buildRootFilesystem(join(scratch, "root"), join(result, "root.ext4"), program, options);
     await moveIntoPlace(result, directory);
@@ -105,16 +114,26 @@ export function imageKey(parts: readonly (string | Uint8Array)[]): string {
   return hash.digest("hex");
 }
 
-async function buildInitramfs(modules: readonly KernelModule[], busybox: string): Promise<Buffer> {
+/** An initramfs that loads the drivers of the disks and then runs the script that `init` makes for them. */
+export async function buildInitramfs(
+  kernel: Kernel,
+  tools: ToolPaths,
+  init: (modules: readonly string[]) => string,
+): Promise<Buffer> {
+  const modules = await collectModules(kernel.modules, DRIVERS);
   const directories = ["bin", "modules", "dev", "proc", "root"];
   const entries: CpioEntry[] = directories.map((path) => ({ kind: "directory", path, mode: 0o755 }));
-  entries.push({ kind: "file", path: "bin/busybox", mode: 0o755, content: await readFile(busybox) });
+  entries.push({ kind: "file", path: "bin/busybox", mode: 0o755, content: await readFile(busyboxOf(tools)) });
   for (const { name, content } of modules) {
     entries.push({ kind: "file", path: `modules/${name}.ko`, mode: 0o644, content });
   }
-  const script = earlyInit(modules.map(({ name }) => name));
+  const script = init(modules.map(({ name }) => name));
   entries.push({ kind: "file", path: "init", mode: 0o755, content: Buffer.from(script) });
   return writeCpio(entries);
+}
+
+function busyboxOf(tools: ToolPaths): string {
+  return tools["busybox"] ?? "/bin/busybox";
 }
 
 async function buildRootFilesystem(

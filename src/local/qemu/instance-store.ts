@@ -138,19 +138,28 @@ export class InstanceStore {
       await mkdir(scratch, { mode: 0o700 });
       await linkOrCopy(spec.image.kernel, join(scratch, "vmlinuz"));
       await linkOrCopy(spec.image.initramfs, join(scratch, "initramfs.cpio"));
-      await linkOrCopy(spec.image.rootFilesystem, join(scratch, "root.ext4"));
       await linkOrCopy(spec.image.metadataProgram, join(scratch, "metadata.cjs"));
       await writeFile(join(scratch, "metadata.json"), JSON.stringify(spec.facts));
       await writeFile(join(scratch, "metadata.key"), randomBytes(32), { mode: 0o600 });
-      const disk = join(scratch, "disk.img");
-      await writeFile(disk, "");
-      await truncate(disk, spec.rootVolumeGiB * GIB);
-      await runTool(this.#mkfs, ["-q", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1", disk]);
+      await this.#makeVolume(scratch, spec);
       await rename(scratch, directory);
     } catch (thrown) {
       await rm(scratch, { recursive: true, force: true });
       throw explainDiskError(thrown, this.#root);
     }
+  }
+
+  async #makeVolume(directory: string, { image, rootVolumeGiB }: CreateInstance): Promise<void> {
+    const disk = join(directory, "disk.img");
+    if (image.rootVolume === "copy") {
+      await runTool("cp", ["--sparse=always", "--reflink=auto", image.rootFilesystem, disk]);
+      await truncate(disk, rootVolumeGiB * GIB);
+      return;
+    }
+    await linkOrCopy(image.rootFilesystem, join(directory, "root.ext4"));
+    await writeFile(disk, "");
+    await truncate(disk, rootVolumeGiB * GIB);
+    await runTool(this.#mkfs, ["-q", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1", disk]);
   }
 
   /** Writes the facts that the metadata service tells. */

@@ -27,6 +27,12 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   },
 ];
 
+/** What a stock image takes beside these. */
+export const STOCK_PREREQUISITES: readonly Prerequisite[] = [
+  ...PREREQUISITES,
+  { program: "debootstrap", debianPackage: "debootstrap", purpose: "make a stock Debian image" },
+];
+
 /** Where programs lie: absolute paths by program name. */
 export type ToolPaths = Readonly<Record<string, string>>;
 

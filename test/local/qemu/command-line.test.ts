@@ -12,6 +12,7 @@ describe("QEMU's command line", () => {
     address: "127.77.0.5",
     ports: [8372, 22],
     files: new InstanceStore("/state, with comma", "mkfs.ext4").files("i-0abc"),
+    rootVolume: "empty",
     metadataCommand: ["/usr/bin/node", "/a b/metadata.cjs", "it's, here"],
     incoming: false,
     ...changes,
@@ -23,6 +24,28 @@ describe("QEMU's command line", () => {
     expect(network).to.contain("restrict=on");
     expect(network).to.contain("hostfwd=tcp:127.77.0.5:8372-:8372,hostfwd=tcp:127.77.0.5:22-:22");
     expect(network).to.contain("guestfwd=tcp:169.254.169.254:80-cmd:");
+  });
+
+  it("serves a file beside the metadata, to guests whose image comes with one", () => {
+    const fileCommand = ["/usr/bin/node", "/file.cjs", "/archive.tar.gz"];
+    const network = valueOf(qemuArguments(spec({ fileCommand })), "-netdev");
+    expect(network).to.contain("guestfwd=tcp:169.254.169.200:80-cmd:'/usr/bin/node' '/file.cjs'");
+    expect(valueOf(qemuArguments(spec()), "-netdev")).not.to.contain("169.254.169.200");
+  });
+
+  it("gives a guest whose volume is a copy of the image no other disk", () => {
+    const drives = qemuArguments(spec({ rootVolume: "copy" })).filter((arg) => arg.startsWith("if=none"));
+    expect(drives).to.have.length(1);
+    expect(drives[0]).to.contain("id=volume");
+  });
+
+  it("looks like EC2 to cloud-init: UUID and serial number are equal and begin with ec2", () => {
+    const sign = valueOf(qemuArguments(spec()), "-smbios");
+    const [, uuid = "", serial = ""] = /uuid=([^,]+),serial=(.+)$/.exec(sign) ?? [];
+    expect(uuid)
+      .to.match(/^ec2[0-9a-f]{5}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/)
+      .and.equal(serial);
+    expect(valueOf(qemuArguments(spec({ id: "i-0abd" })), "-smbios")).not.to.equal(sign);
   });
 
   it("doubles commas in paths, which QEMU would take for the next option", () => {

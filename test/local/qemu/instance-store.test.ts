@@ -4,15 +4,18 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { expect } from "chai";
 
+import type { GuestImage } from "../../../src/local/qemu/image.ts";
 import { explainDiskError, InstanceStore } from "../../../src/local/qemu/instance-store.ts";
 
 const SHAPE = { machine: "m", accelerator: "tcg" as const, qemuVersion: "7", vcpus: 1, memoryMiB: 64 };
@@ -41,13 +44,14 @@ describe("the instance store", () => {
 
   afterEach(() => rmSync(directory, { recursive: true }));
 
-  const create = (target = store): Promise<void> =>
+  const create = (target = store, rootVolume: GuestImage["rootVolume"] = "empty"): Promise<void> =>
     target.create("i-1", {
       image: {
         key: "k",
         kernel: join(directory, "vmlinuz"),
         initramfs: join(directory, "initramfs"),
         rootFilesystem: join(directory, "root"),
+        rootVolume,
         metadataProgram: join(directory, "metadata"),
       },
       facts: {
@@ -75,6 +79,21 @@ describe("the instance store", () => {
     rmSync(join(directory, "root"));
     expect(existsSync(files.rootFilesystem)).to.equal(true);
     expect(statSync(files.directory).mode & 0o077).to.equal(0);
+  });
+
+  it("begins a volume as a copy of the image where the image says so, and lets the guest grow it", async () => {
+    writeFileSync(join(directory, "root"), "a file system");
+    await create(store, "copy");
+    const files = store.files("i-1");
+    expect(existsSync(files.rootFilesystem)).to.equal(false);
+    expect(statSync(files.disk).size).to.equal(3 * 1024 ** 3);
+    await using disk = await open(files.disk, "r+");
+    const { buffer } = await disk.read(Buffer.alloc(14), 0, 14, 0);
+    expect(buffer.toString()).to.equal("a file system\0");
+    await disk.write("changed", 0);
+    expect(readFileSync(join(directory, "root"), "utf8"), "it is the image's no more").to.equal(
+      "a file system",
+    );
   });
 
   it("leaves nothing behind when the disk is full, and says so", async () => {

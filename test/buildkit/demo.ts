@@ -1,0 +1,85 @@
+// The first users' whole story, in a real VM of stock Debian under QEMU: a cold build, a cached one, and cached ones
+// after hibernation and after a stop. The last line has the figures; the exit status is 0 only if every step held.
+
+import { readFileSync } from "node:fs";
+import { Builder } from "./builder.ts";
+
+/** Work that a cache saves. */
+const WORK = "RUN i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo built > /result";
+
+interface Identity {
+  readonly bootID: string;
+  readonly daemon: string;
+}
+
+function must(holds: boolean, what: string): void {
+  if (!holds) {
+    throw new Error(`the demo did not hold: ${what}`);
+  }
+}
+
+async function tell(builder: Builder, progress: (line: string) => void): Promise<string> {
+  const context = builder.shop.context("context", [WORK]);
+
+  async function build(name: string, cached: boolean): Promise<number> {
+    const startedMs = performance.now();
+    const result = builder.shop.path(name);
+    const { code, output } = await builder.build(context, result).ended;
+    const seconds = (performance.now() - startedMs) / 1000;
+    must(code === 0, `the ${name} build failed:\n${output}`);
+    must(readFileSync(`${result}/result`, "utf8") === "built\n", `the ${name} build has another result`);
+    const isCached = /^#\d+ CACHED$/m.test(output);
+    must(isCached === cached, `the ${name} build ${isCached ? "was" : "was not"} cached:\n${output}`);
+    progress(`${name} build: ${seconds.toFixed(2)} s`);
+    return seconds;
+  }
+
+  /** What dies with the VM's memory. */
+  async function identity(): Promise<Identity> {
+    const shell = await builder.shell();
+    return {
+      bootID: await shell.run("cat /proc/sys/kernel/random/boot_id"),
+      daemon: await shell.run("systemctl show -p MainPID,ExecMainStartTimestampMonotonic buildkit.service"),
+    };
+  }
+
+  progress("kubectl apply: a satellite that runs BuildKit, on an image that holds none");
+  await builder.create({ idleTimeout: "5s", sleepMode: "Hibernate" });
+  progress("the VM launches, and installs BuildKit by its user data; the first build waits at the router");
+  const cold = await build("cold", false);
+  const before = await identity();
+  const cached = await build("cached", true);
+
+  progress("nobody builds; waiting until it hibernates");
+  await builder.asleep("Hibernated");
+  const hibernated = await build("hibernated", true);
+  const after = await identity();
+  must(after.bootID === before.bootID, "the boot ID changed over hibernation");
+  must(after.daemon === before.daemon, `the daemon is another one: ${before.daemon}, ${after.daemon}`);
+
+  progress("kubectl patch: sleepMode Stop, for comparison; waiting until it stops");
+  await builder.patch({ sleepMode: "Stop" });
+  await builder.asleep("Stopped");
+  const stopped = await build("stopped", true);
+  must((await identity()).bootID !== before.bootID, "the boot ID is the same after a stop");
+  must(hibernated * 2 < stopped, "hibernation does not beat a stop by much");
+
+  const figures = { cold, cached, hibernated, stopped };
+  const texts = Object.entries(figures).map(([name, seconds]) => `${name} ${seconds.toFixed(1)} s`);
+  return `demo-buildkit: ${texts.join(", ")}`;
+}
+
+const startedMs = performance.now();
+const progress = (line: string): void => {
+  console.log(`${((performance.now() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${line}`);
+};
+progress("starting API server, EC2 endpoint, operator and router; building what is missing");
+const builder = await Builder.start(progress);
+try {
+  console.log(await tell(builder, progress));
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+} finally {
+  await builder.close();
+}
