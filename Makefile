@@ -22,6 +22,10 @@ $(STAMP): package.json package-lock.json .npmrc
 demo: $(STAMP) ## The main job, end to end: real VMs on this machine, a report at the end
 	node src/main.ts demo
 
+.PHONY: demo-buildkit
+demo-buildkit: $(STAMP) ## BuildKit in a real VM of stock Debian: cold, cached, after hibernation, after a stop (root)
+	node test/buildkit/demo.ts
+
 .PHONY: local
 local: $(STAMP) ## The same system left running, with the commands to try
 	node src/main.ts local
@@ -68,6 +72,11 @@ test-e2e: build ## Real VMs, kubectl and gRPC clients
 .PHONY: test-clients
 test-clients: $(STAMP) ## buildctl and docker buildx at a real BuildKit behind the router, which is built first
 	node build/test-all.ts clients
+
+.PHONY: test-buildkit
+test-buildkit: $(STAMP) ## Builds that want all of their VM, and user data to cloud-init's schema (root)
+	node test/buildkit/archive.ts
+	mocha --exit --reporter spec test/buildkit/*.test.ts
 
 .PHONY: test-interop
 test-interop: $(STAMP) ## grpc-go's and grpcio's own clients and server, which are built first

@@ -51,6 +51,7 @@ const PROCESSES = ["--exit", "--retries", "1"];
 const REPORTER = ["--reporter", "./build/test-reporter.ts"];
 /** Folders of test/ that are layers of their own. */
 const SLOW_FOLDERS = [
+  "buildkit",
   "chart",
   "clients",
   "cluster",

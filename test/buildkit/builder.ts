@@ -19,7 +19,8 @@ export class Builder {
   }
 
   static async start(report: (line: string) => void): Promise<Builder> {
-    return new Builder(await TestSystem.start({ buildkitArchive: await ensureArchive(report) }));
+    const buildkitArchive = await ensureArchive(report);
+    return new Builder(await TestSystem.start({ buildkitArchive, mayInstall: true, progress: report }));
   }
 
   /** Creates the satellite. */

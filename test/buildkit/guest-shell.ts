@@ -72,7 +72,10 @@ export class GuestShell {
         clearTimeout(timer);
         reject(new Error(`the VM's agent did not answer ${execute}`));
       });
-      socket.write(`${JSON.stringify({ execute, arguments: args })}\n`);
+      // 0xFF ends whatever a client before us left half-written.
+      socket.write(
+        Buffer.concat([Buffer.of(0xff), Buffer.from(`${JSON.stringify({ execute, arguments: args })}\n`)]),
+      );
     });
   }
 }

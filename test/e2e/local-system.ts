@@ -90,7 +90,9 @@ export async function openStream(guest: GuestClient): Promise<{ readonly lines: 
 }
 
 /** What a test may choose of a system. */
-type SystemOptions = Pick<LocalSystemOptions, "virtualVms" | "buildkitArchive">;
+type SystemOptions = Partial<
+  Pick<LocalSystemOptions, "virtualVms" | "buildkitArchive" | "mayInstall" | "progress">
+>;
 
 /** The one-machine system as a test uses it. */
 export class TestSystem {
@@ -136,12 +138,12 @@ export class TestSystem {
   async startAgain(): Promise<void> {
     this.#system = await LocalSystem.start(
       {
+        mayInstall: false,
         ...this.#options,
         stateDir: this.stateDir,
         cacheDir: process.env["SATELLITES_CACHE"] ?? join(homedir(), ".cache/satellites"),
         routerPort: 0,
-        mayInstall: false,
-        progress: () => {},
+        progress: this.#options.progress ?? (() => {}),
       },
       this.#context,
     );

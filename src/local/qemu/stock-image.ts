@@ -5,7 +5,14 @@ import { bundleFileProgram, bundleMetadataProgram } from "./guest-programs.ts";
 import { buildInitramfs, DRIVERS, type GuestImage, imageKey, type ImageOptions } from "./image.ts";
 import { fetchKernel, moveIntoPlace } from "./kernel-package.ts";
 import { runTool } from "./run-tool.ts";
-import { bootstrapDebian, debianRelease, fitToVm, STOCK_FILES, STOCK_PACKAGES } from "./stock-root.ts";
+import {
+  bootstrapDebian,
+  debianRelease,
+  fitToVm,
+  SERVICES,
+  STOCK_FILES,
+  STOCK_PACKAGES,
+} from "./stock-root.ts";
 
 /** Raise when the layout of the image changes in a way that its inputs do not show. */
 const LAYOUT_VERSION = "1";
@@ -34,7 +41,7 @@ export async function ensureStockImage(options: StockImageOptions): Promise<Gues
     LAYOUT_VERSION,
     tree,
     kernel.release,
-    JSON.stringify(STOCK_FILES),
+    JSON.stringify([STOCK_FILES, SERVICES]),
     stockInit(DRIVERS),
     metadataProgram,
     fileProgram,
@@ -73,7 +80,11 @@ export async function ensureStockImage(options: StockImageOptions): Promise<Gues
 }
 
 /** The Debian tree that images are made of: a chroot with everything that a stock image holds. */
-export async function ensureTree({ cacheDirectory, tools, progress }: StockImageOptions): Promise<string> {
+export async function ensureTree({
+  cacheDirectory,
+  tools,
+  progress,
+}: Omit<StockImageOptions, "served">): Promise<string> {
   const release = await debianRelease();
   const key = imageKey([LAYOUT_VERSION, release, ...STOCK_PACKAGES]);
   const tree = join(cacheDirectory, `debian-${release}-${key.slice(0, 16)}`);

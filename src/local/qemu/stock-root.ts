@@ -17,6 +17,8 @@ export const STOCK_PACKAGES: readonly string[] = [
   "ca-certificates",
   "openssh-server",
   "cloud-init",
+  // Debian names it by a virtual package, which debootstrap does not follow.
+  "python3-cffi-backend",
   "qemu-guest-agent",
 ];
 
@@ -41,7 +43,8 @@ WantedBy=multi-user.target
 `,
 };
 
-const SERVICES = ["serial-agent.service", "systemd-networkd.service"];
+/** What is turned on beside what Debian's packages turn on themselves. */
+export const SERVICES = ["serial-agent.service", "systemd-networkd.service"];
 
 /** Debian's release that apt on this machine knows, such as "bookworm". @throws SatelliteError `NotDebian` */
 export async function debianRelease(): Promise<string> {

@@ -1,0 +1,42 @@
+import { BUILDKIT_SATELLITE } from "../../src/commands/buildkit-class.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { guestProbe } from "../../src/commands/probe-guest.ts";
+import { loadGuestSchema } from "../../src/guest/schema.ts";
+import type { ProbeTarget } from "../../src/operator/observation.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Builder } from "./builder.ts";
+
+const PERIOD_MS = 250;
+
+/** How the operator's own look at a VM fared while something else went on. */
+export interface Watched<T> {
+  readonly result: T;
+  readonly looks: number;
+  readonly unanswered: number;
+  readonly slowestMs: number;
+}
+
+/** Asks the VM as the operator does, with its time-out, until `work` is done. */
+export async function watching<T>(builder: Builder, work: Promise<T>): Promise<Watched<T>> {
+  const endpoint = builder.system.find(BUILDKIT_SATELLITE)?.status.endpoint;
+  if (endpoint?.host === undefined || endpoint.port === undefined) {
+    throw new Error("the satellite has no endpoint");
+  }
+  const target = { ...endpoint, tls: endpoint.tls ?? "Off" } as ProbeTarget;
+  const probe = guestProbe(loadGuestSchema(), systemClock);
+  let isDone = false;
+  const done = work.finally(() => {
+    isDone = true;
+  });
+  done.catch(() => {});
+  let [looks, unanswered, slowestMs] = [0, 0, 0];
+  while (!isDone) {
+    const startedMs = performance.now();
+    const { ready } = await probe(target);
+    looks += 1;
+    unanswered += ready ? 0 : 1;
+    slowestMs = Math.max(slowestMs, performance.now() - startedMs);
+    await Promise.race([done.catch(() => {}), delay(PERIOD_MS)]);
+  }
+  return { result: await done, looks, unanswered, slowestMs };
+}
