@@ -56,9 +56,13 @@ export class GuestShell {
       let text = "";
       socket.setEncoding("utf8");
       socket.on("data", (chunk: string) => {
-        text += chunk;
-        if (text.includes("\n")) {
-          const answer = JSON.parse(text) as { return?: T; error?: { desc: string } };
+        const lines = (text + chunk).split("\n");
+        text = lines.pop() ?? "";
+        for (const line of lines) {
+          const answer = JSON.parse(line) as { return?: T; error?: { desc: string } };
+          if (answer.error?.desc.startsWith("JSON parse error") === true) {
+            continue; // To the 0xFF.
+          }
           if (answer.error === undefined) {
             resolve(answer.return as T);
           } else {

@@ -52,6 +52,24 @@ describe("the client of the guest's agent", () => {
     expect(times).to.deep.equal([1_700_000_000_123]);
   });
 
+  it("passes over the complaint of QEMU's own agent about the byte that ends another's half-written request", async () => {
+    const complaint = `{"error": {"class": "GenericError", "desc": "JSON parse error, stray '\\uFFFD'"}}\n`;
+    for (const [answer, outcome] of [
+      ['{"return": {}}\n', "succeeded"],
+      ['{"error": {"class": "GenericError", "desc": "hwclock failed"}}\n', "GuestAgentFailed"],
+    ] as const) {
+      server?.close();
+      await serve((socket) => {
+        socket.once("data", () => {
+          socket.write(complaint);
+          setImmediate(() => socket.write(answer));
+        });
+      });
+      const sent = await sendToAgent(path, setTimeRequest(1), { clock: systemClock, timeoutMs: 5000 });
+      expect(await codeOf(sent.answered)).to.equal(outcome);
+    }
+  });
+
   it("asks for a shutdown, which has no answer", async () => {
     const asked = Promise.withResolvers<void>();
     await serve(agent({ shutDown: () => asked.resolve() }));
