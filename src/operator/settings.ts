@@ -91,6 +91,8 @@ export const localSettings: OperatorSettings = {
   probePollMs: 100,
   comingUpMaxAgeMs: SECOND / 2,
   restingMaxAgeMs: 5 * SECOND,
+  // Stock Debian, emulated on a busy machine, boots for minutes.
+  unreachableMs: 20 * MINUTE,
   settleMs: 2 * SECOND,
   hibernateReadyMs: MINUTE,
   hibernateRetryMs: SECOND,

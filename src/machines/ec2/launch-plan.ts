@@ -100,8 +100,8 @@ function checkUserData(userData: string): void {
   if (sizeBytes > MAX_USER_DATA_BYTES) {
     throw invalidClass(
       "UserDataTooLarge",
-      `the user data has ${sizeBytes} bytes and EC2 takes ${MAX_USER_DATA_BYTES}; shorten it, ` +
-        "for example by letting it download the rest",
+      `the user data has ${sizeBytes} bytes and EC2 takes ${MAX_USER_DATA_BYTES}; let your own download ` +
+        "the rest, or shorten caCertificates, registryMirrors or extraConfig of spec.guest",
       "UserDataTooLarge",
     );
   }
