@@ -51,7 +51,7 @@ export interface LocalEc2Options {
 /** Guests are this small whatever their type promises, so that a laptop holds a few. */
 const GUEST_SIZE = { vcpus: 1, memoryMiB: 384 };
 /** What systemd, cloud-init and a build take. */
-const STOCK_GUEST_SIZE = { vcpus: 2, memoryMiB: 1024 };
+const STOCK_GUEST_SIZE = { vcpus: 1, memoryMiB: 1024 };
 /** A system with services of its own takes longer to shut down than the guest service. */
 const SHUTDOWN_TIMEOUT_MS = 90_000;
 

@@ -147,6 +147,12 @@ describe("BuildKit's user data", () => {
       expect(unit).to.match(/^After=network-online\.target buildkit-limit\.service$/m);
     });
 
+    it("leave no build of a daemon that died behind", () => {
+      expect(contentOf("/etc/systemd/system/buildkit.service")).to.include(
+        "ExecStopPost=-systemctl kill --signal=SIGKILL buildkit-builds.slice\n",
+      );
+    });
+
     it("bound the processes of all builds, apart from the daemon's", () => {
       const slice = contentOf("/etc/systemd/system/buildkit-builds.slice", { ...GUEST, maxProcesses: 500 });
       expect(slice).to.include("TasksMax=500\n");
