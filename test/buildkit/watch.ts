@@ -24,19 +24,17 @@ export async function watching<T>(builder: Builder, work: Promise<T>): Promise<W
   }
   const target = { ...endpoint, tls: endpoint.tls ?? "Off" } as ProbeTarget;
   const probe = guestProbe(loadGuestSchema(), systemClock);
-  let isDone = false;
-  const done = work.finally(() => {
-    isDone = true;
-  });
-  done.catch(() => {});
+  const done = work.then(
+    () => true,
+    () => true,
+  );
   let [looks, unanswered, slowestMs] = [0, 0, 0];
-  while (!isDone) {
+  do {
     const startedMs = performance.now();
     const { ready } = await probe(target);
     looks += 1;
     unanswered += ready ? 0 : 1;
     slowestMs = Math.max(slowestMs, performance.now() - startedMs);
-    await Promise.race([done.catch(() => {}), delay(PERIOD_MS)]);
-  }
-  return { result: await done, looks, unanswered, slowestMs };
+  } while (!(await Promise.race([done, delay(PERIOD_MS, false)])));
+  return { result: await work, looks, unanswered, slowestMs };
 }
