@@ -35,6 +35,9 @@ const CHOICES: readonly (readonly [path: RegExp, value: JsonValue])[] = [
   [/^spec\.ec2\.securityGroups\.ids\[\]$/, "sg-".padEnd(64, "1")],
   [/\.roleARN$/, `arn:aws:iam::123456789012:role/${"r".repeat(2017)}`],
   [/\.types\[\]$/, "m7i.".padEnd(64, "1")],
+  [/\.(archive\.url|proxy\.https?)$/, "https://".padEnd(1024, "p")],
+  [/\.sha256\{\}$/, "f".repeat(64)],
+  [/\.insecureEntitlements$/, ["network.host", "security.insecure", "device"]],
 ];
 
 function conditions(): JsonValue {
