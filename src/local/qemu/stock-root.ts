@@ -29,6 +29,8 @@ export const STOCK_PACKAGES: readonly string[] = [
 export const STOCK_FILES: Readonly<Record<string, string>> = {
   "etc/fstab": "/dev/vda / ext4 defaults,noatime 0 1\n",
   "etc/hostname": "localhost\n",
+  // The one locale that needs not be generated.
+  "etc/cloud/cloud.cfg.d/10_locale.cfg": "locale: C.UTF-8\n",
   // Empty: made anew at each instance's first boot (machine-id(5), "First Boot Semantics").
   "etc/machine-id": "",
   "etc/systemd/system/serial-agent.service": `[Unit]
