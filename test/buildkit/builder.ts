@@ -52,7 +52,9 @@ export class Builder {
 
   /** Waits until the satellite is as wished. */
   until(what: string, holds: (satellite: Satellite) => boolean): Promise<Satellite> {
-    return this.system.until(BUILDKIT_SATELLITE, what, holds, BOOT_PATIENCE_MS);
+    return this.system.until(BUILDKIT_SATELLITE, what, holds, {
+      timeoutMs: BOOT_PATIENCE_MS,
+    });
   }
 
   /** Waits until it sleeps. @throws Error when it sleeps in another way */

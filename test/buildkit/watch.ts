@@ -2,7 +2,7 @@ import { BUILDKIT_SATELLITE } from "../../src/commands/buildkit-class.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { guestProbe } from "../../src/commands/probe-guest.ts";
 import { loadGuestSchema } from "../../src/guest/schema.ts";
-import type { ProbeTarget } from "../../src/operator/observation.ts";
+import type { ProbeTarget } from "../../src/operator/probe-target.ts";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Builder } from "./builder.ts";
 

@@ -15,11 +15,11 @@ const FLAG = /(?<![\w-])--[a-z][a-z0-9-]+/g;
 
 /** Flags of other programs that pages and comments speak of, by program. */
 const FOREIGN: Readonly<Record<string, readonly string[]>> = {
-  "aws ec2": ["--resources", "--tags", "--instance-ids"],
+  "aws ec2": ["--resources", "--tags", "--instance-ids", "--instance-id", "--filters", "--latest"],
   docker: ["--tag", "--build-arg", "--platform", "--build-context"],
   helm: ["--create-namespace", "--reset-then-reuse-values", "--force"],
   curl: ["--fail", "--show-error"],
-  "docker buildx": ["--driver-opt"],
+  "docker buildx": ["--driver-opt", "--append", "--push"],
   gh: ["--jq"],
   jq: ["--raw-output"],
   "kube-apiserver": ["--min-request-timeout"],
@@ -34,6 +34,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     "--as-group",
     "--filename",
   ],
+  journalctl: ["--unit"],
   node: ["--enable-source-maps"],
   npm: ["--global", "--package-lock-only"],
   skopeo: ["--all"],

@@ -234,14 +234,14 @@ export class TestSystem {
     name: string,
     what: string,
     holds: (satellite: Satellite) => boolean,
-    timeoutMs = PATIENCE_MS,
+    options: { readonly timeoutMs?: number } = {},
   ): Promise<Satellite> {
     let last: Satellite | undefined;
     const look = (): Satellite | undefined => {
       last = this.find(name);
       return last !== undefined && holds(last) ? last : undefined;
     };
-    return eventually(`${name}: ${what}`, look, timeoutMs).catch((error: unknown) => {
+    return eventually(`${name}: ${what}`, look, options).catch((error: unknown) => {
       throw new Error(`${String(error)}; it is ${JSON.stringify(last)}`, { cause: error });
     });
   }
