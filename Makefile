@@ -90,11 +90,11 @@ test-cluster: $(STAMP) ## The chart's pods in a real Kubernetes of one node, who
 hostile: $(STAMP) ## Attacks a router with floods, slow peers, evil VMs, 220,000 fuzzed inputs and ends of connections
 	node test/tools/build.ts --if-absent h2spec || test $$? -eq 2
 	node test/hostile/run.ts
-	for listener in "direct" "direct --tls" "multiplexed" "multiplexed --tls"; do \
-	  node test/hostile/ends.ts --seconds 60 --listener $$listener; done
+	for way in "spliced" "spliced --tls" "mapped" "mapped --tls"; do \
+	  node test/hostile/ends.ts --seconds 60 --way $$way; done
 
 .PHONY: h2spec
-h2spec: $(STAMP) ## HTTP/2 conformance of a VM alone and of both engines before it, case by case
+h2spec: $(STAMP) ## HTTP/2 conformance of a VM alone and of the router before it, both ways, case by case
 	node test/tools/build.ts --if-absent h2spec
 	node test/hostile/h2spec-listing.ts
 

@@ -161,12 +161,8 @@ export function createProgram(
         checkedFlag("--listen <host:port>", "where clients connect", parseAddress).default("127.0.0.1:8372"),
       )
       .addOption(
-        new Option(
-          "--engine <kind>",
-          "direct for clients; multiplexed behind a proxy that speaks HTTP/2 itself",
-        )
-          .choices(["direct", "multiplexed"])
-          .default("direct"),
+        // Up to version 0.1 it said how connections are served; the router now finds that out by itself.
+        new Option("--engine <kind>", "has no effect any more").choices(["direct", "multiplexed"]).hideHelp(),
       )
       .addOption(
         checkedFlag(

@@ -88,14 +88,14 @@ backend servers
 }
 
 /**
- * The router with either engine, all checks on, and its peers: one process (and where they have threads, one thread)
+ * The router both ways, all checks on, and its peers: one process (and where they have threads, one thread)
  * each. nghttpx, and HAProxy by default, let the requests of many clients share a connection to the server; the router,
  * and the second HAProxy, give each client its own, so that what one tenant's client does to its connection is no
  * other's affair.
  */
 export const CONTENDERS: readonly Contender[] = [
-  own("direct", "router-server.ts", "direct"),
-  own("multiplexed", "router-server.ts", "multiplexed"),
+  own("spliced", "router-server.ts", "spliced"),
+  own("mapped", "router-server.ts", "mapped"),
   {
     name: "nghttpx",
     program: "nghttpx",

@@ -1,6 +1,6 @@
 // A whole router in a process of its own, with all checks on: addresses by metadata, tokens by TokenReview, rights by
 // SubjectAccessReview, the gate and its lease; the API server behind them is in memory.
-//   router-server.ts direct|multiplexed UPSTREAM_PORT PORT [KEY CERT]
+//   router-server.ts spliced|mapped UPSTREAM_PORT PORT [KEY CERT]
 // At SIGTERM it prints what it saw of itself: {reviews, loopDelayP99Ms}.
 import { readFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
@@ -8,13 +8,12 @@ import process from "node:process";
 
 import { systemClock } from "../../src/base/clock.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
-import type { EngineKind } from "../../src/router/router.ts";
 import { createTokenAccess, DEFAULT_AUDIENCE } from "../../src/router/token-access.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { awake } from "../../test/router/satellites.ts";
-import { RouterBench } from "../../test/router/stream/router-bench.ts";
+import { going, RouterBench, wayNamed } from "../../test/router/support/router-bench.ts";
 
-const [engine = "", upstreamPort = "", port = "", keyFile, certFile] = process.argv.slice(2);
+const [way, upstreamPort = "", port = "", keyFile, certFile] = process.argv.slice(2);
 const WARM_UP_MS = 1000;
 let reviews = 0;
 
@@ -35,7 +34,7 @@ const reviewer: Pick<KubeClient, "create"> = {
 const bench = new RouterBench(
   [awake({ name: "bench", status: { endpoint: { host: "127.0.0.1", port: Number(upstreamPort) } } })],
   {
-    engine: engine as EngineKind,
+    ...going(wayNamed(way)),
     ...(keyFile === undefined || certFile === undefined
       ? {}
       : { tls: { key: readFileSync(keyFile), cert: readFileSync(certFile) } }),

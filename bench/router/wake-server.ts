@@ -3,12 +3,11 @@
 import process from "node:process";
 
 import { power, satellite } from "../../test/router/satellites.ts";
-import { RouterBench } from "../../test/router/stream/router-bench.ts";
+import { RouterBench } from "../../test/router/support/router-bench.ts";
 
 const count = Number(process.argv[2]);
 const bench = await RouterBench.start(
   Array.from({ length: count }, (_unused, place) => satellite({ name: `s${place}`, uid: `uid-${place}` })),
-  { engine: "direct" },
 );
 process.on("message", ({ awake, port, held }: { awake?: number; port?: number; held?: number }) => {
   if (held !== undefined) {

@@ -4,12 +4,6 @@ import type { Logger } from "../telemetry/logger.ts";
 
 /** How a command takes an uncaught error. */
 export interface FaultPolicy {
-  /**
-   * Ends what the error belongs to and nothing else. To be asked in the handler itself.
-   *
-   * @returns whether all is well again
-   */
-  contain(error: Error): boolean;
   /** Begins to end the command in order. */
   end(): void;
   /** Milliseconds after which the process ends, in order or not. */
@@ -56,9 +50,6 @@ export class ProcessFaults {
 
   onUncaught(error: Error): void {
     const { clock, logger, exit } = this.#options;
-    if (this.#policy?.contain(error) === true) {
-      return;
-    }
     logger.error("an uncaught error ends this process", { error });
     if (this.#isFatal) {
       return;

@@ -5,7 +5,7 @@ import type { ConnectedKubeClient } from "../kube/http-client.ts";
 import { createKubeMetrics } from "../kube/metrics.ts";
 import { Reflector } from "../kube/reflector.ts";
 import type { AddressOptions } from "../router/address.ts";
-import { createRouter, type EngineKind } from "../router/router.ts";
+import { createRouter } from "../router/router.ts";
 import { watchTlsFiles } from "../router/tls-material.ts";
 import { ROUTER_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
 import type { Satellite } from "../satellite/types.ts";
@@ -20,7 +20,8 @@ export interface RouterCommandOptions extends RouterAccessOptions {
   readonly kubeconfig?: string;
   /** Where clients connect. */
   readonly listen: string;
-  readonly engine: EngineKind;
+  /** Of no effect any more: whoever still sets it is told so. */
+  readonly engine?: string;
   readonly healthAddress: string;
   /** Key of this router's leases; stable over restarts, different for each replica. */
   readonly routerId?: string;
@@ -48,6 +49,14 @@ const FAULT_MARGIN_MS = 10_000;
 /** Runs a router until it is stopped; open streams then run out, up to the grace period. */
 export async function runRouter(options: RouterCommandOptions, context: ProcessContext): Promise<void> {
   const { clock, random, logger, faults } = context;
+  if (options.engine !== undefined) {
+    logger.warn(
+      "--engine has no effect any more: the router serves every connection as it needs; leave it out",
+      {
+        engine: options.engine,
+      },
+    );
+  }
   const fault = new AbortController();
   const stop = AbortSignal.any([context.stop, fault.signal]);
   const registry = createMetricsRegistry();
@@ -86,7 +95,6 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
     registry,
     routerId: options.routerId ?? hostname(),
     options: {
-      engine: options.engine,
       address: addressOptions(options),
       gate: {
         identities: settings.identities,
@@ -101,8 +109,10 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
   const graceMs = options.graceSeconds * 1000;
   const faultGraceMs = Math.min(graceMs, FAULT_GRACE_MS);
   faults.follow({
-    contain: (error) => router.contain(error),
-    end: () => fault.abort(new SatelliteError("UncaughtError", "an uncaught error ends the router")),
+    end: () => {
+      router.noteUncaught();
+      fault.abort(new SatelliteError("UncaughtError", "an uncaught error ends the router"));
+    },
     maxEndMs: faultGraceMs + FAULT_MARGIN_MS,
   });
   const watching = new AbortController();

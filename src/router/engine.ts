@@ -88,7 +88,7 @@ export type Admission =
     };
 
 /**
- * Decides about requests: address, access, gate and lease. Both engines ask it once per request. It answers
+ * Decides about requests: address, access, gate and lease. The engine asks it once per request. It answers
  * at once (not a promise) when the satellite is awake under a valid lease, so that the fast path costs no
  * turn of the event loop; else the promise settles when the satellite is awake or the request is hopeless.
  */
@@ -121,7 +121,7 @@ export interface Engine {
    * Ends what is still open on epochs up to `lastEpoch`: their VM is off, and TCP would notice only after minutes.
    * gRPC clients hear UNAVAILABLE.
    */
-  endStreams?(satellite: string, lastEpoch: number): void;
+  endStreams(satellite: string, lastEpoch: number): void;
   /** Takes no new connections, sends GOAWAY, and resolves when the streams ran out or after `graceMs`. */
   drain(graceMs: number): Promise<void>;
   /** Ends everything now. */

@@ -45,8 +45,8 @@ export function createRouterMetrics(registry: Registry): RouterMetrics {
     requests: new Counter({
       name: "satellites_router_requests_total",
       help:
-        "Requests ended, by gRPC status; NONE for requests that are not gRPC, PASSED where the VM's status passed " +
-        "unread (direct listeners).",
+        "Requests ended, by gRPC status where the router answered itself; PASSED where the VM did, CANCELLED where " +
+        "the client gave up.",
       labelNames: ["code"],
       registers,
     }),

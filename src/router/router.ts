@@ -4,7 +4,6 @@ import type { Counter, Registry } from "@prometheus-io/client";
 
 import type { Random } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
-import { toError } from "../base/errors.ts";
 import type { ObjectCache } from "../kube/cache.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { Satellite } from "../satellite/types.ts";
@@ -12,7 +11,6 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { Access } from "./access.ts";
 import type { AddressOptions } from "./address.ts";
 import type { Engine } from "./engine.ts";
-import { takeFaultyDomain } from "./fault-domain.ts";
 import { Gate } from "./gate.ts";
 import { Health } from "./health.ts";
 import { createHealthService } from "./health-service.ts";
@@ -24,7 +22,6 @@ import { SatelliteApi } from "./satellite-api.ts";
 import { SatelliteHealth } from "./satellite-health.ts";
 import { SatelliteView } from "./satellite-view.ts";
 import { SpliceEngine, type SpliceEngineOptions } from "./splice/engine.ts";
-import { createStreamEngine, type StreamEngineOptions } from "./stream/engine.ts";
 import type { TlsMaterial, TlsOptions } from "./tls-material.ts";
 
 /** What a router works with. */
@@ -44,16 +41,6 @@ export interface RouterDependencies {
   readonly options?: RouterOptions;
 }
 
-/**
- * How a listener serves its connections. `direct`: each belongs to one satellite, as gRPC clients use them, and is
- * spliced to its VM. `multiplexed`: the streams of one may go to different satellites, as behind a proxy that speaks
- * HTTP/2 itself.
- */
-export type EngineKind = "direct" | "multiplexed";
-
-/** Default of {@link RouterOptions.engine}. */
-export const DEFAULT_ENGINE: EngineKind = "direct";
-
 /** How a router behaves. */
 export interface RouterOptions {
   readonly gate?: GateOptions;
@@ -61,11 +48,10 @@ export interface RouterOptions {
   readonly tls?: TlsOptions;
   /** Peers that must begin with a PROXY protocol v2 header; no others may. */
   readonly proxyProtocolFrom?: BlockList;
-  readonly engine?: EngineKind;
-  /** Bounds of a direct listener. */
-  readonly spliceLimits?: NonNullable<SpliceEngineOptions["limits"]>;
-  /** Bounds of a multiplexed listener. */
-  readonly streamLimits?: NonNullable<StreamEngineOptions["limits"]>;
+  /** Bounds of each connection. */
+  readonly limits?: NonNullable<SpliceEngineOptions["limits"]>;
+  /** See {@link SpliceEngineOptions.splices}. */
+  readonly splices?: boolean;
 }
 
 /** A running router. */
@@ -92,12 +78,8 @@ export interface Router {
    * `graceMs`. Then {@link close}.
    */
   drain(graceMs: number): Promise<void>;
-  /**
-   * For an uncaught error, in the handler of such: ends the connection that it belongs to, and counts it.
-   *
-   * @returns whether it belonged to one; else the process must not go on
-   */
-  contain(error: Error): boolean;
+  /** Counts an uncaught error, for which the router ends. */
+  noteUncaught(): void;
   /** Ends everything now, then withdraws the leases; takes {@link WITHDRAW_MS} longer where the API server is away. */
   close(): Promise<void>;
 }
@@ -129,20 +111,26 @@ export function createRouter(dependencies: RouterDependencies): Router {
     options: gateOptions,
     budget: new HoldBudget(gateOptions.maxHeld),
     onStopping: (key) => engine?.goAwayIdle(key),
-    onOff: (key, lastEpoch) => engine?.endStreams?.(key, lastEpoch),
+    onOff: (key, lastEpoch) => engine?.endStreams(key, lastEpoch),
   });
-  engine = createEngine(options, {
+  const { tls, proxyProtocolFrom, limits, splices } = options;
+  engine = new SpliceEngine({
     gatekeeper: gate,
     own: createHealthService({ health, satellites: new SatelliteHealth(view), access, address }),
     clock,
     logger,
     onRequestEnd: requestCounter(metrics),
+    onFault: () => metrics.uncaughtErrors.inc({ ended: "connection" }),
+    ...(tls === undefined ? {} : { tls }),
+    ...(proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom }),
+    ...(limits === undefined ? {} : { limits }),
+    ...(splices === undefined ? {} : { splices }),
   });
   void satellites.synced.then(() => {
     state.synced = true;
     return health.update();
   });
-  const isTls = options.tls !== undefined;
+  const isTls = tls !== undefined;
   return new RunningRouter({ access, isTls, gate, engine, health, state, logger, metrics });
 }
 
@@ -157,31 +145,6 @@ function requestCounter({ requests }: RouterMetrics): (code: string) => void {
     }
     counter.inc();
   };
-}
-
-/** Makes the engine of a listener. */
-function createEngine(
-  { engine = DEFAULT_ENGINE, tls, proxyProtocolFrom, spliceLimits, streamLimits }: RouterOptions,
-  parts: Pick<StreamEngineOptions, "gatekeeper" | "own" | "clock" | "logger" | "onRequestEnd">,
-): Engine {
-  const listener = {
-    ...(tls === undefined ? {} : { tls }),
-    ...(proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom }),
-  };
-  switch (engine) {
-    case "direct":
-      return new SpliceEngine({
-        ...parts,
-        ...listener,
-        ...(spliceLimits === undefined ? {} : { limits: spliceLimits }),
-      });
-    case "multiplexed":
-      return createStreamEngine({
-        ...parts,
-        ...listener,
-        ...(streamLimits === undefined ? {} : { limits: streamLimits }),
-      });
-  }
 }
 
 /** How long answers may take to go out when everything ends, in milliseconds. */
@@ -243,21 +206,8 @@ class RunningRouter implements Router {
     return isReady(this.#parts.state);
   }
 
-  contain(error: Error): boolean {
-    const { logger, metrics } = this.#parts;
-    const domain = takeFaultyDomain();
-    try {
-      domain?.end();
-    } catch (endError) {
-      logger.error("a connection could not be ended", { connection: domain?.id, error: toError(endError) });
-      metrics.uncaughtErrors.inc({ ended: "router" });
-      return false;
-    }
-    metrics.uncaughtErrors.inc({ ended: domain === undefined ? "router" : "connection" });
-    if (domain !== undefined) {
-      logger.error("an uncaught error ended a connection", { connection: domain.id, error });
-    }
-    return domain !== undefined;
+  noteUncaught(): void {
+    this.#parts.metrics.uncaughtErrors.inc({ ended: "router" });
   }
 
   async drain(graceMs: number): Promise<void> {

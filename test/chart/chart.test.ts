@@ -17,6 +17,8 @@ import { EXPOSED } from "./pods.ts";
 
 interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
+  /** Of no effect any more; taken so that `helm upgrade --reuse-values` goes on to work. */
+  readonly deprecated?: boolean;
 }
 
 /** Resources and maps of free content, which the chart passes on as they are. */
@@ -36,7 +38,7 @@ function pathsOf(values: object, prefix = ""): string[] {
 
 function pathsOfSchema({ properties = {} }: Schema, prefix = ""): string[] {
   return Object.entries(properties)
-    .filter(([key]) => key !== "global")
+    .filter(([key, { deprecated }]) => key !== "global" && deprecated !== true)
     .flatMap(([key, schema]) => {
       const path = `${prefix}${key}`;
       return schema.properties === undefined || OPAQUE.test(path)
@@ -178,6 +180,10 @@ describe("the chart", function () {
     expect(unexplained).to.deep.equal([]);
   });
 
+  it("takes the engine that values of an earlier release name, and does without it", async () => {
+    expect(await renderChart({ router: { engine: "multiplexed" } })).to.deep.equal(await renderChart());
+  });
+
   describe("the schema of values refuses", () => {
     const wrong: [string, string, RegExp][] = [
       ["an unknown mode of the router", "router.mode=both", /\/router\/mode.*'sidecar', 'deployment'/],
@@ -192,6 +198,7 @@ describe("the chart", function () {
         "router.access.mode=open",
         /'loopback', 'kubernetes', 'insecureAnonymous'/,
       ],
+      ["an engine that there never was", "router.engine=fast", /\/router\/engine.*'direct', 'multiplexed'/],
       ["no replicas", "replicas=0", /\/replicas.*minimum/],
       [
         "a tag in the repository",

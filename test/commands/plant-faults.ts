@@ -1,11 +1,9 @@
 // Loaded before the router's program: plants errors that nobody catches.
 // - a request with the field `x-planted`: in work that all connections share
-// - a request for the satellite eve: in the work of its connection, behind its back
-import { nextTick } from "node:process";
-
+// - a request for the satellite eve: in the work of its connection
 import { Gate } from "../../src/router/gate.ts";
 import { firstValue } from "../../src/router/header-list.ts";
-import { Upstreams } from "../../src/router/stream/upstreams.ts";
+import { Connector } from "../../src/router/splice/connector.ts";
 
 const admit = Reflect.get(Gate.prototype, "admit");
 Gate.prototype.admit = function (this: Gate, connection, headers, signal) {
@@ -17,12 +15,10 @@ Gate.prototype.admit = function (this: Gate, connection, headers, signal) {
   return admit.call(this, connection, headers, signal);
 };
 
-const session = Reflect.get(Upstreams.prototype, "session");
-Upstreams.prototype.session = function (this: Upstreams, upstream) {
+const route = Reflect.get(Connector.prototype, "route");
+Connector.prototype.route = function (this: Connector, upstream, streamId, mayBeSpliced) {
   if (upstream.satellite.endsWith("/eve")) {
-    nextTick(() => {
-      throw new Error("planted in one connection");
-    });
+    throw new Error("planted in one connection");
   }
-  return session.call(this, upstream);
+  return route.call(this, upstream, streamId, mayBeSpliced);
 };

@@ -11,7 +11,7 @@ import { processGroupConfinement } from "../../src/guest/confinement.ts";
 import type { GuestIdentity } from "../../src/guest/identity.ts";
 import { loadGuestSchema } from "../../src/guest/schema.ts";
 import { startGuestServer, type GuestServer } from "../../src/guest/server.ts";
-import { RawVM } from "../router/stream/http2-peers.ts";
+import { RawVM } from "../router/support/http2-peers.ts";
 import { fingerprint, newIdentity, TlsVm } from "../support/tls-vm.ts";
 
 const HOST = "127.0.0.1";

@@ -1,10 +1,10 @@
-import type { EngineKind } from "../../src/router/router.ts";
 import type { Child } from "./child.ts";
 import type { EvilVm } from "./evil-vm.ts";
+import { type Way } from "../router/support/router-bench.ts";
 
 /** What is attacked. */
 export interface Target {
-  readonly engine: EngineKind;
+  readonly way: Way;
   readonly router: Child;
   readonly vm: Child;
   readonly evilVm: EvilVm;

@@ -1,26 +1,24 @@
 // Ends connections in every way, at every moment, by client and by VM, beside a client that must not notice:
-//   node test/hostile/ends.ts [--seconds N] [--listener direct|multiplexed] [--tls] [--seed N] [--only CONVERSATION]
+//   node test/hostile/ends.ts [--seconds N] [--way spliced|mapped] [--tls] [--seed N] [--only CONVERSATION]
 // The last line says how many connections were made, how often the router's process ended, and what else went wrong.
 import process from "node:process";
 import { parseArgs } from "node:util";
 
 import { runEnds } from "./ends/suite.ts";
+import { wayNamed } from "../router/support/router-bench.ts";
 
 const { values } = parseArgs({
   options: {
     seconds: { type: "string", default: "60" },
-    listener: { type: "string", default: "direct" },
+    way: { type: "string", default: "spliced" },
     tls: { type: "boolean", default: false },
     seed: { type: "string", default: "1" },
     only: { type: "string", default: "" },
   },
 });
-if (values.listener !== "direct" && values.listener !== "multiplexed") {
-  throw new Error(`there is no listener "${values.listener}"; choose direct or multiplexed`);
-}
 const startedMs = performance.now();
 const { connections, endedByVm, exits, failures, served } = await runEnds({
-  engine: values.listener,
+  way: wayNamed(values.way),
   isTls: values.tls,
   seed: Number(values.seed),
   seconds: Number(values.seconds),
@@ -33,7 +31,7 @@ for (const [failure, times] of counted(failures)) {
   console.log(`FAILED ${failure}${times > 1 ? ` (${times} times)` : ""}`);
 }
 console.log(
-  `${values.listener}, ${values.tls ? "TLS" : "plain"}, seed ${values.seed}: ` +
+  `${values.way}, ${values.tls ? "TLS" : "plain"}, seed ${values.seed}: ` +
     `${((performance.now() - startedMs) / 1000).toFixed(1)} s; the VM ended ${endedByVm} connections; ` +
     `beside them ${served} calls were answered`,
 );

@@ -1,11 +1,10 @@
-// Runs h2spec against a VM alone and against a router with each engine before it: node test/hostile/h2spec-listing.ts
+// Runs h2spec against a VM alone and against a router before it, each way: node test/hostile/h2spec-listing.ts
 // It lists every case that fails anywhere, as a Markdown table. Exit code 1: a router fails what the VM alone passes.
 import process from "node:process";
 
 import { Child } from "./child.ts";
 import { findH2spec, report, reportThrough, type Report } from "./h2spec.ts";
-
-const ENGINES = ["direct", "multiplexed"] as const;
+import { WAYS } from "../router/support/router-bench.ts";
 
 const program = findH2spec();
 if (program === undefined) {
@@ -14,10 +13,10 @@ if (program === undefined) {
 const vm = await Child.start("vm-process.ts");
 const alone = await report(program, vm.port, "vm");
 const columns: [name: string, found: Report][] = [["the VM alone", alone]];
-for (const engine of ENGINES) {
-  const router = await Child.start("router-process.ts", [engine, String(vm.port), String(vm.port)]);
+for (const way of WAYS) {
+  const router = await Child.start("router-process.ts", [way, String(vm.port), String(vm.port)]);
   try {
-    columns.push([engine, await reportThrough(program, router.port, engine, alone)]);
+    columns.push([way, await reportThrough(program, router.port, way, alone)]);
   } finally {
     await router.stop();
   }

@@ -81,7 +81,7 @@ export async function reportThrough(
 /** Conformance: through the router no case may fail that the VM alone passes. */
 export const H2SPEC: Attack = {
   name: "h2spec",
-  async run({ router, vm, engine }) {
+  async run({ router, vm, way }) {
     const program = findH2spec();
     if (program === undefined) {
       return {
@@ -91,7 +91,7 @@ export const H2SPEC: Attack = {
       };
     }
     const alone = await report(program, vm.port, "vm");
-    const through = await reportThrough(program, router.port, engine, alone);
+    const through = await reportThrough(program, router.port, way, alone);
     const only = [...through.failed].filter((title) => !alone.failed.has(title));
     const both = [...through.failed].filter((title) => alone.failed.has(title));
     const passed = through.cases - through.failed.size;

@@ -1,27 +1,28 @@
-// Attacks a router with both engines: node test/hostile/run.ts [seed] [part of an attack's name]
+// Attacks a router both ways: node test/hostile/run.ts [seed] [part of an attack's name]
 // The last line says how many inputs were sent and how many attacks did harm.
 import process from "node:process";
 
 import { ATTACKS, runSuite, type Result } from "./suite.ts";
+import { WAYS } from "../router/support/router-bench.ts";
 
 const seed = Number(process.argv[2] ?? "1");
 const part = process.argv[3] ?? "";
 
-function show({ engine, name, inputs, figure, served, slowestMs, rssMiB, problems }: Result): void {
+function show({ way, name, inputs, figure, served, slowestMs, rssMiB, problems }: Result): void {
   console.log(
-    `${engine.padEnd(11)} ${name.padEnd(48)} ${String(inputs).padStart(6)}  ${figure}; ` +
+    `${way.padEnd(11)} ${name.padEnd(48)} ${String(inputs).padStart(6)}  ${figure}; ` +
       `beside it ${served} served, the slowest in ${Math.round(slowestMs)} ms; ${rssMiB} MiB`,
   );
   for (const problem of problems) {
-    console.log(`${engine.padEnd(11)}   FAILED: ${problem}`);
+    console.log(`${way.padEnd(11)}   FAILED: ${problem}`);
   }
 }
 
 console.log(`seed ${seed}`);
 const results: Result[] = [];
-for (const engine of ["direct", "multiplexed"] as const) {
+for (const way of WAYS) {
   const attacks = ATTACKS.filter(({ name }) => name.includes(part));
-  results.push(...(await runSuite({ engine, attacks, seed, scale: 1, onResult: show })));
+  results.push(...(await runSuite({ way, attacks, seed, scale: 1, onResult: show })));
 }
 const inputs = results.reduce((sum, result) => sum + result.inputs, 0);
 const failures = results.filter(({ problems }) => problems.length > 0).length;

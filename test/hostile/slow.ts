@@ -56,9 +56,7 @@ const START = Buffer.concat([CLIENT_PREFACE, settingsFrame([])]);
 const NEVER_WHOLE = Buffer.alloc(1000, "x");
 
 /**
- * Clients that begin something and take for ever. nghttp2 shows nothing of a header block that is not whole, so that a
- * multiplexed listener cannot tell such a client from an idle one; the proxy before it reads whole blocks. The memory
- * that they take is bounded all the same.
+ * Clients that begin something and take for ever.
  */
 export const SLOW_CLIENTS: readonly Attack[] = [
   {
@@ -80,7 +78,7 @@ export const SLOW_CLIENTS: readonly Attack[] = [
     run: (target) =>
       stop(
         target,
-        target.engine === "direct",
+        true,
         Buffer.concat([START, frame(FrameType.HEADERS, 0, 1, block({ ":method": "POST" }))]),
       ),
   },
@@ -91,7 +89,7 @@ export const SLOW_CLIENTS: readonly Attack[] = [
         target,
         NEVER_WHOLE,
         Buffer.concat([START, frame(FrameType.HEADERS, Flag.END_HEADERS, 1, NEVER_WHOLE).subarray(0, 9)]),
-        target.engine === "direct",
+        true,
       ),
   },
   {

@@ -14,7 +14,7 @@ import { requestFor, type Fields } from "../router/access/access-bench.ts";
 import { newAuthority, newClientCertificate, type Certificate } from "../router/access/certificates.ts";
 import { awake, satellite } from "../router/satellites.ts";
 import { Peer } from "../router/splice/support/peer.ts";
-import { RawVM } from "../router/stream/http2-peers.ts";
+import { RawVM } from "../router/support/http2-peers.ts";
 import { installCrds } from "../support/crds.ts";
 import { startKubeApiServer, type KubeApiServer } from "../support/kube-apiserver.ts";
 import { createTestAuthority } from "../support/pki.ts";

@@ -8,9 +8,9 @@ import * as grpc from "@grpc/grpc-js";
 import { expect } from "chai";
 
 import { awake, satellite } from "../router/satellites.ts";
-import { addressed, TestClient, TestVM } from "../router/stream/grpc-peers.ts";
-import { answerOf, RawClient, RawVM } from "../router/stream/http2-peers.ts";
-import { RouterBench, until } from "../router/stream/router-bench.ts";
+import { addressed, TestClient, TestVM } from "../router/support/grpc-peers.ts";
+import { answerOf, RawClient, RawVM } from "../router/support/http2-peers.ts";
+import { going, RouterBench, until, WAYS } from "../router/support/router-bench.ts";
 import { pythonWithGrpc } from "../support/python-grpc.ts";
 import { findOnPath, requireTool } from "../tools/catalog.ts";
 
@@ -51,8 +51,8 @@ except grpc.RpcError as error:
     print(error.code(), error.details())
 `;
 
-for (const engine of ["direct", "multiplexed"] as const) {
-  describe(`real clients of a ${engine} router`, function () {
+for (const way of WAYS) {
+  describe(`real clients of a ${way} router`, function () {
     this.timeout(60_000);
     const stops: (() => void | Promise<void>)[] = [];
     const directory = mkdtempSync(path.join(tmpdir(), "clients-"));
@@ -74,15 +74,16 @@ for (const engine of ["direct", "multiplexed"] as const) {
     }
 
     async function routerTo(port: number): Promise<RouterBench> {
-      const bench = await RouterBench.start([awake({ status: { endpoint: { host: "127.0.0.1", port } } })], {
-        engine,
-      });
+      const bench = await RouterBench.start(
+        [awake({ status: { endpoint: { host: "127.0.0.1", port } } })],
+        going(way),
+      );
       stops.push(() => bench.router.close());
       return bench;
     }
 
     async function asleep(): Promise<RouterBench> {
-      const bench = await RouterBench.start([satellite()], { engine });
+      const bench = await RouterBench.start([satellite()], going(way));
       stops.push(() => bench.router.close());
       return bench;
     }
@@ -206,7 +207,7 @@ for (const engine of ["direct", "multiplexed"] as const) {
       });
 
       it("reads the router's refusals", async () => {
-        const bench = await RouterBench.start([satellite({ spec: { wakePolicy: "Manual" } })], { engine });
+        const bench = await RouterBench.start([satellite({ spec: { wakePolicy: "Manual" } })], going(way));
         stops.push(() => bench.router.close());
         const { status, output } = await grpcurl(bench, "Unary", "{}");
         expect(status).to.equal(64 + grpc.status.FAILED_PRECONDITION);

@@ -1,5 +1,5 @@
 // Tries the router with clients and a server that others wrote (docs/testing.md, "Strangers"):
-//   node test/interop/run.ts [--engine direct|multiplexed] [--transport plain|tls] [--only TEXT] [--rounds N]
+//   node test/interop/run.ts [--way spliced|mapped] [--transport plain|tls] [--only TEXT] [--rounds N]
 //     [--router MAIN]
 // With --rounds the soaks alone are made, so often in a row and in every state. --router tries another tree's main.ts.
 // The last line says "interop: N cases, M failed". Exit code 2 says that grpcio could not be had.
@@ -17,10 +17,11 @@ import { longSoaks, QUICK_SOAKS } from "./soak.ts";
 import { TALKS } from "./talks.ts";
 import { GrpcGoVm, type Vm } from "./vm.ts";
 import { World } from "./world.ts";
+import { WAYS, type Way } from "../router/support/router-bench.ts";
 
 const { values: options } = parseArgs({
   options: {
-    engine: { type: "string" },
+    way: { type: "string" },
     transport: { type: "string" },
     only: { type: "string", default: "" },
     rounds: { type: "string", default: "0" },
@@ -59,11 +60,11 @@ async function tryCase(title: string, world: World, { name, run }: Bound): Promi
 }
 
 async function trySection(
-  { engine, tls, vm }: { readonly engine: "direct" | "multiplexed"; readonly tls: boolean; readonly vm: Vm },
+  { way, tls, vm }: { readonly way: Way; readonly tls: boolean; readonly vm: Vm },
   cases: (world: World) => readonly Bound[],
 ): Promise<void> {
-  const title = `${engine.padEnd(11)} ${tls ? "TLS  " : "plain"}`;
-  const world = await World.start({ engine, tls, vm, routerMain: resolve(options.router) });
+  const title = `${way.padEnd(11)} ${tls ? "TLS  " : "plain"}`;
+  const world = await World.start({ way, tls, vm, routerMain: resolve(options.router) });
   try {
     for (const one of cases(world).filter(({ name }) => name.includes(options.only))) {
       await tryCase(title, world, one);
@@ -74,22 +75,22 @@ async function trySection(
 }
 
 async function tryEverything(programs: Programs): Promise<void> {
-  for (const engine of ["direct", "multiplexed"] as const) {
+  for (const way of WAYS) {
     for (const tls of [false, true]) {
       if (
-        (options.engine ?? engine) !== engine ||
+        (options.way ?? way) !== way ||
         (options.transport ?? (tls ? "tls" : "plain")) !== (tls ? "tls" : "plain")
       ) {
         continue;
       }
       const vm = new GrpcGoVm(programs.peer);
       const cases = rounds > 0 ? longSoaks(rounds) : [...OFFICIAL, ...TALKS, ...QUICK_SOAKS];
-      await trySection({ engine, tls, vm }, (world) =>
+      await trySection({ way, tls, vm }, (world) =>
         cases.map(({ name, run }) => ({ name, run: () => run({ world, vm, programs }) })),
       );
       if (!tls && rounds === 0) {
         const negative = new NegativeVm();
-        await trySection({ engine, tls, vm: negative }, (world) =>
+        await trySection({ way, tls, vm: negative }, (world) =>
           NEGATIVE.map(({ name, run }) => ({ name, run: () => run({ world, vm: negative, programs }) })),
         );
       }

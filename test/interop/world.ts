@@ -10,7 +10,6 @@ import type { ConnectedKubeClient } from "../../src/kube/http-client.ts";
 import { Reflector } from "../../src/kube/reflector.ts";
 import { writeKubeconfig } from "../../src/local/kubernetes/kubeconfig.ts";
 import { startKubernetesServer } from "../../src/local/kubernetes/server.ts";
-import type { EngineKind } from "../../src/router/router.ts";
 import { SATELLITES } from "../../src/satellite/resource.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
@@ -21,14 +20,17 @@ import { createTestAuthority } from "../support/pki.ts";
 import { freePort, startProcess, type TestProcess } from "../support/process.ts";
 import { DRAIN_TIMEOUT_MS, LoopbackOperator } from "./operator.ts";
 import type { Vm } from "./vm.ts";
+import { type Way } from "../router/support/router-bench.ts";
 
 const KEY = { namespace: "team-a", name: "ada" };
 const USER = { name: "system:admin", groups: ["system:masters"], token: "interop" };
+/** Has the router map every request, also those that it would splice. */
+const MAP_ALL = join(import.meta.dirname, "../support/map-all.ts");
 const PATIENCE_MS = 30_000;
 
 /** What a {@link World} is made of. */
 export interface WorldOptions {
-  readonly engine: EngineKind;
+  readonly way: Way;
   readonly tls: boolean;
   readonly vm: Vm;
   /** main.ts of the router that is tried. */
@@ -188,7 +190,7 @@ async function createSatellite(client: ConnectedKubeClient, vm: Vm): Promise<voi
 }
 
 async function startRouter(
-  { engine, tls, routerMain }: WorldOptions,
+  { way, tls, routerMain }: WorldOptions,
   directory: string,
   kubeconfig: string,
   undo: (() => unknown)[],
@@ -196,7 +198,6 @@ async function startRouter(
   const [port, healthPort] = [await freePort(), await freePort()];
   const values = {
     kubeconfig,
-    engine,
     "router-id": "router-0",
     listen: `127.0.0.1:${port}`,
     "health-address": `127.0.0.1:${healthPort}`,
@@ -219,7 +220,7 @@ async function startRouter(
   const started = await startProcess(
     "router",
     process.execPath,
-    [routerMain, "router", ...args],
+    [...(way === "mapped" ? ["--import", MAP_ALL] : []), routerMain, "router", ...args],
     join(directory, "router.log"),
   );
   undo.push(() => started.stop());

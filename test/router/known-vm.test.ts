@@ -6,15 +6,14 @@ import type { SatelliteStatus } from "../../src/satellite/resource.ts";
 import { fingerprint, newIdentity, TlsVm } from "../support/tls-vm.ts";
 import { KEY } from "./gate-bench.ts";
 import { awake, power, satellite } from "./satellites.ts";
-import { answerOf, field, GRPC, RawClient, RawVM } from "./stream/http2-peers.ts";
-import { RouterBench, until } from "./stream/router-bench.ts";
+import { answerOf, field, GRPC, RawClient, RawVM } from "./support/http2-peers.ts";
+import { going, RouterBench, until, WAYS } from "./support/router-bench.ts";
 
-const ENGINES = ["direct", "multiplexed"] as const;
 /** For tests of refusals, so that they come soon. */
 const IMPATIENT: RouterOptions = { gate: { unreachableMs: 300 } };
 
-for (const engine of ENGINES) {
-  describe(`a VM that is known by its key, engine ${engine}`, () => {
+for (const way of WAYS) {
+  describe(`a VM that is known by its key, ${way}`, () => {
     const stops: (() => void | Promise<void>)[] = [];
     let ada: GuestIdentity;
     let bob: GuestIdentity;
@@ -46,7 +45,10 @@ for (const engine of ENGINES) {
       at: NonNullable<SatelliteStatus["endpoint"]>,
       options: RouterOptions = {},
     ): Promise<RouterBench> {
-      const bench = await RouterBench.start([awake({ status: { endpoint: at } })], { engine, ...options });
+      const bench = await RouterBench.start([awake({ status: { endpoint: at } })], {
+        ...going(way),
+        ...options,
+      });
       stops.push(() => bench.router.close());
       return bench;
     }
@@ -119,7 +121,7 @@ for (const engine of ENGINES) {
             status: { power: power("Starting"), endpoint: endpoint(vm.port, fingerprint(ada)) },
           }),
         ],
-        { engine },
+        going(way),
       );
       stops.push(() => bench.router.close());
       const answer = call(client(bench));

@@ -5,7 +5,7 @@ import { expect } from "chai";
 
 import { systemClock } from "../../src/base/clock.ts";
 import { createProber } from "../../src/router/prober.ts";
-import { until } from "./stream/router-bench.ts";
+import { until } from "./support/router-bench.ts";
 
 describe("prober", () => {
   const stops: (() => void)[] = [];

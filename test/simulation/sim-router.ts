@@ -62,7 +62,7 @@ export interface SimRouterOptions {
 
 /** Milliseconds until a connection is made, or known to be refused. */
 const CONNECT_MS = 3;
-/** As in the stream engine: how often a request is admitted anew when its connection could not be made. */
+/** How often a request is admitted anew when its connection could not be made. */
 const MAX_ADMISSIONS = 5;
 const PROBE_MS = 4;
 /** As in the product. */

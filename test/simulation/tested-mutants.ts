@@ -14,44 +14,6 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     tests: [ENDS],
   },
   {
-    name: "ends: the error of a session goes unheard",
-    edits: [
-      edit(
-        "router/stream/engine.ts",
-        'session.on("error", (error) => logger.debug("client connection failed", { connection: info.id, error }));',
-        "",
-      ),
-      edit(
-        "router/stream/client-connection.ts",
-        'stream.on("error", (error) => logger.debug("stream failed", { connection: this.#info.id, error }));',
-        "",
-      ),
-    ],
-    tests: [ENDS],
-  },
-  {
-    name: "ends: a client that resets its connection while it is written to is kept for ever",
-    edits: [
-      edit(
-        "router/stream/quiet.ts",
-        "if (isQuiet && isAsked) {",
-        "if (isQuiet && isAsked && heardBytes < 0) {",
-      ),
-    ],
-    tests: ["test/router/stream/quiet.test.ts"],
-  },
-  {
-    name: "ends: a VM's answer that node:http2 does not send is thrown at everybody",
-    edits: [
-      edit(
-        "router/stream/relay.ts",
-        "this.#passing(() => this.#onResponse(headers, flags, raw)),",
-        "this.#onResponse(headers, flags, raw),",
-      ),
-    ],
-    tests: ["test/router/stream/unfit-fields.test.ts"],
-  },
-  {
     name: "ends: whoever asks the health port for what is no path ends the process",
     edits: [
       edit(
@@ -64,66 +26,56 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
   },
   {
     name: "uncaught: the router goes on though nobody knows what broke",
-    edits: [
-      edit(
-        "router/router.ts",
-        "return domain !== undefined;",
-        "return domain === undefined || domain.id > 0;",
-      ),
-    ],
-    tests: [UNCAUGHT],
-  },
-  {
-    name: "uncaught: what all connections share counts as the work of the one that began it",
-    edits: [
-      edit(
-        "router/stream/engine.ts",
-        "gatekeeper: sharedGatekeeper(options.gatekeeper),",
-        "gatekeeper: sharedGatekeeper === undefined ? sharedGatekeeper : options.gatekeeper,",
-      ),
-    ],
+    edits: [edit("commands/process-faults.ts", "    this.#policy.end();\n", "")],
     tests: [UNCAUGHT],
   },
   {
     name: "uncaught: one connection's error ends the router",
     edits: [
-      edit(
-        "router/stream/engine.ts",
-        "inDomain({ id: info.id, end: () => socket.destroy() }, () => {",
-        "(inDomain.length < 0 ? inDomain : (_domain: unknown, work: () => void): void => work())(undefined as never, () => {",
-      ),
+      edit("router/splice/connection.ts", "this.#context.onFault();\n      this.destroy();", "throw error;"),
     ],
     tests: [UNCAUGHT],
   },
   {
-    name: "bytes: the rest of a frame is dropped when its request is let go meanwhile",
+    name: "others: a VM's malformed answer reaches the client, who ends the connection of all",
+    edits: [
+      edit(
+        "router/splice/mapped-link.ts",
+        "if (problem !== undefined) {",
+        "if (problem !== undefined && problem.length < 0) {",
+      ),
+    ],
+    tests: [`${SPLICE}/malformed-answers.test.ts`],
+  },
+  {
+    name: "others: a first VM that reads nothing holds up everybody else",
+    edits: [
+      edit(
+        "router/splice/connection.ts",
+        "return !this.#readsAhead || !flow.cover(unsentBytes);",
+        "return true;",
+      ),
+    ],
+    tests: [`${SPLICE}/many-satellites.test.ts`],
+  },
+  {
+    name: "others: a first VM's limit of streams is everybody's",
+    edits: [
+      edit(
+        "router/splice/settings-bridge.ts",
+        "id === Setting.MAX_CONCURRENT_STREAMS ? Math.max(value, this.#limits.maxHeldStreams) : value",
+        "id === Setting.MAX_CONCURRENT_STREAMS ? Math.min(value, MAX_31_BIT) : value",
+      ),
+    ],
+    tests: [`${SPLICE}/many-satellites.test.ts`],
+  },
+  {
+    name: "bytes: parts of a client's frame are lost, but for the last one",
     edits: [
       edit(
         "router/splice/client-half.ts",
-        'this.#target = held.passedTo === "spliced" ? this.#restOfSpliced() : (held.passedTo ?? "drop");',
-        'this.#target = "drop";',
-      ),
-    ],
-    tests: [`${SPLICE}/offsets/offsets.test.ts`],
-  },
-  {
-    name: "bytes: frames of the router come within a client's frame",
-    edits: [
-      edit(
-        "router/splice/upstream-output.ts",
-        "return this.#missingBytes > 0 ? this.#behind : this.#now;",
-        "return this.#missingBytes < 0 ? this.#behind : this.#now;",
-      ),
-    ],
-    tests: [`${SPLICE}/offsets/offsets.test.ts`],
-  },
-  {
-    name: "bytes: content of a mapped VM comes within a frame of the spliced one",
-    edits: [
-      edit(
-        "router/splice/splice.ts",
-        "return !this.isSpliced || this.link === undefined || this.#isCut() || this.link.atBoundary;",
-        "return !this.isSpliced || this.link === undefined || !this.#isCut() || this.link.atBoundary;",
+        "frame.write(toUpstream, content);",
+        "frame.write(toUpstream, frame.isWhole ? content : content.subarray(0, 0));",
       ),
     ],
     tests: [`${SPLICE}/offsets/offsets.test.ts`],

@@ -244,7 +244,6 @@ args:
   - --client-ca=/tls/ca.crt
   {{- end }}
   {{- end }}
-  - --engine={{ $router.engine }}
   {{- with $router.proxyProtocolFrom }}
   - --proxy-protocol-from={{ join "," . }}
   {{- end }}

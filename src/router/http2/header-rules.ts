@@ -15,6 +15,9 @@ const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 // oxlint-disable-next-line no-control-regex -- these are the characters that must not occur
 const BAD_VALUE = /[\0\r\n]|^[ \t]|[ \t]$/;
 
+/** RFC 9110 §15: three digits, the first of which says the class. */
+const STATUS = /^[1-5]\d\d$/;
+
 const REQUIRED_PSEUDO: readonly string[] = [":method", ":scheme", ":path"];
 const REQUEST_PSEUDO: ReadonlySet<string> = new Set([...REQUIRED_PSEUDO, ":authority"]);
 
@@ -63,6 +66,19 @@ export function requestProblem(fields: readonly HeaderField[]): string | undefin
  */
 export function trailersProblem(fields: readonly HeaderField[]): string | undefined {
   return regularFieldsProblem(fields, 0);
+}
+
+/**
+ * Checks the fields of an answer, or of its trailers, which have no status (RFC 9113 §8.2, §8.3.2).
+ *
+ * @returns what is wrong, or undefined
+ */
+export function responseProblem(fields: readonly HeaderField[]): string | undefined {
+  const [name, value = ""] = fields[0] ?? [];
+  if (name !== ":status") {
+    return regularFieldsProblem(fields, 0);
+  }
+  return STATUS.test(value) ? regularFieldsProblem(fields, 1) : ":status is no status";
 }
 
 function regularFieldsProblem(fields: readonly HeaderField[], from: number): string | undefined {

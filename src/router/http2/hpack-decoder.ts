@@ -11,6 +11,8 @@ export interface DecodedBlock {
   readonly neverIndexed: ReadonlySet<number> | undefined;
   /** The list was larger than the bound; `fields` then ends before it. */
   readonly tooLarge: boolean;
+  /** Size of the list, as MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2). */
+  readonly listBytes: number;
 }
 
 /** Bounds of {@link HpackDecoder}. */
@@ -98,7 +100,7 @@ export class HpackDecoder {
         fields.push(field);
       }
     }
-    return { fields, neverIndexed, tooLarge: listBytes > this.#maxListBytes };
+    return { fields, neverIndexed, tooLarge: listBytes > this.#maxListBytes, listBytes };
   }
 
   /** Size updates stand at the start of a block only (RFC 7541 §4.2). */

@@ -5,6 +5,12 @@ import { DEFAULT_WINDOW_BYTES, ErrorCode, MAX_31_BIT } from "../http2/protocol.t
 /** A window is granted anew when this part of it was used: often enough to keep a sender going, seldom enough to cost nothing. */
 const GRANT_PART = 4;
 
+/**
+ * Most that a client may send on the connection ahead of the spliced VM's reading, whatever that VM grants: it is the router's
+ * memory if the VM stalls and others are to go on. As much as grpc-go grants at most.
+ */
+const MAX_RECEIVE_BYTES = 16 * 1024 * 1024;
+
 /** What all connections may give back for bytes that still wait in the router: it is the router's memory. */
 export interface PrepaidBudget {
   leftBytes: number;
@@ -31,9 +37,13 @@ export class ClientFlow {
   #splicedUngrantedBytes = 0;
   /** Windows to be granted to the client, by stream; 0 is the connection. Made when needed. */
   #refunds: Map<number, number> | undefined;
+  /** Window that the spliced VM has granted the client, and of which the client has not heard yet. */
+  #withheldBytes = 0;
+  #coveredBytes = 0;
   readonly #prepaid: PrepaidBudget;
   #isSpliced = false;
   #isShared = false;
+  #isWidened = false;
 
   constructor(prepaid: PrepaidBudget) {
     this.#prepaid = prepaid;
@@ -62,7 +72,10 @@ export class ClientFlow {
 
   /** The spliced VM is gone. What it did not grant anew of the client's window, the router does. */
   unsplice(): void {
+    this.cover(0);
+    this.#withheldBytes = 0;
     this.refund(Math.max(0, this.#splicedUngrantedBytes));
+    this.refund(Math.max(0, DEFAULT_WINDOW_BYTES - this.#receiveBytes - (this.#refunds?.get(0) ?? 0)));
     this.#splicedUngrantedBytes = 0;
     this.#isSpliced = false;
     this.#isShared = true;
@@ -128,6 +141,15 @@ export class ClientFlow {
     return takenBytes;
   }
 
+  /** Takes as much of what the client still takes, or nothing. */
+  takeAll(sizeBytes: number): boolean {
+    if (sizeBytes > this.#sendBytes) {
+      return false;
+    }
+    this.#sendBytes -= sizeBytes;
+    return true;
+  }
+
   /** Content of the spliced VM has gone out, or never will: on a shared connection it may send as much again. */
   settleSpliced(sizeBytes: number): void {
     this.#splicedDueBytes += sizeBytes;
@@ -161,10 +183,19 @@ export class ClientFlow {
     this.#splicedUngrantedBytes += payloadBytes;
   }
 
-  /** The spliced VM grants the client connection window. */
-  onSplicedGrant(incrementBytes: number): void {
-    this.#receiveBytes += incrementBytes;
+  /**
+   * The spliced VM grants the client connection window.
+   *
+   * @returns whether the client is to hear of it now; else it will by and by
+   */
+  onSplicedGrant(incrementBytes: number): boolean {
     this.#splicedUngrantedBytes -= incrementBytes;
+    if (this.#withheldBytes > 0 || this.#receiveBytes + incrementBytes > MAX_RECEIVE_BYTES) {
+      this.#withheldBytes += incrementBytes;
+      return false;
+    }
+    this.#receiveBytes += incrementBytes;
+    return true;
   }
 
   /** Gives the client window back at the end of the turn, for DATA that the spliced VM never sees. */
@@ -173,6 +204,14 @@ export class ClientFlow {
       const refunds = (this.#refunds ??= new Map());
       refunds.set(streamId, (refunds.get(streamId) ?? 0) + sizeBytes);
     }
+  }
+
+  /** Lets the client send more on the connection than it begins with, once. */
+  widen(windowBytes: number): void {
+    if (!this.#isWidened && windowBytes > this.#receiveBytes) {
+      this.refund(windowBytes - DEFAULT_WINDOW_BYTES);
+    }
+    this.#isWidened = true;
   }
 
   /** What the client may still send on the connection. */
@@ -192,13 +231,41 @@ export class ClientFlow {
     return prepaidBytes;
   }
 
+  /**
+   * Takes what the spliced VM leaves unread into the router's memory, so that the client can be read on.
+   *
+   * @param sizeBytes of all that it leaves
+   * @returns whether there is room for it
+   */
+  cover(sizeBytes: number): boolean {
+    const moreBytes = sizeBytes - this.#coveredBytes;
+    if (moreBytes > this.#prepaid.leftBytes) {
+      return false;
+    }
+    this.#prepaid.leftBytes -= moreBytes;
+    this.#coveredBytes = sizeBytes;
+    return true;
+  }
+
   /** Bytes that were prepaid are gone. */
   repay(sizeBytes: number): void {
     this.#prepaid.leftBytes += sizeBytes;
   }
 
+  #grantWithheld(): void {
+    const roomBytes = MAX_RECEIVE_BYTES - this.#receiveBytes;
+    const grantBytes = Math.min(roomBytes, this.#withheldBytes);
+    if (roomBytes * GRANT_PART >= MAX_RECEIVE_BYTES) {
+      this.#withheldBytes -= grantBytes;
+      this.refund(grantBytes);
+    }
+  }
+
   /** Frames for what {@link refund} gathered. */
   takeRefunds(): Buffer[] {
+    if (this.#withheldBytes > 0) {
+      this.#grantWithheld();
+    }
     if (this.#refunds === undefined || this.#refunds.size === 0) {
       return [];
     }

@@ -7,15 +7,14 @@ import {
   settingsFrame,
   type SettingEntry,
 } from "../http2/frame-writer.ts";
-import { trailersProblem } from "../http2/header-rules.ts";
+import { requestProblem, trailersProblem } from "../http2/header-rules.ts";
 import { ErrorCode, Flag, FRAME_HEADER_BYTES, type ErrorCodeValue } from "../http2/protocol.ts";
 import type { ClientEvents } from "./client-frames.ts";
 import { RequestEnd, type SpliceContext } from "./context.ts";
+import { DataFrame } from "./data-frame.ts";
 import type { HeaderBlock } from "./header-block.ts";
-import type { HeldRequest } from "./held-requests.ts";
 import type { MappedLink } from "./mapped-link.ts";
-import { MappedFrame } from "./mapped-stream.ts";
-import { RequestDecoder, writeRequest, type RequestBlock } from "./request-block.ts";
+import { BlockDecoder, writeBlock, type Block } from "./block.ts";
 import type { RequestDesk } from "./request-desk.ts";
 import type { Splice } from "./splice.ts";
 import type { OpenStream } from "./stream-table.ts";
@@ -23,9 +22,6 @@ import type { OpenStream } from "./stream-table.ts";
 /** RST_STREAM, WINDOW_UPDATE: header and four octets. PING: header and eight. */
 const SHORT_FRAME_BYTES = FRAME_HEADER_BYTES + 4;
 const PING_FRAME_BYTES = FRAME_HEADER_BYTES + 8;
-
-/** Where the DATA frame in hand goes: on to the spliced VM, nowhere, to wait with its request, or to a mapped stream. */
-type DataTarget = "pass" | "drop" | HeldRequest | MappedFrame;
 
 /** How the client half tells its connection what it cannot do itself. */
 export interface ClientHalfPort {
@@ -43,8 +39,9 @@ export class ClientHalf implements ClientEvents {
   readonly #desk: RequestDesk;
   readonly #context: SpliceContext;
   readonly #port: ClientHalfPort;
-  readonly #decoder: RequestDecoder;
-  #target: DataTarget = "drop";
+  readonly #decoder: BlockDecoder;
+  /** The DATA frame in hand, where it came in parts. */
+  #frame: DataFrame | undefined;
   #isGoodbyeSaid = false;
   /** Ids between these two were passed over last: they are closed, and nothing may come on them. */
   #skippedFrom = 0;
@@ -55,19 +52,16 @@ export class ClientHalf implements ClientEvents {
     this.#desk = desk;
     this.#context = context;
     this.#port = port;
-    this.#decoder = new RequestDecoder(context.limits.maxHeaderListBytes, context.scratch);
+    this.#decoder = new BlockDecoder(
+      { maxListBytes: context.limits.maxHeaderListBytes },
+      context.scratch,
+      requestProblem,
+    );
   }
 
   /** The client has said by GOAWAY that it goes away: a VM's end is then no failure. */
   get isGoodbyeSaid(): boolean {
     return this.#isGoodbyeSaid;
-  }
-
-  /** The spliced VM is gone: the rest of a frame that was on its way there goes nowhere. */
-  stopPassing(): void {
-    if (this.#target === "pass") {
-      this.#target = "drop";
-    }
   }
 
   onHeaderBlock(headerBlock: HeaderBlock): void {
@@ -91,86 +85,103 @@ export class ClientHalf implements ClientEvents {
     start: number,
     end: number,
   ): void {
-    const { flow, streams } = this.#splice;
+    const { flow, streams, toUpstream } = this.#splice;
     flow.onClientData(payloadBytes);
+    const from = start + FRAME_HEADER_BYTES;
     const open = streams.get(streamId);
+    const isWhole = end - from === payloadBytes;
+    if (open !== undefined && isWhole && (flags & Flag.PADDED) === 0) {
+      this.#onWholeData(open, (flags & Flag.END_STREAM) !== 0, buffer, start, end);
+    } else if (isWhole && open !== undefined && open.mapped === undefined) {
+      flow.passToSpliced(payloadBytes);
+      toUpstream.pass(buffer, start, end);
+      this.#endByClient(open, (flags & Flag.END_STREAM) !== 0);
+    } else {
+      this.#requireOpen(streamId, open);
+      this.#frame = new DataFrame(streamId, flags, payloadBytes);
+      this.#onPart(this.#frame, buffer, from, end);
+    }
+  }
+
+  onDataPart(buffer: Buffer, start: number, end: number): void {
+    if (this.#frame !== undefined) {
+      this.#onPart(this.#frame, buffer, start, end);
+    }
+  }
+
+  /** Content without padding for an open stream, whole: most of what comes. */
+  #onWholeData(open: OpenStream, isLast: boolean, buffer: Buffer, start: number, end: number): void {
+    const { flow, toUpstream } = this.#splice;
+    const { mapped } = open;
+    const from = start + FRAME_HEADER_BYTES;
+    if (mapped === undefined) {
+      flow.passToSpliced(end - from);
+      toUpstream.pass(buffer, start, end);
+    } else {
+      requireUnended(open.clientEnded);
+      // It is known before the content goes on: the window of what has ended needs not be given back.
+      open.clientEnded = isLast;
+      mapped.onContent(buffer.subarray(from, end), isLast);
+    }
+    this.#endByClient(open, isLast);
+  }
+
+  /** @throws Http2ConnectionError for DATA on a stream on which none may come */
+  #requireOpen(streamId: number, open: OpenStream | undefined): void {
     if (open !== undefined) {
-      this.#onOpenData(open, flags, payloadBytes, buffer, start, end);
+      requireUnended(open.mapped !== undefined && open.clientEnded);
       return;
     }
     const held = this.#desk.held.get(streamId);
     if (held !== undefined) {
-      this.#target = held;
-      this.#desk.held.data(held, flags, payloadBytes, buffer.subarray(start + FRAME_HEADER_BYTES, end));
+      requireUnended(held.clientEnded);
       return;
     }
     this.#requireNotDone(streamId);
-    if (this.#passesClosed(streamId)) {
-      this.#pass(payloadBytes, buffer, start, end);
-      return;
+    if (!this.#passesClosed(streamId)) {
+      this.#port.countDropped();
     }
-    this.#target = "drop";
-    this.#port.countDropped();
-    flow.refund(payloadBytes);
   }
 
-  #onOpenData(
-    open: OpenStream,
-    flags: number,
-    payloadBytes: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    const { streams } = this.#splice;
-    const isLast = (flags & Flag.END_STREAM) !== 0;
-    if (open.mapped === undefined) {
-      this.#pass(payloadBytes, buffer, start, end);
-    } else {
-      if (open.clientEnded) {
-        throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, "DATA behind the end of a request");
+  /**
+   * Takes a part of a DATA frame. Where it goes is looked up for each part: its request may have been let go since the last
+   * one, have ended, or have lost its VM.
+   */
+  #onPart(frame: DataFrame, buffer: Buffer, start: number, end: number): void {
+    const { flow, streams, toUpstream } = this.#splice;
+    const { streamId } = frame;
+    const content = frame.take(buffer, start, end);
+    const paddingBytes = end - start - content.length;
+    const isLast = frame.endStream && frame.isWhole;
+    const open = streams.get(streamId);
+    const held = open === undefined ? this.#desk.held.get(streamId) : undefined;
+    if (open?.mapped !== undefined) {
+      if (paddingBytes > 0) {
+        open.mapped.onPadding(paddingBytes);
       }
       open.clientEnded = isLast;
-      const frame = new MappedFrame(open.mapped, flags, payloadBytes);
-      this.#target = frame;
-      frame.take(buffer, start + FRAME_HEADER_BYTES, end);
+      open.mapped.onContent(content, isLast);
+    } else if (held !== undefined) {
+      flow.refund(paddingBytes);
+      flow.refund(paddingBytes, streamId);
+      this.#desk.held.content(held, content);
+      held.clientEnded = isLast;
+    } else if (open !== undefined || this.#passesClosed(streamId)) {
+      flow.passToSpliced(content.length + (frame.isWhole ? frame.paddingBytes : 0));
+      frame.write(toUpstream, content);
+    } else {
+      flow.refund(end - start);
     }
+    if (open !== undefined) {
+      this.#endByClient(open, isLast);
+    }
+  }
+
+  #endByClient(open: OpenStream, isLast: boolean): void {
     if (isLast) {
-      streams.endByClient(open);
-      streams.markClientDone(open.id);
+      this.#splice.streams.endByClient(open);
+      this.#splice.streams.markClientDone(open.id);
     }
-  }
-
-  #pass(payloadBytes: number, buffer: Buffer, start: number, end: number): void {
-    this.#target = "pass";
-    this.#splice.flow.passToSpliced(payloadBytes);
-    this.#splice.toUpstream.begin(payloadBytes, buffer, start, end);
-  }
-
-  onDataPart(buffer: Buffer, start: number, end: number): void {
-    const target = this.#target;
-    if (target === "pass") {
-      this.#splice.toUpstream.part(buffer, start, end);
-    } else if (target instanceof MappedFrame) {
-      target.take(buffer, start, end);
-    } else if (target !== "drop") {
-      this.#onHeldPart(target, buffer, start, end);
-    }
-  }
-
-  /** The request may have stopped waiting since its frame began: the rest then goes where the beginning went. */
-  #onHeldPart(held: HeldRequest, buffer: Buffer, start: number, end: number): void {
-    if (this.#desk.held.get(held.id) === held) {
-      this.#desk.held.dataPart(held, buffer.subarray(start, end));
-      return;
-    }
-    this.#target = held.passedTo === "spliced" ? this.#restOfSpliced() : (held.passedTo ?? "drop");
-    this.onDataPart(buffer, start, end);
-  }
-
-  /** The spliced VM may be gone since it was given the beginning. */
-  #restOfSpliced(): DataTarget {
-    return this.#splice.toUpstream.isMidFrame ? "pass" : "drop";
   }
 
   onReset(streamId: number, buffer: Buffer, start: number): void {
@@ -244,6 +255,7 @@ export class ClientHalf implements ClientEvents {
 
   onSettings(entries: readonly SettingEntry[]): void {
     const { settings, state, toClient, toUpstream } = this.#splice;
+    const windowBytes = settings.clientWindowBytes;
     if (state === "spliced") {
       toUpstream.add(settingsFrame(settings.toUpstream(entries)));
     } else {
@@ -255,7 +267,8 @@ export class ClientHalf implements ClientEvents {
       toClient.inject(settingsAckFrame());
     }
     for (const link of this.#port.mapped()) {
-      link.onClientSettings();
+      // A window that became smaller is so for the VM when it hears of it.
+      link.onClientSettings(Math.max(0, settings.clientWindowBytes - windowBytes));
     }
   }
 
@@ -287,7 +300,7 @@ export class ClientHalf implements ClientEvents {
     }
   }
 
-  #onRequest({ streamId, endStream, dependsOnItself }: HeaderBlock, block: RequestBlock): void {
+  #onRequest({ streamId, endStream, dependsOnItself }: HeaderBlock, block: Block): void {
     const splice = this.#splice;
     if (streamId > splice.lastClientId + 2) {
       this.#skippedFrom = splice.lastClientId + 1;
@@ -304,7 +317,7 @@ export class ClientHalf implements ClientEvents {
       splice.resetStream(streamId, ErrorCode.PROTOCOL_ERROR);
       return;
     }
-    if (this.#desk.held.size >= this.#maxWaiting()) {
+    if (this.#hasTooMany()) {
       splice.streams.markUnforwarded(streamId);
       splice.resetStream(streamId, ErrorCode.REFUSED_STREAM);
       return;
@@ -312,14 +325,21 @@ export class ClientHalf implements ClientEvents {
     this.#desk.request(streamId, block, endStream);
   }
 
-  /** A client that has not read our SETTINGS yet may take any number for allowed (RFC 9113 §6.5.2). */
-  #maxWaiting(): number {
-    const { limits } = this.#context;
-    const knowsLimit = this.#splice.state === "none" && this.#splice.settings.isOwnAcknowledged;
-    return knowsLimit ? limits.maxHeldStreams : limits.maxWaitingRequests;
+  /**
+   * Streams of the spliced VM are that VM's to count. A client that has not read our SETTINGS yet may take any number for
+   * allowed (RFC 9113 §6.5.2).
+   */
+  #hasTooMany(): boolean {
+    const { isSpliced, settings, streams } = this.#splice;
+    const waiting = this.#desk.held.size;
+    const knowsLimit = !isSpliced && settings.isOwnAcknowledged;
+    return (
+      waiting >= this.#context.limits.maxWaitingRequests ||
+      (knowsLimit && waiting + streams.mapped >= settings.toldMaxStreams)
+    );
   }
 
-  #onTrailers({ streamId, endStream }: HeaderBlock, block: RequestBlock): void {
+  #onTrailers({ streamId, endStream }: HeaderBlock, block: Block): void {
     const { streams, toUpstream } = this.#splice;
     const isMalformed = block.tooLarge || trailersProblem(block.fields) !== undefined;
     const held = this.#desk.held.get(streamId);
@@ -340,7 +360,7 @@ export class ClientHalf implements ClientEvents {
       this.#resetBoth(streamId, ErrorCode.PROTOCOL_ERROR);
     } else if (open !== undefined) {
       if (open.mapped === undefined) {
-        writeRequest(toUpstream.own, streamId, block, block.fields, open.admission.drop, endStream);
+        writeBlock(toUpstream, streamId, block, endStream, open.admission);
       } else {
         open.clientEnded = true;
         open.mapped.onTrailers(block);
@@ -393,5 +413,12 @@ export class ClientHalf implements ClientEvents {
       throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, `a frame for the idle stream ${streamId}`);
     }
     return this.#splice.isSpliced && this.#splice.streams.wasSpliced(streamId);
+  }
+}
+
+/** @throws Http2ConnectionError STREAM_CLOSED for DATA behind END_STREAM (RFC 9113 §5.1) */
+function requireUnended(hasEnded: boolean): void {
+  if (hasEnded) {
+    throw new Http2ConnectionError(ErrorCode.STREAM_CLOSED, "DATA behind the end of a request");
   }
 }

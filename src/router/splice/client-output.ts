@@ -1,9 +1,12 @@
 import { SatelliteError } from "../../base/errors.ts";
 import { writeFrameHeader } from "../http2/frame-writer.ts";
 import { DEFAULT_MAX_FRAME_BYTES, Flag, FRAME_HEADER_BYTES, FrameType } from "../http2/protocol.ts";
+import { writeBlock, type Block } from "./block.ts";
 import type { ClientFlow } from "./client-flow.ts";
+import { writeData, type DataFrame } from "./data-frame.ts";
 import type { SpliceLimits } from "./limits.ts";
 import { Outbox, type Slabs } from "./outbox.ts";
+import type { SettingsBridge } from "./settings-bridge.ts";
 import type { Wire } from "./wire.ts";
 
 /** A frame of ours, or how to make it when its turn comes: some depend on what passed before them. */
@@ -12,6 +15,7 @@ type Own = Buffer | (() => Buffer);
 /** Frames of a stream that wait behind DATA of others: whole ones, or content that needs the client's window. */
 type Queued =
   | { readonly streamId: number; readonly frames: Own }
+  | { readonly streamId: number; readonly write: (out: Outbox) => void }
   | {
       readonly streamId: number;
       content: Buffer;
@@ -19,12 +23,9 @@ type Queued =
       readonly onSettled: ((sizeBytes: number) => void) | undefined;
     };
 
-/** What a frame that is still to be made counts as. */
-const ESTIMATE_BYTES = 256;
-
 /**
- * What goes to the client: the spliced VM's bytes as they are, and between them frames of our own. These go in only at a
- * frame boundary of the VM's bytes and never into a header block (RFC 9113 §4.3); until then they wait.
+ * What goes to the client: the spliced VM's frames as they are, and between them frames of our own. Everybody hands whole
+ * frames and whole header blocks over, so these may go in anywhere (RFC 9113 §4.3).
  *
  * On a connection that is shared (see {@link ClientFlow}), answers go through one queue: DATA waits there for the client's
  * window, and what comes behind it waits with it, in order.
@@ -33,20 +34,17 @@ export class ClientOutput {
   readonly #out: Outbox;
   readonly #limits: SpliceLimits;
   readonly #flow: ClientFlow;
-  readonly #canInject: () => boolean;
-  readonly #waiting: Own[] = [];
-  #waitingBytes = 0;
+  readonly #settings: SettingsBridge;
   readonly #queue: Queued[] = [];
   #queuedBytes = 0;
   /** Bytes of our own since the wire last had nothing left to send. */
   #ownBytes = 0;
 
-  /** @param canInject whether the VM's bytes so far end with a whole frame, outside a header block */
-  constructor(slabs: Slabs, limits: SpliceLimits, flow: ClientFlow, canInject: () => boolean) {
+  constructor(slabs: Slabs, limits: SpliceLimits, flow: ClientFlow, settings: SettingsBridge) {
     this.#out = new Outbox(slabs);
     this.#limits = limits;
     this.#flow = flow;
-    this.#canInject = canInject;
+    this.#settings = settings;
   }
 
   /** Content that waits for the client's window. */
@@ -59,19 +57,19 @@ export class ClientOutput {
     return this.#queue.length === 0;
   }
 
-  /** Passes bytes of the spliced VM on: buffer[from, to). */
+  /** Passes frames of the spliced VM on: buffer[from, to). */
   pass(buffer: Buffer, from: number, to: number): void {
     this.#out.pass(buffer, from, to);
   }
 
-  /** Puts a frame that concerns the connection between the VM's frames, now or at the next boundary. */
+  /** Passes content of the spliced VM's frame on as a frame of its own. */
+  passPart(frame: DataFrame, content: Buffer): void {
+    frame.write(this.#out, content);
+  }
+
+  /** Puts a frame that concerns the connection between the others. */
   inject(frame: Own): void {
-    if (this.#waiting.length === 0 && this.#canInject()) {
-      this.#addOwn(frame);
-      return;
-    }
-    this.#waiting.push(frame);
-    this.#waitingBytes += typeof frame === "function" ? ESTIMATE_BYTES : frame.length;
+    this.#addOwn(frame);
   }
 
   /** Puts an answer of the router to a stream behind what was queued for it. */
@@ -85,11 +83,45 @@ export class ClientOutput {
 
   /** Passes frames of a stream on that are no DATA: whole ones, and whole header blocks. */
   frames(streamId: number, frames: Own): void {
-    if (this.#queue.length === 0 && this.#waiting.length === 0 && this.#canInject()) {
+    if (this.#queue.length === 0) {
       this.#out.add(typeof frames === "function" ? frames() : frames);
     } else {
       this.#queue.push({ streamId, frames });
     }
+  }
+
+  /** Passes the header block of an answer on, encoded anew. */
+  block(streamId: number, block: Block, endStream: boolean): void {
+    if (this.#queue.length === 0) {
+      this.#writeBlock(this.#out, streamId, block, endStream);
+    } else {
+      this.#queue.push({ streamId, write: (out) => this.#writeBlock(out, streamId, block, endStream) });
+    }
+  }
+
+  #writeBlock(out: Outbox, streamId: number, block: Block, endStream: boolean): void {
+    const tableSizeBytes = this.#settings.takeTableAnnouncement();
+    if (tableSizeBytes === undefined) {
+      writeBlock(out, streamId, block, endStream);
+    } else {
+      writeBlock(out, streamId, block, endStream, { tableSizeBytes });
+    }
+  }
+
+  /**
+   * Passes a whole DATA frame without padding on under another stream id, if the client takes it now: its header is
+   * rewritten in place, buffer[start, end).
+   *
+   * @returns whether it has gone out
+   */
+  frame(streamId: number, endStream: boolean, buffer: Buffer, start: number, end: number): boolean {
+    const sizeBytes = end - start - FRAME_HEADER_BYTES;
+    if (this.#queue.length > 0 || sizeBytes > DEFAULT_MAX_FRAME_BYTES || !this.#flow.takeAll(sizeBytes)) {
+      return false;
+    }
+    writeFrameHeader(buffer, start, sizeBytes, FrameType.DATA, endStream ? Flag.END_STREAM : 0, streamId);
+    this.#out.pass(buffer, start, end);
+    return true;
   }
 
   /**
@@ -104,12 +136,7 @@ export class ClientOutput {
     onSettled?: (sizeBytes: number) => void,
   ): void {
     const item = { streamId, content, endStream, onSettled };
-    if (
-      this.#queue.length === 0 &&
-      this.#waiting.length === 0 &&
-      this.#canInject() &&
-      this.#sendContent(item)
-    ) {
+    if (this.#queue.length === 0 && this.#sendContent(item)) {
       return;
     }
     this.#queuedBytes += item.content.length;
@@ -128,18 +155,8 @@ export class ClientOutput {
     }
   }
 
-  /** Lets waiting frames in, if this is a boundary. */
+  /** Sends what waits, as far as the client's window goes. */
   settle(): void {
-    if (this.#waiting.length === 0 && this.#queue.length === 0) {
-      return;
-    }
-    if (!this.#canInject()) {
-      return;
-    }
-    for (const frame of this.#waiting.splice(0)) {
-      this.#addOwn(frame);
-    }
-    this.#waitingBytes = 0;
     for (let item = this.#queue[0]; item !== undefined && this.#send(item); item = this.#queue[0]) {
       this.#queue.shift();
     }
@@ -157,7 +174,7 @@ export class ClientOutput {
     if (wire.unsentBytes === 0) {
       this.#ownBytes = 0;
     }
-    if (this.#ownBytes + this.#waitingBytes > this.#limits.maxControlBytes) {
+    if (this.#ownBytes > this.#limits.maxControlBytes) {
       throw new SatelliteError("ClientDoesNotRead", "the client does not read the frames it asks for");
     }
   }
@@ -170,7 +187,11 @@ export class ClientOutput {
       this.#queuedBytes -= before - (isWhole ? 0 : item.content.length);
       return isWhole;
     }
-    this.#out.add(typeof item.frames === "function" ? item.frames() : item.frames);
+    if ("write" in item) {
+      item.write(this.#out);
+    } else {
+      this.#out.add(typeof item.frames === "function" ? item.frames() : item.frames);
+    }
     return true;
   }
 
@@ -183,12 +204,8 @@ export class ClientOutput {
         return false;
       }
       const isLast = sizeBytes === item.content.length;
-      const slabs = this.#out.reserve(FRAME_HEADER_BYTES);
-      const flags = isLast && item.endStream ? Flag.END_STREAM : 0;
-      writeFrameHeader(slabs.slab, slabs.used, sizeBytes, FrameType.DATA, flags, item.streamId);
-      this.#out.commit(slabs.used + FRAME_HEADER_BYTES);
+      writeData(this.#out, item.streamId, item.content.subarray(0, sizeBytes), isLast && item.endStream);
       if (sizeBytes > 0) {
-        this.#out.pass(item.content, 0, sizeBytes);
         item.onSettled?.(sizeBytes);
       }
       item.content = item.content.subarray(sizeBytes);

@@ -9,7 +9,7 @@ import type { Refusal } from "./answers.ts";
 import { ClientFrames } from "./client-frames.ts";
 import { ClientHalf } from "./client-half.ts";
 import { Connector } from "./connector.ts";
-import type { SpliceContext } from "./context.ts";
+import { RequestEnd, type SpliceContext } from "./context.ts";
 import { Goodbye } from "./goodbye.ts";
 import { judgePreface, upgradeRequired } from "./preface.ts";
 import { RequestDesk, type DeskPort } from "./request-desk.ts";
@@ -21,6 +21,9 @@ import type { Wire, WireEvents } from "./wire.ts";
 
 /** Below this the requests that wait must not use the client's window any more. */
 const LOW_WINDOW_BYTES = 32 * 1024;
+
+/** A VM that reads nothing for so long has stalled. */
+const STALL_MS = 1000;
 
 /**
  * One client connection. It is answered at once, holds requests until they are admitted, then is spliced to the first VM
@@ -49,6 +52,9 @@ export class Connection implements WireEvents {
   #isDisposed = false;
   #clientPaused = false;
   #upstreamPaused = false;
+  #pausedSinceMs = Infinity;
+  /** Others than the spliced VM are served here: the client is read even if that VM stalls. */
+  #readsAhead = false;
   #finishedAtMs = 0;
   #unfinishedSinceMs: number | undefined;
 
@@ -64,7 +70,7 @@ export class Connection implements WireEvents {
     this.#wire = wire;
     this.#onClosed = onClosed;
     this.#acceptedAtMs = context.clock.monotonicMs();
-    const splice = new Splice(context, () => this.#upstreamHalf.isCut);
+    const splice = new Splice(context);
     this.#splice = splice;
     this.#goodbye = new Goodbye(splice, context.clock);
     this.#upstreamHalf = new UpstreamHalf(splice, {
@@ -103,7 +109,6 @@ export class Connection implements WireEvents {
       clientHalf: this.#clientHalf,
       upstreamHalf: this.#upstreamHalf,
       goodbye: this.#goodbye,
-      finish: () => this.#finish(),
     });
     this.#clientFrames = new ClientFrames(this.#clientHalf, context.limits, context.clock);
     this.#clientReader = new FrameReader(this.#clientFrames, {
@@ -159,9 +164,7 @@ export class Connection implements WireEvents {
     }
     this.#guard(() => {
       this.#desk.refuseAll(ROUTER_STOPPING);
-      if (this.#splice.isUpstreamWhole) {
-        this.#answerOpen(ROUTER_STOPPING);
-      }
+      this.#answerOpen(ROUTER_STOPPING);
       this.#splice.goAway(this.#splice.lastClientId, ErrorCode.NO_ERROR);
       this.#finish();
     });
@@ -191,6 +194,11 @@ export class Connection implements WireEvents {
       return;
     }
     this.#sweepUnfinished(nowMs, clientTimeoutMs);
+    if (nowMs - this.#pausedSinceMs > STALL_MS) {
+      // Nobody knows what else the client has sent: it may be for others.
+      this.#readsAhead = true;
+      this.#balance();
+    }
     this.#connector.sweep(nowMs);
     if (this.#goodbye.sweep(nowMs)) {
       this.#turn();
@@ -269,6 +277,14 @@ export class Connection implements WireEvents {
     }
     // While requests are held, a client that ended its side is one that is gone: nothing of it reaches a VM.
     this.#desk.dropAll();
+    for (const stream of this.#splice.streams.all()) {
+      if (stream.mapped !== undefined && !stream.clientEnded) {
+        // The rest of it will never come. A spliced VM hears that by the end of its connection.
+        this.#splice.onRequestEnd(RequestEnd.CANCELLED);
+        stream.mapped.onReset(ErrorCode.CANCEL);
+        this.#splice.streams.reset(stream);
+      }
+    }
     if (this.#splice.streams.active === 0) {
       this.#finish();
       return;
@@ -336,6 +352,7 @@ export class Connection implements WireEvents {
       what();
     } catch (error) {
       this.#context.logger.error("connection failed", { id: this.info.id, error: toError(error) });
+      this.#context.onFault();
       this.destroy();
     }
   }
@@ -385,9 +402,10 @@ export class Connection implements WireEvents {
   #balance(): void {
     const { maxUnsentBytes } = this.#context.limits;
     const { link, toClient } = this.#splice;
-    const upstreamIsFull = link !== undefined && link.wire.unsentBytes > maxUnsentBytes;
+    const upstreamIsFull = this.#isUpstreamFull(link?.wire.unsentBytes ?? 0);
     if (upstreamIsFull !== this.#clientPaused) {
       this.#clientPaused = upstreamIsFull;
+      this.#pausedSinceMs = upstreamIsFull ? this.#context.clock.monotonicMs() : Infinity;
       this.#wire[upstreamIsFull ? "pause" : "resume"]();
     }
     const clientIsFull = this.#wire.unsentBytes > maxUnsentBytes || toClient.queuedBytes > maxUnsentBytes;
@@ -397,6 +415,17 @@ export class Connection implements WireEvents {
         each.wire[clientIsFull ? "pause" : "resume"]();
       }
     }
+  }
+
+  /** The client of a spliced VM is paused while that VM does not read; but for it alone, others do not wait for that. */
+  #isUpstreamFull(unsentBytes: number): boolean {
+    const { flow, streams } = this.#splice;
+    if (unsentBytes <= this.#context.limits.maxUnsentBytes) {
+      flow.cover(0);
+      return false;
+    }
+    this.#readsAhead ||= streams.mapped > 0 || this.#desk.held.size > 0;
+    return !this.#readsAhead || !flow.cover(unsentBytes);
   }
 
   #links(): UpstreamLink[] {
@@ -446,6 +475,7 @@ export class Connection implements WireEvents {
       () => this.#releaseAll(),
       () => this.#connector.stop((link) => link.abandon()),
       () => this.#splice.link?.abandon(),
+      () => void this.#splice.flow.cover(0),
     ];
     for (const step of steps) {
       try {

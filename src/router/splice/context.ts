@@ -28,6 +28,10 @@ export interface SpliceContext {
   readonly own?: OwnService;
   /** Called once per request: with the name of its gRPC status where the router knows it, see {@link RequestEnd}. */
   readonly onRequestEnd: (code: string) => void;
+  /** Called when a fault of the router's has ended a connection. */
+  readonly onFault: () => void;
+  /** Whether the first VM of a connection may be spliced. */
+  readonly splices: boolean;
   readonly prepaid: PrepaidBudget;
   readonly slabs: Slabs;
   readonly scratch: HpackScratch;

@@ -33,6 +33,13 @@ export interface SpliceEngineOptions {
   readonly own?: OwnService;
   /** Called once per request with its gRPC status where the router made the answer, else with a {@link RequestEnd}. */
   readonly onRequestEnd?: (code: string) => void;
+  /**
+   * Whether the first VM of a connection is spliced, as others are mapped. Default true; false has all of them mapped, so that
+   * tests and bench see that way alone.
+   */
+  readonly splices?: boolean;
+  /** Called for a fault of the router's that ended one connection. */
+  readonly onFault?: () => void;
   /** Lets several processes listen on the same port. Default false. */
   readonly reusePort?: boolean;
 }
@@ -64,6 +71,8 @@ export class SpliceEngine implements Engine {
       dial: options.dial ?? dialUpstream,
       ...(options.own === undefined ? {} : { own: options.own }),
       onRequestEnd: options.onRequestEnd ?? ((): void => {}),
+      onFault: options.onFault ?? ((): void => {}),
+      splices: options.splices ?? true,
       slabs: new Slabs(),
       scratch: new HpackScratch(),
       memory: new WireMemory(),

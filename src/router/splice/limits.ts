@@ -10,8 +10,7 @@ export interface SpliceLimits {
   /** CONTINUATION frames of one header block of a request (CVE-2024-27316 and its kin). */
   readonly maxContinuations: number;
   /**
-   * Encoded octets of one header block of a response. It passes frame by frame and is not kept, so it may be large:
-   * BuildKit puts the whole Dockerfile of a failed build into grpc-status-details-bin.
+   * Encoded octets of one header block of a response. BuildKit puts the whole Dockerfile of a failed build into grpc-status-details-bin.
    */
   readonly maxResponseBlockBytes: number;
   /** CONTINUATION frames of one header block of a response; grpc-go fills them with 16 KiB each. */
@@ -24,7 +23,7 @@ export interface SpliceLimits {
   readonly maxHeldStreams: number;
   /** Requests that wait at a time, also before the client could know any limit; more are REFUSED_STREAM. */
   readonly maxWaitingRequests: number;
-  /** Bytes of waiting requests on one connection; beyond, the newest of them are refused. */
+  /** Bytes of waiting requests on one connection, headers included; beyond, the newest of them are refused. */
   readonly maxWaitingBytes: number;
   /** Bytes of waiting requests, on all connections, that clients are given window back for while streams are open. */
   readonly maxPrepaidBytes: number;
@@ -55,11 +54,11 @@ export interface SpliceLimits {
 }
 
 export const DEFAULT_SPLICE_LIMITS: SpliceLimits = {
-  maxHeaderBlockBytes: 512 * 1024,
-  maxContinuations: 32,
+  maxHeaderBlockBytes: 1024 * 1024,
+  maxContinuations: 64,
   maxResponseBlockBytes: 1024 * 1024,
   maxResponseContinuations: 64,
-  maxHeaderListBytes: 256 * 1024,
+  maxHeaderListBytes: 1024 * 1024,
   maxFrameBytes: 128 * 1024,
   maxHeldStreams: 100,
   maxWaitingRequests: 1000,

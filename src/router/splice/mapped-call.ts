@@ -1,17 +1,13 @@
 import type { HeaderList } from "../engine.ts";
-import { rstStreamFrame, windowUpdateFrame, writeFrameHeader } from "../http2/frame-writer.ts";
-import {
-  DEFAULT_MAX_FRAME_BYTES,
-  DEFAULT_WINDOW_BYTES,
-  Flag,
-  FRAME_HEADER_BYTES,
-  FrameType,
-} from "../http2/protocol.ts";
+import { Http2ConnectionError } from "../http2/errors.ts";
+import { rstStreamFrame, windowUpdateFrame } from "../http2/frame-writer.ts";
+import { DEFAULT_MAX_FRAME_BYTES, ErrorCode, MAX_31_BIT } from "../http2/protocol.ts";
 import type { Refusal } from "./answers.ts";
 import { RequestEnd } from "./context.ts";
+import { writeData } from "./data-frame.ts";
 import type { MappedStream } from "./mapped-stream.ts";
 import type { Outbox } from "./outbox.ts";
-import { writeRequest, type RequestBlock } from "./request-block.ts";
+import { writeBlock, type Block } from "./block.ts";
 import type { Splice } from "./splice.ts";
 import type { Forward, OpenStream } from "./stream-table.ts";
 
@@ -19,21 +15,25 @@ import type { Forward, OpenStream } from "./stream-table.ts";
 export interface MappedRequest {
   readonly id: number;
   readonly admission: Forward;
-  readonly block: RequestBlock;
-  /** The block's fields, or those fields with a shortened grpc-timeout. */
-  readonly fields: HeaderList;
+  readonly block: Block;
+  /** The block's fields with a shortened grpc-timeout; the block's own where absent. */
+  readonly fields?: HeaderList;
   /** The client has ended its side, and no content or trailers follow. */
   readonly isWhole: boolean;
   /** Bytes of it that the client was given connection window back for already. */
-  readonly prepaidBytes: number;
+  readonly prepaidBytes?: number;
 }
+
+/** What a client may send on one stream, and on a connection of which streams are mapped, before it must wait. */
+const REQUEST_WINDOW_BYTES = 256 * 1024;
+const NOTHING: Buffer = Buffer.alloc(0);
 
 /** The connection to a VM, as far as one call on it needs it. */
 export interface CallLink {
   /** Frames for the VM go here. */
   readonly out: Outbox;
-  /** Bytes that the VM has not taken yet. */
-  readonly unsentBytes: number;
+  /** The VM does not take what it was sent: what comes waits here. */
+  readonly isFull: boolean;
   /** What the VM still takes on the connection. */
   readonly sendWindowBytes: number;
   /** Window that each new stream takes requests with. */
@@ -44,6 +44,8 @@ export interface CallLink {
   remove(linkId: number): void;
   /** Takes note of DATA that was sent. */
   charge(sizeBytes: number): void;
+  /** {@link MappedCall.pump} is to be called when the VM takes more. */
+  noteWaiting(call: MappedCall): void;
 }
 
 /** A stream of the client's connection that goes to a VM beside the spliced one. */
@@ -53,33 +55,43 @@ export class MappedCall implements MappedStream {
   readonly #splice: Splice;
   readonly #link: CallLink;
   readonly #linkId: number;
-  readonly #maxUnsentBytes: number;
   /** Content that the VM has no window for yet. */
   readonly #queue: Buffer[] = [];
   #queuedBytes = 0;
   /** How much of the queue, and of what is still to come, the client was given connection window back for already. */
   #prepaidBytes: number;
   #windowBytes: number;
-  #trailers: RequestBlock | undefined;
+  #trailers: Block | undefined;
   /** How far the end of the request has come: not here, behind the queue, or sent. */
   #end: "open" | "queued" | "sent";
   #isForgotten = false;
 
-  constructor(request: MappedRequest, link: CallLink, splice: Splice, maxUnsentBytes: number) {
-    const { id, admission, block, fields, isWhole } = request;
-    this.#prepaidBytes = request.prepaidBytes;
+  readonly #contentLength: number | undefined;
+  #contentBytes = 0;
+  /** What the client still takes of the answer. */
+  #clientWindowBytes: number;
+
+  constructor(request: MappedRequest, link: CallLink, splice: Splice) {
+    const { id, admission, block, isWhole } = request;
+    this.#prepaidBytes = request.prepaidBytes ?? 0;
     this.id = id;
     this.#splice = splice;
     this.#link = link;
-    this.#maxUnsentBytes = maxUnsentBytes;
     this.#windowBytes = link.streamWindowBytes;
+    this.#clientWindowBytes = splice.settings.clientWindowBytes;
     this.#end = isWhole ? "sent" : "open";
+    this.#contentLength = block.contentLength;
     this.open = splice.streams.openMapped(id, admission, isWhole, this);
     this.#linkId = link.add(this);
-    writeRequest(link.out, this.#linkId, block, fields, admission.drop, isWhole);
+    const { drop } = admission;
+    const options = request.fields === undefined ? admission : { fields: request.fields, drop };
+    writeBlock(link.out, this.#linkId, block, isWhole, options);
     if (!isWhole) {
-      // The client's window for requests is the spliced VM's to say, and may be too small to ever begin.
-      splice.flow.refund(DEFAULT_WINDOW_BYTES - splice.settings.requestWindowBytes, id);
+      // The client's window for requests is otherwise the spliced VM's to say, and may be too small to ever begin.
+      splice.flow.refund(REQUEST_WINDOW_BYTES - splice.settings.requestWindowBytes, id);
+      if (splice.state === "over") {
+        splice.flow.widen(REQUEST_WINDOW_BYTES);
+      }
     }
   }
 
@@ -88,34 +100,58 @@ export class MappedCall implements MappedStream {
     return this.#isForgotten;
   }
 
-  onContent(content: Buffer): void {
+  onContent(content: Buffer, isLast: boolean): void {
     if (this.#isForgotten) {
       this.#refundConnection(content.length);
       return;
     }
-    const sentBytes = this.#queue.length === 0 ? this.#send(content) : 0;
+    if (!this.#fitsLength(content.length, isLast)) {
+      this.#refundConnection(content.length);
+      this.#resetMalformed();
+      return;
+    }
+    const sentBytes = this.#queue.length === 0 ? this.#send(content, isLast) : 0;
     if (sentBytes < content.length) {
       this.#queue.push(Buffer.from(content.subarray(sentBytes)));
       this.#queuedBytes += content.length - sentBytes;
       this.#prepaidBytes += this.#splice.flow.prepay(this.#queuedBytes - this.#prepaidBytes);
+      this.#link.noteWaiting(this);
     }
+    if (isLast && this.#end === "open") {
+      this.#end = "queued";
+      this.#link.noteWaiting(this);
+    }
+  }
+
+  /** Content must be as long as it was announced (RFC 9113 §8.1.1): a peer behind may take the rest for something else. */
+  #fitsLength(sizeBytes: number, isLast: boolean): boolean {
+    this.#contentBytes += sizeBytes;
+    const length = this.#contentLength ?? this.#contentBytes;
+    return isLast ? this.#contentBytes === length : this.#contentBytes <= length;
+  }
+
+  #resetMalformed(): void {
+    this.onReset(ErrorCode.CANCEL);
+    this.#splice.streams.reset(this.open);
+    this.#splice.resetStream(this.id, ErrorCode.PROTOCOL_ERROR);
   }
 
   onPadding(sizeBytes: number): void {
     this.#refund(sizeBytes);
   }
 
-  onClientEnd(): void {
-    this.#end = "queued";
-    this.pump();
-  }
-
-  onTrailers(block: RequestBlock): void {
-    this.#trailers = block;
-    this.onClientEnd();
+  onTrailers(block: Block): void {
+    if (!this.#fitsLength(0, true)) {
+      this.#resetMalformed();
+    } else if (!this.#isForgotten) {
+      this.#trailers = block;
+      this.#end = "queued";
+      this.pump();
+    }
   }
 
   onGrant(incrementBytes: number): void {
+    this.#clientWindowBytes += incrementBytes;
     this.#link.out.add(windowUpdateFrame(this.#linkId, incrementBytes));
   }
 
@@ -146,25 +182,50 @@ export class MappedCall implements MappedStream {
     this.#splice.streams.reset(this.open);
   }
 
+  /** The client has raised the window that its streams begin with. */
+  widenClient(deltaBytes: number): void {
+    this.#clientWindowBytes += deltaBytes;
+  }
+
+  /**
+   * The VM sends DATA.
+   *
+   * @throws Http2ConnectionError FLOW_CONTROL_ERROR for more than the client takes (RFC 9113 §6.9.1)
+   */
+  chargeClient(payloadBytes: number): void {
+    this.#clientWindowBytes -= payloadBytes;
+    if (this.#clientWindowBytes < 0) {
+      throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than a stream's window");
+    }
+  }
+
   /** The VM grants the stream window, or takes some back by its SETTINGS (RFC 9113 §6.9.2). */
   widen(deltaBytes: number): void {
     this.#windowBytes += deltaBytes;
+    requireWindow(this.#windowBytes);
   }
 
-  /** Sends what waits, as far as the VM's windows go. */
-  pump(): void {
+  /**
+   * Sends what waits, as far as the VM's windows go.
+   *
+   * @returns whether nothing waits any more
+   */
+  pump(): boolean {
     for (let content = this.#queue[0]; content !== undefined; content = this.#queue[0]) {
-      const sentBytes = this.#send(content);
+      const isLast = this.#queue.length === 1 && this.#end === "queued" && this.#trailers === undefined;
+      const sentBytes = this.#send(content, isLast);
       this.#queuedBytes -= sentBytes;
       if (sentBytes < content.length) {
         this.#queue[0] = content.subarray(sentBytes);
-        return;
+        this.#link.noteWaiting(this);
+        return false;
       }
       this.#queue.shift();
     }
     if (this.#end === "queued") {
       this.#sendEnd();
     }
+    return true;
   }
 
   /** Both sides have ended: the link may forget the stream. */
@@ -178,34 +239,34 @@ export class MappedCall implements MappedStream {
     const { out } = this.#link;
     this.#end = "sent";
     if (this.#trailers === undefined) {
-      const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
-      writeFrameHeader(frame, 0, 0, FrameType.DATA, Flag.END_STREAM, this.#linkId);
-      out.add(frame);
+      writeData(out, this.#linkId, NOTHING, true);
     } else {
-      const { fields } = this.#trailers;
-      writeRequest(out, this.#linkId, this.#trailers, fields, this.open.admission.drop, true);
+      writeBlock(out, this.#linkId, this.#trailers, true, this.open.admission);
     }
     this.removeIfDone();
   }
 
   /** Sends the beginning of `content` that the VM takes now, and gives the client as much window back. */
-  #send(content: Buffer): number {
-    const { out, sendWindowBytes, unsentBytes } = this.#link;
-    if (unsentBytes > this.#maxUnsentBytes) {
-      return 0;
-    }
-    const sizeBytes = Math.max(0, Math.min(content.length, this.#windowBytes, sendWindowBytes));
+  #send(content: Buffer, isLast: boolean): number {
+    const { out, sendWindowBytes } = this.#link;
+    const sizeBytes = this.#link.isFull
+      ? 0
+      : Math.max(0, Math.min(content.length, this.#windowBytes, sendWindowBytes));
     for (let from = 0; from < sizeBytes;) {
       const to = Math.min(sizeBytes, from + DEFAULT_MAX_FRAME_BYTES);
-      const slabs = out.reserve(FRAME_HEADER_BYTES);
-      writeFrameHeader(slabs.slab, slabs.used, to - from, FrameType.DATA, 0, this.#linkId);
-      out.commit(slabs.used + FRAME_HEADER_BYTES);
-      out.pass(content, from, to);
+      const endsStream = isLast && to === content.length;
+      writeData(out, this.#linkId, content.subarray(from, to), endsStream);
+      if (endsStream) {
+        this.#end = "sent";
+      }
       from = to;
     }
     this.#windowBytes -= sizeBytes;
     this.#link.charge(sizeBytes);
     this.#refund(sizeBytes);
+    if (this.#end === "sent") {
+      this.removeIfDone();
+    }
     return sizeBytes;
   }
 
@@ -229,5 +290,12 @@ export class MappedCall implements MappedStream {
     this.#queue.length = 0;
     this.#refundConnection(this.#queuedBytes);
     this.#queuedBytes = 0;
+  }
+}
+
+/** @throws Http2ConnectionError FLOW_CONTROL_ERROR for a window that cannot be (RFC 9113 §6.9.1) */
+export function requireWindow(windowBytes: number): void {
+  if (windowBytes > MAX_31_BIT) {
+    throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window above 2^31-1");
   }
 }

@@ -8,7 +8,7 @@ import {
   windowUpdateFrame,
   type SettingEntry,
 } from "../http2/frame-writer.ts";
-import { HpackDecoder } from "../http2/hpack-decoder.ts";
+import { responseProblem } from "../http2/header-rules.ts";
 import {
   DEFAULT_WINDOW_BYTES,
   ErrorCode,
@@ -18,18 +18,24 @@ import {
   Setting,
   CLIENT_PREFACE,
 } from "../http2/protocol.ts";
+import { kindOf, malformedAnswer, misplaced } from "./answer-rules.ts";
+import { BlockDecoder } from "./block.ts";
 import { RequestEnd, type SpliceContext } from "./context.ts";
-import { DataContent } from "./data-content.ts";
+import { DataFrame } from "./data-frame.ts";
 import { HeaderBlockAssembler, type HeaderBlock } from "./header-block.ts";
-import type { CallLink, MappedCall } from "./mapped-call.ts";
+import { requireWindow, type CallLink, type MappedCall } from "./mapped-call.ts";
 import { Outbox } from "./outbox.ts";
 import type { Splice } from "./splice.ts";
-import { encodeBlock, headerFrames } from "./stateless-block.ts";
 import type { UpstreamEvents } from "./upstream-frames.ts";
 import { UpstreamLink, type LinkEvents } from "./upstream-link.ts";
 
-/** The VM is granted window anew when it has used this much of the initial one. */
-const GRANT_BYTES = 16 * 1024;
+/**
+ * What a VM may send before it must wait for the client to take it. No memory of the router's: VMs are not read while the
+ * client takes nothing.
+ */
+const WINDOW_BYTES = 1024 * 1024;
+/** The VM is granted window anew when it has used this much of it. */
+const GRANT_BYTES = WINDOW_BYTES / 4;
 /** Room that a VM's header blocks may take, decoded. */
 const MAX_RESPONSE_LIST_BYTES = 2 * 1024 * 1024;
 
@@ -50,7 +56,7 @@ export class MappedLink implements CallLink, UpstreamEvents {
   readonly #splice: Splice;
   readonly #port: MappedLinkPort;
   readonly #out: Outbox;
-  readonly #decoder: HpackDecoder;
+  readonly #decoder: BlockDecoder;
   readonly #blocks: HeaderBlockAssembler;
   readonly #calls = new Map<number, MappedCall>();
   #nextId = 1;
@@ -61,8 +67,11 @@ export class MappedLink implements CallLink, UpstreamEvents {
   #streamWindowBytes = DEFAULT_WINDOW_BYTES;
   #maxStreams = MAX_31_BIT;
   #dueBytes = 0;
-  /** The DATA frame in hand, and the call that it belongs to. */
-  #content: { readonly reader: DataContent; readonly call: MappedCall | undefined } | undefined;
+  /** The DATA frame in hand, where it does not pass whole. */
+  #frame: DataFrame | undefined;
+  /** Calls that wait for the VM's windows. */
+  readonly #waiting = new Set<MappedCall>();
+  readonly #maxUnsentBytes: number;
 
   constructor(upstream: Upstream, splice: Splice, context: SpliceContext, port: MappedLinkPort) {
     const { clock, dial, limits, memory, scratch, slabs } = context;
@@ -70,13 +79,15 @@ export class MappedLink implements CallLink, UpstreamEvents {
     this.#splice = splice;
     this.#port = port;
     this.#out = new Outbox(slabs);
-    this.#decoder = new HpackDecoder({ maxListBytes: MAX_RESPONSE_LIST_BYTES }, scratch);
+    this.#decoder = new BlockDecoder({ maxListBytes: MAX_RESPONSE_LIST_BYTES }, scratch, responseProblem);
     this.#blocks = new HeaderBlockAssembler({
       maxHeaderBlockBytes: limits.maxResponseBlockBytes,
       maxContinuations: limits.maxResponseContinuations,
     });
+    this.#maxUnsentBytes = limits.maxUnsentBytes;
     const settings = settingsFrame(splice.settings.forMapped());
-    const wire = dial(upstream, memory, (open) => open.writeAll([CLIENT_PREFACE, settings]));
+    const window = windowUpdateFrame(0, WINDOW_BYTES - DEFAULT_WINDOW_BYTES);
+    const wire = dial(upstream, memory, (open) => open.writeAll([CLIENT_PREFACE, settings, window]));
     this.link = new UpstreamLink(upstream, wire, this, port.events, limits, clock);
   }
 
@@ -105,8 +116,8 @@ export class MappedLink implements CallLink, UpstreamEvents {
     return this.#calls.size;
   }
 
-  get unsentBytes(): number {
-    return this.link.wire.unsentBytes;
+  get isFull(): boolean {
+    return this.link.wire.unsentBytes > this.#maxUnsentBytes;
   }
 
   get out(): Outbox {
@@ -136,9 +147,20 @@ export class MappedLink implements CallLink, UpstreamEvents {
     this.#sendWindowBytes -= sizeBytes;
   }
 
-  /** The client has new SETTINGS: so has the VM. */
-  onClientSettings(): void {
+  noteWaiting(call: MappedCall): void {
+    this.#waiting.add(call);
+  }
+
+  /**
+   * The client has new SETTINGS: so has the VM.
+   *
+   * @param widenedBytes by how much the client's windows have become larger
+   */
+  onClientSettings(widenedBytes: number): void {
     this.#out.add(settingsFrame(this.#splice.settings.forMapped()));
+    for (const call of this.#calls.values()) {
+      call.widenClient(widenedBytes);
+    }
   }
 
   /** Sends what waits for the VM's windows, and writes. */
@@ -146,8 +168,10 @@ export class MappedLink implements CallLink, UpstreamEvents {
     if (!this.#isReady) {
       return;
     }
-    for (const call of this.#calls.values()) {
-      call.pump();
+    for (const call of this.#waiting) {
+      if (call.isForgotten || call.pump()) {
+        this.#waiting.delete(call);
+      }
     }
     if (this.#dueBytes >= GRANT_BYTES) {
       this.#out.add(windowUpdateFrame(0, this.#dueBytes));
@@ -194,7 +218,8 @@ export class MappedLink implements CallLink, UpstreamEvents {
 
   onGoAway(lastStreamId: number, _errorCode: number, debug: string): void {
     this.#isGoingAway = true;
-    this.#farewell = debug;
+    // Node says goodbye a second time, without a word, when it closes.
+    this.#farewell = debug || this.#farewell;
     for (const [linkId, call] of this.#calls) {
       if (linkId > lastStreamId) {
         this.#calls.delete(linkId);
@@ -205,11 +230,12 @@ export class MappedLink implements CallLink, UpstreamEvents {
 
   onWindowUpdate(linkId: number, buffer: Buffer, start: number): void {
     const incrementBytes = buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff;
-    if (incrementBytes === 0 || this.#sendWindowBytes + incrementBytes > MAX_31_BIT) {
-      throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a WINDOW_UPDATE out of range");
+    if (incrementBytes === 0) {
+      throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE with an increment of 0");
     }
     if (linkId === 0) {
       this.#sendWindowBytes += incrementBytes;
+      requireWindow(this.#sendWindowBytes);
     } else {
       this.#require(linkId)?.widen(incrementBytes);
     }
@@ -232,28 +258,27 @@ export class MappedLink implements CallLink, UpstreamEvents {
   }
 
   #onBlock(headerBlock: HeaderBlock): void {
-    const { fields, neverIndexed, tooLarge } = this.#decoder.decode(
-      headerBlock.buffer,
-      headerBlock.from,
-      headerBlock.to,
-    );
-    const call = this.#require(headerBlock.streamId);
+    const { endStream, streamId: linkId } = headerBlock;
+    const block = this.#decoder.decode(headerBlock);
+    const call = this.#require(linkId);
     if (call === undefined) {
       return;
     }
-    if (tooLarge) {
+    if (block.tooLarge) {
       throw new SatelliteError(
         "MetadataTooLarge",
         `${this.upstream.satellite} answers with too much metadata`,
       );
     }
-    const { settings, toClient } = this.#splice;
-    const { endStream } = headerBlock;
-    toClient.frames(call.id, () => {
-      const block = encodeBlock(fields, { neverIndexed, tableSizeBytes: settings.takeTableAnnouncement() });
-      return headerFrames(call.id, block, endStream);
-    });
-    call.open.responseStarted = true;
+    const { open } = call;
+    const kind = kindOf(block.fields);
+    const problem = block.problem ?? misplaced(kind, open.responseStarted, endStream);
+    if (problem !== undefined) {
+      this.#refuse(call, problem);
+      return;
+    }
+    this.#splice.toClient.block(call.id, block, endStream);
+    open.responseStarted ||= kind === "final";
     if (endStream) {
       this.#end(call);
     }
@@ -267,38 +292,69 @@ export class MappedLink implements CallLink, UpstreamEvents {
     start: number,
     end: number,
   ): void {
+    const from = start + FRAME_HEADER_BYTES;
     const call = this.#require(linkId);
-    const reader = new DataContent(flags, payloadBytes);
-    this.#content = { reader, call };
-    this.#onContent(buffer, start + FRAME_HEADER_BYTES, end);
-  }
-
-  onDataPart(buffer: Buffer, start: number, end: number): void {
-    this.#onContent(buffer, start, end);
-  }
-
-  #onContent(buffer: Buffer, start: number, end: number): void {
-    if (this.#content === undefined) {
-      return;
+    if (call !== undefined) {
+      call.chargeClient(payloadBytes);
+      if (!call.open.responseStarted) {
+        this.#refuse(call, "content before the headers of the answer");
+      } else if (end - from === payloadBytes && (flags & Flag.PADDED) === 0) {
+        this.#onWholeData(call, (flags & Flag.END_STREAM) !== 0, buffer, start, end);
+        return;
+      }
     }
-    const { reader, call } = this.#content;
-    const content = reader.take(buffer, start, end);
+    this.#frame = new DataFrame(linkId, flags, payloadBytes);
+    this.#onPart(this.#frame, buffer, from, end);
+  }
+
+  /** Passes a frame on with another stream id, in place where nothing waits: most of what comes. */
+  #onWholeData(call: MappedCall, endStream: boolean, buffer: Buffer, start: number, end: number): void {
     const { flow, toClient } = this.#splice;
-    if (call === undefined || call.isForgotten) {
-      this.#dueBytes += end - start;
-      return;
-    }
-    this.#dueBytes += end - start - content.length;
-    const endStream = reader.endStream && reader.isWhole;
-    if (content.length > 0 || endStream) {
-      flow.share();
-      toClient.content(call.id, content, endStream, (sizeBytes) => {
-        this.#dueBytes += sizeBytes;
-      });
+    flow.share();
+    if (toClient.frame(call.id, endStream, buffer, start, end)) {
+      this.#dueBytes += end - start - FRAME_HEADER_BYTES;
+    } else {
+      this.#passContent(call, buffer.subarray(start + FRAME_HEADER_BYTES, end), endStream);
     }
     if (endStream) {
       this.#end(call);
     }
+  }
+
+  onDataPart(buffer: Buffer, start: number, end: number): void {
+    if (this.#frame !== undefined) {
+      this.#onPart(this.#frame, buffer, start, end);
+    }
+  }
+
+  #onPart(frame: DataFrame, buffer: Buffer, start: number, end: number): void {
+    const content = frame.take(buffer, start, end);
+    const call = this.#calls.get(frame.streamId);
+    if (call === undefined) {
+      this.#dueBytes += end - start;
+      return;
+    }
+    this.#dueBytes += end - start - content.length;
+    const endStream = frame.endStream && frame.isWhole;
+    if (content.length > 0 || endStream) {
+      this.#splice.flow.share();
+      this.#passContent(call, content, endStream);
+    }
+    if (endStream) {
+      this.#end(call);
+    }
+  }
+
+  #passContent(call: MappedCall, content: Buffer, endStream: boolean): void {
+    this.#splice.toClient.content(call.id, content, endStream, (sizeBytes) => {
+      this.#dueBytes += sizeBytes;
+    });
+  }
+
+  /** Ends a call whose answer is none; the VM hears that nobody wants the rest. */
+  #refuse(call: MappedCall, problem: string): void {
+    call.onReset(ErrorCode.PROTOCOL_ERROR);
+    call.endByRouter(malformedAnswer(this.upstream, problem));
   }
 
   onReset(linkId: number, buffer: Buffer, start: number): void {

@@ -93,14 +93,6 @@ export class Outbox {
     slabs.used = end;
   }
 
-  /** Takes over all that another one has gathered, behind what is here. It must hold no received bytes. */
-  append(other: Outbox): void {
-    this.#settleSource();
-    this.#settleRun();
-    other.#settleRun();
-    this.#pieces.push(...other.#pieces.splice(0));
-  }
-
   /** Forgets all that was gathered. */
   clear(): void {
     this.#pieces = [];

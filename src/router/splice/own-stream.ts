@@ -53,7 +53,7 @@ export class OwnStream implements OwnCall, MappedStream {
     this.#open = splice.streams.openOwn(streamId, request.isWhole, this);
     this.#handler = service.serve(this);
     if (request.isWhole) {
-      this.onClientEnd();
+      this.onTrailers();
     }
   }
 
@@ -83,9 +83,14 @@ export class OwnStream implements OwnCall, MappedStream {
     this.#port.wake();
   }
 
-  onContent(content: Buffer): void {
+  onContent(content: Buffer, isLast: boolean): void {
     this.onPadding(content.length);
-    this.#tell(() => this.#handler.onData(content));
+    if (content.length > 0) {
+      this.#tell(() => this.#handler.onData(content));
+    }
+    if (isLast) {
+      this.onTrailers();
+    }
   }
 
   onPadding(sizeBytes: number): void {
@@ -93,12 +98,8 @@ export class OwnStream implements OwnCall, MappedStream {
     this.#splice.flow.refund(sizeBytes, this.#open.id);
   }
 
-  onClientEnd(): void {
-    this.#tell(() => this.#handler.onEnd());
-  }
-
   onTrailers(): void {
-    this.onClientEnd();
+    this.#tell(() => this.#handler.onEnd());
   }
 
   onGrant(incrementBytes: number): void {

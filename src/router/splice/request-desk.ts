@@ -9,17 +9,17 @@ import {
 } from "../engine.ts";
 import { parseGrpcTimeoutMs, withReducedTimeout } from "../grpc-timeout.ts";
 import { firstValue } from "../header-list.ts";
-import { windowUpdateFrame, writeFrameHeader } from "../http2/frame-writer.ts";
-import { FRAME_HEADER_BYTES, FrameType, type ErrorCodeValue } from "../http2/protocol.ts";
+import { windowUpdateFrame } from "../http2/frame-writer.ts";
+import type { ErrorCodeValue } from "../http2/protocol.ts";
 import type { OwnService } from "../own-service.ts";
 import type { Refusal } from "./answers.ts";
 import type { SpliceContext } from "./context.ts";
+import { writeData } from "./data-frame.ts";
 import { abandoned, HeldRequests, type HeldRequest } from "./held-requests.ts";
 import { MappedCall } from "./mapped-call.ts";
 import type { MappedLink } from "./mapped-link.ts";
-import { MappedFrame } from "./mapped-stream.ts";
 import { OwnStream } from "./own-stream.ts";
-import { writeRequest, type RequestBlock } from "./request-block.ts";
+import { writeBlock, type Block } from "./block.ts";
 import type { Splice } from "./splice.ts";
 import type { Forward } from "./stream-table.ts";
 
@@ -53,7 +53,7 @@ export class RequestDesk {
   }
 
   /** Takes a new request. On the way without obstacles it is passed on at once. */
-  request(streamId: number, block: RequestBlock, endStream: boolean): void {
+  request(streamId: number, block: Block, endStream: boolean): void {
     const { limits, own } = this.#context;
     if (block.tooLarge) {
       this.#refuse(streamId, tooLarge(limits.maxHeaderListBytes), !endStream);
@@ -75,19 +75,35 @@ export class RequestDesk {
       this.#refuse(streamId, admission, !endStream);
       return;
     }
-    const { settings, streams, toUpstream } = this.#splice;
-    if (
-      this.held.size === 0 &&
-      admission.heldMs <= 0 &&
-      streams.spliced < settings.maxUpstreamStreams &&
-      this.#port.route(admission.upstream, streamId, true) === "spliced"
-    ) {
-      streams.openSpliced(streamId, admission, endStream);
-      writeRequest(toUpstream.own, streamId, block, block.fields, admission.drop, endStream);
+    if (admission.heldMs <= 0 && this.#forwardAtOnce(streamId, block, endStream, admission)) {
       return;
     }
     this.#hold(streamId, block, endStream, abort).admission = admission;
     this.#port.wake();
+  }
+
+  /** @returns whether the request could be passed on without waiting */
+  #forwardAtOnce(streamId: number, block: Block, endStream: boolean, admission: Forward): boolean {
+    const { upstream } = admission;
+    if (this.held.size > 0 && this.waitsFor(upstream)) {
+      return false;
+    }
+    const { settings, streams, toUpstream } = this.#splice;
+    const route = this.#port.route(upstream, streamId, true);
+    if (route === "later") {
+      return false;
+    }
+    if (route !== "spliced") {
+      if (route.canTake) {
+        void new MappedCall({ id: streamId, admission, block, isWhole: endStream }, route, this.#splice);
+        return true;
+      }
+    } else if (streams.spliced < settings.maxUpstreamStreams) {
+      streams.openSpliced(streamId, admission, endStream);
+      writeBlock(toUpstream, streamId, block, endStream, admission);
+      return true;
+    }
+    return false;
   }
 
   /** The client reset a waiting request: the VM never hears of it. */
@@ -141,26 +157,26 @@ export class RequestDesk {
     let wantedBytes = 0;
     let givenBytes = 0;
     for (const held of this.held.all()) {
-      const missingBytes = held.windowBytes - held.prepaidBytes;
+      const missingBytes = held.body.sizeBytes - held.prepaidBytes;
       const prepaidBytes = this.#splice.flow.prepay(missingBytes);
       held.prepaidBytes += prepaidBytes;
       wantedBytes += missingBytes;
       givenBytes += prepaidBytes;
     }
     if (wantedBytes > 0 && givenBytes === 0) {
-      this.#refuseNewest();
+      this.#refuseNewest(({ body }) => body.sizeBytes > 0);
     }
   }
 
   /** Keeps what waits within its bound. */
   #bound(): void {
-    while (this.held.bytes > this.#context.limits.maxWaitingBytes) {
-      this.#refuseNewest();
+    while (this.held.memoryBytes > this.#context.limits.maxWaitingBytes) {
+      this.#refuseNewest(() => true);
     }
   }
 
-  #refuseNewest(): void {
-    const newest = [...this.held.all()].findLast(({ windowBytes }) => windowBytes > 0);
+  #refuseNewest(isMeant: (held: HeldRequest) => boolean): void {
+    const newest = [...this.held.all()].findLast(isMeant);
     if (newest !== undefined) {
       this.#refuseHeld(newest, tooMuchWaits());
     }
@@ -196,7 +212,7 @@ export class RequestDesk {
     }
   }
 
-  #serve(own: OwnService, streamId: number, { fields }: RequestBlock, isWhole: boolean): void {
+  #serve(own: OwnService, streamId: number, { fields }: Block, isWhole: boolean): void {
     const request = { connection: this.#port.info, headers: fields, isWhole };
     // It is known by the table of streams from now on.
     void new OwnStream(streamId, request, own, this.#splice, this.#context, this.#port);
@@ -220,7 +236,7 @@ export class RequestDesk {
     };
   }
 
-  #hold(streamId: number, block: RequestBlock, endStream: boolean, abort: AbortController): HeldRequest {
+  #hold(streamId: number, block: Block, endStream: boolean, abort: AbortController): HeldRequest {
     this.#spareAbort = undefined;
     return this.held.add(streamId, block, endStream, abort, this.#context.clock.monotonicMs());
   }
@@ -273,32 +289,26 @@ export class RequestDesk {
     return Math.max(admission.heldMs, this.#context.clock.monotonicMs() - held.arrivedAtMs);
   }
 
-  /** Passes a held request to the spliced VM. Of its last frame perhaps not all has come: the rest follows as it comes. */
+  /** Passes a held request to the spliced VM. What is still to come of it follows as it comes. */
   #splicedForward(held: HeldRequest, admission: Forward): void {
     const { block, body, id, trailers } = held;
     const { flow, streams, toUpstream } = this.#splice;
     this.held.take(held);
     streams.openSpliced(id, admission, held.clientEnded);
-    const isWhole = held.clientEnded && body.length === 0 && trailers === undefined;
+    const isWhole = held.clientEnded && body.sizeBytes === 0 && trailers === undefined;
     const fields = withReducedTimeout(block.fields, this.#waitedMs(held, admission));
-    writeRequest(toUpstream.own, id, block, fields, admission.drop, isWhole);
+    writeBlock(toUpstream, id, block, isWhole, { fields, drop: admission.drop });
     if (held.grantedBytes > 0) {
       toUpstream.add(windowUpdateFrame(id, held.grantedBytes));
     }
-    flow.passToSpliced(held.windowBytes);
-    for (const { flags, missingBytes, parts, payloadBytes } of body) {
-      const header = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
-      writeFrameHeader(header, 0, payloadBytes, FrameType.DATA, flags, id);
-      for (const part of [header, ...parts]) {
-        toUpstream.add(part);
-      }
-      if (missingBytes > 0) {
-        toUpstream.continue(missingBytes);
-        held.passedTo = "spliced";
-      }
+    flow.passToSpliced(body.sizeBytes);
+    const parts = body.parts();
+    for (const [place, part] of parts.entries()) {
+      const isLast = held.clientEnded && trailers === undefined && place === parts.length - 1;
+      writeData(toUpstream, id, part, isLast);
     }
     if (trailers !== undefined) {
-      writeRequest(toUpstream.own, id, trailers, trailers.fields, admission.drop, true);
+      writeBlock(toUpstream, id, trailers, true, admission);
     }
   }
 
@@ -306,22 +316,16 @@ export class RequestDesk {
   #map(held: HeldRequest, admission: Forward, link: MappedLink): void {
     const { block, body, clientEnded, grantedBytes, id, prepaidBytes, trailers } = held;
     this.held.take(held);
-    const isWhole = clientEnded && body.length === 0 && trailers === undefined;
+    const isWhole = clientEnded && body.sizeBytes === 0 && trailers === undefined;
     const fields = withReducedTimeout(block.fields, this.#waitedMs(held, admission));
-    const request = { id, admission, block, fields, isWhole, prepaidBytes };
-    const call = new MappedCall(request, link, this.#splice, this.#context.limits.maxUnsentBytes);
+    const call = new MappedCall({ id, admission, block, fields, isWhole, prepaidBytes }, link, this.#splice);
     if (grantedBytes > 0) {
       call.onGrant(grantedBytes);
     }
     call.open.clientEnded = clientEnded;
-    for (const { flags, missingBytes, parts, payloadBytes } of body) {
-      const frame = new MappedFrame(call, flags, payloadBytes);
-      for (const part of parts) {
-        frame.take(part, 0, part.length);
-      }
-      if (missingBytes > 0) {
-        held.passedTo = frame;
-      }
+    const parts = body.parts();
+    for (const [place, part] of parts.entries()) {
+      call.onContent(part, clientEnded && trailers === undefined && place === parts.length - 1);
     }
     if (trailers !== undefined) {
       call.onTrailers(trailers);
@@ -342,7 +346,7 @@ export class RequestDesk {
     this.held.take(held);
     this.#splice.streams.markUnforwarded(held.id);
     this.#splice.flow.repay(held.prepaidBytes);
-    this.#splice.flow.refund(held.windowBytes - held.prepaidBytes);
+    this.#splice.flow.refund(held.body.sizeBytes - held.prepaidBytes);
     this.#releaseAdmission(held);
     held.abort.abort(abandoned());
   }

@@ -27,13 +27,12 @@ const TO_MAPPED: ReadonlySet<number> = new Set([
 /**
  * What of a VM's SETTINGS concerns the client. Not HEADER_TABLE_SIZE: the router decodes the client's header
  * blocks itself, with the table that everybody starts with. Not NO_RFC7540_PRIORITIES: it must not change
- * after the first SETTINGS (RFC 9218 §2.1), which was ours.
+ * after the first SETTINGS (RFC 9218 §2.1), which was ours. Not MAX_HEADER_LIST_SIZE: other VMs on the connection take more.
  */
 const TO_CLIENT: ReadonlySet<number> = new Set([
   Setting.MAX_CONCURRENT_STREAMS,
   Setting.INITIAL_WINDOW_SIZE,
   Setting.MAX_FRAME_SIZE,
-  Setting.MAX_HEADER_LIST_SIZE,
 ]);
 
 /** Rewrites SETTINGS between client and VM and keeps account of who owes whom an acknowledgement. */
@@ -51,6 +50,7 @@ export class SettingsBridge {
   #tableBytes: number = DEFAULT_HEADER_TABLE_BYTES;
   #announceTableBytes: number | undefined;
   #maxUpstreamStreams = MAX_31_BIT;
+  #toldMaxStreams = MAX_31_BIT;
   #heardUpstream = false;
   #maxFrameBytes: number = DEFAULT_MAX_FRAME_BYTES;
   #requestWindowBytes: number = DEFAULT_WINDOW_BYTES;
@@ -87,6 +87,11 @@ export class SettingsBridge {
     return this.#maxFrameBytes;
   }
 
+  /** Streams that the client may have open at a time, as it was told last. */
+  get toldMaxStreams(): number {
+    return this.#toldMaxStreams;
+  }
+
   /** Whether the client has seen the SETTINGS that the router sent itself. */
   get isOwnAcknowledged(): boolean {
     return this.#ownUnacknowledged === 0;
@@ -95,6 +100,7 @@ export class SettingsBridge {
   /** What the router itself says first, before any VM is known. */
   own(): SettingEntry[] {
     this.#ownUnacknowledged += 1;
+    this.#toldMaxStreams = this.#limits.maxHeldStreams;
     return [
       [Setting.MAX_CONCURRENT_STREAMS, this.#limits.maxHeldStreams],
       [Setting.MAX_HEADER_LIST_SIZE, this.#limits.maxHeaderListBytes],
@@ -155,9 +161,14 @@ export class SettingsBridge {
     const passed = entries
       .filter(([id]) => TO_CLIENT.has(id))
       .map(([id, value]): SettingEntry => [id, this.#clamp(id, value)]);
-    for (const [id, value] of passed) {
+    for (const [id, value] of entries) {
       if (id === Setting.MAX_CONCURRENT_STREAMS) {
         this.#maxUpstreamStreams = value;
+      }
+    }
+    for (const [id, value] of passed) {
+      if (id === Setting.MAX_CONCURRENT_STREAMS) {
+        this.#toldMaxStreams = value;
       } else if (id === Setting.MAX_FRAME_SIZE) {
         this.#maxFrameBytes = value;
       } else if (id === Setting.INITIAL_WINDOW_SIZE) {
@@ -166,6 +177,7 @@ export class SettingsBridge {
     }
     if (!this.#heardUpstream && !passed.some(([id]) => id === Setting.MAX_CONCURRENT_STREAMS)) {
       passed.push([Setting.MAX_CONCURRENT_STREAMS, MAX_31_BIT]);
+      this.#toldMaxStreams = MAX_31_BIT;
     }
     this.#heardUpstream = true;
     this.#upstreamUnacknowledged += 1;
@@ -234,7 +246,8 @@ export class SettingsBridge {
     if (id === Setting.MAX_FRAME_SIZE) {
       return Math.min(value, this.#limits.maxFrameBytes);
     }
-    return id === Setting.MAX_HEADER_LIST_SIZE ? Math.min(value, this.#limits.maxHeaderListBytes) : value;
+    // What the VM does not take at a time waits here, so that nobody else on the connection must wait for it.
+    return id === Setting.MAX_CONCURRENT_STREAMS ? Math.max(value, this.#limits.maxHeldStreams) : value;
   }
 }
 

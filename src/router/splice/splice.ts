@@ -9,11 +9,11 @@ import type { SpliceContext } from "./context.ts";
 import { SettingsBridge } from "./settings-bridge.ts";
 import { StreamTable, type OpenStream } from "./stream-table.ts";
 import type { UpstreamLink } from "./upstream-link.ts";
-import { UpstreamOutput } from "./upstream-output.ts";
+import { Outbox } from "./outbox.ts";
 
 /**
  * Where a connection stands with the VM whose frames pass as they are. It gets one at most: `none` until a VM has sent
- * SETTINGS, `spliced` as long as that VM is connected, `over` ever after. Requests that cannot go there are mapped.
+ * SETTINGS, `spliced` as long as that VM is connected, `over` ever after (and from the start where nothing is spliced). Requests that cannot go there are mapped.
  */
 export type SpliceState = "none" | "spliced" | "over";
 
@@ -23,7 +23,7 @@ export class Splice {
   readonly settings: SettingsBridge;
   readonly flow: ClientFlow;
   readonly toClient: ClientOutput;
-  readonly toUpstream: UpstreamOutput;
+  readonly toUpstream: Outbox;
   /** Counts an ended request, see {@link RequestEnd}. */
   readonly onRequestEnd: (code: string) => void;
   /** The connection to the VM that is spliced, or that is to be. */
@@ -31,20 +31,17 @@ export class Splice {
   /** Highest stream id that the client has opened. */
   lastClientId = 0;
   readonly #resetRate: RateLimit;
-  #state: SpliceState = "none";
+  #state: SpliceState;
   #goAwayLimit = MAX_31_BIT;
 
-  readonly #isCut: () => boolean;
-
-  /** @param isCut whether what the VM sends in parts is being cut anew or kept, so that others may come between */
-  constructor(context: SpliceContext, isCut: () => boolean) {
-    this.#isCut = isCut;
+  constructor(context: SpliceContext) {
+    this.#state = context.splices ? "none" : "over";
     this.onRequestEnd = context.onRequestEnd;
     this.#resetRate = new RateLimit(context.limits.resetRate, "errors on streams", context.clock);
     this.settings = new SettingsBridge(context.limits);
     this.flow = new ClientFlow(context.prepaid);
-    this.toUpstream = new UpstreamOutput(context.slabs);
-    this.toClient = new ClientOutput(context.slabs, context.limits, this.flow, () => this.isUpstreamWhole);
+    this.toUpstream = new Outbox(context.slabs);
+    this.toClient = new ClientOutput(context.slabs, context.limits, this.flow, this.settings);
   }
 
   get state(): SpliceState {
@@ -54,11 +51,6 @@ export class Splice {
   /** Whether a VM's frames pass as they are: it is then the client's peer; else the router answers for it. */
   get isSpliced(): boolean {
     return this.#state === "spliced";
-  }
-
-  /** Whether the spliced VM's bytes that were passed on end with a whole frame, outside a header block. */
-  get isUpstreamWhole(): boolean {
-    return !this.isSpliced || this.link === undefined || this.#isCut() || this.link.atBoundary;
   }
 
   /** The VM has sent its SETTINGS. It hears what the client granted so far. */

@@ -2,7 +2,7 @@ import { Http2ConnectionError } from "../http2/errors.ts";
 import { settingsAckFrame, settingsFrame, type SettingEntry } from "../http2/frame-writer.ts";
 import { ErrorCode, Flag, FRAME_HEADER_BYTES } from "../http2/protocol.ts";
 import { RequestEnd } from "./context.ts";
-import { DataContent } from "./data-content.ts";
+import { DataFrame } from "./data-frame.ts";
 import type { Splice } from "./splice.ts";
 import type { OpenStream } from "./stream-table.ts";
 import type { UpstreamEvents } from "./upstream-frames.ts";
@@ -19,15 +19,15 @@ export interface UpstreamHalfPort {
 
 /**
  * Decides for every frame of the spliced VM: on to the client as it is, rewritten, or not. On a connection that is shared
- * with others its DATA is cut anew, as the client's window allows, and its header blocks wait until they are whole.
+ * with others its DATA is cut anew, as the client's window allows.
  */
 export class UpstreamHalf implements UpstreamEvents {
   readonly #splice: Splice;
   readonly #port: UpstreamHalfPort;
-  /** The DATA frame in hand on a shared connection; undefined while it passes as it is. */
-  #content: { readonly reader: DataContent; readonly streamId: number } | undefined;
-  /** The header block in hand on a shared connection. */
-  #block: Buffer[] | undefined;
+  /** The DATA frame in hand, where it does not pass as it is. */
+  #frame: DataFrame | undefined;
+  /** The frames of the header block in hand. */
+  readonly #block: Buffer[] = [];
   #isGoodbyeSaid = false;
 
   constructor(splice: Splice, port: UpstreamHalfPort) {
@@ -40,11 +40,6 @@ export class UpstreamHalf implements UpstreamEvents {
     return this.#isGoodbyeSaid;
   }
 
-  /** Whether what the VM has sent in part of a frame or block is being kept or cut anew, so that others may come between. */
-  get isCut(): boolean {
-    return this.#content !== undefined || this.#block !== undefined;
-  }
-
   onHeaders(
     streamId: number,
     isStart: boolean,
@@ -53,11 +48,9 @@ export class UpstreamHalf implements UpstreamEvents {
     buffer: Buffer,
     start: number,
   ): void {
-    const { flow, streams, toClient } = this.#splice;
+    const { streams } = this.#splice;
     this.#requireForwarded(streamId);
     if (isStart) {
-      this.#content = undefined;
-      this.#block = flow.isShared ? [] : undefined;
       const open = streams.get(streamId);
       if (open !== undefined) {
         open.responseStarted = true;
@@ -67,27 +60,31 @@ export class UpstreamHalf implements UpstreamEvents {
       }
     }
     const end = start + FRAME_HEADER_BYTES + payloadBytes;
-    if (this.#block !== undefined) {
-      this.#onBlockPart(streamId, flags, buffer.subarray(start, end));
+    const isWhole = (flags & Flag.END_HEADERS) !== 0;
+    if (isStart && isWhole) {
+      this.#passBlock(streamId, buffer, start, end);
       return;
     }
-    if (isStart) {
-      // The VM's encoder announces a reduced table itself.
-      this.#splice.settings.takeTableAnnouncement();
+    // Nothing may come within a header block (RFC 9113 §4.3): it goes on when it is whole.
+    this.#block.push(Buffer.from(buffer.subarray(start, end)));
+    if (isWhole) {
+      const frames = Buffer.concat(this.#block.splice(0));
+      this.#passBlock(streamId, frames, 0, frames.length);
     }
-    toClient.pass(buffer, start, end);
-    toClient.settle();
   }
 
-  #onBlockPart(streamId: number, flags: number, frame: Uint8Array): void {
-    this.#block?.push(Buffer.from(frame));
-    if ((flags & Flag.END_HEADERS) !== 0) {
-      const frames = Buffer.concat(this.#block ?? []);
-      this.#block = undefined;
-      this.#splice.toClient.frames(streamId, () => {
-        this.#splice.settings.takeTableAnnouncement();
+  /** The VM's encoder announces a reduced table itself. */
+  #passBlock(streamId: number, buffer: Buffer, start: number, end: number): void {
+    const { flow, settings, toClient } = this.#splice;
+    if (flow.isShared) {
+      const frames = Buffer.from(buffer.subarray(start, end));
+      toClient.frames(streamId, () => {
+        settings.takeTableAnnouncement();
         return frames;
       });
+    } else {
+      settings.takeTableAnnouncement();
+      toClient.pass(buffer, start, end);
     }
   }
 
@@ -101,49 +98,52 @@ export class UpstreamHalf implements UpstreamEvents {
   ): void {
     const { flow, streams, toClient } = this.#splice;
     this.#requireForwarded(streamId);
+    const from = start + FRAME_HEADER_BYTES;
+    if (flow.isShared || end - from < payloadBytes) {
+      this.#frame = new DataFrame(streamId, flags, payloadBytes);
+      this.#onPart(this.#frame, buffer, from, end);
+      return;
+    }
+    flow.onSplicedData(payloadBytes);
+    toClient.pass(buffer, start, end);
     if ((flags & Flag.END_STREAM) !== 0) {
       const open = streams.get(streamId);
       if (open !== undefined) {
         this.#end(open);
       }
     }
-    flow.onSplicedData(payloadBytes);
-    if (flow.isShared) {
-      this.#content = { reader: new DataContent(flags, payloadBytes), streamId };
-      this.#cut(buffer, start + FRAME_HEADER_BYTES, end);
-      return;
-    }
-    this.#content = undefined;
-    toClient.pass(buffer, start, end);
-    toClient.settle();
   }
 
   onDataPart(buffer: Buffer, start: number, end: number): void {
-    if (this.#content !== undefined) {
-      this.#cut(buffer, start, end);
-      return;
+    if (this.#frame !== undefined) {
+      this.#onPart(this.#frame, buffer, start, end);
     }
-    this.#splice.toClient.pass(buffer, start, end);
-    this.#splice.toClient.settle();
   }
 
-  /** Passes the content of a part on as a frame of its own. */
-  #cut(buffer: Buffer, start: number, end: number): void {
-    if (this.#content === undefined) {
-      return;
+  /** Passes the content of a part on as a frame of its own; on a shared connection as the client's window allows. */
+  #onPart(frame: DataFrame, buffer: Buffer, start: number, end: number): void {
+    const { flow, streams, toClient } = this.#splice;
+    const { streamId } = frame;
+    const content = frame.take(buffer, start, end);
+    const paddingBytes = frame.isWhole ? frame.paddingBytes : 0;
+    flow.onSplicedData(content.length + paddingBytes);
+    if (flow.isShared) {
+      flow.settleSpliced(paddingBytes);
+      const endStream = frame.endStream && frame.isWhole;
+      if (content.length > 0 || endStream) {
+        toClient.content(streamId, content, endStream, (sizeBytes) => flow.settleSpliced(sizeBytes));
+      }
+    } else {
+      toClient.passPart(frame, content);
     }
-    const { flow, toClient } = this.#splice;
-    const { reader, streamId } = this.#content;
-    const content = reader.take(buffer, start, end);
-    flow.settleSpliced(end - start - content.length);
-    const endStream = reader.endStream && reader.isWhole;
-    if (content.length > 0 || endStream) {
-      toClient.content(streamId, content, endStream, (sizeBytes) => flow.settleSpliced(sizeBytes));
+    const open = frame.isWhole && frame.endStream ? streams.get(streamId) : undefined;
+    if (open !== undefined) {
+      this.#end(open);
     }
   }
 
   onReset(streamId: number, buffer: Buffer, start: number, end: number): void {
-    const { streams, toClient } = this.#splice;
+    const { streams } = this.#splice;
     this.#requireForwarded(streamId);
     const open = streams.get(streamId);
     if (open !== undefined) {
@@ -151,17 +151,18 @@ export class UpstreamHalf implements UpstreamEvents {
       streams.reset(open);
     }
     this.#passOn(streamId, buffer, start, end);
-    toClient.settle();
   }
 
   onWindowUpdate(streamId: number, buffer: Buffer, start: number, end: number): void {
     if (streamId === 0) {
-      this.#splice.flow.onSplicedGrant(buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff);
+      const incrementBytes = buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff;
+      if (!this.#splice.flow.onSplicedGrant(incrementBytes)) {
+        return;
+      }
     } else {
       this.#requireForwarded(streamId);
     }
     this.#passOn(0, buffer, start, end);
-    this.#splice.toClient.settle();
   }
 
   onSettings(entries: readonly SettingEntry[]): void {
@@ -182,7 +183,6 @@ export class UpstreamHalf implements UpstreamEvents {
 
   onPing(buffer: Buffer, start: number, end: number): void {
     this.#passOn(0, buffer, start, end);
-    this.#splice.toClient.settle();
   }
 
   onGoAway(lastStreamId: number, errorCode: number, debug: string): void {

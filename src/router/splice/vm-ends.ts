@@ -19,8 +19,6 @@ export interface VmEndsParts {
   readonly clientHalf: ClientHalf;
   readonly upstreamHalf: UpstreamHalf;
   readonly goodbye: Goodbye;
-  /** Ends the client's connection: it has part of a frame whose rest will never come. */
-  readonly finish: () => void;
 }
 
 /** What becomes of a client's connection when one of its VMs goes away, in good order or not. */
@@ -45,9 +43,9 @@ export class VmEnds {
       goodbye.announce();
       return;
     }
-    this.#farewell = debug;
+    this.#farewell = debug || this.#farewell;
     connector.leaveBound();
-    if (errorCode !== ErrorCode.NO_ERROR && streams.mapped === 0 && desk.held.size === 0) {
+    if (errorCode === ErrorCode.ENHANCE_YOUR_CALM && streams.mapped === 0 && desk.held.size === 0) {
       // What the client did wrong it must hear: grpc-go pings less often after `too_many_pings`.
       splice.goAway(lastStreamId, errorCode, debug);
       goodbye.skip();
@@ -93,7 +91,7 @@ export class VmEnds {
   }
 
   #onSplicedLost({ upstream }: UpstreamLink, error: Error | undefined): void {
-    const { clientHalf, connector, context, finish, goodbye, splice, upstreamHalf } = this.#parts;
+    const { clientHalf, connector, context, goodbye, splice, upstreamHalf } = this.#parts;
     const { streams } = splice;
     const cause = error ?? endedError(upstream);
     if (!splice.isSpliced) {
@@ -105,17 +103,12 @@ export class VmEnds {
     if (isOwed || error !== undefined || !isGoodbyeSaid) {
       context.gatekeeper.upstreamFailed(upstream, cause);
     }
-    if (!splice.isUpstreamWhole) {
-      finish();
-      return;
-    }
     for (const stream of streams.all()) {
       if (stream.mapped === undefined) {
         splice.answerOpen(stream, connectionLost(upstream, this.#farewell));
         streams.reset(stream);
       }
     }
-    clientHalf.stopPassing();
     splice.finish();
     if (clientHalf.isGoodbyeSaid) {
       goodbye.skip();

@@ -1,16 +1,17 @@
 import { expect } from "chai";
 
 import { runEnds } from "./suite.ts";
+import { WAYS } from "../../router/support/router-bench.ts";
 
 /** A slice of `node test/hostile/ends.ts`: enough for every service and every end to come up several times. */
 const SECONDS = 4;
 
-for (const engine of ["direct", "multiplexed"] as const) {
+for (const way of WAYS) {
   for (const isTls of [false, true]) {
-    describe(`connections that end, at a ${engine} router ${isTls ? "with" : "without"} TLS`, () => {
+    describe(`connections that end, at a ${way} router ${isTls ? "with" : "without"} TLS`, () => {
       it("end nothing else: no process, no call of others, and nothing of them stays", async function () {
         this.timeout(60_000);
-        const { exits, failures, served } = await runEnds({ engine, isTls, seed: 1, seconds: SECONDS });
+        const { exits, failures, served } = await runEnds({ way, isTls, seed: 1, seconds: SECONDS });
         expect(exits).to.deep.equal([]);
         expect(failures).to.deep.equal([]);
         expect(served).to.be.greaterThan(0);

@@ -1,4 +1,3 @@
-import type { EngineKind } from "../../../src/router/router.ts";
 import { fingerprint, newIdentity } from "../../support/tls-vm.ts";
 import { pause, seededRandom } from "../attack.ts";
 import { Child } from "../child.ts";
@@ -9,10 +8,11 @@ import { EndingVm } from "./ending-vm.ts";
 import { describePlan, enumeratedPlans, patientPlan, randomPlan, shuffled, type EndPlan } from "./plan.ts";
 import type { Census } from "./router-process.ts";
 import { TlsRelay } from "./tls-relay.ts";
+import { type Way } from "../../router/support/router-bench.ts";
 
 /** What is tried. */
 export interface EndsOptions {
-  readonly engine: EngineKind;
+  readonly way: Way;
   readonly isTls: boolean;
   readonly seed: number;
   /** For how long connections are made. */
@@ -132,7 +132,7 @@ export async function runEnds(options: EndsOptions): Promise<EndsResult> {
 }
 
 function startRouter(
-  { engine, isTls }: EndsOptions,
+  { way, isTls }: EndsOptions,
   vms: { readonly vm: Child; readonly endingVm: EndingVm; readonly key: string | undefined },
   onError: (text: string) => void,
 ): Promise<Child> {
@@ -140,7 +140,7 @@ function startRouter(
   return Child.start(
     "ends/router-process.ts",
     [
-      engine,
+      way,
       isTls ? "tls" : "plain",
       String(vm.port),
       String(endingVm.port),

@@ -24,12 +24,10 @@ import { encodeField, maxFieldBytes } from "../../../src/router/http2/hpack-enco
 import { CLIENT_PREFACE } from "../../../src/router/http2/protocol.ts";
 import { createRouterMetrics } from "../../../src/router/metrics.ts";
 import { DEFAULT_GATE_OPTIONS } from "../../../src/router/options.ts";
-import type { OwnService } from "../../../src/router/own-service.ts";
 import { createProber } from "../../../src/router/prober.ts";
 import { SatelliteApi } from "../../../src/router/satellite-api.ts";
 import { SatelliteView } from "../../../src/router/satellite-view.ts";
 import { SpliceEngine } from "../../../src/router/splice/engine.ts";
-import { createStreamEngine } from "../../../src/router/stream/engine.ts";
 import type { TlsOptions } from "../../../src/router/tls-material.ts";
 import { createTokenAccess, type TokenAccessOptions } from "../../../src/router/token-access.ts";
 import { SATELLITES } from "../../../src/satellite/resource.ts";
@@ -40,16 +38,7 @@ import { kubeconfig } from "../../support/kubeconfig.ts";
 import { awake, satellite } from "../satellites.ts";
 import { Peer } from "../splice/support/peer.ts";
 import { RecordingClient } from "./recording-client.ts";
-
-/** The engines that every rule here is tested with. */
-export const ENGINES = ["stream", "splice"] as const;
-export type EngineName = (typeof ENGINES)[number];
-
-/** The router serves nothing itself. */
-const NO_SERVICE: OwnService = {
-  handles: () => false,
-  serve: () => ({ onData: () => {}, onEnd: () => {}, onCancel: () => {} }),
-};
+import { going, type Way } from "../support/router-bench.ts";
 
 const ADMIN = "token-of-the-admin";
 const ROUTER = "token-of-the-router";
@@ -152,7 +141,7 @@ export interface AccessRouterOptions extends Partial<TokenAccessOptions> {
   readonly tls?: TlsOptions;
 }
 
-/** A router with access control, over either engine, on loopback. */
+/** A router with access control, either way, on loopback. */
 export class AccessRouter {
   readonly client: RecordingClient;
   readonly logger = new CollectingLogger();
@@ -165,7 +154,7 @@ export class AccessRouter {
   #watch: Promise<void> = Promise.resolve();
   port = 0;
 
-  private constructor(cluster: Cluster, name: EngineName, { tls: secured, ...access }: AccessRouterOptions) {
+  private constructor(cluster: Cluster, way: Way, { tls: secured, ...access }: AccessRouterOptions) {
     const { logger } = this;
     const clock = systemClock;
     const random = Math.random;
@@ -195,22 +184,11 @@ export class AccessRouter {
       logger,
       ...(secured === undefined ? {} : { tls: secured }),
     };
-    this.engine =
-      name === "splice"
-        ? new SpliceEngine(common)
-        : createStreamEngine({
-            ...common,
-            own: NO_SERVICE,
-            onRequestEnd: () => {},
-          });
+    this.engine = new SpliceEngine({ ...common, ...going(way) });
   }
 
-  static async start(
-    cluster: Cluster,
-    name: EngineName,
-    options: AccessRouterOptions = {},
-  ): Promise<AccessRouter> {
-    const router = new AccessRouter(cluster, name, options);
+  static async start(cluster: Cluster, way: Way, options: AccessRouterOptions = {}): Promise<AccessRouter> {
+    const router = new AccessRouter(cluster, way, options);
     router.#watch = router.#reflector.run(router.#watching.signal);
     await router.#reflector.synced();
     router.port = (await router.engine.listen({ host: "127.0.0.1", port: 0 })).port;

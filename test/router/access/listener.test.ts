@@ -13,7 +13,7 @@ import { watchTlsFiles, type TlsMaterial } from "../../../src/router/tls-materia
 import { CollectingLogger } from "../../support/collecting-logger.ts";
 import { createTestAuthority, type KeyPairPem } from "../../support/pki.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
-import { until } from "../stream/router-bench.ts";
+import { until } from "../support/router-bench.ts";
 import { newAuthority, newClientCertificate, type Certificate } from "./certificates.ts";
 
 const SIGNATURE = Buffer.from("0d0a0d0a000d0a515549540a", "hex");

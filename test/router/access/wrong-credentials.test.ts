@@ -4,9 +4,10 @@ import type { AccessRequest } from "../../../src/local/kubernetes/reviews.ts";
 import { GrpcStatus, type GrpcStatusCode } from "../../../src/router/engine.ts";
 import { createTestAuthority, type KeyPairPem } from "../../support/pki.ts";
 import type { Peer } from "../splice/support/peer.ts";
-import { RawVM } from "../stream/http2-peers.ts";
-import { AccessRouter, Cluster, ENGINES, headerFrames, requestFor, type Fields } from "./access-bench.ts";
+import { RawVM } from "../support/http2-peers.ts";
+import { AccessRouter, Cluster, headerFrames, requestFor, type Fields } from "./access-bench.ts";
 import { newAuthority, newClientCertificate, type Certificate } from "./certificates.ts";
+import { WAYS } from "../support/router-bench.ts";
 
 const AUDIENCE = "satellites.dev";
 const GOOD = "alice-token-0123456789";
@@ -296,8 +297,8 @@ describe("wrong credentials", function () {
     expect(new Set(WRONG.map(({ title }) => title)).size).to.equal(WRONG.length);
   });
 
-  for (const engine of ENGINES) {
-    describe(`through the ${engine} engine`, () => {
+  for (const way of WAYS) {
+    describe(`when requests are ${way}`, () => {
       let router: AccessRouter;
       /** One plain client for all cases without certificate: a refusal must not spoil the connection. */
       let shared: Peer;
@@ -307,7 +308,7 @@ describe("wrong credentials", function () {
         router.connect({ ca: servingCa, ...(name === undefined ? {} : certificates.get(name)) });
 
       before(async () => {
-        router = await AccessRouter.start(cluster, engine, {
+        router = await AccessRouter.start(cluster, way, {
           tls: { ...serving, ca: ca.cert, requestCertificate: true },
         });
         shared = await connect();

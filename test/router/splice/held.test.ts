@@ -30,7 +30,7 @@ describe("splice engine: while requests are held", () => {
     const own = await client.take(({ type, flags }) => type === FrameType.SETTINGS && flags === 0);
     expect(settingsOf(own.payload)).deep.equal([
       [Setting.MAX_CONCURRENT_STREAMS, 100],
-      [Setting.MAX_HEADER_LIST_SIZE, 256 * 1024],
+      [Setting.MAX_HEADER_LIST_SIZE, 1024 * 1024],
     ]);
     await client.take(({ type, flags }) => type === FrameType.SETTINGS && flags === Flag.ACK);
   });
@@ -53,10 +53,9 @@ describe("splice engine: while requests are held", () => {
     question.settle(rig.gate.forward(rig.upstream));
     const vm = await rig.vm.ready();
     expect((await vm.headers(1)).get("x-one")).equal("1");
-    expect((await vm.type(FrameType.DATA, 1)).payload.toString()).equal("first");
     expect(await vm.type(FrameType.DATA, 1)).deep.include({
       flags: Flag.END_STREAM,
-      payload: Buffer.from("second"),
+      payload: Buffer.from("firstsecond"),
     });
   });
 
@@ -126,8 +125,11 @@ describe("splice engine: while requests are held", () => {
     );
     await rig.gate.question(0);
     client.send(frame(FrameType.RST_STREAM, 0, 1, u32(ErrorCode.CANCEL)));
-    const update = await client.type(FrameType.WINDOW_UPDATE, 0);
-    expect(update.payload.readUInt32BE(0)).equal(101);
+    let grantedBytes = 0;
+    while (grantedBytes < 101) {
+      grantedBytes += (await client.type(FrameType.WINDOW_UPDATE, 0)).payload.readUInt32BE(0);
+    }
+    expect(grantedBytes).equal(101);
     client.send(request(3));
     (await rig.gate.question(1)).settle({ kind: "refuse", status: 7, message: "", metadata: [] });
     await client.headers(3);

@@ -92,15 +92,21 @@ describe("splice engine: spliced", () => {
       expect(settingsOf((await client.take(isSettings)).payload)).deep.equal([
         [Setting.INITIAL_WINDOW_SIZE, 1_000_000],
         [Setting.MAX_FRAME_SIZE, 128 * 1024],
-        [Setting.MAX_HEADER_LIST_SIZE, 256 * 1024],
         [Setting.MAX_CONCURRENT_STREAMS, MAX_31_BIT],
       ]);
     });
 
-    it("state a stream limit only where the machine is silent, and only the first time", async () => {
-      const { client, vm } = await splice([], [[Setting.MAX_CONCURRENT_STREAMS, 7]]);
+    it("never state a lower stream limit than the router's: what the machine does not take waits", async () => {
+      const { client } = await splice([], [[Setting.MAX_CONCURRENT_STREAMS, 1]]);
       expect(settingsOf((await client.take(isSettings)).payload)).deep.equal([
-        [Setting.MAX_CONCURRENT_STREAMS, 7],
+        [Setting.MAX_CONCURRENT_STREAMS, 100],
+      ]);
+    });
+
+    it("state a stream limit only where the machine is silent, and only the first time", async () => {
+      const { client, vm } = await splice([], [[Setting.MAX_CONCURRENT_STREAMS, 700]]);
+      expect(settingsOf((await client.take(isSettings)).payload)).deep.equal([
+        [Setting.MAX_CONCURRENT_STREAMS, 700],
       ]);
       vm.send(settingsFrame([[Setting.INITIAL_WINDOW_SIZE, 1]]));
       expect(settingsOf((await client.take(isSettings)).payload)).deep.equal([
@@ -137,7 +143,7 @@ describe("splice engine: spliced", () => {
       );
       await client.type(FrameType.WINDOW_UPDATE, 1);
       client.send(data(1, Buffer.alloc(99_999)));
-      expect((await vm.type(FrameType.DATA, 1)).payload).lengthOf(99_999);
+      expect(await vm.content(1, 99_999)).lengthOf(99_999);
       client.send(data(1, Buffer.alloc(100_001)));
       expect((await client.type(FrameType.GOAWAY)).payload.readUInt32BE(4)).equal(ErrorCode.FRAME_SIZE_ERROR);
     });
@@ -213,6 +219,13 @@ describe("splice engine: spliced", () => {
     );
     await client.headers(1);
     expect((await client.headers(1)).get("grpc-status-details-bin")).equal(details);
+  });
+
+  it("passes requests with header lists of 1,000,000 bytes", async () => {
+    const { client, vm } = await splice();
+    const note = "n".repeat(1_000_000);
+    client.send(request(3, { note }, true));
+    expect((await vm.headers(3)).get("note")).equal(note);
   });
 
   it("keeps the tables in step when requests are withheld among others", async () => {

@@ -120,6 +120,8 @@ export class Conversation {
   /** Calls that the gate refuses once it lets go. */
   readonly refused = new Set<string>();
   isClosed = false;
+  /** Connections that a fault of the router's has ended. */
+  faults = 0;
   /** Windows are granted only when nothing moves any more. */
   readonly #isSlow: boolean;
   /** At most so many bytes arrive at a time. */
@@ -147,6 +149,10 @@ export class Conversation {
       own,
       prepaid: { leftBytes: DEFAULT_SPLICE_LIMITS.maxPrepaidBytes },
       onRequestEnd: () => {},
+      onFault: () => {
+        this.faults += 1;
+      },
+      splices: true,
       slabs: new Slabs(),
       scratch: new HpackScratch(),
       memory: new WireMemory(),

@@ -93,6 +93,17 @@ export class Peer implements FrameSink {
     return new Map(last.fields);
   }
 
+  /** The next `sizeBytes` of a stream's content, in as many frames as they come. */
+  async content(id: number, sizeBytes: number): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    for (let missing = sizeBytes; missing > 0;) {
+      const { payload } = await this.type(FrameType.DATA, id);
+      parts.push(payload);
+      missing -= payload.length;
+    }
+    return Buffer.concat(parts);
+  }
+
   /** A round trip: everything that was sent before was handled when this resolves. */
   async roundTrip(): Promise<void> {
     this.#pings += 1;

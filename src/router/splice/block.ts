@@ -1,23 +1,30 @@
-import { HpackDecoder, type DecodedBlock, type HpackScratch } from "../http2/hpack-decoder.ts";
+import {
+  HpackDecoder,
+  type DecodedBlock,
+  type HpackDecoderOptions,
+  type HpackScratch,
+} from "../http2/hpack-decoder.ts";
 import { headerFramesBytes, writeHeaderFrames } from "../http2/frame-writer.ts";
-import { requestProblem } from "../http2/header-rules.ts";
 import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "../http2/protocol.ts";
 import type { HeaderList } from "../engine.ts";
+import { firstValue } from "../header-list.ts";
 import type { HeaderBlock } from "./header-block.ts";
 import type { Outbox } from "./outbox.ts";
 import { encodeBlock } from "./stateless-block.ts";
 
-/** A decoded header block of a request, with room to remember how it was re-encoded last. */
-export interface RequestBlock extends DecodedBlock {
-  /** What is wrong with it as a request (RFC 9113 §8.3.1). */
+/** A decoded header block, with room to remember how it was re-encoded last. */
+export interface Block extends DecodedBlock {
+  /** What is wrong with it (RFC 9113 §8). */
   readonly problem: string | undefined;
+  /** Octets of content that are announced, where they are. */
+  readonly contentLength: number | undefined;
   /** The same bytes may come again: then remembering pays. */
   readonly isRepeatable: boolean;
   /** One HEADERS frame, and for which dropped names and end of stream. */
-  encoded: EncodedRequest | undefined;
+  encoded: EncodedBlock | undefined;
 }
 
-interface EncodedRequest {
+interface EncodedBlock {
   readonly frame: Buffer;
   readonly drop: ReadonlySet<string>;
   readonly endStream: boolean;
@@ -26,29 +33,36 @@ interface EncodedRequest {
 interface MemoEntry {
   readonly generation: number;
   readonly bytes: Uint8Array;
-  readonly block: RequestBlock;
+  readonly block: Block;
 }
 
-/** Few: clients repeat the request they just sent, and an idle connection is to stay small. */
+/** Few: peers repeat what they just sent, and an idle connection is to stay small. */
 const MEMO_ENTRIES = 4;
 const MEMO_MAX_BYTES = 512;
 
 /**
- * Decodes the header blocks of one connection's requests. Blocks that leave the dynamic table alone are
- * remembered by (bytes, state of the table): a client that sends the same request again sends the same
+ * Decodes the header blocks of one direction of one connection. Blocks that leave the dynamic table alone are
+ * remembered by (bytes, state of the table): a peer that sends the same fields again sends the same
  * bytes. What is remembered is the decoding alone, never a decision that may expire.
  */
-export class RequestDecoder {
+export class BlockDecoder {
   readonly #decoder: HpackDecoder;
+  readonly #judge: (fields: HeaderList) => string | undefined;
   readonly #memo: MemoEntry[] = [];
   #oldest = 0;
 
-  constructor(maxListBytes: number, scratch: HpackScratch) {
-    this.#decoder = new HpackDecoder({ maxListBytes }, scratch);
+  /** @param judge says what is wrong with a list of fields */
+  constructor(
+    options: HpackDecoderOptions,
+    scratch: HpackScratch,
+    judge: (fields: HeaderList) => string | undefined,
+  ) {
+    this.#decoder = new HpackDecoder(options, scratch);
+    this.#judge = judge;
   }
 
   /** @throws Http2ConnectionError COMPRESSION_ERROR */
-  decode({ buffer, from, to }: HeaderBlock): RequestBlock {
+  decode({ buffer, from, to }: Pick<HeaderBlock, "buffer" | "from" | "to">): Block {
     const generation = this.#decoder.generation;
     const known = this.#recall(generation, buffer, from, to);
     if (known !== undefined) {
@@ -56,7 +70,15 @@ export class RequestDecoder {
     }
     const decoded = this.#decoder.decode(buffer, from, to);
     const isRepeatable = this.#decoder.generation === generation && to - from <= MEMO_MAX_BYTES;
-    const block = { ...decoded, problem: requestProblem(decoded.fields), isRepeatable, encoded: undefined };
+    const { fields } = decoded;
+    const length = firstValue(fields, "content-length");
+    const block = {
+      ...decoded,
+      problem: this.#judge(fields),
+      contentLength: length === undefined ? undefined : Number(length),
+      isRepeatable,
+      encoded: undefined,
+    };
     if (isRepeatable) {
       this.#memo[this.#oldest] = {
         generation,
@@ -68,7 +90,7 @@ export class RequestDecoder {
     return block;
   }
 
-  #recall(generation: number, buffer: Buffer, from: number, to: number): RequestBlock | undefined {
+  #recall(generation: number, buffer: Buffer, from: number, to: number): Block | undefined {
     for (const entry of this.#memo) {
       if (entry.generation === generation && isSame(entry.bytes, buffer, from, to)) {
         return entry.block;
@@ -90,35 +112,40 @@ function isSame(bytes: Uint8Array, buffer: Buffer, from: number, to: number): bo
   return true;
 }
 
-/**
- * Writes the HEADERS of a request, or of its trailers, to the VM.
- *
- * @param fields the block's own fields, or those fields with a shortened grpc-timeout
- */
-export function writeRequest(
+/** How {@link writeBlock} writes a block. */
+export interface WriteOptions {
+  /** Other fields than the block's own: a request with a shortened grpc-timeout. */
+  readonly fields?: HeaderList;
+  /** Names that are left out. */
+  readonly drop?: ReadonlySet<string>;
+  /** Dynamic table size that the peer waits to hear of (RFC 7541 §4.2). */
+  readonly tableSizeBytes?: number | undefined;
+}
+
+const NO_NAMES: ReadonlySet<string> = new Set();
+const AS_IT_IS: WriteOptions = {};
+
+/** Writes HEADERS, and CONTINUATION where needed, with the fields of a block, encoded anew. */
+export function writeBlock(
   out: Outbox,
   streamId: number,
-  block: DecodedBlock & Partial<Pick<RequestBlock, "encoded" | "isRepeatable">>,
-  fields: HeaderList,
-  drop: ReadonlySet<string>,
+  block: Block,
   endStream: boolean,
+  options: WriteOptions = AS_IT_IS,
 ): void {
+  const { drop = NO_NAMES, tableSizeBytes } = options;
+  const fields = options.fields ?? block.fields;
+  const isOwn = fields === block.fields && tableSizeBytes === undefined;
   const known = block.encoded;
-  if (
-    known !== undefined &&
-    fields === block.fields &&
-    known.drop === drop &&
-    known.endStream === endStream
-  ) {
+  if (isOwn && known !== undefined && known.drop === drop && known.endStream === endStream) {
     writeFrame(out, known.frame, streamId);
     return;
   }
-  const encoded = encodeBlock(fields, { neverIndexed: block.neverIndexed, drop });
-  const sizeBytes = headerFramesBytes(encoded.length);
-  const slabs = out.reserve(sizeBytes);
+  const encoded = encodeBlock(fields, { neverIndexed: block.neverIndexed, drop, tableSizeBytes });
+  const slabs = out.reserve(headerFramesBytes(encoded.length));
   const start = slabs.used;
   const end = writeHeaderFrames(slabs.slab, start, streamId, encoded, endStream);
-  if (block.isRepeatable === true && fields === block.fields && encoded.length <= DEFAULT_MAX_FRAME_BYTES) {
+  if (isOwn && block.isRepeatable && encoded.length <= DEFAULT_MAX_FRAME_BYTES) {
     const frame = Buffer.allocUnsafeSlow(end - start);
     slabs.slab.copy(frame, 0, start, end);
     block.encoded = { frame, drop, endStream };

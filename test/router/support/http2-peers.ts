@@ -28,7 +28,7 @@ export class RawVM {
   private constructor(handle: RawHandler) {
     this.#server = createServer({
       maxSendHeaderBlockLength: 1 << 20,
-      settings: { maxConcurrentStreams: 1000 },
+      settings: { maxConcurrentStreams: 1000, maxHeaderListSize: 1 << 21 },
     });
     this.#server.on("session", (session) => {
       this.#sessions.add(session);
