@@ -36,6 +36,9 @@ export class Splice {
 
   constructor(context: SpliceContext) {
     this.#state = context.splices ? "none" : "over";
+    if (!context.splices) {
+      this.streams.endSplicing();
+    }
     this.onRequestEnd = context.onRequestEnd;
     this.#resetRate = new RateLimit(context.limits.resetRate, "errors on streams", context.clock);
     this.settings = new SettingsBridge(context.limits);
@@ -65,6 +68,7 @@ export class Splice {
   /** The spliced VM is gone: the router answers for what is still to come. */
   finish(): void {
     this.#state = "over";
+    this.streams.endSplicing();
     this.link = undefined;
     this.flow.unsplice();
     this.toUpstream.clear();

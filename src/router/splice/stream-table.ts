@@ -35,6 +35,7 @@ export class StreamTable {
   #clientDone: number[] | undefined;
   #oldestClientDone = 0;
   #lastSplicedId = 0;
+  #mayBeSpliced = true;
   #spliced = 0;
   #mapped = 0;
   #active = 0;
@@ -142,8 +143,17 @@ export class StreamTable {
     this.endByUpstream(stream);
   }
 
+  /** No VM is spliced any more, nor will be: of what it never heard is no question then. */
+  endSplicing(): void {
+    this.#mayBeSpliced = false;
+    this.#unforwarded = undefined;
+  }
+
   /** Notes that the spliced VM will never hear of this id. */
   markUnforwarded(id: number): void {
+    if (!this.#mayBeSpliced) {
+      return;
+    }
     const unforwarded = (this.#unforwarded ??= new Set());
     unforwarded.add(id);
     if (unforwarded.size > MAX_UNFORWARDED) {
