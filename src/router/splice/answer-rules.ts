@@ -1,5 +1,4 @@
-import { GrpcStatus, type HeaderList, type Upstream } from "../engine.ts";
-import type { Refusal } from "./answers.ts";
+import type { HeaderList } from "../engine.ts";
 
 /** What a header block of an answer is (RFC 9113 §8.1): interim ones may precede the final one, trailers end it. */
 export type BlockKind = "interim" | "final" | "trailers";
@@ -23,13 +22,4 @@ export function misplaced(kind: BlockKind, hasBegun: boolean, endStream: boolean
     return "a second status";
   }
   return kind === "interim" && endStream ? "an end behind an interim status" : undefined;
-}
-
-/** The answer to a call whose VM breaks HTTP/2 in a way that concerns that call alone. */
-export function malformedAnswer({ satellite }: Upstream, problem: string): Refusal {
-  return {
-    status: GrpcStatus.INTERNAL,
-    message: `satellite ${satellite} answered what HTTP/2 does not allow: ${problem}`,
-    metadata: [["satellite-reason", "MalformedAnswer"]],
-  };
 }

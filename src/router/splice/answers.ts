@@ -1,11 +1,9 @@
-import type { Admission, HeaderList } from "../engine.ts";
+import type { HeaderList } from "../engine.ts";
+import type { OwnStatus } from "../own-service.ts";
 import { statusFields } from "../grpc-status.ts";
 import { rstStreamFrame } from "../http2/frame-writer.ts";
 import { ErrorCode } from "../http2/protocol.ts";
 import { encodeBlock, headerFrames } from "./stateless-block.ts";
-
-/** An answer that the router gives itself. */
-export type Refusal = Omit<Extract<Admission, { kind: "refuse" }>, "kind">;
 
 /** Characters of a message that reach the client; it must fit beside all other metadata. */
 const MAX_MESSAGE_CHARS = 1024;
@@ -31,8 +29,8 @@ export interface AnswerPlace {
  * A gRPC answer without content ("Trailers-Only" of gRPC over HTTP2), made of literals without indexing: it
  * leaves the client's dynamic table as the VM's encoder knows it, wherever it is put between the VM's blocks.
  */
-export function answerFrames(refusal: Refusal, place: AnswerPlace): Buffer {
-  const status = statusFields(refusal.status, refusal.message.slice(0, MAX_MESSAGE_CHARS), refusal.metadata);
+export function answerFrames(answer: OwnStatus, place: AnswerPlace): Buffer {
+  const status = statusFields(answer.status, answer.message.slice(0, MAX_MESSAGE_CHARS), answer.metadata);
   const fields = place.responseStarted ? status : [...RESPONSE_START, ...status];
   const block = encodeBlock(fields, { tableSizeBytes: place.tableSizeBytes });
   const frames = headerFrames(place.streamId, block, true);

@@ -6,7 +6,7 @@ import { ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from "../http2/protoco
 import { parseSettings } from "../http2/settings.ts";
 import { HeaderBlockAssembler, type HeaderBlock } from "./header-block.ts";
 import type { SpliceLimits } from "./limits.ts";
-import { RateLimit } from "../rate-limit.ts";
+import { FrameRates } from "./frame-rates.ts";
 
 /** What a client says, frame by frame; buffers as in {@link FrameSink}. */
 export interface ClientEvents {
@@ -38,21 +38,13 @@ function protocolError(message: string): Http2ConnectionError {
 export class ClientFrames implements FrameSink {
   readonly #events: ClientEvents;
   readonly #blocks: HeaderBlockAssembler;
-  readonly #settingsRate: RateLimit;
-  readonly #pingRate: RateLimit;
-  readonly #emptyDataRate: RateLimit;
-  readonly #resetRate: RateLimit;
-  readonly #droppedRate: RateLimit;
+  readonly #rates: FrameRates;
   #settingsSeen = false;
 
   constructor(events: ClientEvents, limits: SpliceLimits, clock: Clock) {
     this.#events = events;
     this.#blocks = new HeaderBlockAssembler(limits);
-    this.#settingsRate = new RateLimit(limits.settingsRate, "SETTINGS frames", clock);
-    this.#pingRate = new RateLimit(limits.pingRate, "PING frames", clock);
-    this.#emptyDataRate = new RateLimit(limits.emptyDataRate, "empty DATA frames", clock);
-    this.#resetRate = new RateLimit(limits.resetRate, "RST_STREAM frames", clock);
-    this.#droppedRate = new RateLimit(limits.droppedRate, "frames of no use", clock);
+    this.#rates = new FrameRates(limits, clock);
   }
 
   /** Whether the client's SETTINGS have come, which must be its first frame (RFC 9113 §3.4). */
@@ -67,7 +59,7 @@ export class ClientFrames implements FrameSink {
 
   /** Counts a frame for a stream that is gone. */
   countDropped(): void {
-    this.#droppedRate.take();
+    this.#rates.dropped.take();
   }
 
   onFrame(
@@ -89,7 +81,7 @@ export class ClientFrames implements FrameSink {
       case FrameType.RST_STREAM:
         requireLength(payloadBytes, 4);
         requireStream(streamId);
-        this.#resetRate.take();
+        this.#rates.resets.take();
         this.#events.onReset(streamId, buffer, start);
         return;
       case FrameType.WINDOW_UPDATE:
@@ -103,7 +95,7 @@ export class ClientFrames implements FrameSink {
       case FrameType.PING:
         requireLength(payloadBytes, 8);
         requireConnection(streamId);
-        this.#pingRate.take();
+        this.#rates.pings.take();
         this.#events.onPing((flags & Flag.ACK) !== 0, buffer, start);
         return;
       case FrameType.GOAWAY:
@@ -117,7 +109,7 @@ export class ClientFrames implements FrameSink {
         throw protocolError("PUSH_PROMISE from a client");
       default:
         // Unknown types are ignored (RFC 9113 §4.1), but not for ever.
-        this.#droppedRate.take();
+        this.#rates.dropped.take();
     }
   }
 
@@ -132,7 +124,7 @@ export class ClientFrames implements FrameSink {
     this.#requireOrder(FrameType.DATA, streamId);
     requireStream(streamId);
     if (payloadBytes === 0 && (flags & Flag.END_STREAM) === 0) {
-      this.#emptyDataRate.take();
+      this.#rates.emptyData.take();
     }
     this.#events.onData(flags, streamId, payloadBytes, buffer, start, end);
   }
@@ -174,7 +166,7 @@ export class ClientFrames implements FrameSink {
       this.#events.onSettingsAck();
       return;
     }
-    this.#settingsRate.take();
+    this.#rates.settings.take();
     this.#settingsSeen = true;
     const from = start + FRAME_HEADER_BYTES;
     this.#events.onSettings(parseSettings(buffer, from, from + payloadBytes));
@@ -184,7 +176,7 @@ export class ClientFrames implements FrameSink {
     const incrementBytes = buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff;
     if (incrementBytes === 0) {
       // Whoever gets it must reset the stream (RFC 9113 §6.9): it is a reset by another name.
-      this.#resetRate.take();
+      this.#rates.resets.take();
     }
     this.#events.onWindowUpdate(streamId, incrementBytes, buffer, start);
   }
@@ -199,7 +191,7 @@ export class ClientFrames implements FrameSink {
   #onPriority(streamId: number, payloadBytes: number, buffer: Buffer, start: number): void {
     requireLength(payloadBytes, 5);
     requireStream(streamId);
-    this.#droppedRate.take();
+    this.#rates.dropped.take();
     if ((buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff) === streamId) {
       this.#events.onSelfDependency(streamId);
     }

@@ -4,10 +4,10 @@ import { Http2ConnectionError } from "../http2/errors.ts";
 import { FrameReader } from "../http2/frame-reader.ts";
 import { settingsFrame } from "../http2/frame-writer.ts";
 import { CLIENT_PREFACE, DEFAULT_MAX_FRAME_BYTES, ErrorCode } from "../http2/protocol.ts";
-import { CONNECTION_ENDING, ROUTER_STOPPING } from "../refusal.ts";
-import type { Refusal } from "./answers.ts";
+import { CONNECTION_ENDING, ROUTER_STOPPING, type Refusal } from "../refusal.ts";
 import { ClientFrames } from "./client-frames.ts";
 import { ClientHalf } from "./client-half.ts";
+import { moveOn, type ConnectionState } from "./connection-state.ts";
 import { Connector } from "./connector.ts";
 import { RequestEnd, type SpliceContext } from "./context.ts";
 import { Goodbye } from "./goodbye.ts";
@@ -44,18 +44,13 @@ export class Connection implements WireEvents {
   readonly #connector: Connector;
   readonly #vmEnds: VmEnds;
   readonly #acceptedAtMs: number;
-  #preface: Buffer | undefined = Buffer.alloc(0);
-  /** It was to drain while its preface came: SETTINGS come before GOAWAY (RFC 9113 §3.4). */
-  #drainsAtStart = false;
+  #state: ConnectionState = { name: "greeting", received: Buffer.alloc(0), drains: false };
   #wakeScheduled = false;
-  #isFinished = false;
-  #isDisposed = false;
   #clientPaused = false;
   #upstreamPaused = false;
   #pausedSinceMs = Infinity;
   /** Others than the spliced VM are served here: the client is read even if that VM stalls. */
   #readsAhead = false;
-  #finishedAtMs = 0;
   #unfinishedSinceMs: number | undefined;
 
   /** @param onClosed called once, when the client's connection is closed */
@@ -146,19 +141,21 @@ export class Connection implements WireEvents {
 
   /** Tells the client to go elsewhere with new requests (RFC 9113 §6.8); ends when all streams have ended. */
   drain(): void {
-    if (this.#preface?.length === 0) {
-      this.destroy();
-    } else if (this.#preface !== undefined) {
-      this.#drainsAtStart = true;
-    } else if (!this.#isFinished) {
+    const state = this.#state;
+    if (state.name === "open") {
       this.#guard(() => this.#goodbye.announce());
       this.#turn();
+    } else if (state.name === "greeting" && state.received.length > 0) {
+      // SETTINGS come before GOAWAY (RFC 9113 §3.4).
+      this.#become({ ...state, drains: true });
+    } else if (state.name === "greeting") {
+      this.destroy();
     }
   }
 
   /** Ends the connection and what is still open on it: gRPC clients hear UNAVAILABLE. */
   end(): void {
-    if (this.#isFinished || !this.#clientFrames.settingsSeen) {
+    if (this.#isOver || !this.#clientFrames.settingsSeen) {
       this.destroy();
       return;
     }
@@ -181,12 +178,24 @@ export class Connection implements WireEvents {
     this.#guard(() => this.#sweep(nowMs));
   }
 
+  /** Whether nothing that comes is heard any more. */
+  get #isOver(): boolean {
+    return this.#state.name === "finished" || this.#state.name === "closed";
+  }
+
+  /** @returns whether that is a way on from here */
+  #become(next: ConnectionState): boolean {
+    const moved = moveOn(this.#state, next);
+    this.#state = moved ?? this.#state;
+    return moved !== undefined;
+  }
+
   #sweep(nowMs: number): void {
     const { clientTimeoutMs, lingerMs } = this.#context.limits;
-    if (this.#isFinished) {
-      if (nowMs - this.#finishedAtMs > lingerMs) {
-        this.destroy();
-      }
+    if (this.#state.name === "finished" && nowMs - this.#state.sinceMs > lingerMs) {
+      this.destroy();
+    }
+    if (this.#isOver) {
       return;
     }
     if (!this.#clientFrames.settingsSeen && nowMs - this.#acceptedAtMs > clientTimeoutMs) {
@@ -218,14 +227,15 @@ export class Connection implements WireEvents {
   }
 
   onBytes(buffer: Buffer, end: number): void {
-    if (this.#isFinished) {
+    const state = this.#state;
+    if (this.#isOver) {
       return;
     }
     try {
-      if (this.#preface === undefined) {
-        this.#clientReader.read(buffer, 0, end);
+      if (state.name === "greeting") {
+        this.#onPreface(Buffer.concat([state.received, buffer.subarray(0, end)]), state.drains);
       } else {
-        this.#onPreface(Buffer.concat([this.#preface, buffer.subarray(0, end)]));
+        this.#clientReader.read(buffer, 0, end);
       }
     } catch (error) {
       this.#guard(() => this.#failClient(error));
@@ -234,15 +244,15 @@ export class Connection implements WireEvents {
     this.#turn();
   }
 
-  #onPreface(bytes: Buffer): void {
+  #onPreface(bytes: Buffer, drains: boolean): void {
     switch (judgePreface(bytes)) {
       case "incomplete":
-        this.#preface = bytes;
+        this.#become({ name: "greeting", received: bytes, drains });
         return;
       case "http2":
-        this.#preface = undefined;
+        this.#become({ name: "open" });
         this.#splice.toClient.inject(settingsFrame(this.#splice.settings.own()));
-        if (this.#drainsAtStart) {
+        if (drains) {
           this.#goodbye.announce();
         }
         this.#clientReader.read(bytes, CLIENT_PREFACE.length);
@@ -271,7 +281,7 @@ export class Connection implements WireEvents {
   }
 
   #onClientEnd(): void {
-    if (this.#isFinished) {
+    if (this.#isOver) {
       this.#wire.end();
       return;
     }
@@ -313,7 +323,7 @@ export class Connection implements WireEvents {
   }
 
   #onLinkLost(link: UpstreamLink, error: Error | undefined): void {
-    if (!this.#isFinished) {
+    if (!this.#isOver) {
       this.#vmEnds.onLost(link, error);
       this.#wake();
     }
@@ -340,7 +350,7 @@ export class Connection implements WireEvents {
   /** The end of a turn. */
   #turn(): void {
     this.#guard(() => {
-      if (!this.#isFinished) {
+      if (!this.#isOver) {
         this.#endTurn();
       }
     });
@@ -439,13 +449,15 @@ export class Connection implements WireEvents {
 
   /** Sends what is gathered, ends both sides, and lets the client read to the end. */
   #finish(): void {
-    if (this.#isFinished) {
+    if (this.#isOver) {
       return;
     }
     this.#desk.dropAll();
     this.#flush();
-    this.#isFinished = true;
-    this.#finishedAtMs = this.#context.clock.monotonicMs();
+    if (!this.#become({ name: "finished", sinceMs: this.#context.clock.monotonicMs() })) {
+      // It broke while the last bytes were written.
+      return;
+    }
     this.#clientReader.stop();
     this.#releaseAll();
     this.#connector.stop((link) => link.close());
@@ -463,11 +475,9 @@ export class Connection implements WireEvents {
 
   /** Forgets everything. Nothing of it may keep the rest from being forgotten. */
   #dispose(): void {
-    if (this.#isDisposed) {
+    if (!this.#become({ name: "closed" })) {
       return;
     }
-    this.#isDisposed = true;
-    this.#isFinished = true;
     this.#onClosed(this);
     const steps = [
       () => this.#clientReader.stop(),

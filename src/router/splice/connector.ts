@@ -1,11 +1,11 @@
 import { backoffMs } from "../../base/backoff.ts";
 import type { Timer } from "../../base/clock.ts";
 import { SatelliteError } from "../../base/errors.ts";
-import { GrpcStatus, isSameUpstream, type Upstream } from "../engine.ts";
+import { isSameUpstream, type Upstream } from "../engine.ts";
 import { settingsFrame } from "../http2/frame-writer.ts";
 import { CLIENT_PREFACE } from "../http2/protocol.ts";
 import { dialError, OtherVmError } from "../vm-dial.ts";
-import type { Refusal } from "./answers.ts";
+import { unreachable } from "./refusals.ts";
 import type { SpliceContext } from "./context.ts";
 import { MappedLink } from "./mapped-link.ts";
 import type { RequestDesk, Route } from "./request-desk.ts";
@@ -14,7 +14,6 @@ import type { UpstreamEvents } from "./upstream-frames.ts";
 import { UpstreamLink, type LinkEvents } from "./upstream-link.ts";
 
 const MAX_REDIAL_DELAY_MS = 1000;
-const UNREACHABLE = "Unreachable";
 
 /** What the connector needs besides the splice. */
 export interface ConnectorPort {
@@ -119,11 +118,8 @@ export class Connector {
     gatekeeper.upstreamFailed(upstream, error);
     if (attempts.failed >= limits.maxConnectAttempts) {
       this.#attempts.delete(satellite);
-      const reason = error instanceof OtherVmError ? error.code : UNREACHABLE;
-      this.#port.desk.refuseAll(
-        unavailable(`${satellite} could not be reached: ${error.message}`, reason),
-        satellite,
-      );
+      const reason = error instanceof OtherVmError ? error.code : undefined;
+      this.#port.desk.refuseAll(unreachable(upstream, error, reason), satellite);
       this.#port.wake();
       return;
     }
@@ -223,22 +219,4 @@ export class Connector {
     const wire = dial(upstream, memory, (open) => open.writeAll([CLIENT_PREFACE, ...settings]));
     this.#splice.link = new UpstreamLink(upstream, wire, this.#port.frames, this.#port.events, limits, clock);
   }
-}
-
-/** The answer to a request whose VM is out of reach. */
-export function unavailable(message: string, reason: string = UNREACHABLE): Refusal {
-  return { status: GrpcStatus.UNAVAILABLE, message, metadata: [["satellite-reason", reason]] };
-}
-
-/**
- * The answer to a request whose VM went away before it had answered.
- *
- * @param farewell what the VM said when it went
- */
-export function connectionLost({ satellite }: Upstream, farewell: string): Refusal {
-  const said = farewell === "" ? "" : `; it said: ${farewell}`;
-  return unavailable(
-    `the connection to satellite ${satellite} broke during the call${said}`,
-    "ConnectionLost",
-  );
 }

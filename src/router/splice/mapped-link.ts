@@ -18,7 +18,8 @@ import {
   Setting,
   CLIENT_PREFACE,
 } from "../http2/protocol.ts";
-import { kindOf, malformedAnswer, misplaced } from "./answer-rules.ts";
+import { kindOf, misplaced } from "./answer-rules.ts";
+import { malformedAnswer } from "./refusals.ts";
 import { BlockDecoder } from "./block.ts";
 import { RequestEnd, type SpliceContext } from "./context.ts";
 import { DataFrame } from "./data-frame.ts";

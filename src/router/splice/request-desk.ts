@@ -1,6 +1,5 @@
 import { toError } from "../../base/errors.ts";
 import {
-  GrpcStatus,
   isSameUpstream,
   type Admission,
   type ConnectionInfo,
@@ -12,7 +11,8 @@ import { firstValue } from "../header-list.ts";
 import { windowUpdateFrame } from "../http2/frame-writer.ts";
 import type { ErrorCodeValue } from "../http2/protocol.ts";
 import type { OwnService } from "../own-service.ts";
-import type { Refusal } from "./answers.ts";
+import type { Refusal } from "../refusal.ts";
+import { expired, notJudged, tooLarge, tooMuchWaits } from "./refusals.ts";
 import type { SpliceContext } from "./context.ts";
 import { writeData } from "./data-frame.ts";
 import { abandoned, HeldRequests, type HeldRequest } from "./held-requests.ts";
@@ -228,12 +228,7 @@ export class RequestDesk {
 
   #failed(error: unknown): Admission {
     this.#context.logger.error("a request could not be judged", { error: toError(error) });
-    return {
-      kind: "refuse",
-      status: GrpcStatus.INTERNAL,
-      message: "the router could not judge this request; see its log",
-      metadata: [],
-    };
+    return notJudged();
   }
 
   #hold(streamId: number, block: Block, endStream: boolean, abort: AbortController): HeldRequest {
@@ -356,28 +351,4 @@ export class RequestDesk {
     held.admission = undefined;
     admission?.release();
   }
-}
-
-function expired(): Refusal {
-  return {
-    status: GrpcStatus.DEADLINE_EXCEEDED,
-    message: "the deadline passed while the request was held",
-    metadata: [["satellite-reason", "DeadlineExceeded"]],
-  };
-}
-
-function tooMuchWaits(): Refusal {
-  return {
-    status: GrpcStatus.RESOURCE_EXHAUSTED,
-    message: "too many bytes wait at the router for the satellite; try again when it is awake",
-    metadata: [["satellite-reason", "TooManyHeldBytes"]],
-  };
-}
-
-function tooLarge(maxBytes: number): Refusal {
-  return {
-    status: GrpcStatus.RESOURCE_EXHAUSTED,
-    message: `the request's metadata is larger than ${maxBytes} bytes`,
-    metadata: [["satellite-reason", "MetadataTooLarge"]],
-  };
 }

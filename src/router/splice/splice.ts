@@ -2,7 +2,8 @@ import { goAwayFrame, rstStreamFrame, windowUpdateFrame } from "../http2/frame-w
 import { MAX_31_BIT, type ErrorCodeValue } from "../http2/protocol.ts";
 import { statusName } from "../grpc-status.ts";
 import { RateLimit } from "../rate-limit.ts";
-import { answerFrames, type Refusal } from "./answers.ts";
+import type { Refusal } from "../refusal.ts";
+import { answerFrames } from "./answers.ts";
 import { ClientFlow } from "./client-flow.ts";
 import { ClientOutput } from "./client-output.ts";
 import type { SpliceContext } from "./context.ts";

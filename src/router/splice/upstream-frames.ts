@@ -6,7 +6,7 @@ import { ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from "../http2/protoco
 import { parseSettings } from "../http2/settings.ts";
 import { requireLength } from "./client-frames.ts";
 import type { SpliceLimits } from "./limits.ts";
-import { RateLimit } from "../rate-limit.ts";
+import { FrameRates } from "./frame-rates.ts";
 
 /** What a VM says, frame by frame; buffers as in {@link FrameSink}. */
 export interface UpstreamEvents {
@@ -43,11 +43,7 @@ const MAX_DEBUG_BYTES = 512;
 export class UpstreamFrames implements FrameSink {
   readonly #events: UpstreamEvents;
   readonly #limits: SpliceLimits;
-  readonly #settingsRate: RateLimit;
-  readonly #pingRate: RateLimit;
-  readonly #emptyDataRate: RateLimit;
-  readonly #resetRate: RateLimit;
-  readonly #droppedRate: RateLimit;
+  readonly #rates: FrameRates;
   #settingsSeen = false;
   /** The stream whose header block is unfinished, or 0. */
   #openBlock = 0;
@@ -57,11 +53,7 @@ export class UpstreamFrames implements FrameSink {
   constructor(events: UpstreamEvents, limits: SpliceLimits, clock: Clock) {
     this.#events = events;
     this.#limits = limits;
-    this.#settingsRate = new RateLimit(limits.settingsRate, "SETTINGS frames", clock);
-    this.#pingRate = new RateLimit(limits.pingRate, "PING frames", clock);
-    this.#emptyDataRate = new RateLimit(limits.emptyDataRate, "empty DATA frames", clock);
-    this.#resetRate = new RateLimit(limits.resetRate, "RST_STREAM frames", clock);
-    this.#droppedRate = new RateLimit(limits.droppedRate, "frames of no use", clock);
+    this.#rates = new FrameRates(limits, clock);
   }
 
   /** Whether a header block has begun and is not whole: nothing may be put behind it (RFC 9113 §4.3). */
@@ -86,7 +78,7 @@ export class UpstreamFrames implements FrameSink {
         return;
       case FrameType.RST_STREAM:
         requireLength(payloadBytes, 4);
-        this.#resetRate.take();
+        this.#rates.resets.take();
         this.#events.onReset(streamId, buffer, start, end);
         return;
       case FrameType.WINDOW_UPDATE:
@@ -98,7 +90,7 @@ export class UpstreamFrames implements FrameSink {
         return;
       case FrameType.PING:
         requireLength(payloadBytes, 8);
-        this.#pingRate.take();
+        this.#rates.pings.take();
         this.#events.onPing(buffer, start, end);
         return;
       case FrameType.GOAWAY:
@@ -108,7 +100,7 @@ export class UpstreamFrames implements FrameSink {
         throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE although push is off");
       default:
         // PRIORITY, ALTSVC (it would lead clients past the router), ORIGIN, and what nobody knows.
-        this.#droppedRate.take();
+        this.#rates.dropped.take();
     }
   }
 
@@ -122,7 +114,7 @@ export class UpstreamFrames implements FrameSink {
   ): void {
     this.#requireOrder(FrameType.DATA, streamId);
     if (payloadBytes === 0 && (flags & Flag.END_STREAM) === 0) {
-      this.#emptyDataRate.take();
+      this.#rates.emptyData.take();
     }
     this.#events.onData(streamId, flags, payloadBytes, buffer, start, end);
   }
@@ -174,7 +166,7 @@ export class UpstreamFrames implements FrameSink {
       this.#events.onSettingsAck();
       return;
     }
-    this.#settingsRate.take();
+    this.#rates.settings.take();
     this.#settingsSeen = true;
     const from = start + FRAME_HEADER_BYTES;
     this.#events.onSettings(parseSettings(buffer, from, from + payloadBytes));

@@ -28,6 +28,7 @@ export class UpstreamHalf implements UpstreamEvents {
   #frame: DataFrame | undefined;
   /** The frames of the header block in hand. */
   readonly #block: Buffer[] = [];
+  #blockEndsStream = false;
   #isGoodbyeSaid = false;
 
   constructor(splice: Splice, port: UpstreamHalfPort) {
@@ -48,28 +49,32 @@ export class UpstreamHalf implements UpstreamEvents {
     buffer: Buffer,
     start: number,
   ): void {
-    const { streams } = this.#splice;
     this.#requireForwarded(streamId);
-    if (isStart) {
-      const open = streams.get(streamId);
-      if (open !== undefined) {
-        open.responseStarted = true;
-        if ((flags & Flag.END_STREAM) !== 0) {
-          this.#end(open);
-        }
-      }
-    }
     const end = start + FRAME_HEADER_BYTES + payloadBytes;
     const isWhole = (flags & Flag.END_HEADERS) !== 0;
+    if (isStart) {
+      this.#blockEndsStream = (flags & Flag.END_STREAM) !== 0;
+    }
     if (isStart && isWhole) {
-      this.#passBlock(streamId, buffer, start, end);
+      this.#onBlock(streamId, buffer, start, end);
       return;
     }
     // Nothing may come within a header block (RFC 9113 §4.3): it goes on when it is whole.
     this.#block.push(Buffer.from(buffer.subarray(start, end)));
     if (isWhole) {
       const frames = Buffer.concat(this.#block.splice(0));
-      this.#passBlock(streamId, frames, 0, frames.length);
+      this.#onBlock(streamId, frames, 0, frames.length);
+    }
+  }
+
+  #onBlock(streamId: number, buffer: Buffer, start: number, end: number): void {
+    const open = this.#splice.streams.get(streamId);
+    if (open !== undefined) {
+      open.responseStarted = true;
+    }
+    this.#passBlock(streamId, buffer, start, end);
+    if (open !== undefined && this.#blockEndsStream) {
+      this.#end(open);
     }
   }
 

@@ -105,8 +105,8 @@ export class UpstreamLink implements WireEvents {
       this.#reader.read(buffer, 0, end);
     } catch (error) {
       this.#lose(toError(error));
-      return;
     }
+    // What came before an error goes on now, too: the buffer is filled anew when this returns.
     this.#events.onUpstreamTurn();
   }
 

@@ -1,7 +1,8 @@
 import { rstStreamFrame } from "../http2/frame-writer.ts";
 import { ErrorCode, MAX_31_BIT } from "../http2/protocol.ts";
 import type { ClientHalf } from "./client-half.ts";
-import { connectionLost, type Connector } from "./connector.ts";
+import type { Connector } from "./connector.ts";
+import { connectionLost } from "./refusals.ts";
 import type { SpliceContext } from "./context.ts";
 import type { Goodbye } from "./goodbye.ts";
 import type { MappedLink } from "./mapped-link.ts";

@@ -15,6 +15,9 @@ import { ClientModel } from "./client-model.ts";
 import { MemoryWire } from "./memory-wire.ts";
 import { VmModel } from "./vm-model.ts";
 
+/** More than the longest conversation has, byte by byte. */
+const MAX_TURNS = 4000;
+
 /** Whose bytes are cut. */
 export type Direction = "client" | "machine";
 
@@ -224,7 +227,12 @@ export class Conversation {
 
   /** Lets everything flow until nothing moves any more; in one direction no further than to `limitBytes`. */
   async run(direction: Direction, limitBytes: number): Promise<void> {
+    let turns = 0;
     for (let isMoving = true; isMoving;) {
+      turns += 1;
+      if (turns > MAX_TURNS) {
+        throw new Error("it never comes to rest");
+      }
       isMoving = this.#moveOut();
       isMoving = this.#moveIn("client", this.client, this.clientWire, direction, limitBytes) || isMoving;
       for (const machine of this.machines) {
