@@ -10,8 +10,8 @@ import { Annotation, SATELLITE_CLASSES, SATELLITES } from "../../src/satellite/r
 import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
 import { Cluster } from "../router/access/access-bench.ts";
 import { awake, power, satellite } from "../router/satellites.ts";
-import { TestVM } from "../router/stream/grpc-peers.ts";
-import { until } from "../router/stream/router-bench.ts";
+import { TestVM } from "../router/support/grpc-peers.ts";
+import { until } from "../router/support/router-bench.ts";
 import { Terminal, type TerminalOptions } from "./terminal.ts";
 
 const PERSON = { name: "person", groups: ["people"], token: "token-of-a-person" };

@@ -251,7 +251,7 @@ for (const way of WAYS) {
       const bench = await RouterBench.start(
         [awake({ status: { endpoint } })],
         {
-          engine,
+          ...going(way),
           address: { domain: "sat.example" },
           tls: { ...serving, ca: authority.cert, requestCertificate: true },
         },

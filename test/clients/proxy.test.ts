@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { awake, power } from "../router/satellites.ts";
-import { until } from "../router/stream/router-bench.ts";
+import { until } from "../router/support/router-bench.ts";
 import { auditedRequests } from "../support/rights.ts";
 import { requireTool } from "../tools/catalog.ts";
 import { startProcess, type TestProcess } from "../support/process.ts";

@@ -17,7 +17,7 @@ const FLAG = /(?<![\w-])--[a-z][a-z0-9-]+/g;
 const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   "aws ec2": ["--resources", "--tags", "--instance-ids", "--instance-id", "--filters", "--latest"],
   docker: ["--tag", "--build-arg", "--platform", "--build-context"],
-  helm: ["--create-namespace", "--reset-then-reuse-values", "--force"],
+  helm: ["--create-namespace", "--force", "--reset-then-reuse-values", "--reuse-values"],
   curl: ["--fail", "--show-error"],
   "docker buildx": ["--driver-opt", "--append", "--push"],
   gh: ["--jq"],

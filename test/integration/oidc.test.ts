@@ -13,7 +13,7 @@ import { CLIENT_PREFACE } from "../../src/router/http2/protocol.ts";
 import { requestFor } from "../router/access/access-bench.ts";
 import { awake } from "../router/satellites.ts";
 import { Peer } from "../router/splice/support/peer.ts";
-import { RawVM } from "../router/stream/http2-peers.ts";
+import { RawVM } from "../router/support/http2-peers.ts";
 import { installCrds } from "../support/crds.ts";
 import { startKubeApiServer, type KubeApiServer } from "../support/kube-apiserver.ts";
 import { TestIssuer } from "../support/oidc-issuer.ts";

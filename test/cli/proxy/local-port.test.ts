@@ -11,7 +11,7 @@ import { SatelliteError } from "../../../src/base/errors.ts";
 import { type LocalAddress, LocalPort } from "../../../src/cli/proxy/local-port.ts";
 import type { Route } from "../../../src/cli/proxy/route.ts";
 import type { TokenSource } from "../../../src/cli/proxy/token-source.ts";
-import { TestClient, TestVM } from "../../router/stream/grpc-peers.ts";
+import { TestClient, TestVM } from "../../router/support/grpc-peers.ts";
 
 const SATELLITE = { namespace: "team-a", name: "ada" };
 

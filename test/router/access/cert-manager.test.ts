@@ -1,7 +1,8 @@
 import { expect } from "chai";
 import { createTestAuthority, type KeyPairPem } from "../../support/pki.ts";
-import { RawVM } from "../stream/http2-peers.ts";
-import { AccessRouter, Cluster, ENGINES, requestFor } from "./access-bench.ts";
+import { RawVM } from "../support/http2-peers.ts";
+import { WAYS } from "../support/router-bench.ts";
+import { AccessRouter, Cluster, requestFor } from "./access-bench.ts";
 import { issue, type CertificateSpec } from "./cert-manager.ts";
 import { newAuthority, type Certificate } from "./certificates.ts";
 
@@ -80,11 +81,11 @@ describe("client certificates as cert-manager makes them", function () {
     ],
   ];
 
-  for (const engine of ENGINES) {
-    describe(`at the ${engine} engine`, () => {
+  for (const way of WAYS) {
+    describe(`when requests are ${way}`, () => {
       let router: AccessRouter;
       before(async () => {
-        router = await AccessRouter.start(cluster, engine, {
+        router = await AccessRouter.start(cluster, way, {
           tls: { ...serving, ca: [root.cert, elliptic.cert].join("\n"), requestCertificate: true },
         });
       });

@@ -27,7 +27,7 @@ async function finish(conversation: Conversation): Promise<void> {
       wire.drain();
     }
     await conversation.run("client", WHOLE);
-    conversation.clock.advance(1000);
+    await conversation.clock.advance(1000);
     conversation.connection.sweep(conversation.clock.monotonicMs());
   }
 }
