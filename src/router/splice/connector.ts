@@ -72,17 +72,19 @@ export class Connector {
       const fits = mayBeSpliced && !this.#isBoundLeaving && streamId > streams.lastSplicedId;
       return fits ? "spliced" : this.#routeMapped(upstream);
     }
-    if (
-      state !== "none" ||
-      !mayBeSpliced ||
-      (link !== undefined && this.#bound?.satellite !== upstream.satellite)
-    ) {
+    if (state !== "none" || !mayBeSpliced || (link !== undefined && this.#isOthersPlace(upstream))) {
       return this.#routeMapped(upstream);
     }
     if (!this.#isPausing(upstream) && !isSameUpstream(this.#bound, upstream)) {
       this.#dial(upstream);
     }
     return "later";
+  }
+
+  /** Whether the VM that is to be spliced is another one, for which a request waits: its connection is not given up. */
+  #isOthersPlace(upstream: Upstream): boolean {
+    const bound = this.#bound;
+    return bound !== undefined && !isSameUpstream(bound, upstream) && this.#port.desk.waitsFor(bound);
   }
 
   /** The spliced VM has said that it takes no more requests. */

@@ -74,7 +74,7 @@ describe("a connection to which anything happens, in any order", function () {
         conversation.connection.destroy();
         expect(conversation.unreleased, "admissions that were not released").equal(0);
       }),
-      { numRuns: Number(process.env["STORIES"] ?? 400) },
+      { numRuns: Number(process.env["STORIES"] ?? 300) },
     );
   });
 });
