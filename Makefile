@@ -126,6 +126,7 @@ lint: $(STAMP) ## Types, lint, format, generated files, and dependencies
 	oxfmt --check
 	node build/generate-types.ts --check
 	node build/generate-error-docs.ts --check
+	node build/generate-reference.ts --check
 	node build/sync-version.ts --check
 	node build/check-dependencies.ts
 
@@ -137,6 +138,7 @@ fmt: $(STAMP) ## Formats the sources
 generate: $(STAMP) ## Generates what is derived: types from the CRDs, the table of errors, the version elsewhere
 	node build/generate-types.ts
 	node build/generate-error-docs.ts
+	node build/generate-reference.ts
 	node build/sync-version.ts
 
 .PHONY: tools

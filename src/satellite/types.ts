@@ -9,16 +9,25 @@ export interface SatelliteClass {
   apiVersion: "satellites.dev/v1alpha1";
   kind: "SatelliteClass";
   metadata: ObjectMeta;
+  /**
+   * Where, and from what, machines are made, and who may have them.
+   */
   spec: {
     /**
      * Namespaces whose satellites may use this class; all of them when absent.
      */
     allowedNamespaces?: {
+      /**
+       * Names of namespaces.
+       */
       names?: string[];
       /**
        * Label selector on namespaces.
        */
       selector?: {
+        /**
+         * Labels that a namespace must have, all of them.
+         */
         matchLabels?: {
           [k: string]: string;
         };
@@ -28,13 +37,22 @@ export interface SatelliteClass {
      * How many satellites of this class may be awake at once; machines that run and that no satellite names count, too.
      */
     maxAwake?: {
+      /**
+       * At most so many at once in one namespace; a request beyond that is refused, with this reason.
+       */
       perNamespace?: number;
+      /**
+       * At most so many at once in all.
+       */
       total?: number;
     };
     /**
      * What machines and their volumes cost, for the operator's metrics alone (satellites_cost_total). Decimal numbers, in quotes.
      */
     prices?: {
+      /**
+       * Currency of all prices, such as USD; for people and metrics alone.
+       */
       currency: string;
       /**
        * Of each instance type, for an hour of running.
@@ -47,7 +65,13 @@ export interface SatelliteClass {
        */
       perGiBMonth?: string;
     };
+    /**
+     * The EC2 account, network and disks.
+     */
     ec2: {
+      /**
+       * AWS region, such as eu-central-1.
+       */
       region: string;
       /**
        * IAM role that is assumed for machines of this class.
@@ -61,6 +85,9 @@ export interface SatelliteClass {
          * Name of the SSM parameter that holds the image's ID; "{architecture}" in it is replaced.
          */
         ssmParameter?: string;
+        /**
+         * ID of one image; it must have the architecture of each satellite that uses this class.
+         */
         id?: string;
         /**
          * Newest image whose name matches; * and ? are wildcards.
@@ -71,14 +98,32 @@ export interface SatelliteClass {
          */
         owners?: string[];
       };
+      /**
+       * Subnets to launch in; where one zone has no capacity, the next is tried.
+       */
       subnets: {
+        /**
+         * IDs of subnets, in order of preference.
+         */
         ids?: string[];
+        /**
+         * Tags that a subnet must have, all of them; "*" as value means any.
+         */
         tags?: {
           [k: string]: string;
         };
       };
+      /**
+       * Security groups of the machines. Only routers need to reach spec.port of a satellite.
+       */
       securityGroups: {
+        /**
+         * IDs of security groups.
+         */
         ids?: string[];
+        /**
+         * Tags that a security group must have, all of them; "*" as value means any.
+         */
         tags?: {
           [k: string]: string;
         };
@@ -87,20 +132,50 @@ export interface SatelliteClass {
        * Always encrypted. Grown where hibernation needs room for memory.
        */
       rootVolume: {
+        /**
+         * Size of the root volume, in GiB.
+         */
         sizeGiB: number;
+        /**
+         * EBS volume type.
+         */
         type: "gp3" | "gp2" | "io1" | "io2";
+        /**
+         * Operations per second, for gp3, io1 and io2; the type's default when absent.
+         */
         iops?: number;
+        /**
+         * Throughput in MiB/s, for gp3; the type's default when absent.
+         */
         throughput?: number;
+        /**
+         * ID, alias or ARN of the KMS key; the account's default key for EBS when absent.
+         */
         kmsKeyID?: string;
       };
       /**
        * A second volume, for the cache: it outlives the machine, which a new image replaces, keeps the satellite in its zone, and goes with the satellite. Machines that are launched from now on have it. Always encrypted.
        */
       dataVolume?: {
+        /**
+         * Size of the data volume, in GiB.
+         */
         sizeGiB: number;
+        /**
+         * EBS volume type.
+         */
         type: "gp3" | "gp2" | "io1" | "io2";
+        /**
+         * Operations per second, for gp3, io1 and io2; the type's default when absent.
+         */
         iops?: number;
+        /**
+         * Throughput in MiB/s, for gp3; the type's default when absent.
+         */
         throughput?: number;
+        /**
+         * ID, alias or ARN of the KMS key; the account's default key for EBS when absent.
+         */
         kmsKeyID?: string;
       };
       /**
@@ -123,9 +198,15 @@ export interface SatelliteClass {
      */
     sizes: {
       [k: string]: {
+        /**
+         * EC2 instance types in order of preference: the first one that has the architecture, can hibernate where that is wished, and has capacity.
+         */
         types: string[];
       };
     };
+    /**
+     * Key of sizes for satellites that name none.
+     */
     defaultSize: string;
     /**
      * What runs in the VM.
@@ -182,7 +263,13 @@ export interface SatelliteClass {
        * Proxies of the guest, for the download and for BuildKit's requests to registries.
        */
       proxy?: {
+        /**
+         * Proxy for http URLs.
+         */
         http?: string;
+        /**
+         * Proxy for https URLs.
+         */
         https?: string;
         /**
          * Hosts, domains and networks that are asked directly, separated by commas.
@@ -215,28 +302,67 @@ export interface SatelliteClass {
        * Secret in the operator's namespace; its key "userData" is used.
        */
       userDataSecretRef?: {
+        /**
+         * Name of the Secret.
+         */
         name: string;
       };
     };
   };
+  /**
+   * What the class comes to now. Written by the operator.
+   */
   status: {
+    /**
+     * The metadata.generation that this status was made of; -1 before the first time.
+     */
     observedGeneration?: number;
     /**
      * What the class comes to now.
      */
     resolved?: {
+      /**
+       * ID of the image for each architecture.
+       */
       images?: {
         [k: string]: string;
       };
+      /**
+       * IDs of the subnets; the first 16 where tags match more.
+       */
       subnets?: string[];
+      /**
+       * IDs of the security groups; the first 16 where tags match more.
+       */
       securityGroups?: string[];
     };
+    /**
+     * What is the case, each with the reason; docs/api.md lists the types.
+     */
     conditions?: {
+      /**
+       * Name of the condition, in CamelCase.
+       */
       type: string;
+      /**
+       * Whether it is the case; Unknown where that cannot be told yet.
+       */
       status: "True" | "False" | "Unknown";
+      /**
+       * Why, in one CamelCase word, for programs.
+       */
       reason: string;
+      /**
+       * Why, in a sentence, and what to do about it.
+       */
       message: string;
+      /**
+       * When status changed last.
+       */
       lastTransitionTime: string;
+      /**
+       * The metadata.generation that the condition was made of.
+       */
       observedGeneration?: number;
     }[];
   };
@@ -265,6 +391,9 @@ export interface Satellite {
      * Key of the class's sizes; the class's defaultSize when absent. A change applies at the next sleep.
      */
     size?: string;
+    /**
+     * Processor architecture of the machine.
+     */
     architecture: "amd64" | "arm64";
     /**
      * How long nobody may use it before it sleeps, e.g. 30m. "0s" means never; else at least 5s.
@@ -294,6 +423,9 @@ export interface Satellite {
        * Time of day, HH:MM.
        */
       start: string;
+      /**
+       * How long the window is open, such as 2h; at most 24h.
+       */
       duration: string;
       /**
        * IANA time zone.
@@ -335,11 +467,17 @@ export interface Satellite {
       | "Updating"
       | "Failed"
       | "Deleting";
+    /**
+     * The metadata.generation that this status was made of; -1 before the first time.
+     */
     observedGeneration?: number;
     /**
      * What the operator is doing with the machine's power; written before the cloud is asked.
      */
     power: {
+      /**
+       * Off, Starting, Running, Stopping or Updating; see docs/power-protocol.md.
+       */
       state: "Off" | "Starting" | "Running" | "Stopping" | "Updating";
       /**
        * Goes up at every start; names one stretch of being awake.
@@ -357,6 +495,9 @@ export interface Satellite {
        * Why, in CamelCase, e.g. Idle, DesiredOff, Draining, Deleting, Refresh.
        */
       reason?: string;
+      /**
+       * When this state was written.
+       */
       since?: string;
       /**
        * How a Stopping machine is being put to sleep.
@@ -368,8 +509,17 @@ export interface Satellite {
      */
     activity: {
       [k: string]: {
+        /**
+         * Goes up with every write of this router.
+         */
         seq: number;
+        /**
+         * How long the machine must stay awake for this router, counted from when the operator sees the entry.
+         */
         validSeconds: number;
+        /**
+         * Streams that are open or wait at this router.
+         */
         openStreams: number;
         /**
          * The router has no stream open on this epoch and admits none any more.
@@ -383,9 +533,18 @@ export interface Satellite {
            * As RBAC knows them; absent where the router asks nobody for a name.
            */
           user?: string;
+          /**
+           * The gRPC method, without what was sent to it.
+           */
           method: string;
+          /**
+           * When the request came.
+           */
           since: string;
         };
+        /**
+         * When the router wrote it, by the router's clock; for people.
+         */
         time: string;
       };
     };
@@ -393,12 +552,33 @@ export interface Satellite {
      * The machine that is used.
      */
     machine?: {
+      /**
+       * ID of the EC2 instance.
+       */
       id: string;
+      /**
+       * EC2 instance type.
+       */
       type?: string;
+      /**
+       * Key of the class's sizes that the type is from.
+       */
       size?: string;
+      /**
+       * Availability zone.
+       */
       zone?: string;
+      /**
+       * ID of the image that it was launched from.
+       */
       image?: string;
+      /**
+       * When it was launched.
+       */
       launchedAt?: string;
+      /**
+       * Boot ID that the guest told; another one after a wake means that memory was lost.
+       */
       bootID?: string;
       /**
        * The cloud's scheduled event for which it was stopped last.
@@ -408,7 +588,13 @@ export interface Satellite {
        * Why its memory cannot be relied on; absent where nothing speaks against it. Refused holds for the life of the machine, and it is stopped instead; MemoryLost until it has woken again with its memory.
        */
       hibernation?: {
+        /**
+         * Refused: EC2 does not hibernate it. MemoryLost: it hibernated, and booted anew.
+         */
         trouble: "Refused" | "MemoryLost";
+        /**
+         * Why, in EC2's or the guest's words, and what to do.
+         */
         message: string;
       };
     };
@@ -416,7 +602,13 @@ export interface Satellite {
      * Where the VM's gRPC port is.
      */
     endpoint?: {
+      /**
+       * Private address of the machine.
+       */
       host: string;
+      /**
+       * Port of the machine; spec.port.
+       */
       port: number;
       /**
        * What the class asked for when the machine was launched. Required without tlsFingerprint: no router connects. Absent, on machines from before there was TLS: "Off".
@@ -431,20 +623,50 @@ export interface Satellite {
      * How it sleeps now; absent while awake.
      */
     sleep?: {
+      /**
+       * Hibernated kept memory and disk; Stopped kept the disk alone.
+       */
       kind: "Hibernated" | "Stopped";
+      /**
+       * When it fell asleep.
+       */
       since: string;
+      /**
+       * Why it sleeps in this way, e.g. why it could not hibernate.
+       */
       reason?: string;
     };
     /**
      * The written intent of the launch; every parameter, so that a retry is the same request.
      */
     launch?: {
+      /**
+       * Number of the launch; a new one gets a new token.
+       */
       attempt: number;
+      /**
+       * EC2's client token: a repeated request with it makes no second machine.
+       */
       token: string;
+      /**
+       * EC2 instance type.
+       */
       type?: string;
+      /**
+       * Key of the class's sizes that the type is from.
+       */
       size?: string;
+      /**
+       * Availability zone.
+       */
       zone?: string;
+      /**
+       * ID of the image.
+       */
       image?: string;
+      /**
+       * Whether the machine is to be able to hibernate.
+       */
       hibernate?: boolean;
       /**
        * What the cloud needs beside that to repeat the launch; its own, and read by nobody else.
@@ -456,28 +678,79 @@ export interface Satellite {
        * Written by versions before, as securityGroups, rootVolume and instanceProfile; in details now.
        */
       subnet?: string;
+      /**
+       * IDs of the security groups.
+       */
       securityGroups?: string[];
+      /**
+       * What the root volume is to be like.
+       */
       rootVolume?: {
+        /**
+         * Size, in GiB.
+         */
         sizeGiB: number;
+        /**
+         * EBS volume type.
+         */
         type: string;
+        /**
+         * Operations per second; the type's default when absent.
+         */
         iops?: number;
+        /**
+         * Throughput in MiB/s; the type's default when absent.
+         */
         throughput?: number;
+        /**
+         * KMS key; the account's default key for EBS when absent.
+         */
         kmsKeyID?: string;
       };
       /**
        * What the data volume is to be like, which is made once the machine is there.
        */
       dataVolume?: {
+        /**
+         * Size, in GiB.
+         */
         sizeGiB: number;
+        /**
+         * EBS volume type.
+         */
         type: string;
+        /**
+         * Operations per second; the type's default when absent.
+         */
         iops?: number;
+        /**
+         * Throughput in MiB/s; the type's default when absent.
+         */
         throughput?: number;
+        /**
+         * KMS key; the account's default key for EBS when absent.
+         */
         kmsKeyID?: string;
       };
+      /**
+       * Name or ARN of the instance profile; none when absent.
+       */
       instanceProfile?: string;
+      /**
+       * SHA-256 of the user data, which itself is not kept here.
+       */
       userDataHash?: string;
+      /**
+       * The class's metadata.generation that the launch was made of.
+       */
       classGeneration?: number;
+      /**
+       * Whether the guest is to serve TLS.
+       */
       tls?: "Required" | "Off";
+      /**
+       * Tags of the machine and its volumes.
+       */
       tags?: {
         [k: string]: string;
       };
@@ -486,12 +759,21 @@ export interface Satellite {
      * Launches and starts in a row that the cloud accepted and that did not last: the machine ended or stopped by itself before it was awake, or soon after. Absent when the last one was good.
      */
     attempts?: {
+      /**
+       * How many in a row.
+       */
       failed: number;
       /**
        * Not before this time is it tried again, unless satellite or class change.
        */
       retryAt: string;
+      /**
+       * EC2's StateReason code of the last one, or ours.
+       */
       reason: string;
+      /**
+       * What EC2 said of the last one.
+       */
       message: string;
       /**
        * Instance type of the machine that ended.
@@ -506,15 +788,45 @@ export interface Satellite {
      * The data volume, whose every parameter is written before it is made. It is kept when the machine is replaced.
      */
     volume?: {
+      /**
+       * ID of the EBS volume, once it is known.
+       */
       id?: string;
+      /**
+       * Number of the creation; a new one gets a new token.
+       */
       attempt: number;
+      /**
+       * EC2's client token: a repeated request with it makes no second volume.
+       */
       token?: string;
+      /**
+       * Availability zone; the machine is launched there.
+       */
       zone: string;
+      /**
+       * Size, in GiB.
+       */
       sizeGiB?: number;
+      /**
+       * EBS volume type.
+       */
       type?: string;
+      /**
+       * Operations per second; the type's default when absent.
+       */
       iops?: number;
+      /**
+       * Throughput in MiB/s; the type's default when absent.
+       */
       throughput?: number;
+      /**
+       * KMS key; the account's default key for EBS when absent.
+       */
       kmsKeyID?: string;
+      /**
+       * When it was created.
+       */
       createdAt?: string;
     };
     /**
@@ -525,41 +837,86 @@ export interface Satellite {
        * Launching makes the new machine; Returning goes back to the old one; Failed is over.
        */
       state: "Launching" | "Returning" | "Failed";
+      /**
+       * ID of the new image.
+       */
       image: string;
+      /**
+       * When the replacement began.
+       */
       since: string;
       /**
        * The new machine, which nobody uses yet.
        */
       machine?: {
+        /**
+         * ID of the EC2 instance.
+         */
         id: string;
+        /**
+         * EC2 instance type.
+         */
         type?: string;
+        /**
+         * Key of the class's sizes that the type is from.
+         */
         size?: string;
+        /**
+         * Availability zone.
+         */
         zone?: string;
+        /**
+         * ID of the image that it was launched from.
+         */
         image?: string;
+        /**
+         * When it was launched.
+         */
         launchedAt?: string;
       };
+      /**
+       * Why it failed, in one CamelCase word.
+       */
       reason?: string;
+      /**
+       * Why it failed, and what to do about it.
+       */
       message?: string;
     };
     /**
      * The machine that was replaced, until it is terminated.
      */
     retired?: {
+      /**
+       * ID of the EC2 instance.
+       */
       id: string;
+      /**
+       * When it was replaced.
+       */
       since: string;
     };
     /**
      * What is wrong with the machine, which decides what is done next; absent while nothing is. Rebooting, Restarting and Unreachable are the steps against a silent port, each taken once; Stuck is one that does not finish starting or stopping; MachineLost one that is gone, and whose place none takes; OtherVM and TLSNotServed are what the last look at its port showed.
      */
     health?: {
+      /**
+       * What is wrong, or the step that was taken against it.
+       */
       trouble:
         "Rebooting" | "Restarting" | "Unreachable" | "Stuck" | "MachineLost" | "OtherVM" | "TLSNotServed";
+      /**
+       * What was seen, and what to do.
+       */
       message: string;
     };
     /**
      * That it is not as wished; absent while it is. Those that wait for a place among the satellites that may be awake get it in the order in which this began.
      */
     unready?: {
+      /**
+       * When that began.
+       */
       since: string;
       /**
        * Only a person can mend it, so that it waits for no place.
@@ -574,16 +931,46 @@ export interface Satellite {
      * Sums, brought up to date at transitions.
      */
     usage?: {
+      /**
+       * Seconds that the machine ran.
+       */
       runningSeconds?: number;
+      /**
+       * Seconds that it slept.
+       */
       asleepSeconds?: number;
+      /**
+       * How often it was woken.
+       */
       wakes?: number;
     };
+    /**
+     * What is the case, each with the reason; docs/api.md lists the types.
+     */
     conditions?: {
+      /**
+       * Name of the condition, in CamelCase.
+       */
       type: string;
+      /**
+       * Whether it is the case; Unknown where that cannot be told yet.
+       */
       status: "True" | "False" | "Unknown";
+      /**
+       * Why, in one CamelCase word, for programs.
+       */
       reason: string;
+      /**
+       * Why, in a sentence, and what to do about it.
+       */
       message: string;
+      /**
+       * When status changed last.
+       */
       lastTransitionTime: string;
+      /**
+       * The metadata.generation that the condition was made of.
+       */
       observedGeneration?: number;
     }[];
   };
