@@ -77,12 +77,14 @@ describe("an error that nobody catches in a router", function () {
       },
     );
     for (const name of ["ada", "eve"]) {
+      const namespace = "default";
       const { status, ...object } = awake({
         name,
-        namespace: "default",
+        namespace,
         status: { endpoint: { host: "127.0.0.1", port: vm.port } },
       });
-      await client.create<Satellite>(SATELLITES, object as Satellite);
+      // The rest of its metadata is the server's.
+      await client.create<Satellite>(SATELLITES, { ...object, metadata: { name, namespace } } as Satellite);
       await client.patch<Satellite>(
         SATELLITES,
         { namespace: "default", name },
