@@ -20,6 +20,7 @@ import { awake } from "../router/satellites.ts";
 import { RawVM } from "../router/support/http2-peers.ts";
 import { until } from "../router/support/router-bench.ts";
 import { freePort, startProcess, type TestProcess } from "../support/process.ts";
+import { asCreated } from "../support/satellites.ts";
 
 const USER = { name: "tester", groups: ["system:masters"], token: TOKEN };
 const CRDS = join(import.meta.dirname, "..", "..", "crds");
@@ -77,18 +78,16 @@ describe("an error that nobody catches in a router", function () {
       },
     );
     for (const name of ["ada", "eve"]) {
-      const namespace = "default";
-      const { status, ...object } = awake({
+      const object = awake({
         name,
-        namespace,
+        namespace: "default",
         status: { endpoint: { host: "127.0.0.1", port: vm.port } },
       });
-      // The rest of its metadata is the server's.
-      await client.create<Satellite>(SATELLITES, { ...object, metadata: { name, namespace } } as Satellite);
+      await client.create<Satellite>(SATELLITES, asCreated(object));
       await client.patch<Satellite>(
         SATELLITES,
         { namespace: "default", name },
-        { type: "merge", body: { status } },
+        { type: "merge", body: { status: object.status } },
         { subresource: "status" },
       );
     }

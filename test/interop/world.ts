@@ -17,6 +17,7 @@ import { createMetricsRegistry } from "../../src/telemetry/metrics.ts";
 import { satellite } from "../router/satellites.ts";
 import { readCrds } from "../support/crds.ts";
 import { createTestAuthority } from "../support/pki.ts";
+import { asCreated } from "../support/satellites.ts";
 import { freePort, startProcess, type TestProcess } from "../support/process.ts";
 import { DRAIN_TIMEOUT_MS, LoopbackOperator } from "./operator.ts";
 import type { Vm } from "./vm.ts";
@@ -178,8 +179,7 @@ async function createSatellite(client: ConnectedKubeClient, vm: Vm): Promise<voi
     } as never,
   );
   const sleeping = satellite({ spec: { drainTimeout: `${DRAIN_TIMEOUT_MS / 1000}s` } });
-  const { uid: _, ...metadata } = sleeping.metadata;
-  await client.create<Satellite>(SATELLITES, { ...sleeping, metadata });
+  await client.create<Satellite>(SATELLITES, asCreated(sleeping));
   const status = { ...sleeping.status, endpoint: { host: vm.host, port: vm.port || 1 } };
   await client.patch<Satellite>(
     SATELLITES,

@@ -50,3 +50,9 @@ export function satellite(init: SatelliteInit = {}): Satellite {
     },
   };
 }
+
+/** A satellite as somebody creates it at a server, which refuses metadata that it sets itself. */
+export function asCreated(object: Satellite): Satellite {
+  const { name, namespace = "", annotations = {}, labels = {} } = object.metadata;
+  return { ...object, metadata: { name, namespace, annotations, labels } };
+}

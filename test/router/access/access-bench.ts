@@ -35,6 +35,7 @@ import type { Satellite } from "../../../src/satellite/types.ts";
 import { CollectingLogger } from "../../support/collecting-logger.ts";
 import { readCrds } from "../../support/crds.ts";
 import { kubeconfig } from "../../support/kubeconfig.ts";
+import { asCreated } from "../../support/satellites.ts";
 import { awake, satellite } from "../satellites.ts";
 import { Peer } from "../splice/support/peer.ts";
 import { RecordingClient } from "./recording-client.ts";
@@ -128,10 +129,7 @@ export class Cluster {
   }
 
   async #put(object: Satellite): Promise<void> {
-    // The rest is the server's.
-    const { name, namespace = "", annotations = {} } = object.metadata;
-    const metadata = { name, namespace, annotations };
-    const made = await this.admin.create(SATELLITES, { ...object, metadata });
+    const made = await this.admin.create(SATELLITES, asCreated(object));
     await this.admin.replace(SATELLITES, { ...object, metadata: made.metadata }, { subresource: "status" });
   }
 }
