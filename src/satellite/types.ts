@@ -38,7 +38,7 @@ export interface SatelliteClass {
      */
     maxAwake?: {
       /**
-       * At most so many at once in one namespace; a request beyond that is refused, with this reason.
+       * At most so many at once in one namespace; a further one wakes when another sleeps.
        */
       perNamespace?: number;
       /**
