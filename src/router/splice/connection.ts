@@ -301,6 +301,9 @@ export class Connection implements WireEvents {
     }
     this.#goodbye.skip();
     this.#turn();
+    for (const mapped of this.#connector.mapped) {
+      mapped.endRequests();
+    }
     if (this.#splice.isSpliced) {
       this.#splice.link?.wire.end();
     }

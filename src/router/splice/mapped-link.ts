@@ -73,6 +73,8 @@ export class MappedLink implements CallLink, UpstreamEvents {
   /** Calls that wait for the VM's windows. */
   readonly #waiting = new Set<MappedCall>();
   readonly #maxUnsentBytes: number;
+  /** Whether the client may still say something, and else whether the VM has heard that. */
+  #requests: "open" | "ending" | "ended" = "open";
 
   constructor(upstream: Upstream, splice: Splice, context: SpliceContext, port: MappedLinkPort) {
     const { clock, dial, limits, memory, scratch, slabs } = context;
@@ -180,6 +182,18 @@ export class MappedLink implements CallLink, UpstreamEvents {
     }
     if (!this.#out.isEmpty) {
       this.#out.flush(this.link.wire);
+    }
+    if (this.#requests === "ending" && this.#waiting.size === 0) {
+      this.#requests = "ended";
+      this.link.wire.end();
+    }
+  }
+
+  /** The client says nothing more: the VM hears that by the end of this side, behind all that it is still to be sent. */
+  endRequests(): void {
+    if (this.#requests === "open") {
+      this.#requests = "ending";
+      this.flush();
     }
   }
 

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+
 import { expect } from "chai";
 import type { Upstream } from "../../../src/router/engine.ts";
 import { firstValue } from "../../../src/router/header-list.ts";
@@ -109,6 +111,24 @@ describe("one connection to 50 satellites", function () {
           client.send(data(1, Buffer.alloc(16_000, 7)));
         }
         await expectServed(1);
+      });
+
+      it("tells every VM that the client says nothing more, and keeps nothing for answers that never end", async () => {
+        client.send(request(1, { vm: "0" }, true), request(3, { vm: "1" }, true));
+        const peers = [await vms[0]!.ready(), await vms[1]!.ready()];
+        const ended = peers.map(({ socket }) => once(socket, "end"));
+        for (const peer of peers) {
+          const { id } = await peer.take(({ fields }) => fields !== undefined);
+          peer.send(headers(id, { ":status": "200" }), data(id, "the beginning"));
+        }
+        await Promise.all([client.headers(1), client.headers(3)]);
+        const gone = once(client.socket, "close");
+        client.socket.end();
+        await Promise.all(ended);
+        for (const { socket } of peers) {
+          socket.end();
+        }
+        await gone;
       });
 
       it("serves the others though one takes no more than one stream, and no content", async () => {
