@@ -1,9 +1,12 @@
+import { encodeHuffman, huffmanBytes } from "./huffman.ts";
 import { STATIC_NAMES } from "./static-table.ts";
 
 /** Most octets an integer of this encoder takes: lengths stay below 2^28 (RFC 7541 §5.1). */
 const MAX_INTEGER_BYTES = 5;
 /** Below this a loop over characters beats a call into native code. */
 const SHORT_STRING_CHARS = 32;
+/** From here on a string is Huffman-coded where that makes it shorter: nghttp2 takes none that is coded in more than 64 KiB. */
+const LONG_STRING_CHARS = 32 * 1024;
 
 /** Octets that {@link encodeField} needs at most for this field. */
 export function maxFieldBytes(name: string, value: string): number {
@@ -70,8 +73,12 @@ function encodeInteger(
   return next + 1;
 }
 
-/** A string literal without Huffman coding: time matters more here than bytes between neighbours. */
+/** A string literal, without Huffman coding unless it is long: time matters more here than bytes between neighbours. */
 function encodeString(target: Buffer, at: number, text: string): number {
+  const codedBytes = text.length < LONG_STRING_CHARS ? Infinity : huffmanBytes(text);
+  if (codedBytes < text.length) {
+    return encodeHuffman(text, target, encodeInteger(target, at, 0x80, 7, codedBytes));
+  }
   const start = encodeInteger(target, at, 0x00, 7, text.length);
   if (text.length > SHORT_STRING_CHARS) {
     return start + target.write(text, start, "latin1");

@@ -76,6 +76,20 @@ function newNode(): TreeNode {
   return { children: [undefined, undefined], symbol: -1, state: -1, mayEnd: false };
 }
 
+/** Calls `take` with every symbol, its code and the code's length. */
+function forEachCode(take: (symbol: number, code: number, bits: number) => void): void {
+  let code = 0;
+  let previousBits = 0;
+  for (const [bits, symbols] of SYMBOLS_BY_LENGTH) {
+    code <<= bits - previousBits;
+    previousBits = bits;
+    for (const symbol of symbols) {
+      take(symbol, code, bits);
+      code += 1;
+    }
+  }
+}
+
 function addSymbol(root: TreeNode, symbol: number, code: number, bits: number): void {
   let node = root;
   for (let bit = bits - 1; bit >= 0; bit -= 1) {
@@ -89,16 +103,7 @@ function addSymbol(root: TreeNode, symbol: number, code: number, bits: number): 
 
 function buildTree(): TreeNode {
   const root = newNode();
-  let code = 0;
-  let previousBits = 0;
-  for (const [bits, symbols] of SYMBOLS_BY_LENGTH) {
-    code <<= bits - previousBits;
-    previousBits = bits;
-    for (const symbol of symbols) {
-      addSymbol(root, symbol, code, bits);
-      code += 1;
-    }
-  }
+  forEachCode((symbol, code, bits) => addSymbol(root, symbol, code, bits));
   return root;
 }
 
@@ -190,4 +195,49 @@ export function decodeHuffman(source: Uint8Array, from: number, to: number, targ
     throw new Http2ConnectionError(ErrorCode.COMPRESSION_ERROR, "a Huffman-coded string with wrong padding");
   }
   return written;
+}
+
+const CODES = new Uint32Array(EOS + 1);
+const CODE_BITS = new Uint8Array(EOS + 1);
+forEachCode((symbol, code, bits) => {
+  CODES[symbol] = code;
+  CODE_BITS[symbol] = bits;
+});
+
+/** How many octets {@link encodeHuffman} writes for a string of octets. */
+export function huffmanBytes(text: string): number {
+  let bits = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    bits += CODE_BITS[text.charCodeAt(index) & 0xff] ?? 0;
+  }
+  return Math.ceil(bits / 8);
+}
+
+/**
+ * Huffman-codes a string of octets (RFC 7541 §5.2), padded with the beginning of EOS.
+ *
+ * @param target must have room for {@link huffmanBytes} from `at` on
+ * @returns the place behind the string
+ */
+export function encodeHuffman(text: string, target: Uint8Array, at: number): number {
+  let next = at;
+  // At most 7 bits that are left and a code of 30: exact as a number, too long for operators on 32 bits.
+  let pending = 0;
+  let bits = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    const symbol = text.charCodeAt(index) & 0xff;
+    pending = pending * 2 ** (CODE_BITS[symbol] ?? 0) + (CODES[symbol] ?? 0);
+    bits += CODE_BITS[symbol] ?? 0;
+    while (bits >= 8) {
+      bits -= 8;
+      target[next] = Math.floor(pending / 2 ** bits);
+      next += 1;
+      pending %= 2 ** bits;
+    }
+  }
+  if (bits > 0) {
+    target[next] = ((pending + 1) << (8 - bits)) - 1;
+    next += 1;
+  }
+  return next;
 }
