@@ -2,6 +2,7 @@ import type { Ec2Endpoint } from "../../src/local/ec2/endpoint.ts";
 import { ConnectionDropped } from "../../src/local/ec2/wire.ts";
 import type { Transport, TransportRequest, TransportResponse } from "../../src/machines/ec2/transport.ts";
 import { Tag } from "../../src/machines/tags.ts";
+import { ec2Action } from "../support/ec2-action.ts";
 import type { Courier } from "./courier.ts";
 import type { FaultBook } from "./fault-book.ts";
 import type { SimProcess } from "./sim-process.ts";
@@ -84,9 +85,7 @@ function befall(action: string, endpoint: Ec2Endpoint, book: FaultBook): void {
 
 function callOf(process: SimProcess, { body, headers }: TransportRequest): CloudCall {
   const parameters = new URLSearchParams(body);
-  const asked = parameters.get("Action") ?? headers["x-amz-target"] ?? "";
-  // Named as in the endpoint's log: it changes nothing, whatever it names.
-  const action = parameters.get("DryRun") === "true" ? `DryRun ${asked}` : asked;
+  const action = ec2Action(parameters) ?? headers["x-amz-target"] ?? "";
   const ids = [...parameters]
     .filter(([name]) => /^(?:InstanceId|ResourceId)\.\d+$|^(?:InstanceId|VolumeId)$/.test(name))
     .map(([, id]) => id);

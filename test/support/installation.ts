@@ -22,6 +22,7 @@ import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { createMetricsRegistry } from "../../src/telemetry/metrics.ts";
 import { installCrds } from "./crds.ts";
+import { ec2Action } from "./ec2-action.ts";
 import { type KubeApiServer, startKubeApiServer } from "./kube-apiserver.ts";
 import { kubeconfig } from "./kubeconfig.ts";
 import { freePort, startProcess, type TestProcess } from "./process.ts";
@@ -230,8 +231,8 @@ export class Installation {
     // A door of its own, so that its calls can be told from those of the others.
     const door: HttpServer = await listenOnLoopback(
       (request) => {
-        const action = new URLSearchParams(request.body).get("Action");
-        if (action !== null) {
+        const action = ec2Action(new URLSearchParams(request.body));
+        if (action !== undefined) {
           calls.push({ action, atMs: performance.now() });
         }
         return this.endpoint.handle(request);

@@ -10,6 +10,7 @@ import { listenOn } from "../../src/local/ec2/http-server.ts";
 import { Ec2Model } from "../../src/local/ec2/model.ts";
 import { defaultNetwork } from "../../src/local/ec2/network.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
+import { ec2Action } from "./ec2-action.ts";
 
 /** An EC2 endpoint whose VMs are virtual, but answer gRPC calls at their addresses. */
 export interface VirtualAccount {
@@ -67,7 +68,7 @@ export async function startVirtualAccount(
   const server = await listenOn(
     host,
     async (request) => {
-      const action = new URLSearchParams(request.body).get("Action") ?? "";
+      const action = ec2Action(new URLSearchParams(request.body)) ?? "";
       const held = holds.get(action);
       if (held !== undefined) {
         holds.delete(action);
