@@ -37,6 +37,8 @@ const CHOICES: readonly (readonly [path: RegExp, value: JsonValue])[] = [
   [/\.types\[\]$/, "m7i.".padEnd(64, "1")],
   [/\.(archive\.url|proxy\.https?)$/, "https://".padEnd(1024, "p")],
   [/\.sha256\{\}$/, "f".repeat(64)],
+  [/^spec\.prices\.(perHour\{\}|per\w*Month)$/, "9".repeat(16)],
+  [/^spec\.prices\.currency$/, "USD"],
   [/\.insecureEntitlements$/, ["network.host", "security.insecure", "device"]],
 ];
 
