@@ -69,6 +69,9 @@ export class Connector {
     const { state, streams, link } = this.#splice;
     if (state === "spliced" && isSameUpstream(this.#bound, upstream)) {
       // Ids only rise towards the VM, too (RFC 9113 §5.1.1): what comes late goes another way.
+      if (!this.#isBoundLeaving && this.#isFull(upstream)) {
+        return "later";
+      }
       const fits = mayBeSpliced && !this.#isBoundLeaving && streamId > streams.lastSplicedId;
       return fits ? "spliced" : this.#routeMapped(upstream);
     }
@@ -85,6 +88,16 @@ export class Connector {
   #isOthersPlace(upstream: Upstream): boolean {
     const bound = this.#bound;
     return bound !== undefined && !isSameUpstream(bound, upstream) && this.#port.desk.waitsFor(bound);
+  }
+
+  /** Whether the spliced VM has as many streams as it takes at a time: those that are mapped to it count, too. */
+  #isFull(upstream: Upstream): boolean {
+    const { settings, streams } = this.#splice;
+    let open = streams.spliced;
+    for (const link of this.#mapped) {
+      open += isSameUpstream(link.upstream, upstream) ? link.size : 0;
+    }
+    return open >= settings.maxUpstreamStreams;
   }
 
   /** The spliced VM has said that it takes no more requests. */
