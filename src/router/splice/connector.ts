@@ -64,7 +64,7 @@ export class Connector {
     return this.#mapped;
   }
 
-  /** Says where a request goes, and connects if nobody did yet. */
+  /** Says where a request goes now, and connects if nobody did yet. */
   route(upstream: Upstream, streamId: number, mayBeSpliced: boolean): Route {
     const { state, streams, link } = this.#splice;
     if (state === "spliced" && isSameUpstream(this.#bound, upstream)) {
@@ -198,7 +198,7 @@ export class Connector {
   #routeMapped(upstream: Upstream): Route {
     for (const link of this.#mapped) {
       if (!link.isGoingAway && isSameUpstream(link.upstream, upstream)) {
-        return link.isReady ? link : "later";
+        return link.canTake ? link : "later";
       }
     }
     if (!this.#isPausing(upstream)) {

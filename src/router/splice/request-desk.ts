@@ -23,7 +23,7 @@ import { writeBlock, type Block } from "./block.ts";
 import type { Splice } from "./splice.ts";
 import type { Forward } from "./stream-table.ts";
 
-/** Where a request goes: to the spliced VM, over a further link, or nowhere yet. */
+/** Where a request goes: to the spliced VM, over a further link, or nowhere yet: there is no VM, or it takes no more now. */
 export type Route = "spliced" | MappedLink | "later";
 
 /** What the desk needs of its connection. */
@@ -88,22 +88,15 @@ export class RequestDesk {
     if (this.held.size > 0 && this.waitsFor(upstream)) {
       return false;
     }
-    const { settings, streams, toUpstream } = this.#splice;
+    const { streams, toUpstream } = this.#splice;
     const route = this.#port.route(upstream, streamId, true);
-    if (route === "later") {
-      return false;
-    }
-    if (route !== "spliced") {
-      if (route.canTake) {
-        void new MappedCall({ id: streamId, admission, block, isWhole: endStream }, route, this.#splice);
-        return true;
-      }
-    } else if (streams.spliced < settings.maxUpstreamStreams) {
+    if (route === "spliced") {
       streams.openSpliced(streamId, admission, endStream);
       writeBlock(toUpstream, streamId, block, endStream, admission);
-      return true;
+    } else if (route !== "later") {
+      void new MappedCall({ id: streamId, admission, block, isWhole: endStream }, route, this.#splice);
     }
-    return false;
+    return route !== "later";
   }
 
   /** The client reset a waiting request: the VM never hears of it. */
@@ -195,7 +188,6 @@ export class RequestDesk {
   /** Passes on what can be passed on, in the order of the ids; what has to wait holds nothing up. */
   pump(): void {
     this.#bound();
-    const { settings, streams } = this.#splice;
     for (const held of this.held.all()) {
       const { admission } = held;
       if (admission === undefined || this.#refuseExpired(held, admission)) {
@@ -203,10 +195,8 @@ export class RequestDesk {
       }
       const route = this.#port.route(admission.upstream, held.id, held.prepaidBytes === 0);
       if (route === "spliced") {
-        if (streams.spliced < settings.maxUpstreamStreams) {
-          this.#splicedForward(held, admission);
-        }
-      } else if (route !== "later" && route.canTake) {
+        this.#splicedForward(held, admission);
+      } else if (route !== "later") {
         this.#map(held, admission, route);
       }
     }
