@@ -3,9 +3,9 @@ import { once } from "node:events";
 import net from "node:net";
 import path from "node:path";
 
-import { FrameReader, type FrameSink } from "../../src/router/http2/frame-reader.ts";
-import { settingsAckFrame, settingsFrame } from "../../src/router/http2/frame-writer.ts";
-import { CLIENT_PREFACE, FrameType } from "../../src/router/http2/protocol.ts";
+import { FrameReader, type FrameSink } from "../../src/http2/frame-reader.ts";
+import { settingsAckFrame, settingsFrame } from "../../src/http2/frame-writer.ts";
+import { CLIENT_PREFACE, FrameType } from "../../src/http2/protocol.ts";
 import { pause, seededRandom } from "../../test/hostile/attack.ts";
 import { Child } from "../../test/hostile/child.ts";
 import { RawConnection } from "../../test/hostile/raw-connection.ts";

@@ -20,8 +20,3 @@ export function firstValue(headers: HeaderList, name: string): string | undefine
   }
   return undefined;
 }
-
-/** Whether a request is gRPC, by its content type (gRPC over HTTP2, "Requests": `application/grpc` and `+proto` etc.). */
-export function isGrpc(headers: HeaderList): boolean {
-  return firstValue(headers, "content-type")?.startsWith("application/grpc") ?? false;
-}

@@ -1,8 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from "@prometheus-io/client";
 
-/** How a write to `status.activity` ended. */
-export type LeaseWriteResult = "ok" | "refused" | "failed";
-
 /** Seconds, from a warm path to a cold launch. */
 const WAKE_BUCKETS = [0.005, 0.05, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1200];
 

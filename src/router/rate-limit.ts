@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
-import { Http2ConnectionError } from "./http2/errors.ts";
-import { ErrorCode } from "./http2/protocol.ts";
+import { Http2ConnectionError } from "../http2/errors.ts";
+import { ErrorCode } from "../http2/protocol.ts";
 
 /** How fast something may happen: a burst, and a steady rate once the burst is used up. */
 export interface Rate {

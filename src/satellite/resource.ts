@@ -1,4 +1,4 @@
-import type { Satellite, SatelliteClass } from "./types.ts";
+import type { Satellite } from "./types.ts";
 
 /** Where the API server keeps Satellites. */
 export const SATELLITES = {
@@ -57,7 +57,6 @@ export type Health = NonNullable<SatelliteStatus["health"]>;
 export type Hibernation = NonNullable<NonNullable<SatelliteStatus["machine"]>["hibernation"]>;
 export type Unready = NonNullable<SatelliteStatus["unready"]>;
 export type Attempts = NonNullable<SatelliteStatus["attempts"]>;
-export type SizeTable = SatelliteClass["spec"]["sizes"];
 
 /** Whether reconciling is stopped by annotation. */
 export function isPaused(satellite: Satellite): boolean {

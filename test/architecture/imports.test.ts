@@ -10,11 +10,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   satellite: [],
   telemetry: ["base"],
   guest: ["base"],
+  http2: ["base"],
   kube: ["base", "telemetry"],
   machines: ["base", "telemetry"],
   operator: ["base", "kube", "machines", "satellite", "telemetry"],
-  router: ["base", "kube", "satellite", "telemetry"],
-  cli: ["base", "guest", "kube", "satellite", "telemetry"],
+  router: ["base", "http2", "kube", "satellite", "telemetry"],
+  cli: ["base", "guest", "http2", "kube", "satellite", "telemetry"],
   local: ["base", "telemetry"],
 };
 

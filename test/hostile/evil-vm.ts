@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import net from "node:net";
 
-import { settingsAckFrame, settingsFrame, rstStreamFrame } from "../../src/router/http2/frame-writer.ts";
-import { CLIENT_PREFACE, ErrorCode, Flag, FrameType } from "../../src/router/http2/protocol.ts";
+import { settingsAckFrame, settingsFrame, rstStreamFrame } from "../../src/http2/frame-writer.ts";
+import { CLIENT_PREFACE, ErrorCode, Flag, FrameType } from "../../src/http2/protocol.ts";
 import {
   block,
   data,

@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import net from "node:net";
 
-import { settingsFrame, type SettingEntry } from "../../src/router/http2/frame-writer.ts";
-import { CLIENT_PREFACE, Flag, FrameType } from "../../src/router/http2/protocol.ts";
+import { settingsFrame, type SettingEntry } from "../../src/http2/frame-writer.ts";
+import { CLIENT_PREFACE, Flag, FrameType } from "../../src/http2/protocol.ts";
 import { frame } from "../router/splice/support/peer.ts";
 import { pause } from "./attack.ts";
 

@@ -1,5 +1,5 @@
-import { CLIENT_PREFACE, Flag, FrameType } from "../../src/router/http2/protocol.ts";
-import { settingsFrame } from "../../src/router/http2/frame-writer.ts";
+import { CLIENT_PREFACE, Flag, FrameType } from "../../src/http2/protocol.ts";
+import { settingsFrame } from "../../src/http2/frame-writer.ts";
 import { block, data, frame, request } from "../router/splice/support/peer.ts";
 import { pause, scaled, type Attack, type Outcome, type Target } from "./attack.ts";
 import { Child } from "./child.ts";

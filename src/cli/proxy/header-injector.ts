@@ -1,16 +1,13 @@
-/** What begins every HTTP/2 connection of a client (RFC 9113 section 3.4). */
-export const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-
-/** RFC 9113 section 4.1. */
-const FRAME_HEADER_BYTES = 9;
-const HEADERS = 0x1;
-const CONTINUATION = 0x9;
-const END_HEADERS = 0x4;
-const PADDED = 0x8;
-/** Largest payload that every peer takes (RFC 9113 section 4.2). */
-const MAX_FRAME_BYTES = 16_384;
-/** The reserved bit before a stream identifier. */
-const STREAM_MASK = 0x7fff_ffff;
+import { writeFrameHeader } from "../../http2/frame-writer.ts";
+import { encodeField, maxFieldBytes } from "../../http2/hpack-encoder.ts";
+import {
+  CLIENT_PREFACE,
+  DEFAULT_MAX_FRAME_BYTES,
+  Flag,
+  FRAME_HEADER_BYTES,
+  FrameType,
+  MAX_31_BIT,
+} from "../../http2/protocol.ts";
 
 /** Header fields by name, in lower case. */
 export type Fields = readonly (readonly [name: string, value: string])[];
@@ -24,7 +21,7 @@ export type Fields = readonly (readonly [name: string, value: string])[];
  */
 export class HeaderInjector {
   /** Bytes of the preface that are still to come. */
-  #preface = PREFACE.length;
+  #preface = CLIENT_PREFACE.length;
   /** Bytes of a payload that are still to come and pass unchanged. */
   #payload = 0;
   /** What of a frame's header has come so far. */
@@ -82,21 +79,21 @@ export class HeaderInjector {
     const type = header[3] ?? 0;
     const flags = header[4] ?? 0;
     this.#payload = length;
-    if (type === HEADERS) {
-      const stream = header.readUInt32BE(5) & STREAM_MASK;
+    if (type === FrameType.HEADERS) {
+      const stream = header.readUInt32BE(5) & MAX_31_BIT;
       this.#isRequest = stream > this.#newestStream;
       this.#newestStream = Math.max(this.#newestStream, stream);
     }
-    const endsBlock = (type === HEADERS || type === CONTINUATION) && (flags & END_HEADERS) !== 0;
-    if (!endsBlock || !this.#isRequest) {
+    const isOfBlock = type === FrameType.HEADERS || type === FrameType.CONTINUATION;
+    if (!isOfBlock || (flags & Flag.END_HEADERS) === 0 || !this.#isRequest) {
       return header;
     }
-    const isPadded = type === HEADERS && (flags & PADDED) !== 0;
-    if (!isPadded && length + block.length <= MAX_FRAME_BYTES) {
+    const isPadded = type === FrameType.HEADERS && (flags & Flag.PADDED) !== 0;
+    if (!isPadded && length + block.length <= DEFAULT_MAX_FRAME_BYTES) {
       header.writeUIntBE(length + block.length, 0, 3);
       this.#behind = block;
     } else {
-      header[4] = flags & ~END_HEADERS;
+      header[4] = flags & ~Flag.END_HEADERS;
       this.#behind = continuations(header.readUInt32BE(5), block);
     }
     return header;
@@ -105,45 +102,20 @@ export class HeaderInjector {
 
 function continuations(stream: number, block: Buffer): Buffer {
   const frames: Buffer[] = [];
-  for (let at = 0; at < block.length; at += MAX_FRAME_BYTES) {
-    const payload = block.subarray(at, at + MAX_FRAME_BYTES);
-    const isLast = at + MAX_FRAME_BYTES >= block.length;
-    frames.push(frameHeader(payload.length, CONTINUATION, isLast ? END_HEADERS : 0, stream), payload);
+  for (let at = 0; at < block.length; at += DEFAULT_MAX_FRAME_BYTES) {
+    const payload = block.subarray(at, at + DEFAULT_MAX_FRAME_BYTES);
+    const isLast = at + DEFAULT_MAX_FRAME_BYTES >= block.length;
+    const header = Buffer.alloc(FRAME_HEADER_BYTES);
+    const flags = isLast ? Flag.END_HEADERS : 0;
+    writeFrameHeader(header, 0, payload.length, FrameType.CONTINUATION, flags, stream);
+    frames.push(header, payload);
   }
   return Buffer.concat(frames);
 }
 
-/** The nine octets before a frame's payload. */
-export function frameHeader(length: number, type: number, flags: number, stream: number): Buffer {
-  const header = Buffer.alloc(FRAME_HEADER_BYTES);
-  header.writeUIntBE(length, 0, 3);
-  header[3] = type;
-  header[4] = flags;
-  header.writeUInt32BE(stream, 5);
-  return header;
-}
-
-/** Fields as literals that are never indexed, without Huffman code. */
+/** Fields as literals that are never indexed. */
 export function encodeFields(fields: Fields): Buffer {
-  return Buffer.concat(
-    fields.flatMap(([name, value]) => [Buffer.of(0x10), stringLiteral(name), stringLiteral(value)]),
-  );
-}
-
-/** RFC 7541 sections 5.1 and 5.2. */
-function stringLiteral(text: string): Buffer {
-  const bytes = Buffer.from(text, "latin1");
-  const length: number[] = [];
-  if (bytes.length < 127) {
-    length.push(bytes.length);
-  } else {
-    length.push(127);
-    let rest = bytes.length - 127;
-    while (rest >= 128) {
-      length.push((rest % 128) + 128);
-      rest = Math.floor(rest / 128);
-    }
-    length.push(rest);
-  }
-  return Buffer.concat([Buffer.from(length), bytes]);
+  const block = Buffer.alloc(fields.reduce((sum, [name, value]) => sum + maxFieldBytes(name, value), 0));
+  const end = fields.reduce((at, [name, value]) => encodeField(block, at, name, value, true), 0);
+  return block.subarray(0, end);
 }

@@ -5,9 +5,10 @@ import type { Duplex } from "node:stream";
 import { backoffMs, type BackoffOptions } from "../../base/backoff.ts";
 import { sleep } from "../../base/clock.ts";
 import { SatelliteError, toError } from "../../base/errors.ts";
+import { CLIENT_PREFACE } from "../../http2/protocol.ts";
 import type { CliContext } from "../context.ts";
 import type { SatelliteKey } from "../follow.ts";
-import { encodeFields, type Fields, HeaderInjector, PREFACE } from "./header-injector.ts";
+import { encodeFields, type Fields, HeaderInjector } from "./header-injector.ts";
 import { refuseCalls } from "./refusing-server.ts";
 import type { Route } from "./route.ts";
 import type { TokenSource } from "./token-source.ts";
@@ -237,11 +238,11 @@ async function beginsWithPreface(client: Socket, received: Buffer[]): Promise<bo
       continue;
     }
     received.push(chunk);
-    const begin = Buffer.concat(received).subarray(0, PREFACE.length);
-    if (!begin.equals(PREFACE.subarray(0, begin.length))) {
+    const begin = Buffer.concat(received).subarray(0, CLIENT_PREFACE.length);
+    if (!begin.equals(CLIENT_PREFACE.subarray(0, begin.length))) {
       return false;
     }
-    if (begin.length === PREFACE.length) {
+    if (begin.length === CLIENT_PREFACE.length) {
       return true;
     }
   }

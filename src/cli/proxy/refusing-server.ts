@@ -1,12 +1,15 @@
 import type { Duplex } from "node:stream";
-import { encodeFields, frameHeader, PREFACE } from "./header-injector.ts";
+import {
+  headerFramesBytes,
+  pingFrame,
+  settingsAckFrame,
+  settingsFrame,
+  writeHeaderFrames,
+} from "../../http2/frame-writer.ts";
+import { encodeGrpcMessage } from "../../http2/grpc-message.ts";
+import { CLIENT_PREFACE, Flag, FRAME_HEADER_BYTES, FrameType, MAX_31_BIT } from "../../http2/protocol.ts";
+import { encodeFields } from "./header-injector.ts";
 
-const HEADERS = 0x1;
-const SETTINGS = 0x4;
-const PING = 0x6;
-const ACK = 0x1;
-const END_HEADERS_AND_STREAM = 0x5;
-const FRAME_HEADER_BYTES = 9;
 /** `:status: 200` of the static table (RFC 7541, appendix A, index 8). */
 const STATUS_200 = 0x88;
 const UNAVAILABLE = "14";
@@ -20,9 +23,9 @@ const MAX_PENDING = 1024 * 1024;
  * @param received what the client has sent so far
  */
 export function refuseCalls(client: Duplex, received: readonly Buffer[], message: string): void {
-  client.write(frameHeader(0, SETTINGS, 0, 0));
+  client.write(settingsFrame([]));
   let newest = 0;
-  let pending = Buffer.concat(received).subarray(PREFACE.length);
+  let pending = Buffer.concat(received).subarray(CLIENT_PREFACE.length);
   const answer = (): void => {
     for (;;) {
       if (pending.length < FRAME_HEADER_BYTES) {
@@ -36,14 +39,12 @@ export function refuseCalls(client: Duplex, received: readonly Buffer[], message
         return;
       }
       const [type, flags] = [pending[3], pending[4] ?? 0];
-      const stream = pending.readUInt32BE(5) & 0x7fff_ffff;
-      if (type === SETTINGS && (flags & ACK) === 0) {
-        client.write(frameHeader(0, SETTINGS, ACK, 0));
-      } else if (type === PING && (flags & ACK) === 0) {
-        client.write(
-          Buffer.concat([frameHeader(8, PING, ACK, 0), pending.subarray(FRAME_HEADER_BYTES, end)]),
-        );
-      } else if (type === HEADERS && stream > newest) {
+      const stream = pending.readUInt32BE(5) & MAX_31_BIT;
+      if (type === FrameType.SETTINGS && (flags & Flag.ACK) === 0) {
+        client.write(settingsAckFrame());
+      } else if (type === FrameType.PING && (flags & Flag.ACK) === 0) {
+        client.write(pingFrame(pending.subarray(FRAME_HEADER_BYTES, end), true));
+      } else if (type === FrameType.HEADERS && stream > newest) {
         newest = stream;
         client.write(refusal(stream, message));
       }
@@ -65,19 +66,10 @@ function refusal(stream: number, message: string): Buffer {
     encodeFields([
       ["content-type", "application/grpc"],
       ["grpc-status", UNAVAILABLE],
-      ["grpc-message", percentEncode(message)],
+      ["grpc-message", encodeGrpcMessage(message)],
     ]),
   ]);
-  return Buffer.concat([frameHeader(block.length, HEADERS, END_HEADERS_AND_STREAM, stream), block]);
-}
-
-/** "Percent-Byte-Unencoded" of gRPC over HTTP/2: printable ASCII but for the percent sign. */
-function percentEncode(text: string): string {
-  return [...Buffer.from(text)]
-    .map((byte) =>
-      byte >= 0x20 && byte <= 0x7e && byte !== 0x25
-        ? String.fromCodePoint(byte)
-        : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`,
-    )
-    .join("");
+  const frames = Buffer.alloc(headerFramesBytes(block.length));
+  writeHeaderFrames(frames, 0, stream, block, true);
+  return frames;
 }

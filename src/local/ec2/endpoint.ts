@@ -54,9 +54,6 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   TerminateInstances: terminateInstances,
 };
 
-/** Names of the EC2 actions that are served. */
-export const SERVED_ACTIONS: readonly string[] = Object.keys(ACTIONS);
-
 const API_VERSION = "2016-11-15";
 
 /** What an endpoint is made of. */

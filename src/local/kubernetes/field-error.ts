@@ -65,8 +65,3 @@ export function fieldErrorBody(error: FieldError): string {
 export function fieldErrorLine(error: FieldError): string {
   return `${error.field}: ${fieldErrorBody(error)}`;
 }
-
-/** `parent.name`, or `name` at the root. */
-export function childPath(parent: string, name: string): string {
-  return parent === "" ? name : `${parent}.${name}`;
-}

@@ -1,8 +1,8 @@
 import type { HeaderList } from "../engine.ts";
 import type { OwnStatus } from "../own-service.ts";
 import { statusFields } from "../grpc-status.ts";
-import { rstStreamFrame } from "../http2/frame-writer.ts";
-import { ErrorCode } from "../http2/protocol.ts";
+import { rstStreamFrame } from "../../http2/frame-writer.ts";
+import { ErrorCode } from "../../http2/protocol.ts";
 import { encodeBlock, headerFrames } from "./stateless-block.ts";
 
 /** Characters of a message that reach the client; it must fit beside all other metadata. */

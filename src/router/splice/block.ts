@@ -3,9 +3,9 @@ import {
   type DecodedBlock,
   type HpackDecoderOptions,
   type HpackScratch,
-} from "../http2/hpack-decoder.ts";
-import { headerFramesBytes, writeHeaderFrames } from "../http2/frame-writer.ts";
-import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "../http2/protocol.ts";
+} from "../../http2/hpack-decoder.ts";
+import { headerFramesBytes, writeHeaderFrames } from "../../http2/frame-writer.ts";
+import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "../../http2/protocol.ts";
 import type { HeaderList } from "../engine.ts";
 import { firstValue } from "../header-list.ts";
 import type { HeaderBlock } from "./header-block.ts";

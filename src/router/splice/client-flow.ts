@@ -1,6 +1,6 @@
-import { Http2ConnectionError } from "../http2/errors.ts";
-import { windowUpdateFrame } from "../http2/frame-writer.ts";
-import { DEFAULT_WINDOW_BYTES, ErrorCode, MAX_31_BIT } from "../http2/protocol.ts";
+import { Http2ConnectionError } from "../../http2/errors.ts";
+import { windowUpdateFrame } from "../../http2/frame-writer.ts";
+import { DEFAULT_WINDOW_BYTES, ErrorCode, MAX_31_BIT } from "../../http2/protocol.ts";
 
 /** A window is granted anew when this part of it was used: often enough to keep a sender going, seldom enough to cost nothing. */
 const GRANT_PART = 4;

@@ -1,4 +1,4 @@
-import { Http2ConnectionError } from "../http2/errors.ts";
+import { Http2ConnectionError } from "../../http2/errors.ts";
 import {
   goAwayFrame,
   pingFrame,
@@ -6,9 +6,9 @@ import {
   settingsAckFrame,
   settingsFrame,
   type SettingEntry,
-} from "../http2/frame-writer.ts";
-import { requestProblem, trailersProblem } from "../http2/header-rules.ts";
-import { ErrorCode, Flag, FRAME_HEADER_BYTES, type ErrorCodeValue } from "../http2/protocol.ts";
+} from "../../http2/frame-writer.ts";
+import { requestProblem, trailersProblem } from "../../http2/header-rules.ts";
+import { ErrorCode, Flag, FRAME_HEADER_BYTES, type ErrorCodeValue } from "../../http2/protocol.ts";
 import type { ClientEvents } from "./client-frames.ts";
 import { RequestEnd, type SpliceContext } from "./context.ts";
 import { DataFrame } from "./data-frame.ts";

@@ -1,6 +1,6 @@
 import { SatelliteError } from "../../base/errors.ts";
-import { writeFrameHeader } from "../http2/frame-writer.ts";
-import { DEFAULT_MAX_FRAME_BYTES, Flag, FRAME_HEADER_BYTES, FrameType } from "../http2/protocol.ts";
+import { writeFrameHeader } from "../../http2/frame-writer.ts";
+import { DEFAULT_MAX_FRAME_BYTES, Flag, FRAME_HEADER_BYTES, FrameType } from "../../http2/protocol.ts";
 import { writeBlock, type Block } from "./block.ts";
 import type { ClientFlow } from "./client-flow.ts";
 import { writeData, type DataFrame } from "./data-frame.ts";

@@ -1,9 +1,9 @@
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { ConnectionInfo } from "../engine.ts";
-import { Http2ConnectionError } from "../http2/errors.ts";
-import { FrameReader } from "../http2/frame-reader.ts";
-import { settingsFrame } from "../http2/frame-writer.ts";
-import { CLIENT_PREFACE, DEFAULT_MAX_FRAME_BYTES, ErrorCode } from "../http2/protocol.ts";
+import { Http2ConnectionError } from "../../http2/errors.ts";
+import { FrameReader } from "../../http2/frame-reader.ts";
+import { settingsFrame } from "../../http2/frame-writer.ts";
+import { CLIENT_PREFACE, DEFAULT_MAX_FRAME_BYTES, ErrorCode } from "../../http2/protocol.ts";
 import { CONNECTION_ENDING, ROUTER_STOPPING, type Refusal } from "../refusal.ts";
 import { ClientFrames } from "./client-frames.ts";
 import { ClientHalf } from "./client-half.ts";

@@ -2,7 +2,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Gatekeeper } from "../engine.ts";
 import type { OwnService } from "../own-service.ts";
-import type { HpackScratch } from "../http2/hpack-decoder.ts";
+import type { HpackScratch } from "../../http2/hpack-decoder.ts";
 import type { PrepaidBudget } from "./client-flow.ts";
 import type { SpliceLimits } from "./limits.ts";
 import type { Slabs } from "./outbox.ts";

@@ -1,6 +1,6 @@
-import { Http2ConnectionError } from "../http2/errors.ts";
-import { writeFrameHeader } from "../http2/frame-writer.ts";
-import { ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from "../http2/protocol.ts";
+import { Http2ConnectionError } from "../../http2/errors.ts";
+import { writeFrameHeader } from "../../http2/frame-writer.ts";
+import { ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from "../../http2/protocol.ts";
 import type { Outbox } from "./outbox.ts";
 
 /**

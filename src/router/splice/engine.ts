@@ -2,7 +2,7 @@ import type { BlockList, Socket } from "node:net";
 import { systemClock, type Clock, type Timer } from "../../base/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Engine, Gatekeeper } from "../engine.ts";
-import { HpackScratch } from "../http2/hpack-decoder.ts";
+import { HpackScratch } from "../../http2/hpack-decoder.ts";
 import { Listener, type AcceptedInfo } from "../listener.ts";
 import type { OwnService } from "../own-service.ts";
 import type { TlsMaterial, TlsOptions } from "../tls-material.ts";

@@ -1,6 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
-import { pingFrame } from "../http2/frame-writer.ts";
-import { ErrorCode, MAX_31_BIT } from "../http2/protocol.ts";
+import { pingFrame } from "../../http2/frame-writer.ts";
+import { ErrorCode, MAX_31_BIT } from "../../http2/protocol.ts";
 import type { Splice } from "./splice.ts";
 
 /** What the PING between the two GOAWAYs carries: its answer is for the router. */

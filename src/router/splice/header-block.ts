@@ -1,5 +1,5 @@
-import { Http2ConnectionError } from "../http2/errors.ts";
-import { ErrorCode, Flag, FRAME_HEADER_BYTES } from "../http2/protocol.ts";
+import { Http2ConnectionError } from "../../http2/errors.ts";
+import { ErrorCode, Flag, FRAME_HEADER_BYTES } from "../../http2/protocol.ts";
 import type { SpliceLimits } from "./limits.ts";
 
 /** A whole header block: buffer[from, to), and what its HEADERS frame said. */

@@ -1,5 +1,5 @@
 import { SatelliteError } from "../../base/errors.ts";
-import { MAX_31_BIT } from "../http2/protocol.ts";
+import { MAX_31_BIT } from "../../http2/protocol.ts";
 import { HeldBody } from "./held-body.ts";
 import type { Block } from "./block.ts";
 import type { Forward } from "./stream-table.ts";

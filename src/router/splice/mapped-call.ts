@@ -1,7 +1,7 @@
 import type { HeaderList } from "../engine.ts";
-import { Http2ConnectionError } from "../http2/errors.ts";
-import { rstStreamFrame, windowUpdateFrame } from "../http2/frame-writer.ts";
-import { DEFAULT_MAX_FRAME_BYTES, ErrorCode, MAX_31_BIT } from "../http2/protocol.ts";
+import { Http2ConnectionError } from "../../http2/errors.ts";
+import { rstStreamFrame, windowUpdateFrame } from "../../http2/frame-writer.ts";
+import { DEFAULT_MAX_FRAME_BYTES, ErrorCode, MAX_31_BIT } from "../../http2/protocol.ts";
 import type { Refusal } from "../refusal.ts";
 import { RequestEnd } from "./context.ts";
 import { writeData } from "./data-frame.ts";

@@ -1,14 +1,14 @@
 import { SatelliteError } from "../../base/errors.ts";
 import type { Upstream } from "../engine.ts";
-import { Http2ConnectionError } from "../http2/errors.ts";
+import { Http2ConnectionError } from "../../http2/errors.ts";
 import {
   pingFrame,
   settingsAckFrame,
   settingsFrame,
   windowUpdateFrame,
   type SettingEntry,
-} from "../http2/frame-writer.ts";
-import { responseProblem } from "../http2/header-rules.ts";
+} from "../../http2/frame-writer.ts";
+import { responseProblem } from "../../http2/header-rules.ts";
 import {
   DEFAULT_WINDOW_BYTES,
   ErrorCode,
@@ -17,7 +17,7 @@ import {
   MAX_31_BIT,
   Setting,
   CLIENT_PREFACE,
-} from "../http2/protocol.ts";
+} from "../../http2/protocol.ts";
 import { kindOf, misplaced } from "./answer-rules.ts";
 import { malformedAnswer } from "./refusals.ts";
 import { BlockDecoder } from "./block.ts";

@@ -1,4 +1,4 @@
-import { CLIENT_PREFACE } from "../http2/protocol.ts";
+import { CLIENT_PREFACE } from "../../http2/protocol.ts";
 
 /** What the first bytes of a connection are. */
 export type PrefaceVerdict = "incomplete" | "http2" | "http1" | "other";

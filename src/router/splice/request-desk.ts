@@ -8,8 +8,8 @@ import {
 } from "../engine.ts";
 import { parseGrpcTimeoutMs, withReducedTimeout } from "../grpc-timeout.ts";
 import { firstValue } from "../header-list.ts";
-import { windowUpdateFrame } from "../http2/frame-writer.ts";
-import type { ErrorCodeValue } from "../http2/protocol.ts";
+import { windowUpdateFrame } from "../../http2/frame-writer.ts";
+import type { ErrorCodeValue } from "../../http2/protocol.ts";
 import type { OwnService } from "../own-service.ts";
 import type { Refusal } from "../refusal.ts";
 import { expired, notJudged, tooLarge, tooMuchWaits } from "./refusals.ts";

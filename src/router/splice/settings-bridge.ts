@@ -1,11 +1,11 @@
-import { settingsAckFrame, type SettingEntry } from "../http2/frame-writer.ts";
+import { settingsAckFrame, type SettingEntry } from "../../http2/frame-writer.ts";
 import {
   DEFAULT_HEADER_TABLE_BYTES,
   DEFAULT_MAX_FRAME_BYTES,
   DEFAULT_WINDOW_BYTES,
   MAX_31_BIT,
   Setting,
-} from "../http2/protocol.ts";
+} from "../../http2/protocol.ts";
 import type { SpliceLimits } from "./limits.ts";
 
 /** What of a client's SETTINGS concerns the VM. ENABLE_PUSH is ours to say. */

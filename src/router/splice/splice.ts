@@ -1,5 +1,5 @@
-import { goAwayFrame, rstStreamFrame, windowUpdateFrame } from "../http2/frame-writer.ts";
-import { MAX_31_BIT, type ErrorCodeValue } from "../http2/protocol.ts";
+import { goAwayFrame, rstStreamFrame, windowUpdateFrame } from "../../http2/frame-writer.ts";
+import { MAX_31_BIT, type ErrorCodeValue } from "../../http2/protocol.ts";
 import { statusName } from "../grpc-status.ts";
 import { RateLimit } from "../rate-limit.ts";
 import type { Refusal } from "../refusal.ts";

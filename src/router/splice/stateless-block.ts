@@ -1,6 +1,6 @@
 import type { HeaderList } from "../engine.ts";
-import { headerFramesBytes, writeHeaderFrames } from "../http2/frame-writer.ts";
-import { encodeField, encodeSizeUpdate, maxFieldBytes } from "../http2/hpack-encoder.ts";
+import { headerFramesBytes, writeHeaderFrames } from "../../http2/frame-writer.ts";
+import { encodeField, encodeSizeUpdate, maxFieldBytes } from "../../http2/hpack-encoder.ts";
 
 const MAX_SIZE_UPDATE_BYTES = 6;
 const NO_NAMES: ReadonlySet<string> = new Set();

@@ -1,9 +1,9 @@
 import type { Clock } from "../../base/clock.ts";
-import { Http2ConnectionError } from "../http2/errors.ts";
-import type { FrameSink } from "../http2/frame-reader.ts";
-import type { SettingEntry } from "../http2/frame-writer.ts";
-import { ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from "../http2/protocol.ts";
-import { parseSettings } from "../http2/settings.ts";
+import { Http2ConnectionError } from "../../http2/errors.ts";
+import type { FrameSink } from "../../http2/frame-reader.ts";
+import type { SettingEntry } from "../../http2/frame-writer.ts";
+import { ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from "../../http2/protocol.ts";
+import { parseSettings } from "../../http2/settings.ts";
 import { requireLength } from "./client-frames.ts";
 import type { SpliceLimits } from "./limits.ts";
 import { FrameRates } from "./frame-rates.ts";

@@ -1,6 +1,6 @@
-import { Http2ConnectionError } from "../http2/errors.ts";
-import { settingsAckFrame, settingsFrame, type SettingEntry } from "../http2/frame-writer.ts";
-import { ErrorCode, Flag, FRAME_HEADER_BYTES } from "../http2/protocol.ts";
+import { Http2ConnectionError } from "../../http2/errors.ts";
+import { settingsAckFrame, settingsFrame, type SettingEntry } from "../../http2/frame-writer.ts";
+import { ErrorCode, Flag, FRAME_HEADER_BYTES } from "../../http2/protocol.ts";
 import { RequestEnd } from "./context.ts";
 import { DataFrame } from "./data-frame.ts";
 import type { Splice } from "./splice.ts";

@@ -1,7 +1,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { Upstream } from "../engine.ts";
-import { FrameReader } from "../http2/frame-reader.ts";
+import { FrameReader } from "../../http2/frame-reader.ts";
 import type { SpliceLimits } from "./limits.ts";
 import { TcpWire, type WireMemory } from "./tcp-wire.ts";
 import { UpstreamFrames, type UpstreamEvents } from "./upstream-frames.ts";

@@ -1,5 +1,5 @@
-import { rstStreamFrame } from "../http2/frame-writer.ts";
-import { ErrorCode, MAX_31_BIT } from "../http2/protocol.ts";
+import { rstStreamFrame } from "../../http2/frame-writer.ts";
+import { ErrorCode, MAX_31_BIT } from "../../http2/protocol.ts";
 import type { ClientHalf } from "./client-half.ts";
 import type { Connector } from "./connector.ts";
 import { connectionLost } from "./refusals.ts";

@@ -3,12 +3,9 @@ import { connect, createServer, type ServerHttp2Session } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, connect as connectTcp } from "node:net";
 import { expect } from "chai";
 import { array, assert, nat, property } from "fast-check";
-import {
-  encodeFields,
-  frameHeader,
-  HeaderInjector,
-  PREFACE,
-} from "../../../src/cli/proxy/header-injector.ts";
+import { encodeFields, HeaderInjector } from "../../../src/cli/proxy/header-injector.ts";
+import { CLIENT_PREFACE as PREFACE } from "../../../src/http2/protocol.ts";
+import { frame } from "../../router/splice/support/peer.ts";
 
 const FIELDS = [
   ["satellite-name", "ada"],
@@ -22,8 +19,6 @@ const END_STREAM = 0x1;
 const END_HEADERS = 0x4;
 const PADDED = 0x8;
 
-const frame = (type: number, flags: number, stream: number, payload: Buffer): Buffer =>
-  Buffer.concat([frameHeader(payload.length, type, flags, stream), payload]);
 const through = (bytes: Buffer, cuts: readonly number[] = [], block = BLOCK): Buffer => {
   const injector = new HeaderInjector();
   const ends = [...cuts, bytes.length].toSorted((left, right) => left - right);

@@ -1,5 +1,5 @@
-import { rstStreamFrame, settingsFrame } from "../../../src/router/http2/frame-writer.ts";
-import { CLIENT_PREFACE, ErrorCode, FrameType } from "../../../src/router/http2/protocol.ts";
+import { rstStreamFrame, settingsFrame } from "../../../src/http2/frame-writer.ts";
+import { CLIENT_PREFACE, ErrorCode, FrameType } from "../../../src/http2/protocol.ts";
 import { data, frame, request, u32 } from "../../router/splice/support/peer.ts";
 
 /** What a client says to one of the router's services, piece by piece: mostly frames. */

@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import net, { type Socket } from "node:net";
 
-import { settingsAckFrame, settingsFrame } from "../../../src/router/http2/frame-writer.ts";
-import { CLIENT_PREFACE, FrameType } from "../../../src/router/http2/protocol.ts";
+import { settingsAckFrame, settingsFrame } from "../../../src/http2/frame-writer.ts";
+import { CLIENT_PREFACE, FrameType } from "../../../src/http2/protocol.ts";
 import { data, headers, Peer } from "../../router/splice/support/peer.ts";
 import { pause } from "../attack.ts";
 import { portOf } from "../child.ts";

@@ -19,9 +19,9 @@ import { startKubernetesServer, type KubernetesServer } from "../../../src/local
 import type { Engine } from "../../../src/router/engine.ts";
 import { Gate } from "../../../src/router/gate.ts";
 import { HoldBudget } from "../../../src/router/hold-budget.ts";
-import { settingsFrame, writeHeaderFrames } from "../../../src/router/http2/frame-writer.ts";
-import { encodeField, maxFieldBytes } from "../../../src/router/http2/hpack-encoder.ts";
-import { CLIENT_PREFACE } from "../../../src/router/http2/protocol.ts";
+import { settingsFrame, writeHeaderFrames } from "../../../src/http2/frame-writer.ts";
+import { encodeField, maxFieldBytes } from "../../../src/http2/hpack-encoder.ts";
+import { CLIENT_PREFACE } from "../../../src/http2/protocol.ts";
 import { createRouterMetrics } from "../../../src/router/metrics.ts";
 import { DEFAULT_GATE_OPTIONS } from "../../../src/router/options.ts";
 import { createProber } from "../../../src/router/prober.ts";

@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import net from "node:net";
 import { expect } from "chai";
-import { settingsFrame } from "../../../src/router/http2/frame-writer.ts";
-import { CLIENT_PREFACE, ErrorCode, Flag, FrameType } from "../../../src/router/http2/protocol.ts";
+import { settingsFrame } from "../../../src/http2/frame-writer.ts";
+import { CLIENT_PREFACE, ErrorCode, Flag, FrameType } from "../../../src/http2/protocol.ts";
 import type { Rate } from "../../../src/router/rate-limit.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { connectRaw, data, frame, headers, request, trailersOnly, u32, type Peer } from "./support/peer.ts";

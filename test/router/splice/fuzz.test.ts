@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import * as fc from "fast-check";
-import { settingsFrame } from "../../../src/router/http2/frame-writer.ts";
+import { settingsFrame } from "../../../src/http2/frame-writer.ts";
 import type { LogFields, Logger } from "../../../src/telemetry/logger.ts";
 import { connectRaw, frame, request, trailersOnly, type Peer } from "./support/peer.ts";
 import { Rig } from "./support/rig.ts";

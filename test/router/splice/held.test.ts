@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { GrpcStatus } from "../../../src/router/engine.ts";
-import { settingsAckFrame, settingsFrame } from "../../../src/router/http2/frame-writer.ts";
-import { ErrorCode, Flag, FrameType, Setting } from "../../../src/router/http2/protocol.ts";
+import { settingsAckFrame, settingsFrame } from "../../../src/http2/frame-writer.ts";
+import { ErrorCode, Flag, FrameType, Setting } from "../../../src/http2/protocol.ts";
 import {
   block,
   connectRaw,

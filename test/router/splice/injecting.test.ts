@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { settingsAckFrame, settingsFrame } from "../../../src/router/http2/frame-writer.ts";
-import { ErrorCode, Flag, FrameType, MAX_31_BIT, Setting } from "../../../src/router/http2/protocol.ts";
+import { settingsAckFrame, settingsFrame } from "../../../src/http2/frame-writer.ts";
+import { ErrorCode, Flag, FrameType, MAX_31_BIT, Setting } from "../../../src/http2/protocol.ts";
 import {
   connectRaw,
   data,

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { ErrorCode, FrameType } from "../../../src/router/http2/protocol.ts";
+import { ErrorCode, FrameType } from "../../../src/http2/protocol.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { connectRaw, request, type Peer } from "./support/peer.ts";
 import { Rig } from "./support/rig.ts";

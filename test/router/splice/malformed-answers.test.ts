@@ -4,8 +4,8 @@ import { createServer, type AddressInfo, type Server, type Socket } from "node:n
 import { expect } from "chai";
 
 import { GrpcStatus } from "../../../src/router/engine.ts";
-import { settingsAckFrame, settingsFrame } from "../../../src/router/http2/frame-writer.ts";
-import { CLIENT_PREFACE, Flag, FrameType } from "../../../src/router/http2/protocol.ts";
+import { settingsAckFrame, settingsFrame } from "../../../src/http2/frame-writer.ts";
+import { CLIENT_PREFACE, Flag, FrameType } from "../../../src/http2/protocol.ts";
 import { awake } from "../satellites.ts";
 import { block, connectRaw, data, frame, Peer, request } from "./support/peer.ts";
 import { going, RouterBench } from "../support/router-bench.ts";

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { expect } from "chai";
 import type { Upstream } from "../../../src/router/engine.ts";
 import { firstValue } from "../../../src/router/header-list.ts";
-import { FrameType, Setting } from "../../../src/router/http2/protocol.ts";
+import { FrameType, Setting } from "../../../src/http2/protocol.ts";
 import { connectRaw, data, frame, headers, request, trailersOnly, u32, type Peer } from "./support/peer.ts";
 import { RawVm, Rig } from "./support/rig.ts";
 

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Setting } from "../../../src/router/http2/protocol.ts";
+import { Setting } from "../../../src/http2/protocol.ts";
 import { DEFAULT_SPLICE_LIMITS } from "../../../src/router/splice/limits.ts";
 import { SettingsBridge } from "../../../src/router/splice/settings-bridge.ts";
 

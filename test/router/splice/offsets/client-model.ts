@@ -1,5 +1,5 @@
-import { settingsAckFrame } from "../../../../src/router/http2/frame-writer.ts";
-import { Flag, FrameType, MAX_31_BIT, Setting } from "../../../../src/router/http2/protocol.ts";
+import { settingsAckFrame } from "../../../../src/http2/frame-writer.ts";
+import { Flag, FrameType, MAX_31_BIT, Setting } from "../../../../src/http2/protocol.ts";
 import { frame, u32 } from "../support/peer.ts";
 import { StrictPeer, unpadded, type Arrived, type ArrivedBlock } from "./strict-peer.ts";
 import { WindowReceiver, WindowSender } from "./window-sender.ts";

@@ -1,8 +1,8 @@
 import type { Admission, HeaderList, Upstream } from "../../../../src/router/engine.ts";
 import { firstValue } from "../../../../src/router/header-list.ts";
-import { HpackScratch } from "../../../../src/router/http2/hpack-decoder.ts";
-import { settingsFrame } from "../../../../src/router/http2/frame-writer.ts";
-import { CLIENT_PREFACE, Flag, FrameType } from "../../../../src/router/http2/protocol.ts";
+import { HpackScratch } from "../../../../src/http2/hpack-decoder.ts";
+import { settingsFrame } from "../../../../src/http2/frame-writer.ts";
+import { CLIENT_PREFACE, Flag, FrameType } from "../../../../src/http2/protocol.ts";
 import type { OwnService } from "../../../../src/router/own-service.ts";
 import { Connection } from "../../../../src/router/splice/connection.ts";
 import { DEFAULT_SPLICE_LIMITS } from "../../../../src/router/splice/limits.ts";

@@ -1,4 +1,4 @@
-import { MAX_31_BIT } from "../../../../src/router/http2/protocol.ts";
+import { MAX_31_BIT } from "../../../../src/http2/protocol.ts";
 import type { Conversation, Event } from "./conversation.ts";
 
 const MANY_BYTES = 1 << 20;

@@ -1,6 +1,6 @@
-import { FrameReader, type FrameSink } from "../../../../src/router/http2/frame-reader.ts";
-import { HpackDecoder } from "../../../../src/router/http2/hpack-decoder.ts";
-import { Flag, FrameType } from "../../../../src/router/http2/protocol.ts";
+import { FrameReader, type FrameSink } from "../../../../src/http2/frame-reader.ts";
+import { HpackDecoder } from "../../../../src/http2/hpack-decoder.ts";
+import { Flag, FrameType } from "../../../../src/http2/protocol.ts";
 
 /** A frame as it arrived, whole. */
 export interface Arrived {

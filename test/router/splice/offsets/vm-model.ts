@@ -1,11 +1,5 @@
-import { settingsAckFrame, settingsFrame } from "../../../../src/router/http2/frame-writer.ts";
-import {
-  CLIENT_PREFACE,
-  Flag,
-  FrameType,
-  MAX_31_BIT,
-  Setting,
-} from "../../../../src/router/http2/protocol.ts";
+import { settingsAckFrame, settingsFrame } from "../../../../src/http2/frame-writer.ts";
+import { CLIENT_PREFACE, Flag, FrameType, MAX_31_BIT, Setting } from "../../../../src/http2/protocol.ts";
 import { data, frame, headers, u32 } from "../support/peer.ts";
 import type { MemoryWire } from "./memory-wire.ts";
 import { StrictPeer, unpadded, type Arrived, type ArrivedBlock } from "./strict-peer.ts";

@@ -1,14 +1,10 @@
 import { once } from "node:events";
 import net from "node:net";
-import { FrameReader, type FrameSink } from "../../../../src/router/http2/frame-reader.ts";
-import {
-  settingsFrame,
-  writeFrameHeader,
-  writeHeaderFrames,
-} from "../../../../src/router/http2/frame-writer.ts";
-import { HpackDecoder } from "../../../../src/router/http2/hpack-decoder.ts";
-import { encodeField, maxFieldBytes } from "../../../../src/router/http2/hpack-encoder.ts";
-import { CLIENT_PREFACE, Flag, FrameType } from "../../../../src/router/http2/protocol.ts";
+import { FrameReader, type FrameSink } from "../../../../src/http2/frame-reader.ts";
+import { settingsFrame, writeFrameHeader, writeHeaderFrames } from "../../../../src/http2/frame-writer.ts";
+import { HpackDecoder } from "../../../../src/http2/hpack-decoder.ts";
+import { encodeField, maxFieldBytes } from "../../../../src/http2/hpack-encoder.ts";
+import { CLIENT_PREFACE, Flag, FrameType } from "../../../../src/http2/protocol.ts";
 
 export interface Frame {
   readonly type: number;

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import net from "node:net";
-import { settingsFrame, type SettingEntry } from "../../../../src/router/http2/frame-writer.ts";
-import { CLIENT_PREFACE } from "../../../../src/router/http2/protocol.ts";
+import { settingsFrame, type SettingEntry } from "../../../../src/http2/frame-writer.ts";
+import { CLIENT_PREFACE } from "../../../../src/http2/protocol.ts";
 import type {
   Admission,
   ConnectionInfo,

@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { requestProblem, trailersProblem } from "../../../src/router/http2/header-rules.ts";
-import type { HeaderField } from "../../../src/router/http2/static-table.ts";
+import { requestProblem, trailersProblem } from "../../src/http2/header-rules.ts";
+import type { HeaderField } from "../../src/http2/static-table.ts";
 
 const GOOD: readonly HeaderField[] = [
   [":method", "POST"],

@@ -1,8 +1,8 @@
 import { expect } from "chai";
-import { settingsFrame, type SettingEntry } from "../../../src/router/http2/frame-writer.ts";
-import type { Http2ConnectionError } from "../../../src/router/http2/errors.ts";
-import { Setting } from "../../../src/router/http2/protocol.ts";
-import { parseSettings } from "../../../src/router/http2/settings.ts";
+import { settingsFrame, type SettingEntry } from "../../src/http2/frame-writer.ts";
+import type { Http2ConnectionError } from "../../src/http2/errors.ts";
+import { Setting } from "../../src/http2/protocol.ts";
+import { parseSettings } from "../../src/http2/settings.ts";
 
 function parse(entries: readonly SettingEntry[]): SettingEntry[] {
   const frame = settingsFrame(entries);

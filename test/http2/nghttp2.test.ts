@@ -3,16 +3,16 @@ import http2 from "node:http2";
 import net from "node:net";
 import { expect } from "chai";
 import * as fc from "fast-check";
-import { FrameReader } from "../../../src/router/http2/frame-reader.ts";
+import { FrameReader } from "../../src/http2/frame-reader.ts";
 import {
   headerFramesBytes,
   settingsAckFrame,
   settingsFrame,
   writeHeaderFrames,
-} from "../../../src/router/http2/frame-writer.ts";
-import { HpackDecoder } from "../../../src/router/http2/hpack-decoder.ts";
-import { encodeField, maxFieldBytes } from "../../../src/router/http2/hpack-encoder.ts";
-import { CLIENT_PREFACE, Flag, FrameType } from "../../../src/router/http2/protocol.ts";
+} from "../../src/http2/frame-writer.ts";
+import { HpackDecoder } from "../../src/http2/hpack-decoder.ts";
+import { encodeField, maxFieldBytes } from "../../src/http2/hpack-encoder.ts";
+import { CLIENT_PREFACE, Flag, FrameType } from "../../src/http2/protocol.ts";
 
 type Field = [name: string, value: string];
 

@@ -1,4 +1,4 @@
-import { SatelliteError } from "../../base/errors.ts";
+import { SatelliteError } from "../base/errors.ts";
 import { ErrorCode, type ErrorCodeValue } from "./protocol.ts";
 
 const NAMES: ReadonlyMap<number, string> = new Map(

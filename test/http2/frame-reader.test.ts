@@ -1,13 +1,9 @@
 import { expect } from "chai";
 import * as fc from "fast-check";
-import { Http2ConnectionError } from "../../../src/router/http2/errors.ts";
-import { FrameReader, type FrameSink } from "../../../src/router/http2/frame-reader.ts";
-import {
-  settingsFrame,
-  writeFrameHeader,
-  writeHeaderFrames,
-} from "../../../src/router/http2/frame-writer.ts";
-import { Flag, FrameType, Setting } from "../../../src/router/http2/protocol.ts";
+import { Http2ConnectionError } from "../../src/http2/errors.ts";
+import { FrameReader, type FrameSink } from "../../src/http2/frame-reader.ts";
+import { settingsFrame, writeFrameHeader, writeHeaderFrames } from "../../src/http2/frame-writer.ts";
+import { Flag, FrameType, Setting } from "../../src/http2/protocol.ts";
 
 interface Seen {
   readonly type: number;

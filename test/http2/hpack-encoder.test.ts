@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import * as fc from "fast-check";
-import { HpackDecoder } from "../../../src/router/http2/hpack-decoder.ts";
-import { encodeField, encodeSizeUpdate, maxFieldBytes } from "../../../src/router/http2/hpack-encoder.ts";
-import { STATIC_TABLE } from "../../../src/router/http2/static-table.ts";
+import { HpackDecoder } from "../../src/http2/hpack-decoder.ts";
+import { encodeField, encodeSizeUpdate, maxFieldBytes } from "../../src/http2/hpack-encoder.ts";
+import { STATIC_TABLE } from "../../src/http2/static-table.ts";
 
 type Fields = readonly (readonly [name: string, value: string, never: boolean])[];
 

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import * as fc from "fast-check";
-import { Http2ConnectionError } from "../../../src/router/http2/errors.ts";
-import { HpackDecoder, type DecodedBlock } from "../../../src/router/http2/hpack-decoder.ts";
+import { Http2ConnectionError } from "../../src/http2/errors.ts";
+import { HpackDecoder, type DecodedBlock } from "../../src/http2/hpack-decoder.ts";
 
 const MAX_LIST_BYTES = 256 * 1024;
 
