@@ -124,10 +124,7 @@ lint: $(STAMP) ## Types, lint, format, generated files, and dependencies
 	tsc
 	oxlint --type-aware --deny-warnings
 	oxfmt --check
-	node build/generate-types.ts --check
-	node build/generate-error-docs.ts --check
-	node build/generate-reference.ts --check
-	node build/sync-version.ts --check
+	node build/generate.ts --check
 	node build/check-dependencies.ts
 
 .PHONY: fmt
@@ -136,10 +133,7 @@ fmt: $(STAMP) ## Formats the sources
 
 .PHONY: generate
 generate: $(STAMP) ## Generates what is derived: types from the CRDs, the table of errors, the version elsewhere
-	node build/generate-types.ts
-	node build/generate-error-docs.ts
-	node build/generate-reference.ts
-	node build/sync-version.ts
+	node build/generate.ts
 
 .PHONY: tools
 tools: $(STAMP) ## Builds kubectl, kube-apiserver, etcd and helm through the Go module proxy, once

@@ -103,23 +103,6 @@ function program(command: string, ...args: string[]): Layer["run"] {
   };
 }
 
-/** What is generated from other files and committed; each program says with --check whether it is up to date. */
-const GENERATORS = [
-  "build/generate-types.ts",
-  "build/generate-error-docs.ts",
-  "build/generate-reference.ts",
-  "build/sync-version.ts",
-];
-
-async function runGenerated(show: Show): Promise<Outcome> {
-  const outcome = { passed: 0, failed: 0, skipped: 0 };
-  for (const generator of GENERATORS) {
-    const { status } = await execute("node", [generator, "--check"], show);
-    outcome[status === 0 ? "passed" : "failed"] += 1;
-  }
-  return outcome;
-}
-
 /** The tests of a list of files. */
 function mocha(files: readonly string[], ...options: string[]): Layer["run"] {
   return (show) => runMocha(files, options, show);
@@ -243,7 +226,7 @@ const LAYERS: readonly Layer[] = [
   { name: "types", run: program("tsc") },
   { name: "lint", run: program("oxlint", "--type-aware", "--deny-warnings") },
   { name: "format", run: program("oxfmt", "--check") },
-  { name: "generated", run: runGenerated },
+  { name: "generated", run: program("node", "build/generate.ts", "--check") },
   { name: "dependencies", run: program("node", "build/check-dependencies.ts") },
   { name: "unit", run: mocha(unitFiles) },
   { name: "model", run: program("node", "test/model/check.ts") },

@@ -1,8 +1,8 @@
 import type { Random } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
 import type { KubeClient } from "../kube/client.ts";
+import type { LeaderElectionOptions } from "../kube/leader-election.ts";
 import type { KubeMetrics } from "../kube/metrics.ts";
-import type { OwnerReference } from "../kube/objects.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import type { Phase } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
@@ -31,15 +31,10 @@ export interface OperatorOptions {
   readonly concurrency: number;
   /** Between complete lists of the cluster's machines, in milliseconds. */
   readonly listPeriodMs: number;
-  readonly leaderElection: {
-    readonly namespace: string;
-    readonly name: string;
-    readonly identity: string;
-    readonly leaseDurationMs?: number;
-    readonly renewDeadlineMs?: number;
-    readonly retryPeriodMs?: number;
-    readonly owner?: () => Promise<OwnerReference>;
-  };
+  readonly leaderElection: Pick<
+    LeaderElectionOptions,
+    "namespace" | "name" | "identity" | "leaseDurationMs" | "renewDeadlineMs" | "retryPeriodMs" | "owner"
+  >;
   /**
    * Milliseconds of lease that must be left for a side effect to be sent: longer than the longest call
    * (docs/power-protocol.md, "Operator").

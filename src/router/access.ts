@@ -47,8 +47,6 @@ export const CREDENTIAL_HEADERS: ReadonlySet<string> = new Set([
   "satellite_token",
 ]);
 
-export { isLoopback };
-
 /** Options of {@link anonymousLoopback}. */
 export interface AnonymousAccessOptions {
   readonly logger: Logger;

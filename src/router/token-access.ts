@@ -2,15 +2,10 @@ import { hash, randomBytes } from "node:crypto";
 
 import type { Clock } from "../base/clock.ts";
 import { SatelliteError } from "../base/errors.ts";
+import { isLoopback } from "../base/loopback.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import {
-  CREDENTIAL_HEADERS,
-  isLoopback,
-  type Access,
-  type AccessDecision,
-  type AccessRequest,
-} from "./access.ts";
+import { CREDENTIAL_HEADERS, type Access, type AccessDecision, type AccessRequest } from "./access.ts";
 import { AccessReviews, type PermissionVerdict, type Subject } from "./access-reviews.ts";
 import type { SatelliteAddress } from "./address.ts";
 import {

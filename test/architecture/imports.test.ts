@@ -29,9 +29,6 @@ interface Import {
   readonly names: readonly string[];
 }
 
-/** Whose imports of types close a circle that is still to be untied: what is observed and what is remembered of it. */
-const TIED_TYPES: ReadonlySet<string> = new Set(["src/operator/observation.ts"]);
-
 /** What node:net has that knows addresses and opens no socket. */
 const ADDRESS_NAMES: ReadonlySet<string> = new Set(["BlockList", "isIP"]);
 
@@ -159,8 +156,8 @@ describe("architecture", () => {
 
 function graphOf(all: readonly Import[]): Map<string, string[]> {
   const graph = new Map<string, string[]>();
-  for (const { from, to, isType } of all) {
-    if (to !== undefined && !(isType && TIED_TYPES.has(from))) {
+  for (const { from, to } of all) {
+    if (to !== undefined) {
       graph.set(from, [...(graph.get(from) ?? []), to]);
     }
   }

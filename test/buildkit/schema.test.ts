@@ -7,22 +7,13 @@ import { ensurePrerequisites, STOCK_PREREQUISITES } from "../../src/local/qemu/p
 import { ensureTree } from "../../src/local/qemu/stock-image.ts";
 import type { BuildkitGuest } from "../../src/machines/buildkit/guest.ts";
 import { buildkitUserData } from "../../src/machines/buildkit/user-data.ts";
-
-const PLAIN: BuildkitGuest = {
-  port: 8372,
-  tls: "Required",
-  cpuPercent: 95,
-  memoryPercent: 90,
-  swapPercent: 0,
-  maxProcesses: 8192,
-  diskReservePercent: 15,
-};
+import { PLAIN_GUEST } from "../support/buildkit-guest.ts";
 
 const GUESTS: Readonly<Record<string, BuildkitGuest>> = {
-  "of a class that says nothing": PLAIN,
-  "with a data volume and without TLS": { ...PLAIN, tls: "Off", dataVolume: true },
+  "of a class that says nothing": PLAIN_GUEST,
+  "with a data volume and without TLS": { ...PLAIN_GUEST, tls: "Off", dataVolume: true },
   "of a class that says everything": {
-    ...PLAIN,
+    ...PLAIN_GUEST,
     dataVolume: true,
     version: "1.2.3",
     archive: {
@@ -80,7 +71,7 @@ describe("BuildKit's user data, to cloud-init's schema", function () {
   }
 
   it("would not be with a key that cloud-init does not know", () => {
-    const wrong = buildkitUserData(PLAIN).replace("permissions:", "permission:");
+    const wrong = buildkitUserData(PLAIN_GUEST).replace("permissions:", "permission:");
     const { status, said } = check(wrong);
     expect(status).not.to.equal(0);
     expect(said).to.contain("permission");

@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { connectGuest, type GuestClient } from "../../src/guest/client.ts";
 import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
 import type { ApiAnswer, ApiClient } from "../support/api-client.ts";
-import { eventually } from "../support/chart-release.ts";
+import { eventually } from "../support/eventually.ts";
 import { CHART, helm, type HelmOutcome, type Values } from "../support/helm.ts";
 import type { KubeApiServer } from "../support/kube-apiserver.ts";
 import { startProcess, type TestProcess } from "../support/process.ts";

@@ -1,7 +1,7 @@
 import { credentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import type { GuestClient } from "../../src/guest/client.ts";
-import { eventually } from "../support/chart-release.ts";
+import { eventually } from "../support/eventually.ts";
 import { createTestAuthority, type TestAuthority } from "../support/pki.ts";
 import { CALLER, Cluster, SYSTEM, TEAM } from "./cluster.ts";
 import { Load, printLoad } from "./load.ts";

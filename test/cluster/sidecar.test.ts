@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { setTimeout as delay } from "node:timers/promises";
-import { eventually } from "../support/chart-release.ts";
+import { eventually } from "../support/eventually.ts";
 import { CHART } from "../support/helm.ts";
 import { Cluster, SYSTEM } from "./cluster.ts";
 import { REPOSITORY } from "./images.ts";

@@ -6,7 +6,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { runOperator } from "../../src/commands/operator.ts";
 import { ProcessFaults } from "../../src/commands/process-faults.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
-import { eventually } from "../support/installation.ts";
+import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/process.ts";
 import { answer, refuse, reset, TestApiServer } from "../support/test-api-server.ts";
 

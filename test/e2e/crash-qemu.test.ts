@@ -2,7 +2,8 @@ import { expect } from "chai";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { GuestDescription } from "../../src/guest/schema.ts";
-import { eventually, openStream, STREAM_LINES, TestSystem } from "./local-system.ts";
+import { eventually } from "../support/eventually.ts";
+import { openStream, STREAM_LINES, TestSystem } from "./local-system.ts";
 
 /** IDs of the QEMU processes of a state folder that run. */
 function vmProcesses(stateDir: string): number[] {

@@ -6,7 +6,8 @@ import { PROGRAM_NAMES, type ProgramName } from "../../src/commands/local-progra
 import type { GuestClient } from "../../src/guest/client.ts";
 import type { GuestDescription } from "../../src/guest/schema.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
-import { eventually, openStream, STREAM_LINES, TestSystem } from "./local-system.ts";
+import { eventually } from "../support/eventually.ts";
+import { openStream, STREAM_LINES, TestSystem } from "./local-system.ts";
 
 /** Milliseconds of each change of state of a VM: long enough to kill something in its midst. */
 const CHANGE_MS = 1500;

@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startProcess, type TestProcess } from "../support/process.ts";
 import { ApiClient, type ApiAnswer, type ApiWatchEvent } from "../support/api-client.ts";
-import { eventually } from "./local-system.ts";
+import { eventually } from "../support/eventually.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const TOKEN = "token-of-the-test";

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { status, type ServiceError } from "@grpc/grpc-js";
 import type { GuestDescription } from "../../src/guest/schema.ts";
 import { requireTool } from "../tools/catalog.ts";
-import { eventually, openStream, STREAM_LINES, TestSystem } from "./local-system.ts";
+import { eventually } from "../support/eventually.ts";
+import { openStream, STREAM_LINES, TestSystem } from "./local-system.ts";
 
 const EXAMPLE = join(import.meta.dirname, "../../examples/local/satellite.yaml");
 

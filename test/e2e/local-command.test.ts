@@ -6,7 +6,8 @@ import type { LocalPlaces } from "../../src/commands/local-places.ts";
 import { holdPort, type HeldPort } from "../../src/local/held-port.ts";
 import { startProcess, type TestProcess } from "../support/process.ts";
 import { requireTool } from "../tools/catalog.ts";
-import { eventually, runProgram, type Outcome } from "./local-system.ts";
+import { eventually } from "../support/eventually.ts";
+import { runProgram, type Outcome } from "./local-system.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
 const EXAMPLE = join(import.meta.dirname, "../../examples/local/satellite.yaml");

@@ -24,8 +24,6 @@ import { createMetricsRegistry } from "../../src/telemetry/metrics.ts";
 import { requireTool } from "../tools/catalog.ts";
 import { eventually } from "../support/eventually.ts";
 
-export { eventually };
-
 /** How a program that a test ran came out. */
 export interface Outcome {
   readonly code: number;

@@ -1,32 +1,27 @@
 import { createPrivateKey, createSign, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { ServerHttp2Stream } from "node:http2";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import tls from "node:tls";
 import { expect } from "chai";
 import { loadGuestSchema } from "../../src/guest/schema.ts";
 import { GrpcStatus } from "../../src/router/engine.ts";
-import { settingsFrame } from "../../src/http2/frame-writer.ts";
-import { CLIENT_PREFACE } from "../../src/http2/protocol.ts";
-import { requestFor, type Fields } from "../router/access/access-bench.ts";
+import type { Fields } from "../router/access/access-bench.ts";
 import { newAuthority, newClientCertificate, type Certificate } from "../router/access/certificates.ts";
 import { awake, satellite } from "../router/satellites.ts";
-import { Peer } from "../router/splice/support/peer.ts";
 import { RawVM } from "../router/support/http2-peers.ts";
 import { installCrds } from "../support/crds.ts";
 import { startKubeApiServer, type KubeApiServer } from "../support/kube-apiserver.ts";
 import { createTestAuthority } from "../support/pki.ts";
-import { freePort, startProcess, type TestProcess } from "../support/process.ts";
+import { freePort, startProcess, untilReady, type TestProcess } from "../support/process.ts";
 import { auditedRequests } from "../support/rights.ts";
+import { callByTls } from "../support/tls-call.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
 const AUDIENCE = "satellites.dev";
 const RBAC = "/apis/rbac.authorization.k8s.io/v1";
 const SATELLITES = "/apis/satellites.dev/v1alpha1/namespaces/team-a/satellites";
 const ROUTER = "system:serviceaccount:satellites:router";
-const READY_MS = 60_000;
 
 const bearer = (token: string): Fields => [["authorization", `Bearer ${token}`]];
 
@@ -59,7 +54,6 @@ describe("access to a router on kube-apiserver", function () {
   let clients: Certificate;
   let servingCa: string;
   const processes: TestProcess[] = [];
-  const peers: Peer[] = [];
 
   before(async () => {
     directory = mkdtempSync(join(tmpdir(), "satellites-access-"));
@@ -92,9 +86,6 @@ describe("access to a router on kube-apiserver", function () {
     router = await startRouter("router", port);
   });
   after(async () => {
-    for (const { socket } of peers) {
-      socket.destroy();
-    }
     for (const process of processes) {
       await process.stop();
     }
@@ -206,21 +197,8 @@ describe("access to a router on kube-apiserver", function () {
       join(directory, `${account}.log`),
     );
     processes.push(started);
-    const endMs = performance.now() + READY_MS;
-    while (!(await isReady(healthPort))) {
-      if (!started.isRunning() || performance.now() > endMs) {
-        throw new Error(`the router did not come up; its last lines:\n${started.logTail()}`);
-      }
-    }
+    await untilReady(started, healthPort);
     return started;
-  }
-
-  async function isReady(healthPort: number): Promise<boolean> {
-    try {
-      return (await fetch(`http://127.0.0.1:${healthPort}/readyz`)).ok;
-    } catch {
-      return false; // Not listening yet.
-    }
   }
 
   /** What a fresh client gets: "code reason". */
@@ -228,21 +206,8 @@ describe("access to a router on kube-apiserver", function () {
     fields: Fields,
     { name = "ada", certificate = {}, at = port }: { name?: string; certificate?: object; at?: number } = {},
   ): Promise<string> {
-    const socket = tls.connect({
-      host: "127.0.0.1",
-      port: at,
-      ca: servingCa,
-      servername: "localhost",
-      ALPNProtocols: ["h2"],
-      ...certificate,
-    });
-    await once(socket, "secureConnect");
-    const peer = new Peer(socket);
-    peers.push(peer);
-    peer.send(CLIENT_PREFACE, settingsFrame([]), requestFor(1, name, fields));
-    const answer = await peer.headers(1);
-    socket.destroy();
-    return `${answer.get("grpc-status") ?? ""} ${answer.get("satellite-reason") ?? ""}`.trim();
+    const call = { port: at, ca: servingCa, certificate, satellite: name, fields };
+    return (await callByTls(call)).brief;
   }
 
   const tokenOf = (account: string, ...audiences: string[]): Promise<string> =>

@@ -5,15 +5,10 @@ import { LOCAL_REGION } from "../../src/commands/local-ec2.ts";
 import { connectGuest, type GuestClient } from "../../src/guest/client.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import type { ApiAnswer } from "../support/api-client.ts";
-import {
-  ChartRelease,
-  eventually,
-  RELEASE,
-  RELEASE_NAMESPACE,
-  type RunningPod,
-} from "../support/chart-release.ts";
+import { ChartRelease, RELEASE, RELEASE_NAMESPACE, type RunningPod } from "../support/chart-release.ts";
+import { eventually } from "../support/eventually.ts";
 import { manifestsOf } from "../support/helm.ts";
-import { freePort } from "../support/process.ts";
+import { freePort, isReady } from "../support/process.ts";
 import {
   auditedRequests,
   type AuditedRequest,
@@ -196,10 +191,7 @@ describe("the chart's accounts on kube-apiserver", function () {
   }
 
   const untilReady = (port: unknown): Promise<true> =>
-    eventually("the program is ready", async () => {
-      const answer = await fetch(`http://127.0.0.1:${String(port)}/readyz`).catch(() => undefined);
-      return answer?.ok === true || undefined;
-    });
+    eventually("the program is ready", async () => (await isReady(Number(port))) || undefined);
 
   async function startPods(): Promise<{ operator: RunningPod; router: RunningPod }> {
     const operator = await release.startPod("sat-satellites", "operator-0");

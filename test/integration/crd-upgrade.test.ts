@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import type { SatelliteClass, Satellite } from "../../src/satellite/types.ts";
 import { installCrds } from "../support/crds.ts";
-import { eventually } from "../support/installation.ts";
+import { eventually } from "../support/eventually.ts";
 import { type KubeApiServer, startKubeApiServer } from "../support/kube-apiserver.ts";
 
 const DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";

@@ -2,7 +2,8 @@ import { expect } from "chai";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ChartRelease, eventually, RELEASE, RELEASE_NAMESPACE } from "../support/chart-release.ts";
+import { ChartRelease, RELEASE, RELEASE_NAMESPACE } from "../support/chart-release.ts";
+import { eventually } from "../support/eventually.ts";
 import { CHART, REQUIRED_VALUES } from "../support/helm.ts";
 
 const CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/satellites.satellites.dev";

@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import type { GuestClient } from "../../src/guest/client.ts";
 import type { GuestDescription } from "../../src/guest/schema.ts";
 import type { Fault } from "../../src/local/ec2/faults.ts";
+import { eventually } from "../support/eventually.ts";
 import {
-  eventually,
   Installation,
   NAMESPACE,
   type OperatorProcess,

@@ -6,15 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { connectGuest } from "../../src/guest/client.ts";
-import {
-  type Command,
-  ChartRelease,
-  eventually,
-  type Launch,
-  type RunningPod,
-} from "../support/chart-release.ts";
+import { type Command, ChartRelease, type Launch, type RunningPod } from "../support/chart-release.ts";
+import { eventually } from "../support/eventually.ts";
 import { createTestAuthority } from "../support/pki.ts";
-import { freePort } from "../support/process.ts";
+import { freePort, isReady } from "../support/process.ts";
 import { startVirtualAccount, type VirtualAccount } from "../support/virtual-account.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -219,7 +214,7 @@ describe("the container image's root", function () {
           if (dead !== undefined) {
             throw new Error(`${dead.name} ended: ${dead.logTail()}`);
           }
-          return (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined))?.ok === true;
+          return isReady(port);
         });
       }
     });

@@ -4,13 +4,8 @@ import { findCondition } from "../../src/satellite/conditions.ts";
 import { SATELLITES, SATELLITE_CLASSES } from "../../src/satellite/resource.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { readCrds } from "../support/crds.ts";
-import {
-  eventually,
-  Installation,
-  NAMESPACE,
-  type OperatorProcess,
-  SATELLITES_PATH,
-} from "../support/installation.ts";
+import { eventually } from "../support/eventually.ts";
+import { Installation, NAMESPACE, type OperatorProcess, SATELLITES_PATH } from "../support/installation.ts";
 import { largest } from "../support/largest-object.ts";
 
 const CLASSES_PATH = "/apis/satellites.dev/v1alpha1/satelliteclasses";

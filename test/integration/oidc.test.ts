@@ -1,32 +1,26 @@
 import { execFile } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import tls from "node:tls";
 import { expect } from "chai";
 import { generateKeyPair } from "jose";
 import { GrpcStatus } from "../../src/router/engine.ts";
-import { settingsFrame } from "../../src/http2/frame-writer.ts";
-import { CLIENT_PREFACE } from "../../src/http2/protocol.ts";
-import { requestFor } from "../router/access/access-bench.ts";
 import { awake } from "../router/satellites.ts";
-import { Peer } from "../router/splice/support/peer.ts";
 import { RawVM } from "../router/support/http2-peers.ts";
 import { installCrds } from "../support/crds.ts";
 import { startKubeApiServer, type KubeApiServer } from "../support/kube-apiserver.ts";
 import { TestIssuer } from "../support/oidc-issuer.ts";
 import { createTestAuthority } from "../support/pki.ts";
-import { freePort, startProcess, type TestProcess } from "../support/process.ts";
+import { freePort, startProcess, untilReady, type TestProcess } from "../support/process.ts";
 import { auditedRequests } from "../support/rights.ts";
+import { callByTls } from "../support/tls-call.ts";
 import { requireTool } from "../tools/catalog.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
 const RBAC = "/apis/rbac.authorization.k8s.io/v1";
 const SATELLITE = "/apis/satellites.dev/v1alpha1/namespaces/team-a/satellites/ada";
 const ROUTER = "system:serviceaccount:satellites:router";
-const READY_MS = 60_000;
 /** A router reads an issuer's keys again for an unknown one at most so often. */
 const REREAD_PAUSE_MS = 10_000;
 
@@ -42,7 +36,6 @@ describe("access to a router by OIDC tokens, on kube-apiserver", function () {
   let port: number;
   let servingCa: string;
   const processes: TestProcess[] = [];
-  const peers: Peer[] = [];
 
   const write = (name: string, content: string): string => {
     writeFileSync(join(directory, name), content, { mode: 0o600 });
@@ -110,9 +103,6 @@ describe("access to a router by OIDC tokens, on kube-apiserver", function () {
     );
   });
   after(async () => {
-    for (const { socket } of peers) {
-      socket.destroy();
-    }
     for (const process of processes) {
       await process.stop();
     }
@@ -191,21 +181,8 @@ describe("access to a router by OIDC tokens, on kube-apiserver", function () {
       join(directory, "router.log"),
     );
     processes.push(started);
-    const endMs = performance.now() + READY_MS;
-    while (!(await isReady(healthPort))) {
-      if (!started.isRunning() || performance.now() > endMs) {
-        throw new Error(`the router did not come up; its last lines:\n${started.logTail()}`);
-      }
-    }
+    await untilReady(started, healthPort);
     return started;
-  }
-
-  async function isReady(healthPort: number): Promise<boolean> {
-    try {
-      return (await fetch(`http://127.0.0.1:${healthPort}/readyz`)).ok;
-    } catch {
-      return false; // Not listening yet.
-    }
   }
 
   async function kubectl(command: string): Promise<string> {
@@ -215,25 +192,9 @@ describe("access to a router by OIDC tokens, on kube-apiserver", function () {
 
   /** What a fresh client gets: "code reason", or "code reason: message". */
   async function ask(token: string, detail: "brief" | "long" = "brief"): Promise<string> {
-    const socket = tls.connect({
-      host: "127.0.0.1",
-      port,
-      ca: servingCa,
-      servername: "localhost",
-      ALPNProtocols: ["h2"],
-    });
-    await once(socket, "secureConnect");
-    const peer = new Peer(socket);
-    peers.push(peer);
-    peer.send(
-      CLIENT_PREFACE,
-      settingsFrame([]),
-      requestFor(1, "ada", [["authorization", `Bearer ${token}`]]),
-    );
-    const answer = await peer.headers(1);
-    socket.destroy();
-    const brief = `${answer.get("grpc-status") ?? ""} ${answer.get("satellite-reason") ?? ""}`.trim();
-    return detail === "brief" ? brief : `${brief}: ${decodeURIComponent(answer.get("grpc-message") ?? "")}`;
+    const fields = [["authorization", `Bearer ${token}`]] as const;
+    const { brief, message } = await callByTls({ port, ca: servingCa, fields });
+    return detail === "brief" ? brief : `${brief}: ${message}`;
   }
 
   const OK = String(GrpcStatus.OK);

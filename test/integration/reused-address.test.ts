@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import { eventually, Installation, TLS_CLASS, type RouterProcess } from "../support/installation.ts";
+import { eventually } from "../support/eventually.ts";
+import { Installation, TLS_CLASS, type RouterProcess } from "../support/installation.ts";
 import { newIdentity, TlsVm } from "../support/tls-vm.ts";
 
 /** VMs serve TLS with keys of their own; operator and router are processes, and the router's news are late. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { parseAllDocuments } from "yaml";
 import { installCrds } from "../support/crds.ts";
-import { eventually } from "../support/installation.ts";
+import { eventually } from "../support/eventually.ts";
 import { type KubeApiServer, startKubeApiServer } from "../support/kube-apiserver.ts";
 
 const PAGE = join(import.meta.dirname, "../../docs/security.md");

@@ -18,7 +18,7 @@ import { satellite } from "../router/satellites.ts";
 import { readCrds } from "../support/crds.ts";
 import { createTestAuthority } from "../support/pki.ts";
 import { asCreated } from "../support/satellites.ts";
-import { freePort, startProcess, type TestProcess } from "../support/process.ts";
+import { freePort, startProcess, untilReady, type TestProcess } from "../support/process.ts";
 import { DRAIN_TIMEOUT_MS, LoopbackOperator } from "./operator.ts";
 import type { Vm } from "./vm.ts";
 import { type Way } from "../router/support/router-bench.ts";
@@ -224,20 +224,6 @@ async function startRouter(
     join(directory, "router.log"),
   );
   undo.push(() => started.stop());
-  const untilMs = performance.now() + PATIENCE_MS;
-  while (!(await isReady(healthPort))) {
-    if (!started.isRunning() || performance.now() > untilMs) {
-      throw new Error(`the router does not start:\n${started.logTail()}`);
-    }
-    await delay(20);
-  }
+  await untilReady(started, healthPort, PATIENCE_MS);
   return { process: started, port, healthPort, caFile };
-}
-
-async function isReady(port: number): Promise<boolean> {
-  try {
-    return (await fetch(`http://127.0.0.1:${port}/readyz`)).ok;
-  } catch {
-    return false; // Not listening yet.
-  }
 }

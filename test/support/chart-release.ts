@@ -3,11 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ApiAnswer, ApiClient } from "./api-client.ts";
 import { CHART, helm, type HelmOutcome, helmSucceeds, REQUIRED_VALUES, type Values } from "./helm.ts";
-import { eventually } from "./eventually.ts";
 import { type KubeApiServer, startKubeApiServer } from "./kube-apiserver.ts";
 import { startProcess, type TestProcess } from "./process.ts";
-
-export { eventually };
 
 export const RELEASE = "sat";
 export const RELEASE_NAMESPACE = "sat-system";

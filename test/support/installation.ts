@@ -25,10 +25,8 @@ import { installCrds } from "./crds.ts";
 import { ec2Action } from "./ec2-action.ts";
 import { type KubeApiServer, startKubeApiServer } from "./kube-apiserver.ts";
 import { kubeconfig } from "./kubeconfig.ts";
-import { freePort, startProcess, type TestProcess } from "./process.ts";
+import { freePort, isReady, startProcess, type TestProcess } from "./process.ts";
 import { eventually } from "./eventually.ts";
-
-export { eventually };
 
 const ROOT = join(import.meta.dirname, "../..");
 const MAIN = join(ROOT, "src/main.ts");
@@ -417,13 +415,5 @@ export class Installation {
       .calls(action)
       .filter((call) => call.ids.some((id) => ids.has(id)))
       .map(({ outcome }) => outcome);
-  }
-}
-
-async function isReady(port: number): Promise<boolean> {
-  try {
-    return (await fetch(`http://127.0.0.1:${port}/readyz`)).ok;
-  } catch {
-    return false; // Not listening yet.
   }
 }

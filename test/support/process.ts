@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { once } from "node:events";
 import { createServer } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** A program that a test started. */
 export interface TestProcess {
@@ -83,4 +84,36 @@ export async function startProcess(
     },
     logTail: (lines = 20) => readFileSync(logPath, "utf8").trimEnd().split("\n").slice(-lines).join("\n"),
   };
+}
+
+/** Whether a program says at /readyz that it is ready. */
+export async function isReady(healthPort: number): Promise<boolean> {
+  try {
+    return (await fetch(`http://127.0.0.1:${healthPort}/readyz`)).ok;
+  } catch {
+    return false; // Not listening yet.
+  }
+}
+
+/** How long a program may take to get ready; a machine under load is slow. */
+const READY_MS = 60_000;
+const READY_POLL_MS = 20;
+
+/**
+ * Waits until a program is ready.
+ *
+ * @throws Error with its last lines when it ends first, or takes too long
+ */
+export async function untilReady(
+  started: TestProcess,
+  healthPort: number,
+  patienceMs = READY_MS,
+): Promise<void> {
+  const untilMs = performance.now() + patienceMs;
+  while (!(await isReady(healthPort))) {
+    if (!started.isRunning() || performance.now() > untilMs) {
+      throw new Error(`${started.name} did not come up; its last lines:\n${started.logTail()}`);
+    }
+    await delay(READY_POLL_MS);
+  }
 }

@@ -6,12 +6,11 @@ import { installCrds } from "./crds.ts";
 import { type KubeApiServer, startKubeApiServer } from "./kube-apiserver.ts";
 import { PortForwardKubelet } from "./kubelet.ts";
 import { createTestAuthority, type TestAuthority } from "./pki.ts";
-import { freePort, startProcess, type TestProcess } from "./process.ts";
+import { freePort, startProcess, untilReady, type TestProcess } from "./process.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
 const RBAC = "/apis/rbac.authorization.k8s.io/v1";
 const NODE = "node-0";
-const READY_MS = 60_000;
 /** Where the router of each pod listens, as its command line says. */
 const POD_PORT = 8372;
 
@@ -174,12 +173,7 @@ export class SecuredCluster {
       join(this.#directory, `${name}.log`),
     );
     this.#processes.push(process_);
-    const endMs = performance.now() + READY_MS;
-    while (!(await isReady(healthPort))) {
-      if (!process_.isRunning() || performance.now() > endMs) {
-        throw new Error(`the router did not come up; its last lines:\n${process_.logTail()}`);
-      }
-    }
+    await untilReady(process_, healthPort);
     this.#ports.set(name, port);
     return { name, port, flags, process: process_ };
   }
@@ -247,13 +241,5 @@ export class SecuredCluster {
       roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "router" },
       subjects: [{ kind: "ServiceAccount", namespace: "satellites", name: "router" }],
     });
-  }
-}
-
-async function isReady(healthPort: number): Promise<boolean> {
-  try {
-    return (await fetch(`http://127.0.0.1:${healthPort}/readyz`)).ok;
-  } catch {
-    return false; // Not listening yet.
   }
 }

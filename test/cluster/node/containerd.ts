@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { eventually } from "../../support/chart-release.ts";
+import { eventually } from "../../support/eventually.ts";
 import { startProcess, type TestProcess } from "../../support/process.ts";
 import { PAUSE_IMAGE } from "../images.ts";
 import type { NodeEnvironment } from "./environment.ts";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseAllDocuments } from "yaml";
 import type { ApiClient } from "../../support/api-client.ts";
-import { eventually } from "../../support/chart-release.ts";
+import { eventually } from "../../support/eventually.ts";
 import type { KubeObject } from "../../../src/kube/objects.ts";
 
 const MANIFESTS = join(import.meta.dirname, "dns.yaml");

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { eventually } from "../../support/chart-release.ts";
+import { eventually } from "../../support/eventually.ts";
 import { type ApiServerPlace, type KubeApiServer, startKubeApiServer } from "../../support/kube-apiserver.ts";
 import { startProcess, type TestProcess } from "../../support/process.ts";
 import { requireTool, type ToolName } from "../../tools/catalog.ts";

@@ -9,6 +9,7 @@ import { parse } from "yaml";
 import { DEFAULT_VERSION, type BuildkitGuest } from "../../../src/machines/buildkit/guest.ts";
 import { buildkitUserData } from "../../../src/machines/buildkit/user-data.ts";
 import { fingerprintOf } from "../../../src/router/vm-dial.ts";
+import { PLAIN_GUEST } from "../../support/buildkit-guest.ts";
 
 interface CloudConfig {
   readonly write_files: readonly {
@@ -19,17 +20,7 @@ interface CloudConfig {
   readonly runcmd: readonly (readonly string[])[];
 }
 
-const GUEST: BuildkitGuest = {
-  port: 8372,
-  tls: "Required",
-  cpuPercent: 95,
-  memoryPercent: 90,
-  swapPercent: 0,
-  maxProcesses: 8192,
-  diskReservePercent: 15,
-};
-
-function files(guest: BuildkitGuest = GUEST): Map<string, string> {
+function files(guest: BuildkitGuest = PLAIN_GUEST): Map<string, string> {
   const { write_files: written } = parse(buildkitUserData(guest)) as CloudConfig;
   return new Map(written.map(({ path, content }) => [path, content]));
 }
@@ -38,13 +29,13 @@ const contentOf = (path: string, guest?: BuildkitGuest): string => files(guest).
 
 describe("BuildKit's user data", () => {
   it("is a cloud-config that starts the service", () => {
-    const text = buildkitUserData(GUEST);
+    const text = buildkitUserData(PLAIN_GUEST);
     expect(text.startsWith("#cloud-config\n")).to.equal(true);
     expect((parse(text) as CloudConfig).runcmd.at(-1)).to.include.members(["enable", "buildkit.service"]);
   });
 
   it("lets BuildKit listen on the satellite's port", () => {
-    const config = contentOf("/etc/buildkit/buildkitd.toml", { ...GUEST, port: 9000 });
+    const config = contentOf("/etc/buildkit/buildkitd.toml", { ...PLAIN_GUEST, port: 9000 });
     expect(config).to.include('"tcp://0.0.0.0:9000"');
     expect(config).not.to.include("8372");
   });
@@ -54,7 +45,7 @@ describe("BuildKit's user data", () => {
     expect(contentOf("/etc/buildkit/buildkitd.toml")).to.include(tls);
     const makesKey = "ExecStartPre=/usr/local/sbin/satellites-make-key\n";
     expect(contentOf("/etc/systemd/system/buildkit.service")).to.include(makesKey);
-    const plain = buildkitUserData({ ...GUEST, tls: "Off" });
+    const plain = buildkitUserData({ ...PLAIN_GUEST, tls: "Off" });
     expect(plain).not.to.match(/grpc\.tls|satellites-make-key/);
   });
 
@@ -103,13 +94,13 @@ describe("BuildKit's user data", () => {
   });
 
   it("keeps a share of the disk free", () => {
-    const config = contentOf("/etc/buildkit/buildkitd.toml", { ...GUEST, diskReservePercent: 20 });
+    const config = contentOf("/etc/buildkit/buildkitd.toml", { ...PLAIN_GUEST, diskReservePercent: 20 });
     expect(config).to.include('minFreeSpace = "20%"').and.to.include('maxUsedSpace = "80%"');
   });
 
   describe("limits", () => {
     /** What the script sets at a boot of a machine with so much memory and so many processors. */
-    const limits = (memoryMiB: number, processors: number, guest: BuildkitGuest = GUEST): string[] => {
+    const limits = (memoryMiB: number, processors: number, guest: BuildkitGuest = PLAIN_GUEST): string[] => {
       const script = contentOf("/usr/local/sbin/satellites-limit", guest);
       const fakes = [
         `nproc() { echo ${processors}; }`,
@@ -126,7 +117,7 @@ describe("BuildKit's user data", () => {
         "buildkit-builds.slice MemoryMax=6944M",
       ]);
       expect(
-        limits(16_000, 8, { ...GUEST, cpuPercent: 50, memoryPercent: 80, swapPercent: 25 }),
+        limits(16_000, 8, { ...PLAIN_GUEST, cpuPercent: 50, memoryPercent: 80, swapPercent: 25 }),
       ).to.deep.equal([
         "buildkit.slice CPUQuota=400% MemoryMax=12800M MemorySwapMax=4000M",
         "buildkit-builds.slice MemoryMax=12544M",
@@ -154,7 +145,10 @@ describe("BuildKit's user data", () => {
     });
 
     it("bound the processes of all builds, apart from the daemon's", () => {
-      const slice = contentOf("/etc/systemd/system/buildkit-builds.slice", { ...GUEST, maxProcesses: 500 });
+      const slice = contentOf("/etc/systemd/system/buildkit-builds.slice", {
+        ...PLAIN_GUEST,
+        maxProcesses: 500,
+      });
       expect(slice).to.include("TasksMax=500\n");
       const config = contentOf("/etc/buildkit/buildkitd.toml");
       expect(config).to.include('defaultCgroupParent = "/buildkit.slice/buildkit-builds.slice"');
@@ -184,7 +178,7 @@ describe("BuildKit's user data", () => {
   });
 
   describe("with a data volume", () => {
-    const script = contentOf("/usr/local/sbin/satellites-mount-cache", { ...GUEST, dataVolume: true });
+    const script = contentOf("/usr/local/sbin/satellites-mount-cache", { ...PLAIN_GUEST, dataVolume: true });
 
     /** What the script does to disks, where `blkid` answers with a status. */
     const run = (blkid: number): { readonly did: string[]; readonly status: number | null } => {
@@ -205,7 +199,7 @@ describe("BuildKit's user data", () => {
     };
 
     it("mounts it before the service starts, and waits for it", () => {
-      const unit = contentOf("/etc/systemd/system/buildkit.service", { ...GUEST, dataVolume: true });
+      const unit = contentOf("/etc/systemd/system/buildkit.service", { ...PLAIN_GUEST, dataVolume: true });
       expect(unit).to.match(/^Requires=.*buildkit-cache\.service$/m);
       expect(unit).to.match(/^After=.*buildkit-cache\.service$/m);
       expect(contentOf("/etc/systemd/system/buildkit.service")).not.to.include("buildkit-cache");
@@ -226,7 +220,7 @@ describe("BuildKit's user data", () => {
 
   describe("what BuildKit is told", () => {
     const config = (guest: Partial<BuildkitGuest>): string =>
-      contentOf("/etc/buildkit/buildkitd.toml", { ...GUEST, ...guest });
+      contentOf("/etc/buildkit/buildkitd.toml", { ...PLAIN_GUEST, ...guest });
 
     it("lets no build take down the wall around it, unless the class says so", () => {
       expect(config({})).to.include("insecure-entitlements = []\n");
@@ -252,7 +246,7 @@ describe("BuildKit's user data", () => {
 
     it("goes through proxies, and trusts private authorities beside the image's own", () => {
       const guest = {
-        ...GUEST,
+        ...PLAIN_GUEST,
         proxy: { https: "http://proxy.example:3128", noProxy: "10.0.0.0/8,.example" },
         caCertificates: "-----BEGIN CERTIFICATE-----\n",
       };
@@ -271,7 +265,7 @@ describe("BuildKit's user data", () => {
   });
 
   it("takes less than half of what EC2 lets user data have, so that a class has room for certificates", () => {
-    const text = buildkitUserData({ ...GUEST, dataVolume: true });
+    const text = buildkitUserData({ ...PLAIN_GUEST, dataVolume: true });
     expect(Buffer.byteLength(text)).to.be.lessThan(8192 + 1024);
   });
 
@@ -279,7 +273,7 @@ describe("BuildKit's user data", () => {
     assert(
       property(string({ minLength: 1, maxLength: 64 }), integer({ min: 1, max: 65_535 }), (text, port) => {
         const archive = { url: text, sha256: { [text]: text } };
-        const guest = { ...GUEST, version: text, archive, port };
+        const guest = { ...PLAIN_GUEST, version: text, archive, port };
         expect([...files(guest).keys()]).to.deep.equal([...files().keys()]);
         const written = JSON.parse(contentOf("/etc/buildkit/archive.json", guest)) as { version: string };
         expect(written.version).to.equal(text.replace(/^v/, ""));
@@ -289,7 +283,7 @@ describe("BuildKit's user data", () => {
 
   it("names the default version's own releases unless the class names others", () => {
     const archive = (guest: Partial<BuildkitGuest>): { version: string; url: string; sha256: object } =>
-      JSON.parse(contentOf("/etc/buildkit/archive.json", { ...GUEST, ...guest })) as never;
+      JSON.parse(contentOf("/etc/buildkit/archive.json", { ...PLAIN_GUEST, ...guest })) as never;
     const known = archive({});
     expect(known.version).to.equal(DEFAULT_VERSION);
     expect(known.url).to.match(
