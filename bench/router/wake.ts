@@ -32,11 +32,24 @@ interface Percentiles {
   readonly p99: number;
 }
 
-const WAKES = 100;
-const RELEASES = 10;
-const CONNECTIONS = 10;
-const STREAMS = 100;
-const IDLE_CONNECTIONS = 10_000;
+/** How much is measured. */
+export interface WakeScope {
+  /** Wakes with one held request each. */
+  readonly wakes: number;
+  /** Wakes with requests held on several connections. */
+  readonly releases: number;
+  readonly connections: number;
+  readonly streamsPerConnection: number;
+  readonly idleConnections: number;
+}
+
+const WHOLE: WakeScope = {
+  wakes: 100,
+  releases: 10,
+  connections: 10,
+  streamsPerConnection: 100,
+  idleConnections: 10_000,
+};
 
 /** A VM that takes requests as fast as frames can be read, and notes when they came. */
 class CountingVm implements FrameSink {
@@ -174,17 +187,18 @@ function percentiles(values: readonly number[]): Percentiles {
 }
 
 /** Measures what the router adds to a wake, and what idle connections cost. */
-export async function measureWakes(): Promise<WakeFigures> {
+export async function measureWakes(scope: WakeScope = WHOLE): Promise<WakeFigures> {
+  const { wakes, releases, connections, streamsPerConnection: streams } = scope;
   const random = seededRandom(1);
-  const server = await WakeServer.start(WAKES + RELEASES);
+  const server = await WakeServer.start(wakes + releases);
   const single: CountingVm[] = [];
   const joint: CountingVm[] = [];
   try {
-    for (let place = 0; place < WAKES; place += 1) {
+    for (let place = 0; place < wakes; place += 1) {
       single.push(await wake(server, place, 1, 1, 20 + random() * 100));
     }
-    for (let place = 0; place < RELEASES; place += 1) {
-      joint.push(await wake(server, WAKES + place, CONNECTIONS, STREAMS, 20 + random() * 100));
+    for (let place = 0; place < releases; place += 1) {
+      joint.push(await wake(server, wakes + place, connections, streams, 20 + random() * 100));
     }
   } finally {
     await server.stop();
@@ -193,17 +207,20 @@ export async function measureWakes(): Promise<WakeFigures> {
     wakeOverheadMs: percentiles(single.map((vm) => vm.firstAtMs - vm.openedAtMs)),
     release1000Ms: percentiles(joint.map((vm) => vm.lastAtMs - vm.openedAtMs)),
     release1000SpreadMs: percentiles(joint.map((vm) => vm.lastAtMs - vm.firstAtMs)),
-    ...(await measureIdle()),
+    ...(await measureIdle(scope.idleConnections)),
   };
 }
 
-async function measureIdle(): Promise<Pick<WakeFigures, "idleConnectionBytes" | "bareSocketBytes">> {
-  const router = await Child.start("router-process.ts", ["direct", "1", "1"]);
+async function measureIdle(
+  connections: number,
+): Promise<Pick<WakeFigures, "idleConnectionBytes" | "bareSocketBytes">> {
+  // Until its first request a connection has no way yet, so that this figure is the same for both.
+  const router = await Child.start("router-process.ts", ["spliced", "1", "1"]);
   const bare = await Child.start("idle-process.ts");
   try {
     return {
-      idleConnectionBytes: Math.round(await costOfIdle(router, IDLE_CONNECTIONS)),
-      bareSocketBytes: Math.round(await costOfIdle(bare, IDLE_CONNECTIONS)),
+      idleConnectionBytes: Math.round(await costOfIdle(router, connections)),
+      bareSocketBytes: Math.round(await costOfIdle(bare, connections)),
     };
   } finally {
     await router.stop();
