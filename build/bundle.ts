@@ -6,7 +6,7 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { build, type Metafile } from "esbuild";
-import { PROTO_FILES } from "../src/guest/proto-files.ts";
+import { BUILDKIT_PROTO_FILE, PROTO_FILES } from "../src/guest/proto-files.ts";
 import { billOfMaterials, bundledPackages, licenceTexts } from "./bill-of-materials.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -24,8 +24,9 @@ const REQUIRE = `import { createRequire as createBundleRequire } from "node:modu
 const require = createBundleRequire(import.meta.url);`;
 
 async function protoFiles(): Promise<Record<string, string>> {
-  const texts = PROTO_FILES.map((name) => readFile(join(ROOT, "src/guest", name), "utf8"));
-  return Object.fromEntries((await Promise.all(texts)).map((text, index) => [PROTO_FILES[index], text]));
+  const names = [...PROTO_FILES, BUILDKIT_PROTO_FILE];
+  const texts = names.map((name) => readFile(join(ROOT, "src/guest", name), "utf8"));
+  return Object.fromEntries((await Promise.all(texts)).map((text, index) => [names[index], text]));
 }
 
 /** Bundles; returns the files by their path in dist/, and what went in. */

@@ -3,7 +3,7 @@ import { SatelliteError } from "../base/errors.ts";
 import { readProxyRule, type ProxyRule } from "../base/proxy.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { createKubeMetrics, type KubeMetrics } from "../kube/metrics.ts";
-import { loadGuestSchema } from "../guest/schema.ts";
+import { loadBuildkitSchema, loadGuestSchema } from "../guest/schema.ts";
 import { OPERATOR_FIELD_MANAGER } from "../satellite/resource.ts";
 import type { OwnerReference } from "../kube/objects.ts";
 import { apiVersion, DEPLOYMENT, SECRET, type Secret } from "../kube/resources.ts";
@@ -124,7 +124,7 @@ function createOperator(
     },
     leaderMarginMs: leaseMs / 6,
     cloudOf: (satelliteClass) => clouds.of(satelliteClass),
-    probe: guestProbe(loadGuestSchema(), clock),
+    probe: guestProbe({ guest: loadGuestSchema(), buildkit: loadBuildkitSchema() }, clock),
     userDataFor: (satelliteClass, satellite) =>
       userDataFor(satelliteClass, satellite, (name) =>
         client.get<Secret>(SECRET, { namespace: options.namespace, name }),

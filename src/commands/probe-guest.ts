@@ -1,11 +1,14 @@
+import type { ServiceDefinition } from "@grpc/grpc-js";
 import type { Clock } from "../base/clock.ts";
 import { SatelliteError, toError } from "../base/errors.ts";
 import type { GuestDescription, GuestSchema } from "../guest/schema.ts";
 import type { ProbeAnswer } from "../operator/dependencies.ts";
-import type { ProbeTarget } from "../operator/probe-target.ts";
+import type { ProbeQuestion } from "../operator/probe-target.ts";
 import { GrpcStatus } from "../router/engine.ts";
-import { callUnary, type UnaryAnswer } from "../router/unary-call.ts";
+import { callGrpc, type GrpcAnswer } from "../router/grpc-call.ts";
 import { dialError, dialTls, dialVm, OtherVmError } from "../router/vm-dial.ts";
+import type { GuestQuestions } from "./guest-questions.ts";
+import { buildkitQuestions } from "./probe-buildkit.ts";
 
 /** An emulated VM that has just been resumed may need a while for its first answer. */
 const PROBE_TIMEOUT_MS = 3000;
@@ -20,20 +23,30 @@ const NO_ANSWER: ReadonlySet<number> = new Set([
 /** The method that is asked for; every guest with the agent has it. */
 const METHOD = "Describe";
 
+/** The services that guests may serve, as grpc-js takes them. */
+export interface ProbeSchemas {
+  readonly guest: GuestSchema;
+  readonly buildkit: ServiceDefinition;
+}
+
 /**
- * Looks whether a VM's gRPC port answers, and asks its agent for boot ID and running work. A guest without the
- * agent (BuildKit alone, say) answers UNIMPLEMENTED: it is up, and nothing more is known. A VM that shows another key
- * than the one that is wanted is asked nothing.
+ * Looks whether a VM's gRPC port answers, and asks its agent for boot ID and running work; BuildKit is asked by its own
+ * API, where it is to be there. A guest that knows none of it answers UNIMPLEMENTED: it is up, and nothing more is known. A VM that
+ * shows another key than the one that is wanted is asked nothing.
  */
-export function guestProbe(schema: GuestSchema, clock: Clock): (target: ProbeTarget) => Promise<ProbeAnswer> {
-  const method = schema.agent[METHOD];
-  if (method === undefined) {
-    throw new SatelliteError("SchemaUnsuitable", `the guest's schema has no method ${METHOD}`);
-  }
-  const call = { path: method.path, message: method.requestSerialize({}), timeoutMs: PROBE_TIMEOUT_MS };
-  return async (target) => {
+export function guestProbe(
+  { guest, buildkit }: ProbeSchemas,
+  clock: Clock,
+): (question: ProbeQuestion) => Promise<ProbeAnswer> {
+  const questions = {
+    agent: agentQuestions(guest),
+    buildkit: buildkitQuestions(buildkit, { measures: false }),
+    measuring: buildkitQuestions(buildkit, { measures: true }),
+  };
+  return async ({ isBuildkit = false, measures = false, ...target }) => {
+    const asked = questions[isBuildkit ? (measures ? "measuring" : "buildkit") : "agent"];
     let shown: string | undefined;
-    const dial: Parameters<typeof callUnary>[0] = (onOpen) => {
+    const dial: Parameters<typeof callGrpc>[0] = (onOpen) => {
       if (target.tls === "Off" || target.tlsFingerprint !== undefined) {
         return dialVm(target, onOpen);
       }
@@ -43,11 +56,8 @@ export function guestProbe(schema: GuestSchema, clock: Clock): (target: ProbeTar
       });
     };
     try {
-      const answer = await callUnary(dial, call, clock);
-      return {
-        ...describe(answer, (bytes) => method.responseDeserialize(bytes) as GuestDescription),
-        ...keyShown(shown ?? target.tlsFingerprint),
-      };
+      const answers = await callGrpc(dial, asked.calls, PROBE_TIMEOUT_MS, clock);
+      return { ...judge(answers, asked), ...keyShown(shown ?? target.tlsFingerprint) };
     } catch (thrown) {
       const error = dialError(target, toError(thrown));
       const isNotTls = error instanceof SatelliteError && error.code === "VMNotTLS";
@@ -65,10 +75,28 @@ function keyShown(shown: string | undefined): Pick<ProbeAnswer, "shown"> {
   return shown === undefined ? {} : { shown };
 }
 
-function describe({ status, message }: UnaryAnswer, parse: (bytes: Buffer) => GuestDescription): ProbeAnswer {
-  if (status !== GrpcStatus.OK || message === undefined) {
-    return { ready: !NO_ANSWER.has(status), runningWork: 0 };
+function judge(
+  [first, ...others]: readonly [GrpcAnswer, ...(GrpcAnswer | undefined)[]],
+  asked: GuestQuestions,
+): ProbeAnswer {
+  const [message] = first.messages;
+  if (first.status !== GrpcStatus.OK || message === undefined) {
+    return { ready: !NO_ANSWER.has(first.status), runningWork: 0 };
   }
-  const { bootId, runningCommands } = parse(message);
-  return { ready: true, bootID: bootId, runningWork: runningCommands };
+  const rest = others.map((answer) => (answer?.status === GrpcStatus.OK ? answer.messages : undefined));
+  return { ready: true, ...asked.read([message, ...rest]) };
+}
+
+function agentQuestions({ agent }: GuestSchema): GuestQuestions {
+  const method = agent[METHOD];
+  if (method === undefined) {
+    throw new SatelliteError("SchemaUnsuitable", `the guest's schema has no method ${METHOD}`);
+  }
+  return {
+    calls: [{ path: method.path, message: method.requestSerialize({}) }],
+    read([message]) {
+      const { bootId, runningCommands } = method.responseDeserialize(message) as GuestDescription;
+      return { bootID: bootId, runningWork: runningCommands };
+    },
+  };
 }

@@ -1,10 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** The guest's .proto files, imports before what imports them. */
+/** The .proto files of the guest's own service, imports before what imports them. */
 export const PROTO_FILES = ["execution.proto", "agent.proto", "health.proto"] as const;
 
-export type ProtoFile = (typeof PROTO_FILES)[number];
+/** The one of a guest of kind buildkit. */
+export const BUILDKIT_PROTO_FILE = "buildkit.proto";
+
+export type ProtoFile = (typeof PROTO_FILES)[number] | typeof BUILDKIT_PROTO_FILE;
 
 /** JSON of the texts by name, for a program without files; build/bundle.ts puts it in place of this name. */
 declare const BUNDLED_PROTO_FILES: string;

@@ -1,7 +1,7 @@
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
 
-import { PROTO_FILES, readProtoFile } from "./proto-files.ts";
+import { BUILDKIT_PROTO_FILE, PROTO_FILES, readProtoFile } from "./proto-files.ts";
 
 /** Request of `satellites.exec.v1.Execution/Run`; execution.proto says what each field means. */
 export interface RunRequest {
@@ -44,6 +44,24 @@ export interface GuestSchema {
   readonly health: ServiceDefinition;
 }
 
+/** What the operator reads of an answer of `moby.buildkit.v1.Control/ListWorkers`. */
+export interface ListWorkersResponse {
+  readonly record: readonly {
+    readonly labels: Readonly<Record<string, string>>;
+    readonly buildkitVersion: { readonly version: string } | null;
+  }[];
+}
+
+/** What it reads of an answer of `DiskUsage`; sizes are in bytes. */
+export interface DiskUsageResponse {
+  readonly record: readonly { readonly size: number }[];
+}
+
+/** What it reads of an event of `ListenBuildHistory`. */
+export interface BuildHistoryEvent {
+  readonly type: "STARTED" | "COMPLETE" | "DELETED";
+}
+
 /** How messages look to the handlers: numbers for 64-bit integers, names for enums, every field present. */
 const CONVERSION: protobuf.IConversionOptions = {
   longs: Number,
@@ -70,6 +88,17 @@ export function loadGuestSchema(directory: string = import.meta.dirname): GuestS
     agent: serviceDefinition(root, "satellites.guest.v1.Agent"),
     health: serviceDefinition(root, "grpc.health.v1.Health"),
   };
+}
+
+/**
+ * Reads what is known here of BuildKit's API.
+ *
+ * @param directory as for {@link loadGuestSchema}
+ */
+export function loadBuildkitSchema(directory: string = import.meta.dirname): ServiceDefinition {
+  const root = new protobuf.Root();
+  protobuf.parse(readProtoFile(BUILDKIT_PROTO_FILE, directory), root);
+  return serviceDefinition(root, "moby.buildkit.v1.Control");
 }
 
 function serviceDefinition(root: protobuf.Root, serviceName: string): ServiceDefinition {

@@ -7,11 +7,12 @@ import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Announcement } from "./action.ts";
 import type { AwakeQuota } from "./awake-quota.ts";
+import type { BuildkitFacts } from "./buildkit-facts.ts";
 import type { HostEvents } from "./host-events.ts";
 import type { IdleTracker } from "./idle.ts";
 import type { MachineDirectory } from "./machine-directory.ts";
 import type { OperatorMetrics } from "./metrics.ts";
-import type { ProbeTarget } from "./probe-target.ts";
+import type { ProbeQuestion } from "./probe-target.ts";
 import type { OperatorSettings } from "./settings.ts";
 
 /** What a probe of a VM's port answers. */
@@ -25,6 +26,7 @@ export interface ProbeAnswer {
   readonly shown?: string;
   /** Why the port, although it answered, cannot be spoken TLS with. */
   readonly notTls?: string;
+  readonly buildkit?: BuildkitFacts;
 }
 
 /** Everything that a step may touch. */
@@ -49,7 +51,7 @@ export interface Dependencies {
   readonly listMachines: () => Promise<void>;
   readonly idle: IdleTracker;
   readonly quota: AwakeQuota;
-  readonly probe: (target: ProbeTarget) => Promise<ProbeAnswer>;
+  readonly probe: (question: ProbeQuestion) => Promise<ProbeAnswer>;
   /** User data for a class's guest, serving on the satellite's port. */
   readonly userDataFor: (satelliteClass: SatelliteClass, satellite: Satellite) => Promise<string>;
   /** Throws when this process may not act (any more): it is not the leader, or not for long enough. */

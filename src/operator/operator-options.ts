@@ -9,7 +9,7 @@ import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { ProbeAnswer } from "./dependencies.ts";
 import type { OperatorMetrics } from "./metrics.ts";
-import type { ProbeTarget } from "./probe-target.ts";
+import type { ProbeQuestion } from "./probe-target.ts";
 import type { OperatorSettings } from "./settings.ts";
 import type { UsageMeter } from "./usage-meter.ts";
 
@@ -42,6 +42,6 @@ export interface OperatorOptions {
   readonly leaderMarginMs: number;
   /** The account and region that a class's machines live in; the same object for the same place. */
   readonly cloudOf: (satelliteClass: SatelliteClass) => MachineCloud;
-  readonly probe: (target: ProbeTarget) => Promise<ProbeAnswer>;
+  readonly probe: (question: ProbeQuestion) => Promise<ProbeAnswer>;
   readonly userDataFor: (satelliteClass: SatelliteClass, satellite: Satellite) => Promise<string>;
 }

@@ -18,16 +18,25 @@ export async function probe(
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<void> {
-  const answer = await dependencies.probe(target);
+  const answer = await dependencies.probe({
+    ...whereOf(target),
+    isBuildkit: o.satelliteClass?.spec.guest.kind === "buildkit",
+    measures: o.satellite.status.power.state === "Running" && o.idleness.remainingMs === 0,
+  });
   const judgement = await judge(answer, target, o.machine, o, dependencies);
-  const { bootID, runningWork } = answer;
+  const { bootID, runningWork, buildkit } = answer;
   noteProbe(memory, {
     epoch: o.satellite.status.power.epoch,
     atMs: dependencies.clock.monotonicMs(),
     ...judgement,
     ...(bootID === undefined ? {} : { bootID: bootID.slice(0, MAX_BOOT_ID) }),
     runningWork,
+    ...(buildkit === undefined ? {} : { buildkit }),
   });
+}
+
+function whereOf({ host, port, tls, tlsFingerprint }: ProbeTarget): ProbeTarget {
+  return { host, port, tls, ...(tlsFingerprint === undefined ? {} : { tlsFingerprint }) };
 }
 
 /** The same for the machine that is to replace it. @throws CloudError, ConfigurationError */
@@ -37,7 +46,7 @@ export async function probeReplacement(
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<void> {
-  const answer = await dependencies.probe(target);
+  const answer = await dependencies.probe(whereOf(target));
   const judgement = await judge(answer, target, o.replacement, o, dependencies);
   noteReplacementProbe(memory, {
     machine: target.id,

@@ -11,6 +11,7 @@ import type { Blocker } from "./blocker.ts";
 import type { Observation } from "./observation.ts";
 import { unreadyOf } from "./older-status.ts";
 import { wantedSize } from "./size.ts";
+import { withBuildkit } from "./told-by-buildkit.ts";
 import { presentEndpoint } from "./vm-key.ts";
 
 type StatusMachine = NonNullable<SatelliteStatus["machine"]>;
@@ -108,7 +109,7 @@ function describedMachine(
   const size = type !== undefined && wanted?.types.includes(type) === true ? wanted.name : machine.size;
   const hibernation = found ?? hibernationAfter(o, power, machine.id);
   return {
-    ...machine,
+    ...withBuildkit(o, machine),
     ...(type === undefined ? {} : { type }),
     ...(size === undefined ? {} : { size }),
     ...(hibernation === undefined ? {} : { hibernation }),

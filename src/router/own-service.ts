@@ -31,6 +31,22 @@ export interface OwnCallHandler {
 export interface OwnService {
   /** Whether this request is for the router and not for a satellite. */
   handles(connection: ConnectionInfo, headers: HeaderList): boolean;
-  /** Serves one call. */
+  /** Serves one call that it {@link handles}. */
   serve(call: OwnCall): OwnCallHandler;
+}
+
+/** Several services as one; the first that handles a request serves it. */
+export function joinServices(...services: readonly OwnService[]): OwnService {
+  const find = (connection: ConnectionInfo, headers: HeaderList): OwnService | undefined =>
+    services.find((service) => service.handles(connection, headers));
+  return {
+    handles: (connection, headers) => find(connection, headers) !== undefined,
+    serve(call) {
+      const service = find(call.connection, call.headers);
+      if (service === undefined) {
+        throw new Error("asked to serve a call that no service handles");
+      }
+      return service.serve(call);
+    },
+  };
 }

@@ -14,6 +14,8 @@ import type { Engine } from "./engine.ts";
 import { Gate } from "./gate.ts";
 import { Health } from "./health.ts";
 import { createHealthService } from "./health-service.ts";
+import { joinServices } from "./own-service.ts";
+import { createRememberedAnswers } from "./remembered-answers.ts";
 import { HoldBudget } from "./hold-budget.ts";
 import { createRouterMetrics, type RouterMetrics } from "./metrics.ts";
 import { DEFAULT_GATE_OPTIONS, type GateOptions } from "./options.ts";
@@ -116,7 +118,10 @@ export function createRouter(dependencies: RouterDependencies): Router {
   const { tls, proxyProtocolFrom, limits, splices } = options;
   engine = new SpliceEngine({
     gatekeeper: gate,
-    own: createHealthService({ health, satellites: new SatelliteHealth(view), access, address }),
+    own: joinServices(
+      createHealthService({ health, satellites: new SatelliteHealth(view), access, address }),
+      createRememberedAnswers({ view, access, address }),
+    ),
     clock,
     logger,
     onRequestEnd: requestCounter(metrics),

@@ -291,6 +291,10 @@ export interface SatelliteClass {
        */
       maxParallelism?: number;
       /**
+       * Whether routers answer for a satellite that sleeps what its BuildKit would say of itself (its workers and its version), so that docker buildx ls and inspect, and the first steps of a build, do not wake it.
+       */
+      answersAsleep: boolean;
+      /**
        * What builds may ask for that takes down the wall between a build and its VM. None by default: whoever has them may read the VM's key and change its limits.
        */
       insecureEntitlements?: ("network.host" | "security.insecure" | "device")[];
@@ -580,6 +584,25 @@ export interface Satellite {
        * Boot ID that the guest told; another one after a wake means that memory was lost.
        */
       bootID?: string;
+      /**
+       * What its BuildKit told, with a guest of kind buildkit.
+       */
+      buildkit?: {
+        /**
+         * BuildKit's version.
+         */
+        version: string;
+        /**
+         * Size of its cache, in bytes, as measured before the satellite fell asleep last.
+         */
+        cacheBytes?: number;
+      };
+      /**
+       * What routers answer in its place while the satellite sleeps: the last answer of a method that takes no argument, by the path of the method; serialized, in base64.
+       */
+      answers?: {
+        [k: string]: string;
+      };
       /**
        * The cloud's scheduled event for which it was stopped last.
        */

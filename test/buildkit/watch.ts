@@ -1,7 +1,7 @@
 import { BUILDKIT_SATELLITE } from "../../src/commands/buildkit-class.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { guestProbe } from "../../src/commands/probe-guest.ts";
-import { loadGuestSchema } from "../../src/guest/schema.ts";
+import { loadBuildkitSchema, loadGuestSchema } from "../../src/guest/schema.ts";
 import type { ProbeTarget } from "../../src/operator/probe-target.ts";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Builder } from "./builder.ts";
@@ -23,7 +23,7 @@ export async function watching<T>(builder: Builder, work: Promise<T>): Promise<W
     throw new Error("the satellite has no endpoint");
   }
   const target = { ...endpoint, tls: endpoint.tls ?? "Off" } as ProbeTarget;
-  const probe = guestProbe(loadGuestSchema(), systemClock);
+  const probe = guestProbe({ guest: loadGuestSchema(), buildkit: loadBuildkitSchema() }, systemClock);
   const done = work.then(
     () => true,
     () => true,

@@ -5,6 +5,9 @@ import { expect } from "chai";
 import { generate } from "selfsigned";
 
 import { systemClock } from "../../src/base/clock.ts";
+import { guestProbe } from "../../src/commands/probe-guest.ts";
+import { loadBuildkitSchema, loadGuestSchema } from "../../src/guest/schema.ts";
+import type { ProbeAnswer } from "../../src/operator/dependencies.ts";
 import type { RouterOptions } from "../../src/router/router.ts";
 import type { TlsOptions } from "../../src/router/tls-material.ts";
 import { createTokenAccess } from "../../src/router/token-access.ts";
@@ -15,7 +18,7 @@ import { FakeReviewer } from "../router/access/fake-reviewer.ts";
 import { awake, satellite } from "../router/satellites.ts";
 import { going, RouterBench, until, WAYS } from "../router/support/router-bench.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
-import { BuildKitD } from "./buildkitd.ts";
+import { BOOT_ID, BuildKitD } from "./buildkitd.ts";
 import { BuildGate, Workshop } from "./builds.ts";
 
 /** Asked by `buildx ls`, and by every build of buildx before it begins. */
@@ -63,6 +66,19 @@ for (const way of WAYS) {
       return gate;
     }
 
+    /** What the operator asks of it. */
+    const look = (measures = false): Promise<ProbeAnswer> =>
+      guestProbe(
+        { guest: loadGuestSchema(), buildkit: loadBuildkitSchema() },
+        systemClock,
+      )({
+        host: "127.0.0.1",
+        port: daemon.port,
+        tls: "Off",
+        isBuildkit: true,
+        measures,
+      });
+
     const to = (bench: RouterBench): string[] => [`--addr=tcp://127.0.0.1:${bench.port}`];
 
     /** Lets buildx know the router as a builder. */
@@ -82,6 +98,23 @@ for (const way of WAYS) {
         `--output=type=local,dest=${result}`,
         context,
       ]);
+
+    it("tells the operator its boot, its version, the builds that run, and the size of its cache", async () => {
+      const bench = await router(true);
+      const gate = await buildGate();
+      const build = shop.buildctl(to(bench), shop.context("context", [gate.step]), shop.path("out"));
+      await gate.reached;
+      const during = await look();
+      expect(during).to.include({ ready: true, bootID: BOOT_ID, runningWork: 1 });
+      expect(during.buildkit?.version).to.match(/^v\d+\.\d+\.\d+/);
+      expect(during.buildkit).not.to.have.property("cacheBytes");
+      gate.open();
+      const { code, output } = await build.ended;
+      expect(code, output).to.equal(0);
+      const behind = await look(true);
+      expect(behind).to.include({ ready: true, runningWork: 0 });
+      expect(behind.buildkit?.cacheBytes).to.be.greaterThan(0);
+    });
 
     describe("buildctl", () => {
       it("wakes the satellite, waits, and builds: six builds at once, one wake", async () => {
@@ -194,6 +227,52 @@ for (const way of WAYS) {
         expect(output).to.contain(`tcp://127.0.0.1:${bench.port}`);
         expect((await bench.requests()).get("UNAVAILABLE")).to.be.greaterThan(0);
         expect([...bench.server.wakeCalls, ...bench.server.statusCalls]).to.deep.equal([]);
+      });
+
+      it("lists ten satellites that sleep, and inspects one, without a wake; then a build is one wake", async () => {
+        const names = Array.from({ length: 10 }, (_unused, place) => `s${place}`);
+        const { buildkit: told } = await look();
+        const { ca, ...tls } = await certificate();
+        const bench = await RouterBench.start(
+          names.map((name) =>
+            satellite({
+              name,
+              uid: `uid-${name}`,
+              status: { machine: { id: "i-1", answers: told?.answers ?? {} } },
+            }),
+          ),
+          { ...going(way), tls, address: { domain: "sat.example" } },
+        );
+        stops.push(() => bench.router.close());
+        for (const name of names) {
+          const options = `--driver-opt=cacert=${ca},servername=${name}.team-a.sat.example`;
+          const address = `tcp://127.0.0.1:${bench.port}`;
+          const create = ["create", `--name=${name}`, "--driver=remote", options, address];
+          const { code, output } = await shop.run("buildx", create).ended;
+          expect(code, output).to.equal(0);
+        }
+        const listed = await shop.run("buildx", ["ls"]).ended;
+        expect(listed.output.match(/\brunning\s+v\d/g), listed.output).to.have.length(10);
+        const inspected = await shop.run("buildx", ["inspect", "s3"]).ended;
+        expect(inspected.output)
+          .to.match(/BuildKit version:\s+v\d/)
+          .and.match(/Platforms:\s+linux\/amd64/);
+        expect([...bench.server.wakeCalls, ...bench.server.statusCalls]).to.deep.equal([]);
+
+        const context = shop.context("context", ["RUN echo built > /result"]);
+        const build = shop.run("buildx", [
+          "build",
+          "--builder=s3",
+          "--progress=plain",
+          `--output=type=local,dest=${shop.path("out")}`,
+          context,
+        ]);
+        await until(() => bench.server.wakeCalls.length > 0);
+        bench.runs(daemon.port, 4, "team-a/s3");
+        const { code, output } = await build.ended;
+        expect(code, output).to.equal(0);
+        expect(readFileSync(shop.path("out", "result"), "utf8")).to.equal("built\n");
+        expect(bench.server.wakeCalls).to.have.length(1);
       });
 
       it("shows a satellite that is awake as running, with BuildKit's version", async () => {

@@ -10,6 +10,9 @@ import { findOnPath, requireTool } from "../tools/catalog.ts";
 const PATIENCE_MS = 60_000;
 const POLL_MS = 50;
 
+/** What its worker says of the boot, as in a VM (src/machines/buildkit/units.ts). */
+export const BOOT_ID = "0123456789abcdef0123456789abcdef";
+
 /** Whether somebody speaks HTTP/2 on a port of the loopback. */
 function speaksHttp2(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -58,6 +61,7 @@ export class BuildKitD {
       // Works on any file system; what is built here is small.
       "oci-worker-snapshotter": "native",
       "oci-worker-net": "host",
+      "oci-worker-labels": `dev.satellites.boot-id=${BOOT_ID}`,
     };
     const process = await startProcess(
       "buildkitd",

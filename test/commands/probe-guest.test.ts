@@ -9,7 +9,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { guestProbe } from "../../src/commands/probe-guest.ts";
 import { processGroupConfinement } from "../../src/guest/confinement.ts";
 import type { GuestIdentity } from "../../src/guest/identity.ts";
-import { loadGuestSchema } from "../../src/guest/schema.ts";
+import { loadBuildkitSchema, loadGuestSchema } from "../../src/guest/schema.ts";
 import { startGuestServer, type GuestServer } from "../../src/guest/server.ts";
 import { RawVM } from "../router/support/http2-peers.ts";
 import { fingerprint, newIdentity, TlsVm } from "../support/tls-vm.ts";
@@ -18,7 +18,7 @@ const HOST = "127.0.0.1";
 
 describe("the operator's look at a guest", () => {
   const schema = loadGuestSchema();
-  const probe = guestProbe(schema, systemClock);
+  const probe = guestProbe({ guest: schema, buildkit: loadBuildkitSchema() }, systemClock);
   const identity = newIdentity("i-1");
   const key = fingerprint(identity);
   const workDirectory = mkdtempSync(join(tmpdir(), "satellites-probe-"));

@@ -19,6 +19,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   docker: ["--tag", "--build-arg", "--platform", "--build-context"],
   helm: ["--create-namespace", "--force", "--reset-then-reuse-values", "--reuse-values"],
   curl: ["--fail", "--show-error"],
+  buildctl: ["--filter"],
   "docker buildx": ["--driver-opt", "--append", "--push"],
   gh: ["--jq"],
   jq: ["--raw-output"],

@@ -41,6 +41,7 @@ export function satelliteClass(spec: Partial<SatelliteClass["spec"]> = {}): Sate
         swapPercent: 0,
         maxProcesses: 8192,
         diskReservePercent: 15,
+        answersAsleep: true,
       },
       ...spec,
     },

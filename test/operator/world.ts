@@ -3,12 +3,13 @@ import { Turns } from "../../src/base/turns.ts";
 import { keyString } from "../../src/kube/objects.ts";
 import type { Announcement } from "../../src/operator/action.ts";
 import { AwakeQuota } from "../../src/operator/awake-quota.ts";
+import type { BuildkitFacts } from "../../src/operator/buildkit-facts.ts";
 import type { Dependencies, ProbeAnswer } from "../../src/operator/dependencies.ts";
 import { HostEvents } from "../../src/operator/host-events.ts";
 import { IdleTracker } from "../../src/operator/idle.ts";
 import { MachineDirectory } from "../../src/operator/machine-directory.ts";
 import { createOperatorMetrics } from "../../src/operator/metrics.ts";
-import type { ProbeTarget } from "../../src/operator/probe-target.ts";
+import type { ProbeQuestion } from "../../src/operator/probe-target.ts";
 import { Reconciler } from "../../src/operator/reconcile.ts";
 import { defaultSettings, type OperatorSettings } from "../../src/operator/settings.ts";
 import { findCondition, type ConditionType } from "../../src/satellite/conditions.ts";
@@ -50,6 +51,8 @@ export class World {
   keyOf: (id: string) => string | undefined = () => undefined;
   /** Whether something answers even at the address of a machine that does not run any more. */
   alwaysAnswers = false;
+  /** What a guest's BuildKit says of itself. */
+  buildkit: (measures: boolean) => BuildkitFacts | undefined = () => undefined;
   /** Called at each look at a guest's port, before it answers. */
   onProbe: (address: string) => void = () => {};
   runningWork = 0;
@@ -195,7 +198,7 @@ export class World {
     throw new Error(`${key} was worked on ${MAX_STEPS_AT_ONCE} times without time passing`);
   }
 
-  #probe({ host, tls, tlsFingerprint }: ProbeTarget): ProbeAnswer {
+  #probe({ host, tls, tlsFingerprint, isBuildkit, measures }: ProbeQuestion): ProbeAnswer {
     this.onProbe(host);
     const found = [...this.cloud.machines.values()].find(({ address }) => address === host);
     const isUp = found?.state === "running" || this.alwaysAnswers;
@@ -204,10 +207,12 @@ export class World {
     }
     const bootID = this.cloud.bootIDs.get(found.id);
     const key = this.keyOf(found.id);
+    const buildkit = isBuildkit === true ? this.buildkit(measures === true) : undefined;
     const answer = {
       ready: true,
       runningWork: this.runningWork,
       ...(bootID === undefined ? {} : { bootID }),
+      ...(buildkit === undefined ? {} : { buildkit }),
     };
     if (tls === "Off") {
       return key === undefined ? answer : { ready: false, runningWork: 0 };

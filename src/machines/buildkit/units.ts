@@ -53,7 +53,8 @@ ExecStart=${at.MOUNT_CACHE}
 /**
  * The daemon. The archive may take minutes to come, and what failed is tried again for as long as the machine runs. A
  * build that runs out of memory ends alone: the daemon and other builds go on (OOMPolicy=continue). Builds are not in the
- * service's own cgroup, so those of a daemon that died are ended by name.
+ * service's own cgroup, so those of a daemon that died are ended by name. Its worker bears the boot's ID (systemd.unit,
+ * "Specifiers"), by which the operator finds that memory was lost.
  */
 export function daemonUnit({ tls, dataVolume }: BuildkitGuest): string {
   const needed = `buildkit-limit.service${dataVolume === true ? " buildkit-cache.service" : ""}`;
@@ -70,7 +71,7 @@ Type=notify
 Slice=${at.SLICE}
 EnvironmentFile=-${at.ENVIRONMENT}
 ExecStartPre=${at.INSTALL}
-${makeKey}ExecStart=buildkitd --config ${at.CONFIG}
+${makeKey}ExecStart=buildkitd --config ${at.CONFIG} --oci-worker-labels dev.satellites.boot-id=%b
 ExecStopPost=-systemctl kill --signal=SIGKILL ${at.BUILDS_SLICE}
 Delegate=yes
 KillMode=mixed

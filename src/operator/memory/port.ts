@@ -1,3 +1,5 @@
+import type { BuildkitFacts } from "../buildkit-facts.ts";
+
 /** Why a VM that answers is not taken for ready. */
 export interface ProbeTrouble {
   readonly reason: "OtherVM" | "TLSNotServed";
@@ -23,6 +25,7 @@ export interface Probe extends Meeting {
   readonly bootID?: string;
   /** Work that the guest says is running; 0 where the guest has no agent. */
   readonly runningWork: number;
+  readonly buildkit?: BuildkitFacts;
 }
 
 /** What looks at ports have shown; times are monotonic milliseconds. */

@@ -49,6 +49,11 @@ describe("BuildKit's user data", () => {
     expect(plain).not.to.match(/grpc\.tls|satellites-make-key/);
   });
 
+  it("lets the worker bear the ID of the boot, which systemd puts in", () => {
+    const unit = contentOf("/etc/systemd/system/buildkit.service");
+    expect(unit).to.match(/^ExecStart=buildkitd .* --oci-worker-labels dev\.satellites\.boot-id=%b$/m);
+  });
+
   describe("the script that makes the key", () => {
     let root: string;
 

@@ -73,8 +73,8 @@ export class RouterBench {
   }
 
   /** The operator's part: the satellite runs, its VM at `port`. */
-  runs(port: number, epoch = 4): void {
-    this.server.change(KEY, (object) => {
+  runs(port: number, epoch = 4, key = KEY): void {
+    this.server.change(key, (object) => {
       object.spec.desiredPower = "on";
       object.status.power = power("Running", { epoch });
       object.status.phase = "Running";

@@ -1,0 +1,37 @@
+import type { SatelliteStatus } from "../satellite/resource.ts";
+import type { Observation } from "./observation.ts";
+
+type StatusMachine = NonNullable<SatelliteStatus["machine"]>;
+
+/** The CRD's bounds of `status.machine.buildkit.version` and of each of `status.machine.answers`. */
+const MAX_VERSION = 64;
+const MAX_ANSWER = 16_384;
+
+/**
+ * `status.machine` with what its BuildKit told in this stretch of being awake. What was not asked, or not answered, stays as it was
+ * told last: it is the same machine.
+ */
+export function withBuildkit(o: Observation, machine: StatusMachine): StatusMachine {
+  const { probe } = o.memory.port;
+  const { status } = o.satellite;
+  const told =
+    probe?.epoch === status.power.epoch && status.machine?.id === machine.id ? probe.buildkit : undefined;
+  if (told === undefined) {
+    return machine;
+  }
+  const { answers: _before, ...rest } = machine;
+  const cacheBytes = told.cacheBytes ?? machine.buildkit?.cacheBytes;
+  return {
+    ...rest,
+    buildkit: {
+      version: told.version.slice(0, MAX_VERSION),
+      ...(cacheBytes === undefined ? {} : { cacheBytes }),
+    },
+    ...(o.satelliteClass?.spec.guest.answersAsleep === false ? {} : { answers: kept(told.answers) }),
+  };
+}
+
+/** The answers that the status has room for. */
+function kept(answers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(answers).filter(([, answer]) => answer.length <= MAX_ANSWER));
+}
