@@ -44,6 +44,11 @@ test-release: $(STAMP) ## Builds a release twice, compares, and installs from it
 	node test/tools/build.ts helm crane actionlint > /dev/null
 	mocha --exit --reporter spec test/release/*.test.ts
 
+.PHONY: test-image
+test-image: $(STAMP) ## Checks the recipes of machine images by Packer and cfn-lint
+	node test/tools/build.ts packer packer-plugin-amazon > /dev/null
+	mocha --exit --reporter spec test/image/*.test.ts
+
 .PHONY: publish
 publish: $(STAMP) ## Pushes dist/release to a registry: make publish REGISTRY=registry.example/team
 	node test/tools/build.ts helm crane > /dev/null

@@ -58,6 +58,7 @@ const SLOW_FOLDERS = [
   "conformance",
   "e2e",
   "hostile",
+  "image",
   "integration",
   "interop",
   "model",

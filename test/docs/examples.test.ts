@@ -23,7 +23,7 @@ function pathOf({ kind, metadata }: Manifest): string {
 describe("the examples", () => {
   const crds = globSync(join(ROOT, "crds/*.yaml")).map((file) => readCrdFile(file));
 
-  for (const file of globSync(join(ROOT, "examples/**/*.yaml")).toSorted()) {
+  for (const file of globSync(join(ROOT, "examples/{aws,local}/*.yaml")).toSorted()) {
     it(`${relative(ROOT, file)} is taken as it is, without a field that the API does not have`, () => {
       const api = new TestApi({ crds });
       // What `satellites local` puts in (buildkit-class.ts).

@@ -3,6 +3,7 @@
 //   node test/tools/build.ts buildkitd buildctl buildx
 //   node test/tools/build.ts interop-peer interop-client interop-http2
 //   node test/tools/build.ts actionlint crane
+//   node test/tools/build.ts packer packer-plugin-amazon
 //   node test/tools/build.ts kubelet kube-controller-manager kube-scheduler kube-proxy coredns pause
 // Without names it builds all of the first line. With --if-absent a program on PATH serves as well.
 // Exit code 2 says that there is no Go to build with, 1 that anything else went wrong.
@@ -17,6 +18,7 @@ import {
   findOnPath,
   findTool,
   INTEROP_NAMES,
+  IMAGE_NAMES,
   RELEASE_NAMES,
   type Tool,
   TOOL_NAMES,
@@ -107,6 +109,7 @@ const KNOWN: readonly string[] = [
   ...TOOL_NAMES,
   ...BUILDKIT_NAMES,
   ...INTEROP_NAMES,
+  ...IMAGE_NAMES,
   ...RELEASE_NAMES,
   ...CLUSTER_NAMES,
 ];

@@ -24,6 +24,9 @@ export const INTEROP_NAMES = ["interop-peer", "interop-client", "interop-http2"]
 /** The linter of workflows and the client of registries, which only the tests of releases need. */
 export const RELEASE_NAMES = ["actionlint", "crane"] as const;
 
+/** What makes images of machines, which only the tests of its recipes need. */
+export const IMAGE_NAMES = ["packer", "packer-plugin-amazon"] as const;
+
 /** What a node is made of beside Debian's containerd, which only `make test-cluster` needs. */
 export const CLUSTER_NAMES = [
   "kubelet",
@@ -40,6 +43,7 @@ export type ToolName =
   | (typeof BUILDKIT_NAMES)[number]
   | (typeof INTEROP_NAMES)[number]
   | (typeof RELEASE_NAMES)[number]
+  | (typeof IMAGE_NAMES)[number]
   | (typeof CLUSTER_NAMES)[number];
 
 /** How a tool is built. */
@@ -151,6 +155,21 @@ const RECIPES: Readonly<Record<ToolName, ToolRecipe>> = {
     package: "github.com/google/go-containerregistry/cmd/crane",
     folder: "release",
     stamps: () => ({}),
+  },
+  packer: {
+    module: "github.com/hashicorp/packer",
+    package: "github.com/hashicorp/packer",
+    folder: "image",
+    stamps: () => ({}),
+  },
+  "packer-plugin-amazon": {
+    module: "github.com/hashicorp/packer-plugin-amazon",
+    package: "github.com/hashicorp/packer-plugin-amazon",
+    folder: "image",
+    stamps: (version) => ({
+      "github.com/hashicorp/packer-plugin-amazon/version.Version": version,
+      "github.com/hashicorp/packer-plugin-amazon/version.VersionPrerelease": "",
+    }),
   },
   "interop-peer": interop("./peer", "interop/peer"),
   "interop-client": interop("google.golang.org/grpc/interop/client"),

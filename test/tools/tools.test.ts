@@ -9,6 +9,7 @@ import {
   findOnPath,
   findTool,
   INTEROP_NAMES,
+  IMAGE_NAMES,
   RELEASE_NAMES,
   pinnedVersion,
   requireTool,
@@ -36,6 +37,7 @@ describe("the tools that tests are run with", () => {
       ...TOOL_NAMES,
       ...BUILDKIT_NAMES,
       ...INTEROP_NAMES,
+      ...IMAGE_NAMES,
       ...RELEASE_NAMES,
       ...CLUSTER_NAMES,
     ]) {

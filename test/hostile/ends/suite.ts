@@ -17,6 +17,8 @@ export interface EndsOptions {
   readonly seed: number;
   /** For how long connections are made. */
   readonly seconds: number;
+  /** So many at least, also where a slow machine needs longer for them. */
+  readonly minConnections?: number;
   /** Only conversations whose name begins so. */
   readonly only?: string;
 }
@@ -51,7 +53,7 @@ const MAX_LINGER_MS = 45_000;
 
 /** Makes connections that end in every way, on one router process after the other should one end. */
 export async function runEnds(options: EndsOptions): Promise<EndsResult> {
-  const { only = "" } = options;
+  const { only = "", minConnections = 0 } = options;
   const random = seededRandom(options.seed);
   const conversations = CONVERSATIONS.filter(({ name }) => name.startsWith(only));
   const identity = options.isTls ? newIdentity("i-eve") : undefined;
@@ -73,8 +75,10 @@ export async function runEnds(options: EndsOptions): Promise<EndsResult> {
       ? patientPlan(random, conversations)
       : (plans.pop() ?? randomPlan(random, conversations));
 
+  const goesOn = (): boolean => performance.now() < untilMs || connections < minConnections;
+
   async function worker(router: Child, place: RouterPlace, recent: string[]): Promise<void> {
-    while (performance.now() < untilMs && router.isAlive) {
+    while (goesOn() && router.isAlive) {
       connections += 1;
       if (tls !== undefined && connections % HANDSHAKES === 0) {
         await endHandshake(tls.hello, router.port, random);
@@ -121,7 +125,7 @@ export async function runEnds(options: EndsOptions): Promise<EndsResult> {
   try {
     do {
       await life();
-    } while (performance.now() < untilMs && exits.length < MAX_EXITS);
+    } while (goesOn() && exits.length < MAX_EXITS);
   } finally {
     await vm.stop();
     await endingVm.stop();
