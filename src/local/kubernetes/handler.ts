@@ -15,8 +15,7 @@ import type { Authenticator } from "./authentication.ts";
 import { deleteCollection, deleteObject } from "./deletes.ts";
 import { aggregated, coreVersions, groupInfo, groupList, resourceList, type Catalog } from "./discovery.ts";
 import type { JsonObject } from "./json.ts";
-import { openApiV2 } from "./openapi-v2.ts";
-import { encodeOpenApiV2, OPENAPI_V2_CONTENT_TYPE, OPENAPI_V2_PROTOBUF } from "./openapi-v2-protobuf.ts";
+import { openApiV2, OPENAPI_V2_CONTENT_TYPE } from "./openapi-v2.ts";
 import { openApiV3, openApiV3Index } from "./openapi-v3.ts";
 import { patchObject } from "./patches.ts";
 import { getObject, listObjects } from "./reads.ts";
@@ -128,7 +127,6 @@ function describe(options: HandlerOptions, request: ApiRequest): ApiResponse | u
   if (root === "openapi") {
     return openApi(
       resources,
-      accept,
       [second, third, ...rest].filter((part) => part !== undefined),
     );
   }
@@ -157,15 +155,11 @@ function describe(options: HandlerOptions, request: ApiRequest): ApiResponse | u
 
 function openApi(
   resources: readonly Resource[],
-  accept: string,
   [version, ...rest]: readonly string[],
 ): ApiResponse | undefined {
   if (version === "v2" && rest.length === 0) {
-    if (accept.includes(OPENAPI_V2_PROTOBUF)) {
-      const headers = { "content-type": OPENAPI_V2_CONTENT_TYPE };
-      return { status: 200, headers, body: encodeOpenApiV2(resources), warnings: [] };
-    }
-    return json(openApiV2(resources));
+    const headers = { "content-type": OPENAPI_V2_CONTENT_TYPE };
+    return { status: 200, headers, body: openApiV2(resources), warnings: [] };
   }
   if (version !== "v3") {
     return undefined;

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import protobuf from "protobufjs";
 import { allowAll } from "../../../src/local/kubernetes/reviews.ts";
 import type { JsonObject } from "../../../src/local/kubernetes/json.ts";
 import { valueAt } from "../../../src/local/kubernetes/json.ts";
@@ -186,7 +187,40 @@ describe("discovery", () => {
     expect(parameters.map(({ name }) => name)).to.include("fieldValidation");
     const index = api.call("GET", "/openapi/v3").body["paths"] as JsonObject;
     expect(Object.keys(index)).to.include.members(["api/v1", "apis/example.dev/v1"]);
-    expect(api.call("GET", "/openapi/v2").body["definitions"]).to.have.property("dev.example.v1.Probe");
+  });
+
+  it("describes them in OpenAPI v2 for kubectl before 1.29, as protobuf", () => {
+    const { status, headers, body } = api.server.handle({
+      method: "GET",
+      path: "/openapi/v2",
+      query: new URLSearchParams(),
+      headers: { authorization: `Bearer ${TOKEN}` },
+      body: "",
+    });
+    expect([status, headers["content-type"]]).to.deep.equal([
+      200,
+      "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    ]);
+    // Of openapi.v2.Document only what is looked at: definitions, the names and the properties of schemas.
+    const { root } = protobuf.parse(`
+      message Document { optional Named definitions = 9; }
+      message Named { repeated NamedSchema members = 1; }
+      message NamedSchema { optional string name = 1; optional Schema value = 2; }
+      message Schema { optional Named properties = 25; }
+    `);
+    interface Schema {
+      readonly properties?: { readonly members: readonly NamedSchema[] };
+    }
+    interface NamedSchema {
+      readonly name: string;
+      readonly value: Schema;
+    }
+    const message = root.lookupType("Document");
+    const { definitions } = message.toObject(message.decode(body as Uint8Array)) as {
+      readonly definitions: { readonly members: readonly NamedSchema[] };
+    };
+    const probe = definitions.members.find(({ name }) => name === "dev.example.v1.Probe");
+    expect(probe?.value.properties?.members.map(({ name }) => name)).to.include.members(["metadata", "spec"]);
   });
 
   it("answers 404 to unknown groups, kinds and paths", () => {
