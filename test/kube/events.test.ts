@@ -4,7 +4,7 @@ import { EventRecorder } from "../../src/kube/events.ts";
 import type { KubeObject } from "../../src/kube/objects.ts";
 import { EVENT } from "../../src/kube/resources.ts";
 import { CollectingLogger } from "../support/collecting-logger.ts";
-import { MemoryKube } from "../support/memory-kube.ts";
+import { EmbeddedKube } from "../support/embedded-kube.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 interface StoredEvent extends KubeObject {
@@ -23,13 +23,13 @@ describe("EventRecorder", () => {
   };
   const woke = { type: "Normal", reason: "Woke", message: "woke for a request" } as const;
   let clock: VirtualClock;
-  let kube: MemoryKube;
+  let kube: EmbeddedKube;
   let logger: CollectingLogger;
   let recorder: EventRecorder;
 
   beforeEach(() => {
     clock = new VirtualClock();
-    kube = new MemoryKube();
+    kube = new EmbeddedKube({ namespaces: ["apps", "system"] });
     logger = new CollectingLogger();
     let seed = 0;
     recorder = new EventRecorder({
@@ -53,6 +53,10 @@ describe("EventRecorder", () => {
     expect(metadata.namespace).to.equal("apps");
     expect(metadata.name).to.match(/^web\.[0-9a-f]+$/);
     expect(rest).to.deep.equal({
+      apiVersion: "v1",
+      kind: "Event",
+      // The server writes it into every event.
+      eventTime: null,
       involvedObject: {
         apiVersion: "satellites.dev/v1alpha1",
         kind: "Satellite",

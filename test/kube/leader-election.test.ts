@@ -7,9 +7,10 @@ import {
   type LeadershipEnd,
 } from "../../src/kube/leader-election.ts";
 import { createKubeMetrics } from "../../src/kube/metrics.ts";
+import { keyString } from "../../src/kube/objects.ts";
 import { type Lease, LEASE } from "../../src/kube/resources.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
-import { MemoryKube } from "../support/memory-kube.ts";
+import { EmbeddedKube } from "../support/embedded-kube.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const KEY = { namespace: "system", name: "operator" };
@@ -24,12 +25,12 @@ interface Candidate {
 
 describe("LeaderElector", () => {
   let clock: VirtualClock;
-  let kube: MemoryKube;
+  let kube: EmbeddedKube;
   const candidates: Candidate[] = [];
 
   beforeEach(() => {
     clock = new VirtualClock();
-    kube = new MemoryKube();
+    kube = new EmbeddedKube({ namespaces: ["apps", "system"] });
   });
 
   afterEach(async () => {
@@ -178,7 +179,7 @@ describe("LeaderElector", () => {
     expect(second.elector.leader()).to.equal("a");
     kube.before = ({ verb, key }) => {
       // Only the first is cut off: it alone writes while it leads.
-      if (verb !== "get" && key?.name === KEY.name && first.elector.isLeader()) {
+      if (verb !== "get" && key === keyString(KEY) && first.elector.isLeader()) {
         throw unreachable;
       }
     };

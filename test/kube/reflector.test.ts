@@ -2,9 +2,9 @@ import { expect } from "chai";
 import { Reflector } from "../../src/kube/reflector.ts";
 import { KubeError } from "../../src/kube/errors.ts";
 import type { KubeObject } from "../../src/kube/objects.ts";
-import { SECRET } from "../../src/kube/resources.ts";
+import { NAMESPACE, SECRET } from "../../src/kube/resources.ts";
 import { CollectingLogger } from "../support/collecting-logger.ts";
-import { MemoryKube } from "../support/memory-kube.ts";
+import { EmbeddedKube } from "../support/embedded-kube.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const key = (name: string): { namespace: string; name: string } => ({ namespace: "apps", name });
@@ -12,9 +12,11 @@ const secret = (name: string, labels: Record<string, string> = {}): KubeObject =
   metadata: { ...key(name), labels },
 });
 
+const CHANGE = { type: "merge", body: { metadata: { labels: { of: "x" } } } } as const;
+
 describe("Reflector", () => {
   let clock: VirtualClock;
-  let kube: MemoryKube;
+  let kube: EmbeddedKube;
   let logger: CollectingLogger;
   let reflector: Reflector<KubeObject>;
   let story: string[];
@@ -23,7 +25,7 @@ describe("Reflector", () => {
 
   beforeEach(async () => {
     clock = new VirtualClock();
-    kube = new MemoryKube();
+    kube = new EmbeddedKube({ namespaces: ["apps", "system"] });
     logger = new CollectingLogger();
     story = [];
     stop = new AbortController();
@@ -63,11 +65,13 @@ describe("Reflector", () => {
     await reflector.synced();
     expect(verbs()).to.deep.equal(["list", "list", "watch"]);
     expect(story.splice(0)).to.deep.equal(["+a", "+b", "+c"]);
-    await kube.create(SECRET, secret("d"));
-    await kube.patch(SECRET, key("d"), { type: "merge", body: { type: "x" } });
+    const created = await kube.create(SECRET, secret("d"));
+    const changed = await kube.patch(SECRET, key("d"), CHANGE);
     await kube.delete(SECRET, key("a"));
     await clock.settle();
-    expect(story).to.deep.equal(["+d", "~d 104→105", "-a"]);
+    const versions = [created, changed].map(({ metadata }) => metadata.resourceVersion);
+    expect(story).to.deep.equal(["+d", `~d ${versions.join("→")}`, "-a"]);
+    expect(versions[0]).to.not.equal(versions[1]);
     expect(reflector.cache.list().map(({ metadata }) => metadata.name)).to.have.members(["b", "c", "d"]);
   });
 
@@ -110,7 +114,7 @@ describe("Reflector", () => {
 
   it("resumes from a bookmark although nothing of its own changed and history is gone", async () => {
     await start();
-    await kube.create({ ...SECRET, plural: "others" }, secret("x"));
+    await kube.create(NAMESPACE, { metadata: { name: "others" } });
     kube.bookmark();
     kube.compact();
     await clock.advance(2_000);
@@ -125,8 +129,8 @@ describe("Reflector", () => {
     await start();
     story.length = 0;
     kube.calls.length = 0;
-    kube.vanish(SECRET, key("b"));
-    await kube.patch(SECRET, key("c"), { type: "merge", body: { type: "x" } });
+    await kube.unnoticed(() => kube.delete(SECRET, key("b")));
+    await kube.patch(SECRET, key("c"), CHANGE);
     kube.compact();
     story.length = 0;
     const error = new KubeError({ reason: "Expired", status: 410, message: "too old" });
@@ -135,7 +139,7 @@ describe("Reflector", () => {
     expect(verbs()).to.deep.equal(["patch", "list", "watch"]);
     expect(story).to.include("-b");
     expect(reflector.cache.get("apps/b")).to.equal(undefined);
-    expect(reflector.cache.get("apps/c")).to.have.property("type", "x");
+    expect(reflector.cache.get("apps/c")?.metadata.labels).to.deep.equal({ of: "x" });
   });
 
   it("starts a listing anew when its continue token expires on the way", async () => {

@@ -16,7 +16,7 @@ import type { Lease } from "../../src/satellite/resource.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { silentLogger, type Logger } from "../../src/telemetry/logger.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
-import { FakeApiServer } from "./fake-api-server.ts";
+import { SatelliteServer } from "./satellite-server.ts";
 
 export const KEY = "team-a/ada";
 export const ROUTER = "router-0";
@@ -49,10 +49,10 @@ export interface TestRequest {
   readonly cancel: () => void;
 }
 
-/** One router's gate under a virtual clock, against an API server in memory. */
+/** One router's gate under a virtual clock, against the embedded API server. */
 export class GateBench {
   readonly clock = new VirtualClock();
-  readonly server: FakeApiServer;
+  readonly server: SatelliteServer;
   readonly prober = new FakeProber();
   readonly registry = new Registry();
   readonly stopping: string[] = [];
@@ -68,13 +68,13 @@ export class GateBench {
     options: {
       readonly gate?: GateOptions;
       readonly address?: AddressOptions;
-      readonly server?: FakeApiServer;
+      readonly server?: SatelliteServer;
       readonly router?: string;
       readonly access?: Access;
       readonly logger?: Logger;
     } = {},
   ) {
-    this.server = options.server ?? new FakeApiServer();
+    this.server = options.server ?? new SatelliteServer();
     for (const object of satellites) {
       this.server.put(object);
     }

@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { KubeError } from "../../src/kube/errors.ts";
 import { GrpcStatus, type Admission } from "../../src/router/engine.ts";
 import { CollectingLogger } from "../support/collecting-logger.ts";
-import { forbidden, unreachable } from "./fake-api-server.ts";
+import { forbidden, unreachable } from "../support/embedded-kube.ts";
 import { GateBench, KEY, ROUTER, type TestRequest } from "./gate-bench.ts";
 import { awake, power, satellite } from "./satellites.ts";
 
@@ -555,7 +555,7 @@ describe("gate: requests that end otherwise", () => {
     const bench = new GateBench([satellite()]);
     const request = bench.request();
     await bench.clock.settle();
-    bench.server.remove(KEY);
+    bench.server.deleteNow(KEY);
     await bench.clock.settle();
     expect(refused(request).status).to.equal(GrpcStatus.NOT_FOUND);
   });
@@ -775,7 +775,7 @@ describe("gate: another satellite of the same name", () => {
     bench.prober.running[0]?.answer();
     await bench.clock.settle();
     expect(forwarded(first).upstream.epoch).to.equal(4);
-    bench.server.remove(KEY);
+    bench.server.deleteNow(KEY);
     bench.server.put(awake({ uid: "uid-other", status: { phase: "Waking", power: power("Starting") } }));
     const second = bench.request();
     await bench.clock.settle();

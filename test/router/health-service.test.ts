@@ -13,7 +13,8 @@ import { SatelliteView } from "../../src/router/satellite-view.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
-import { FakeApiServer, unreachable } from "./fake-api-server.ts";
+import { unreachable } from "../support/embedded-kube.ts";
+import { SatelliteServer } from "./satellite-server.ts";
 import { KEY } from "./gate-bench.ts";
 import { awake, power, satellite } from "./satellites.ts";
 
@@ -32,9 +33,9 @@ interface Call {
   end?: { readonly status: number; readonly message: string };
 }
 
-/** The service beside an API server in memory. */
+/** The service beside the embedded API server. */
 class Bench {
-  readonly server = new FakeApiServer();
+  readonly server = new SatelliteServer();
   readonly clock = new VirtualClock();
   readonly disconnect: () => void;
   readonly health: Health;
@@ -170,7 +171,7 @@ describe("health of a satellite", () => {
         spec.desiredPower = "on";
         status.power = power("Running");
       });
-      bench.server.remove(KEY);
+      bench.server.deleteNow(KEY);
       bench.server.put(satellite({ uid: "uid-other" }));
       expect(statuses).to.deep.equal(["SERVING", "NOT_SERVING", "SERVING", "SERVICE_UNKNOWN", "SERVING"]);
       expect(end).to.equal(undefined);
@@ -199,7 +200,7 @@ describe("health of a satellite", () => {
       const bench = new Bench([satellite()]);
       const call = await bench.call("Watch");
       call.handler.onCancel();
-      bench.server.remove(KEY);
+      bench.server.deleteNow(KEY);
       bench.health.drain();
       expect(call.statuses).to.deep.equal(["SERVING"]);
       expect(call.end).to.equal(undefined);

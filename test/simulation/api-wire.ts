@@ -8,7 +8,7 @@ import type { Courier, CourierContext } from "./courier.ts";
 import type { NotificationFault } from "./plan.ts";
 import { between } from "./random.ts";
 import type { SimProcess } from "./sim-process.ts";
-import { WatchStream } from "./watch-stream.ts";
+import { WatchStream } from "../support/watch-stream.ts";
 
 /** Token of the one user of a simulated API server. */
 export const TOKEN = "simulated";

@@ -6,7 +6,7 @@ import { anonymousLoopback, type Access } from "../../../src/router/access.ts";
 import { createRouter, type Router, type RouterOptions } from "../../../src/router/router.ts";
 import type { Satellite } from "../../../src/satellite/types.ts";
 import { silentLogger, type Logger } from "../../../src/telemetry/logger.ts";
-import { FakeApiServer } from "../fake-api-server.ts";
+import { SatelliteServer } from "../satellite-server.ts";
 import { KEY, ROUTER } from "../gate-bench.ts";
 import { power } from "../satellites.ts";
 
@@ -28,9 +28,9 @@ export function wayNamed(name: string | undefined): Way {
   return way;
 }
 
-/** A whole router on loopback, against an API server in memory. */
+/** A whole router on loopback, against the embedded API server. */
 export class RouterBench {
-  readonly server = new FakeApiServer();
+  readonly server = new SatelliteServer();
   readonly registry = new Registry();
   readonly router: Router;
   port = 0;
