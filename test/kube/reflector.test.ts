@@ -128,8 +128,8 @@ describe("Reflector", () => {
   it("lists again at once when its version is too old, and tells what was missed", async () => {
     await start();
     story.length = 0;
-    kube.calls.length = 0;
     await kube.unnoticed(() => kube.delete(SECRET, key("b")));
+    kube.calls.length = 0;
     await kube.patch(SECRET, key("c"), CHANGE);
     kube.compact();
     story.length = 0;

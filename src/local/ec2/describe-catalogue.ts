@@ -4,7 +4,8 @@ import { applyFilters, isTagFilter, readFilters, tagFilterValues } from "./filte
 import { tagsXml } from "./instance-xml.ts";
 import { IMAGE_SIZE_GIB, ROOT_DEVICE } from "./launch-check.ts";
 import { ACCOUNT_ID, type Ec2Model } from "./model.ts";
-import { AddressPool, type Subnet } from "./network.ts";
+import { AddressPool } from "./addresses.ts";
+import type { Subnet } from "./network.ts";
 import { cutPage, readPage } from "./paging.ts";
 import type { InstanceType } from "./instance-types.ts";
 import type { XmlNode } from "./xml.ts";

@@ -1,8 +1,8 @@
 import { SatelliteError } from "../../base/errors.ts";
 
-/** Something that shall go wrong, as often as it says. */
+/** Something that is to go wrong, and how often. */
 export interface Fault {
-  /** Action that it befalls, e.g. `StartInstances`; `*` for any. */
+  /** Action that it affects, e.g. `StartInstances`; `*` for any. */
   readonly action: string;
   /** Only requests whose parameters contain this text, e.g. an instance ID. Default: all. */
   readonly containing?: string;
@@ -11,7 +11,7 @@ export interface Fault {
   /**
    * `refuse` answers with the error, and nothing is done. `forget` does the work and then answers with the
    * error or, without a code, not at all. `drop` closes the connection, and nothing is done. `delay` does
-   * the work and answers later. `fail-later` accepts a launch or a start, which then comes to nothing: the instance is
+   * the work and answers later. `fail-later` accepts a launch or a start, which then fails: the instance is
    * pending for `delayMs` and ends with `code` and `message` as its StateReason.
    */
   readonly kind: "refuse" | "forget" | "drop" | "delay" | "fail-later";
@@ -25,8 +25,8 @@ export interface Fault {
 }
 
 const KINDS: readonly string[] = ["refuse", "forget", "drop", "delay", "fail-later"];
-/** Actions that bring a machine up. */
-const BEGINNINGS: readonly string[] = ["RunInstances", "StartInstances"];
+/** Actions that start a machine. */
+const STARTING_ACTIONS: readonly string[] = ["RunInstances", "StartInstances"];
 
 /**
  * Checks a fault that came from outside.
@@ -44,10 +44,13 @@ export function parseFault(value: unknown): Fault {
   if (fault.kind === "refuse" && typeof fault.code !== "string") {
     throw new SatelliteError("InvalidFault", 'a fault of kind "refuse" needs the error\'s "code"');
   }
-  if (fault.kind === "fail-later" && (typeof fault.code !== "string" || !BEGINNINGS.includes(fault.action))) {
+  if (
+    fault.kind === "fail-later" &&
+    (typeof fault.code !== "string" || !STARTING_ACTIONS.includes(fault.action))
+  ) {
     throw new SatelliteError(
       "InvalidFault",
-      `a fault of kind "fail-later" needs the "code" of a StateReason, and one of the actions ${BEGINNINGS.join(", ")}`,
+      `a fault of kind "fail-later" needs the "code" of a StateReason, and one of the actions ${STARTING_ACTIONS.join(", ")}`,
     );
   }
   if (fault.kind === "delay" && typeof fault.delayMs !== "number") {
@@ -68,15 +71,15 @@ export class Faults {
     this.#pending = [];
   }
 
-  /** The fault with this code that would befall a request; it is not used up. */
+  /** The fault with this code that applies to a request; it is not used up. */
   find(action: string, parameters: string, code: string): Fault | undefined {
-    return this.#pending.find(({ fault }) => fault.code === code && befalls(fault, action, parameters))
+    return this.#pending.find(({ fault }) => fault.code === code && appliesTo(fault, action, parameters))
       ?.fault;
   }
 
-  /** The fault that befalls this request, which is thereby used up once. */
+  /** The fault that applies to this request; it is then used up once. */
   take(action: string, parameters: string): Fault | undefined {
-    const hit = this.#pending.find(({ fault }) => befalls(fault, action, parameters));
+    const hit = this.#pending.find(({ fault }) => appliesTo(fault, action, parameters));
     if (hit === undefined) {
       return undefined;
     }
@@ -86,6 +89,6 @@ export class Faults {
   }
 }
 
-function befalls(fault: Fault, action: string, parameters: string): boolean {
+function appliesTo(fault: Fault, action: string, parameters: string): boolean {
   return (fault.action === "*" || fault.action === action) && parameters.includes(fault.containing ?? "");
 }

@@ -2,85 +2,80 @@ import type { Clock } from "../../base/clock.ts";
 import { Ec2ApiError } from "./api-error.ts";
 import type { Instance } from "./instance.ts";
 import type { RecordStore } from "./record-store.ts";
-import { Visibility } from "./visibility.ts";
+import { Records, type RecordKind } from "./records.ts";
 
 /** How long a terminated instance stays visible: about an hour (EC2 user guide, "Terminate instances"). */
 const TOMBSTONE_MS = 3_600_000;
-/** How long a token is remembered after that: EC2 keeps it for a day at least. */
-const TOKEN_MEMORY_MS = 24 * 3_600_000;
 
 const ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
 
 /** What an instance is missing from: lists by filter or page, all that names it by ID, or both. */
 export type HiddenFrom = "lists" | "descriptions" | "both";
 
+const KIND: RecordKind<Instance> = {
+  tokenOf: ({ zone, clientToken }) => (clientToken === undefined ? undefined : `${zone}/${clientToken}`),
+  goneSince: ({ terminatedAt }) => terminatedAt,
+  notFound: (ids) =>
+    new Ec2ApiError(
+      "InvalidInstanceID.NotFound",
+      ids.length === 1
+        ? `The instance ID '${ids[0]}' does not exist`
+        : `The instance IDs '${ids.join(", ")}' do not exist`,
+    ),
+};
+
 /** All instances of the account: the truth, what readers see of it, and what is kept on disk. */
 export class Instances {
   readonly #clock: Clock;
-  readonly #store: RecordStore<Instance>;
-  readonly #visibility: Visibility<Instance>;
-  readonly #byId = new Map<string, Instance>();
-  readonly #byToken = new Map<string, string>();
+  readonly #records: Records<Instance>;
   readonly #hidden = new Map<string, { readonly from: HiddenFrom; readonly untilMs: number }>();
-  /** Called with each instance that was added or changed. */
-  onChange: (instance: Instance) => void = () => {};
 
   /** @param visibilityDelayMs how long the next change stays hidden from readers */
   constructor(clock: Clock, store: RecordStore<Instance>, visibilityDelayMs: () => number) {
     this.#clock = clock;
-    this.#store = store;
-    this.#visibility = new Visibility(clock, visibilityDelayMs);
-    for (const instance of store.load().sort((a, b) => compare(a.launchTime, b.launchTime))) {
-      this.#index(instance);
-      this.#visibility.restore(instance);
-    }
+    this.#records = new Records(clock, store, visibilityDelayMs, KIND, (a, b) =>
+      compare(a.launchTime, b.launchTime),
+    );
+  }
+
+  /** Called with each instance that was added or changed. */
+  set onChange(listener: (instance: Instance) => void) {
+    this.#records.onChange = listener;
   }
 
   /** Adds an instance or replaces it. */
   put(instance: Instance): void {
-    this.#store.save(instance);
-    this.#index(instance);
-    this.#visibility.publish(instance);
-    this.onChange(instance);
+    this.#records.put(instance);
   }
 
   /** Replaces some fields of an instance and returns the new record. */
   change(id: string, fields: Partial<Instance>): Instance {
-    const changed = { ...this.truth(id), ...fields };
-    this.put(changed);
-    return changed;
+    return this.#records.change(id, fields);
   }
 
   /** The instance as it is, visible or not. */
   truth(id: string): Instance {
-    const instance = this.#byId.get(id);
-    if (instance === undefined) {
-      throw notFound([id]);
-    }
-    return instance;
+    return this.#records.get(id);
   }
 
   has(id: string): boolean {
-    return this.#byId.has(id);
+    return this.#records.has(id);
   }
 
   /** All instances as they are, long terminated ones included. */
   truths(): Instance[] {
-    this.#forgetOld();
-    return [...this.#byId.values()];
+    return this.#records.all();
   }
 
   /** The instance that this token launched in this zone. */
   byToken(zone: string, token: string): Instance | undefined {
-    this.#forgetOld();
-    const id = this.#byToken.get(`${zone}/${token}`);
-    return id === undefined ? undefined : this.#byId.get(id);
+    return this.#records.byToken(`${zone}/${token}`);
   }
 
   /** What readers of lists see now, oldest first. */
   visible(): Instance[] {
-    return this.#visibility
-      .all()
+    return this.#records
+      .visible()
       .filter((instance) => !this.#isBuried(instance) && !this.isHidden(instance.id, "lists"));
   }
 
@@ -108,58 +103,17 @@ export class Instances {
     if (malformed !== undefined) {
       throw new Ec2ApiError("InvalidInstanceID.Malformed", `Invalid id: "${malformed}"`);
     }
-    const found = new Map<string, Instance>();
-    for (const id of ids) {
-      const instance = this.#visibility.get(id);
-      if (instance !== undefined && !this.#isBuried(instance) && !this.isHidden(id, "descriptions")) {
-        found.set(id, instance);
-      }
-    }
-    const missing = ids.filter((id) => !found.has(id));
-    if (missing.length > 0) {
-      throw notFound(missing);
-    }
-    return [...found.values()];
-  }
-
-  #index(instance: Instance): void {
-    this.#byId.set(instance.id, instance);
-    if (instance.clientToken !== undefined) {
-      this.#byToken.set(`${instance.zone}/${instance.clientToken}`, instance.id);
-    }
+    return this.#records.lookUp(
+      ids,
+      (instance) => !this.#isBuried(instance) && !this.isHidden(instance.id, "descriptions"),
+    );
   }
 
   #isBuried(instance: Instance): boolean {
-    return this.#terminatedForMs(instance) > TOMBSTONE_MS;
-  }
-
-  #terminatedForMs(instance: Instance): number {
-    return instance.terminatedAt === undefined
-      ? 0
-      : this.#clock.now().getTime() - Date.parse(instance.terminatedAt);
-  }
-
-  #forgetOld(): void {
-    for (const instance of this.#byId.values()) {
-      if (this.#terminatedForMs(instance) > TOKEN_MEMORY_MS) {
-        this.#byId.delete(instance.id);
-        this.#byToken.delete(`${instance.zone}/${instance.clientToken ?? ""}`);
-        this.#visibility.forget(instance.id);
-        this.#store.remove(instance.id);
-      }
-    }
+    return this.#records.goneForMs(instance) > TOMBSTONE_MS;
   }
 }
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : Number(a > b);
-}
-
-function notFound(ids: readonly string[]): Ec2ApiError {
-  return new Ec2ApiError(
-    "InvalidInstanceID.NotFound",
-    ids.length === 1
-      ? `The instance ID '${ids[0]}' does not exist`
-      : `The instance IDs '${ids.join(", ")}' do not exist`,
-  );
 }

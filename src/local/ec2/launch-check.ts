@@ -91,6 +91,27 @@ export function checkLaunch(
   return { subnet, image, type };
 }
 
+/**
+ * Checks a launch whose token has launched an instance already (EC2 developer guide, "Ensuring idempotency").
+ *
+ * @throws Ec2ApiError `IdempotentParameterMismatch`, `IdempotentInstanceTerminated`
+ */
+export function checkRepeated(known: Instance, parameters: LaunchParameters): void {
+  if (known.requestHash !== parameters.requestHash) {
+    throw new Ec2ApiError(
+      "IdempotentParameterMismatch",
+      "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+    );
+  }
+  if (known.state === "terminated") {
+    throw new Ec2ApiError(
+      "IdempotentInstanceTerminated",
+      "The client token that you provided is associated with an instance that has been terminated. " +
+        "Retry with a different client token.",
+    );
+  }
+}
+
 function checkToken(token: string | undefined): void {
   if (token !== undefined && !/^[\x21-\x7e]{1,64}$/.test(token)) {
     throw new Ec2ApiError(

@@ -4,6 +4,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type { Hypervisor, InstanceSpec } from "./hypervisor.ts";
 import type { Instance } from "./instance.ts";
 import type { Instances } from "./instances.ts";
+import { Moves, type Move } from "./moves.ts";
 
 /** What the lifecycle of instances is made of. */
 export interface LifecycleOptions {
@@ -17,8 +18,8 @@ export interface LifecycleOptions {
   readonly hibernationKeptMs: number;
 }
 
-/** How a launch or a start comes to nothing after EC2 has accepted it. */
-export interface Fate {
+/** How a launch or a start fails after EC2 has accepted it. */
+export interface LaunchFailure {
   /** Of the StateReason (EC2 API reference, "StateReason"). */
   readonly code: string;
   readonly message: string;
@@ -32,54 +33,53 @@ const GUEST_SHUTDOWN = { code: "Client.InstanceInitiatedShutdown", message: "Ins
 const SERVER_ERROR = "Server.InternalError";
 /** Pause before a failed termination is tried again; nothing may be left of a terminated instance. */
 const TERMINATE_RETRY_MS = 5_000;
-const REBOOT_PATIENCE_MS = 240_000;
+const REBOOT_TIMEOUT_MS = 240_000;
 
-/** Reasons for which an instance is stopped even where it has never run; all others terminate it. */
-const LEAVE_STOPPED: ReadonlySet<string> = new Set([
+/** Reasons for which a launch that fails leaves the instance stopped; for all others it is terminated. */
+const LEAVES_STOPPED: ReadonlySet<string> = new Set([
   GUEST_SHUTDOWN.code,
   "Server.ScheduledStop",
   "Server.SpotInstanceShutdown",
 ]);
 
-/** A launch or start that was to fail. */
-class ComesToNothing extends Error {
+/** Thrown by a launch or start that a test wants to fail. */
+class ScriptedFailure extends Error {
   readonly stateReason: { readonly code: string; readonly message: string };
 
-  constructor({ code, message }: Fate) {
+  constructor({ code, message }: LaunchFailure) {
     super(message);
     this.stateReason = { code, message };
   }
 }
 
 /**
- * Moves instances through their states (EC2 user guide, "Instance lifecycle"): each move is first written
- * down, then carried out by the hypervisor, then written down as done. What the hypervisor does for one
- * instance happens in order, one thing at a time; only force goes past what is under way.
+ * Moves instances through their states (EC2 user guide, "Instance lifecycle"): each move is first written down, then carried
+ * out by the hypervisor, then written down as done. Only force passes a move that is under way.
  */
 export class Lifecycle {
   readonly #options: LifecycleOptions;
-  readonly #underWay = new Map<string, Promise<void>>();
-  #fate: Fate | undefined;
-  #closed = false;
+  readonly #moves: Moves;
+  #nextFailure: LaunchFailure | undefined;
 
   constructor(options: LifecycleOptions) {
     this.#options = options;
+    this.#moves = new Moves(options.instances, (instance, error) => this.#fail(instance, error));
     options.hypervisor.onExit((id) => this.#onExit(id));
   }
 
-  /** Lets everything that begins in this turn of the event loop come to nothing. */
-  failNext(fate: Fate): void {
-    this.#fate = fate;
+  /** Makes every launch and start that begins in this turn of the event loop fail. */
+  failNext(failure: LaunchFailure): void {
+    this.#nextFailure = failure;
     queueMicrotask(() => {
-      this.#fate = undefined;
+      this.#nextFailure = undefined;
     });
   }
 
   /** Boots a new instance, which is already kept as pending. */
   launch(instance: Instance): void {
-    const fate = this.#fate;
-    this.#carryOut(instance, async () => {
-      await this.#meet(fate);
+    const failure = this.#nextFailure;
+    this.#moves.inOrder(instance, async () => {
+      await this.#failAsScripted(failure);
       await this.#options.hypervisor.launch(this.#options.specOf(instance));
       return { state: "running", bootedAt: this.#now() };
     });
@@ -93,7 +93,7 @@ export class Lifecycle {
       transitionReason: "",
       launchTime: this.#now(),
     });
-    this.#forgetOldMemory(instance);
+    this.#discardOldMemory(instance);
     this.#continueStart(instance);
     return instance;
   }
@@ -120,7 +120,7 @@ export class Lifecycle {
   /** Ends a stop that is under way, without waiting for the guest. */
   force(id: string): void {
     const instance = this.#options.instances.truth(id);
-    this.#detach(instance, async () => {
+    this.#moves.atOnce(instance, async () => {
       await this.#options.hypervisor.stop(id, { force: true });
       return { state: "stopped" };
     });
@@ -128,8 +128,7 @@ export class Lifecycle {
 
   /** Terminates an instance in any state and returns it as shutting down. */
   terminate(id: string, stateReason = USER_SHUTDOWN): Instance {
-    // A guest that hangs in its shutdown must not keep its instance alive; a boot must end first, or it
-    // could bring back a VM that is already gone.
+    // A guest that hangs in its shutdown is not waited for. A boot is: it could bring back a VM that is already gone.
     const isStopping = this.#options.instances.truth(id).state === "stopping";
     const instance = this.#begin(id, {
       state: "shutting-down",
@@ -147,9 +146,9 @@ export class Lifecycle {
   reboot(id: string): void {
     const { hypervisor, clock, instances } = this.#options;
     const instance = instances.truth(id);
-    this.#carryOut(instance, async () => {
+    this.#moves.inOrder(instance, async () => {
       const forced = new AbortController();
-      const force = sleep(clock, REBOOT_PATIENCE_MS, forced.signal).then(
+      const force = sleep(clock, REBOOT_TIMEOUT_MS, forced.signal).then(
         () => hypervisor.stop(id, { force: true }),
         () => {},
       );
@@ -161,8 +160,8 @@ export class Lifecycle {
   }
 
   /**
-   * Brings what is kept and what the hypervisor has to agreement, after a restart: a move that was under way
-   * is carried on, and a VM that ended meanwhile is taken as stopped.
+   * Makes the records agree with the hypervisor after a restart: a move that was under way is carried on, and a VM that ended
+   * meanwhile counts as stopped.
    */
   async reconcile(): Promise<void> {
     for (const instance of this.#options.instances.truths()) {
@@ -173,15 +172,13 @@ export class Lifecycle {
   }
 
   /** Resolves when no move is under way. */
-  async settled(): Promise<void> {
-    while (this.#underWay.size > 0) {
-      await Promise.all(this.#underWay.values());
-    }
+  settled(): Promise<void> {
+    return this.#moves.settled();
   }
 
   /** Ends the writing of what happens from now on; VMs stay as they are. */
   close(): void {
-    this.#closed = true;
+    this.#moves.close();
   }
 
   #now(): string {
@@ -207,12 +204,12 @@ export class Lifecycle {
     return begun;
   }
 
-  /** Memory that was kept for too long is thrown away before the boot. */
-  #forgetOldMemory(instance: Instance): void {
+  /** Discards memory that was kept for too long, before the boot. */
+  #discardOldMemory(instance: Instance): void {
     const { clock, hypervisor, hibernationKeptMs } = this.#options;
     const { hibernatedAt } = instance;
     if (hibernatedAt !== undefined && clock.now().getTime() - Date.parse(hibernatedAt) > hibernationKeptMs) {
-      this.#carryOut(instance, async () => {
+      this.#moves.inOrder(instance, async () => {
         await hypervisor.stop(instance.id, { force: true });
         return {};
       });
@@ -220,24 +217,24 @@ export class Lifecycle {
   }
 
   #continueStart(instance: Instance): void {
-    const fate = this.#fate;
-    this.#carryOut(instance, async () => {
-      await this.#meet(fate);
+    const failure = this.#nextFailure;
+    this.#moves.inOrder(instance, async () => {
+      await this.#failAsScripted(failure);
       const { resumed } = await this.#options.hypervisor.start(this.#options.specOf(instance));
       return { state: "running", ...(resumed ? {} : { bootedAt: this.#now() }) };
     });
   }
 
-  async #meet(fate: Fate | undefined): Promise<void> {
-    if (fate !== undefined) {
-      await sleep(this.#options.clock, fate.afterMs);
-      throw new ComesToNothing(fate);
+  async #failAsScripted(failure: LaunchFailure | undefined): Promise<void> {
+    if (failure !== undefined) {
+      await sleep(this.#options.clock, failure.afterMs);
+      throw new ScriptedFailure(failure);
     }
   }
 
   #continueStop(instance: Instance, force: boolean): void {
     const hibernate = instance.stateReason?.code === USER_HIBERNATE.code;
-    this.#carryOut(instance, async () => {
+    this.#moves.inOrder(instance, async () => {
       if (hibernate) {
         // A guest that could not hibernate was stopped; EC2 does not tell its callers either.
         const { hibernated } = await this.#options.hypervisor.hibernate(instance.id);
@@ -250,19 +247,19 @@ export class Lifecycle {
   }
 
   #continueTerminate(instance: Instance, atOnce: boolean): void {
-    const move = async (): Promise<Partial<Instance>> => {
+    const move: Move = async () => {
       await this.#terminateUntilGone(instance.id);
       return { state: "terminated", terminatedAt: this.#now() };
     };
     if (atOnce) {
-      this.#detach(instance, move);
+      this.#moves.atOnce(instance, move);
     } else {
-      this.#carryOut(instance, move);
+      this.#moves.inOrder(instance, move);
     }
   }
 
   async #terminateUntilGone(id: string): Promise<void> {
-    while (!this.#closed) {
+    while (!this.#moves.isClosed) {
       try {
         await this.#options.hypervisor.terminate(id);
         return;
@@ -276,56 +273,6 @@ export class Lifecycle {
     }
   }
 
-  /** Runs one move after those of the same instance that are under way. */
-  #carryOut(instance: Instance, move: () => Promise<Partial<Instance>>): void {
-    const before = this.#underWay.get(instance.id) ?? Promise.resolve();
-    this.#track(
-      instance.id,
-      before.then(() => this.#settle(instance, move)),
-    );
-  }
-
-  /** Runs one move at once, beside any that is under way. */
-  #detach(instance: Instance, move: () => Promise<Partial<Instance>>): void {
-    const before = this.#underWay.get(instance.id) ?? Promise.resolve();
-    const both = async (): Promise<void> => {
-      await Promise.all([before, this.#settle(instance, move)]);
-    };
-    this.#track(instance.id, both());
-  }
-
-  #track(id: string, task: Promise<void>): void {
-    const tracked = task.finally(() => {
-      if (this.#underWay.get(id) === tracked) {
-        this.#underWay.delete(id);
-      }
-    });
-    this.#underWay.set(id, tracked);
-  }
-
-  /** Carries a move out and writes down what came of it, unless a later move has begun. Never rejects. */
-  async #settle(instance: Instance, move: () => Promise<Partial<Instance>>): Promise<void> {
-    if (!this.#isCurrent(instance)) {
-      return;
-    }
-    try {
-      const outcome = await move();
-      if (this.#isCurrent(instance)) {
-        this.#options.instances.change(instance.id, outcome);
-      }
-    } catch (error) {
-      this.#fail(instance, toError(error));
-    }
-  }
-
-  #isCurrent(instance: Instance): boolean {
-    return (
-      !this.#closed &&
-      this.#options.instances.has(instance.id) &&
-      this.#options.instances.truth(instance.id).transition === instance.transition
-    );
-  }
-
   /**
    * A launch that fails ends the instance, a start that fails leaves it stopped, each with the reason in
    * `StateReason`; a stop that fails leaves it stopping, as a hung guest does.
@@ -336,14 +283,14 @@ export class Lifecycle {
       state: instance.state,
       error,
     });
-    if (!this.#isCurrent(instance) || instance.state !== "pending") {
+    if (!this.#moves.isCurrent(instance) || instance.state !== "pending") {
       return;
     }
     const stateReason =
-      error instanceof ComesToNothing
+      error instanceof ScriptedFailure
         ? error.stateReason
         : { code: SERVER_ERROR, message: `Internal error on launch: ${error.message}` };
-    if (instance.bootedAt === undefined && !LEAVE_STOPPED.has(stateReason.code)) {
+    if (instance.bootedAt === undefined && !LEAVES_STOPPED.has(stateReason.code)) {
       this.terminate(instance.id, stateReason);
     } else {
       this.#options.instances.change(instance.id, { state: "stopped", stateReason });
@@ -351,20 +298,16 @@ export class Lifecycle {
   }
 
   #onExit(id: string): void {
-    if (this.#closed || !this.#options.instances.has(id)) {
+    if (this.#moves.isClosed || !this.#options.instances.has(id)) {
       return;
     }
     // After what is under way: a VM can end while its launch is still being written down as done.
-    const before = this.#underWay.get(id) ?? Promise.resolve();
-    this.#track(
-      id,
-      before.then(() => this.#afterExit(id)),
-    );
+    this.#moves.afterOthers(id, () => this.#afterExit(id));
   }
 
   async #afterExit(id: string): Promise<void> {
     const vm = await this.#options.hypervisor.state(id);
-    if (this.#closed || vm === "running" || !this.#options.instances.has(id)) {
+    if (this.#moves.isClosed || vm === "running" || !this.#options.instances.has(id)) {
       return;
     }
     const instance = this.#options.instances.truth(id);

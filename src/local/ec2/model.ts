@@ -3,18 +3,27 @@ import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { Ec2ApiError } from "./api-error.ts";
 import { Capacity } from "./capacity.ts";
-import { checkLaunch, type LaunchParameters } from "./launch-check.ts";
+import { checkLaunch, checkRepeated, type LaunchParameters } from "./launch-check.ts";
 import type { Hypervisor, InstanceSpec } from "./hypervisor.ts";
+import { instanceSpec } from "./instance-spec.ts";
 import type { Instance, InstanceState, ScheduledEvent } from "./instance.ts";
-
 import { DEFAULT_INSTANCE_TYPES, type GuestSize, type InstanceType } from "./instance-types.ts";
 import { Instances } from "./instances.ts";
-import { Lifecycle, type Fate } from "./lifecycle.ts";
+import { Lifecycle, type LaunchFailure } from "./lifecycle.ts";
 import { ScheduledEvents } from "./scheduled-events.ts";
 import { volatileStore, type RecordStore } from "./record-store.ts";
 import type { Volume, VolumeScript } from "./volume.ts";
 import { Volumes } from "./volumes.ts";
-import { AddressPool, defaultNetwork, type Network } from "./network.ts";
+import { Addresses } from "./addresses.ts";
+import { defaultNetwork, type Network } from "./network.ts";
+import {
+  checkChangeType,
+  checkHibernate,
+  checkReboot,
+  checkStart,
+  checkStop,
+  checkTerminate,
+} from "./state-checks.ts";
 
 /** What an account's EC2 in one region is made of. */
 export interface Ec2ModelOptions {
@@ -88,7 +97,7 @@ export class Ec2Model {
   readonly #options: Ec2ModelOptions;
   readonly #lifecycle: Lifecycle;
   readonly #events: ScheduledEvents;
-  readonly #addresses: ReadonlyMap<string, AddressPool>;
+  readonly #addresses: Addresses;
 
   constructor(options: Ec2ModelOptions) {
     this.#options = options;
@@ -123,10 +132,7 @@ export class Ec2Model {
       newId: () => this.newId("vol"),
     });
     this.#events = new ScheduledEvents(options.clock, this.instances, this.#lifecycle);
-    this.#addresses = new Map(this.network.subnets.map((subnet) => [subnet.id, new AddressPool(subnet)]));
-    for (const instance of this.instances.truths()) {
-      this.#addresses.get(instance.subnet)?.continueAfter(instance.privateAddress);
-    }
+    this.#addresses = new Addresses(this.network, this.instances.truths());
   }
 
   /** Carries on what was under way before a restart; call it once before the first request. */
@@ -176,7 +182,8 @@ export class Ec2Model {
         ? undefined
         : this.instances.byToken(subnet.zone, parameters.clientToken);
     if (known !== undefined) {
-      return sameLaunch(known, parameters);
+      checkRepeated(known, parameters);
+      return known;
     }
     this.#checkCapacity([{ zone: subnet.zone, type: type.name }]);
     const { requestHash, clientToken, instanceProfile, volume, volumeTags, ...given } = parameters;
@@ -192,7 +199,7 @@ export class Ec2Model {
       transitionReason: "",
       architecture: image.architecture,
       zone: subnet.zone,
-      privateAddress: this.#takeAddress(subnet.id),
+      privateAddress: this.#addresses.take(subnet.id, this.instances.truths()),
       launchTime: this.#options.clock.now().toISOString(),
       volume: { ...volume, id: this.newId("vol"), tags: volumeTags },
       events: [],
@@ -202,9 +209,9 @@ export class Ec2Model {
     return instance;
   }
 
-  /** Lets what the next launch or start brings up come to nothing. */
-  failNext(fate: Fate): void {
-    this.#lifecycle.failNext(fate);
+  /** Makes the launch or start that begins next fail after it was accepted. */
+  failNext(failure: LaunchFailure): void {
+    this.#lifecycle.failNext(failure);
   }
 
   /**
@@ -214,11 +221,7 @@ export class Ec2Model {
    */
   start(ids: readonly string[]): StateChange[] {
     const found = this.#forChange(ids);
-    for (const { id, state } of found) {
-      if (state !== "stopped" && state !== "running" && state !== "pending") {
-        throw incorrectState(id, "started");
-      }
-    }
+    found.forEach(checkStart);
     const stopped = found.filter(({ state }) => state === "stopped");
     this.#checkCapacity(stopped);
     return found.map((instance) => {
@@ -243,7 +246,10 @@ export class Ec2Model {
   ): StateChange[] {
     const found = this.#forChange(ids);
     for (const instance of found) {
-      this.#checkStop(instance, options.hibernate);
+      checkStop(instance);
+      if (options.hibernate) {
+        checkHibernate(instance, this.#options.clock.now(), this.behaviour.hibernationReadyAfterMs);
+      }
     }
     return found.map((instance) => {
       if (instance.state === "running") {
@@ -263,10 +269,7 @@ export class Ec2Model {
    */
   terminate(ids: readonly string[]): StateChange[] {
     const found = this.#forChange(ids);
-    const kept = found.find((instance) => instance.disableApiTermination);
-    if (kept !== undefined) {
-      throw notPermitted(kept.id, "terminated", "disableApiTermination");
-    }
+    found.forEach(checkTerminate);
     return found.map((instance) =>
       instance.state === "terminated" || instance.state === "shutting-down"
         ? changed(instance, instance)
@@ -282,11 +285,7 @@ export class Ec2Model {
   /** @throws Ec2ApiError `IncorrectState` unless all of them run */
   reboot(ids: readonly string[]): void {
     const found = this.#forChange(ids);
-    for (const { id, state } of found) {
-      if (state !== "running") {
-        throw new Ec2ApiError("IncorrectState", `The instance '${id}' is not in the 'running' state.`);
-      }
-    }
+    found.forEach(checkReboot);
     for (const { id } of found) {
       this.#events.complete(id, (code) => code === "instance-reboot");
       this.#lifecycle.reboot(id);
@@ -323,15 +322,7 @@ export class Ec2Model {
   async changeType(id: string, typeName: string): Promise<void> {
     const [instance] = this.#forChange([id]);
     const type = this.instanceType(typeName);
-    if (instance?.state !== "stopped") {
-      throw incorrectState(id, "modified: the type of an instance can be changed while it is stopped");
-    }
-    if (type.architecture !== instance.architecture) {
-      throw new Ec2ApiError(
-        "InvalidParameterValue",
-        `The type ${typeName} does not have the architecture of ${id}`,
-      );
-    }
+    checkChangeType(id, instance, type);
     if ((await this.#options.hypervisor.state(id)) === "hibernated") {
       throw new Ec2ApiError(
         "UnsupportedOperation",
@@ -379,100 +370,12 @@ export class Ec2Model {
     this.capacity.check(this.instances.truths(), wanted, (type) => this.instanceType(type).vcpus);
   }
 
-  #checkStop(instance: Instance, hibernate: boolean): void {
-    if (instance.state !== "running" && instance.state !== "stopping" && instance.state !== "stopped") {
-      throw incorrectState(instance.id, "stopped");
-    }
-    if (instance.disableApiStop) {
-      throw notPermitted(instance.id, "stopped", "disableApiStop");
-    }
-    if (!hibernate) {
-      return;
-    }
-    if (!instance.hibernationConfigured) {
-      throw new Ec2ApiError(
-        "UnsupportedHibernationConfiguration",
-        `The instance '${instance.id}' is not configured for hibernation.`,
-      );
-    }
-    const bootedAtMs = Date.parse(instance.bootedAt ?? instance.launchTime);
-    const uptimeMs = this.#options.clock.now().getTime() - bootedAtMs;
-    if (instance.state === "running" && uptimeMs < this.behaviour.hibernationReadyAfterMs) {
-      throw new Ec2ApiError(
-        "UnsupportedOperation",
-        `The instance '${instance.id}' is not ready to hibernate yet. Please retry in a few minutes.`,
-      );
-    }
-  }
-
-  #takeAddress(subnet: string): string {
-    const used = new Set(
-      this.instances
-        .truths()
-        .filter(({ state }) => state !== "terminated")
-        .map(({ privateAddress }) => privateAddress),
-    );
-    const pool = this.#addresses.get(subnet);
-    if (pool === undefined) {
-      throw new Ec2ApiError("InvalidSubnetID.NotFound", `The subnet ID '${subnet}' does not exist`);
-    }
-    return pool.take(used);
-  }
-
   #specOf(instance: Instance): InstanceSpec {
     const type = this.instanceType(instance.type);
-    const size = this.#options.guestSize?.(type, instance.image) ?? type;
-    return {
-      id: instance.id,
-      privateAddress: instance.privateAddress,
-      image: instance.image,
-      vcpus: size.vcpus,
-      memoryMiB: size.memoryMiB,
-      rootVolumeGiB: instance.volume.sizeGiB,
-      userData: Buffer.from(instance.userData, "base64").toString("utf8"),
-      metadata: {
-        instanceType: instance.type,
-        zone: instance.zone,
-        region: this.region,
-        hostname: `ip-${instance.privateAddress.replaceAll(".", "-")}.${this.region}.compute.internal`,
-        // A launch that wants tags in the metadata is refused, and each costs a guest a request.
-        tags: {},
-      },
-    };
+    return instanceSpec(instance, this.#options.guestSize?.(type, instance.image) ?? type, this.region);
   }
 }
 
 function changed(before: Instance, after: Instance): StateChange {
   return { id: before.id, previous: before.state, current: after.state };
-}
-
-function sameLaunch(known: Instance, parameters: LaunchParameters): Instance {
-  if (known.requestHash !== parameters.requestHash) {
-    throw new Ec2ApiError(
-      "IdempotentParameterMismatch",
-      "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
-    );
-  }
-  if (known.state === "terminated") {
-    throw new Ec2ApiError(
-      "IdempotentInstanceTerminated",
-      "The client token that you provided is associated with an instance that has been terminated. " +
-        "Retry with a different client token.",
-    );
-  }
-  return known;
-}
-
-function incorrectState(id: string, done: string): Ec2ApiError {
-  return new Ec2ApiError(
-    "IncorrectInstanceState",
-    `The instance '${id}' is not in a state from which it can be ${done}.`,
-  );
-}
-
-function notPermitted(id: string, done: string, attribute: string): Ec2ApiError {
-  return new Ec2ApiError(
-    "OperationNotPermitted",
-    `The instance '${id}' may not be ${done}. Modify its '${attribute}' instance attribute and try again.`,
-  );
 }

@@ -2,7 +2,7 @@ import type { Clock } from "../../base/clock.ts";
 
 interface Shown<T> {
   readonly visibleAtMs: number;
-  readonly instance: T;
+  readonly record: T;
 }
 
 /**
@@ -20,37 +20,37 @@ export class Visibility<T extends { readonly id: string }> {
     this.#delayMs = delayMs;
   }
 
-  /** Takes note of a new or changed instance. Changes of one instance never overtake each other. */
-  publish(instance: T): void {
-    const history = this.#shown.get(instance.id) ?? [];
+  /** Takes note of a new or changed record. Changes of one record never overtake each other. */
+  publish(record: T): void {
+    const history = this.#shown.get(record.id) ?? [];
     const visibleAtMs = Math.max(
       this.#clock.monotonicMs() + this.#delayMs(),
       history.at(-1)?.visibleAtMs ?? 0,
     );
-    this.#shown.set(instance.id, [...this.#relevant(history), { visibleAtMs, instance }]);
+    this.#shown.set(record.id, [...this.#relevant(history), { visibleAtMs, record }]);
   }
 
-  /** Shows an instance at once, for one that was restored. */
-  restore(instance: T): void {
-    this.#shown.set(instance.id, [{ visibleAtMs: 0, instance }]);
+  /** Shows a record at once, for one that was restored. */
+  restore(record: T): void {
+    this.#shown.set(record.id, [{ visibleAtMs: 0, record }]);
   }
 
   forget(id: string): void {
     this.#shown.delete(id);
   }
 
-  /** The instance as readers see it now; undefined when it is not visible yet. */
+  /** The record as readers see it now; undefined when it is not visible yet. */
   get(id: string): T | undefined {
     const nowMs = this.#clock.monotonicMs();
-    return this.#shown.get(id)?.findLast((shown) => shown.visibleAtMs <= nowMs)?.instance;
+    return this.#shown.get(id)?.findLast((shown) => shown.visibleAtMs <= nowMs)?.record;
   }
 
-  /** All visible instances, oldest first. */
+  /** All visible records, oldest first. */
   all(): T[] {
-    return [...this.#shown.keys()].map((id) => this.get(id)).filter((instance) => instance !== undefined);
+    return [...this.#shown.keys()].map((id) => this.get(id)).filter((record) => record !== undefined);
   }
 
-  /** Without what a later change hides already. */
+  /** The history without what nobody can see any more. */
   #relevant(history: readonly Shown<T>[]): Shown<T>[] {
     const nowMs = this.#clock.monotonicMs();
     const current = history.findLastIndex((shown) => shown.visibleAtMs <= nowMs);

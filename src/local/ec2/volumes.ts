@@ -6,13 +6,22 @@ import type { Hypervisor } from "./hypervisor.ts";
 import type { Instance } from "./instance.ts";
 import type { Instances } from "./instances.ts";
 import type { RecordStore } from "./record-store.ts";
-import { Visibility } from "./visibility.ts";
+import { Records, type RecordKind } from "./records.ts";
 import type { Volume, VolumeScript } from "./volume.ts";
 
-/** How long the token of a deleted volume is remembered. */
-const TOKEN_MEMORY_MS = 24 * 3_600_000;
-
 const ID = /^vol-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
+
+const KIND: RecordKind<Volume> = {
+  tokenOf: ({ clientToken }) => clientToken,
+  goneSince: ({ deletedAt }) => deletedAt,
+  notFound: (ids) =>
+    new Ec2ApiError(
+      "InvalidVolume.NotFound",
+      ids.length === 1
+        ? `The volume '${ids[0]}' does not exist.`
+        : `The volumes '${ids.join(", ")}' do not exist.`,
+    ),
+};
 
 /** What the volumes of an account are made of. */
 export interface VolumesOptions {
@@ -37,18 +46,12 @@ export type VolumeParameters = Omit<Volume, "id" | "state" | "createdAt" | "atta
  */
 export class Volumes {
   readonly #options: VolumesOptions;
-  readonly #visibility: Visibility<Volume>;
-  readonly #byId = new Map<string, Volume>();
-  readonly #byToken = new Map<string, string>();
+  readonly #records: Records<Volume>;
   #closed = false;
 
   constructor(options: VolumesOptions) {
     this.#options = options;
-    this.#visibility = new Visibility(options.clock, options.visibilityDelayMs);
-    for (const volume of options.store.load()) {
-      this.#index(volume);
-      this.#visibility.restore(volume);
-    }
+    this.#records = new Records(options.clock, options.store, options.visibilityDelayMs, KIND, () => 0);
     options.instances.onChange = (instance) => this.#onInstance(instance);
   }
 
@@ -65,12 +68,12 @@ export class Volumes {
 
   /** All that exist, visible or not. */
   truths(): Volume[] {
-    return [...this.#byId.values()].filter(({ deletedAt }) => deletedAt === undefined);
+    return this.#records.all().filter(isThere);
   }
 
   /** What readers see now, oldest first. */
   visible(): Volume[] {
-    return this.#visibility.all().filter(({ deletedAt }) => deletedAt === undefined);
+    return this.#records.visible().filter(isThere);
   }
 
   /** @throws Ec2ApiError `InvalidVolume.NotFound` that names every missing one, `InvalidParameterValue` */
@@ -79,23 +82,18 @@ export class Volumes {
     if (malformed !== undefined) {
       throw invalidValue("volumeId", malformed, "Expected: 'vol-...'.");
     }
-    const visible = new Map(this.visible().map((volume) => [volume.id, volume]));
-    const missing = ids.filter((id) => !visible.has(id));
-    if (missing.length > 0) {
-      throw notFound(missing);
-    }
-    return ids.flatMap((id) => visible.get(id) ?? []);
+    return this.#records.lookUp(ids, isThere);
   }
 
   has(id: string): boolean {
-    return this.#byId.get(id)?.deletedAt === undefined && this.#byId.has(id);
+    return this.#records.has(id) && isThere(this.#records.get(id));
   }
 
   /** The volume as it is. */
   truth(id: string): Volume {
-    const volume = this.#byId.get(id);
-    if (volume === undefined || volume.deletedAt !== undefined) {
-      throw notFound([id]);
+    const volume = this.#records.get(id);
+    if (!isThere(volume)) {
+      throw KIND.notFound([id]);
     }
     return volume;
   }
@@ -113,8 +111,7 @@ export class Volumes {
         "The machines behind this endpoint take no data volumes; leave spec.ec2.dataVolume out of the SatelliteClass",
       );
     }
-    this.#forgetOld();
-    const known = this.#byId.get(this.#byToken.get(parameters.clientToken ?? "") ?? "");
+    const known = this.#records.byToken(parameters.clientToken ?? "");
     if (known !== undefined) {
       if (known.requestHash !== parameters.requestHash || known.deletedAt !== undefined) {
         throw new Ec2ApiError(
@@ -126,7 +123,7 @@ export class Volumes {
     }
     const id = this.#options.newId();
     const volume: Volume = { ...parameters, id, state: "creating", createdAt: this.#now() };
-    this.#put(volume);
+    this.#records.put(volume);
     this.#continue(volume);
     return volume;
   }
@@ -240,13 +237,13 @@ export class Volumes {
   async #release(id: string, instanceId: string): Promise<void> {
     await this.#options.hypervisor.volumes?.detach(id, instanceId);
     const { attachment: _gone, ...free } = this.truth(id);
-    this.#put({ ...free, state: "available" });
+    this.#records.put({ ...free, state: "available" });
   }
 
   /** Does `work` later, unless the volume has changed meanwhile. */
   #later(volume: Volume, delayMs: number, work: () => Promise<void>): void {
     const start = (): void => {
-      if (!this.#closed && this.#byId.get(volume.id) === volume) {
+      if (!this.#closed && this.has(volume.id) && this.truth(volume.id) === volume) {
         void this.#carryOut(volume.id, work);
       }
     };
@@ -295,34 +292,8 @@ export class Volumes {
   }
 
   #change(id: string, fields: Partial<Volume>): Volume {
-    const changed = { ...this.truth(id), ...fields };
-    this.#put(changed);
-    return changed;
-  }
-
-  #put(volume: Volume): void {
-    this.#options.store.save(volume);
-    this.#index(volume);
-    this.#visibility.publish(volume);
-  }
-
-  #index(volume: Volume): void {
-    this.#byId.set(volume.id, volume);
-    if (volume.clientToken !== undefined) {
-      this.#byToken.set(volume.clientToken, volume.id);
-    }
-  }
-
-  #forgetOld(): void {
-    const nowMs = this.#options.clock.now().getTime();
-    for (const { id, clientToken = "", deletedAt } of this.#byId.values()) {
-      if (deletedAt !== undefined && nowMs - Date.parse(deletedAt) > TOKEN_MEMORY_MS) {
-        this.#byId.delete(id);
-        this.#byToken.delete(clientToken);
-        this.#visibility.forget(id);
-        this.#options.store.remove(id);
-      }
-    }
+    this.truth(id);
+    return this.#records.change(id, fields);
   }
 
   #now(): string {
@@ -330,11 +301,6 @@ export class Volumes {
   }
 }
 
-function notFound(ids: readonly string[]): Ec2ApiError {
-  return new Ec2ApiError(
-    "InvalidVolume.NotFound",
-    ids.length === 1
-      ? `The volume '${ids[0]}' does not exist.`
-      : `The volumes '${ids.join(", ")}' do not exist.`,
-  );
+function isThere({ deletedAt }: Volume): boolean {
+  return deletedAt === undefined;
 }

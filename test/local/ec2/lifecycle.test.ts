@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { Ec2Model, type Ec2ModelOptions } from "../../../src/local/ec2/model.ts";
-import { AddressPool } from "../../../src/local/ec2/network.ts";
+import { AddressPool } from "../../../src/local/ec2/addresses.ts";
 import { EC2_LIKE_SCRIPT, VirtualHypervisor } from "../../../src/local/ec2/virtual-hypervisor.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
