@@ -25,7 +25,7 @@ const SERIAL_BYTES = 16;
 const LINE_CHARACTERS = 64;
 
 /**
- * A certificate that a P-256 key signs for itself, in PEM (RFC 5280 section 4.1). It is good at any time: the VM is known
+ * A certificate that a P-256 key signs for itself, in PEM (RFC 5280 section 4.1). It is valid at any time: the VM is identified
  * by the key alone, and a guest's clock may be wrong when it boots.
  */
 export function selfSigned(

@@ -53,7 +53,7 @@ export interface ConnectOptions {
   readonly schema?: GuestSchema;
   /** Transport security; plaintext by default. */
   readonly credentials?: ChannelCredentials;
-  /** Name that the server's certificate must bear; default: the address's. */
+  /** Name that the server's certificate must have; default: that of the address. */
   readonly serverName?: string | undefined;
 }
 
@@ -71,7 +71,7 @@ interface AgentStub extends Client {
 }
 
 /**
- * Connects to the guest service, lazily: the first call dials.
+ * Connects to the guest service when the first call is made.
  *
  * @param address "host:port" of the guest or of a router
  */
@@ -84,7 +84,7 @@ export function connectGuest(address: string, options: ConnectOptions = {}): Gue
   // grpc-js shares connections between the clients of a process; the router binds one to a satellite.
   const execution = new Execution(address, channelCredentials, {
     "grpc.use_local_subchannel_pool": 1,
-    // It would read a proxy from the environment, for machines and routers of the own network.
+    // Otherwise grpc-js takes a proxy from the environment, even for VMs and routers in the same network.
     "grpc.enable_http_proxy": 0,
     ...(options.serverName === undefined ? {} : { "grpc.ssl_target_name_override": options.serverName }),
   }) as unknown as ExecutionStub;

@@ -42,18 +42,18 @@ export interface RunningCommand {
   kill(): void;
 }
 
-/** Milliseconds between the polite SIGTERM of a timeout and SIGKILL. */
+/** Milliseconds from SIGTERM at a timeout to SIGKILL. */
 const TERM_GRACE_MS = 2000;
 
 /**
- * The shell waits for a line on descriptor 3 before it becomes the command, so that the walls stand before
- * the command can start anything outside of them.
+ * The shell waits for a line on descriptor 3 before it becomes the command, so that the command is confined before
+ * it can start anything.
  */
 const GATE = 'read -r _ <&3 && exec 3<&- && exec "$@"';
 
 /**
- * Starts a command in its own session and process group, confined. When its main process ends, whatever it
- * left behind is killed: work that nobody waits for would keep the VM busy unseen.
+ * Starts a command in its own session and process group, confined. When its main process ends, the processes
+ * that it started are killed: otherwise they would keep the VM busy unnoticed.
  *
  * @throws SatelliteError `SpawnFailed` when no process could be made
  */
@@ -78,7 +78,7 @@ export function startCommand(spec: CommandSpec, environment: CommandEnvironment)
   const timers: Timer[] = [];
   let timedOut = false;
   let ended = false;
-  // Once the main process is reaped its number may belong to somebody else.
+  // Once the main process is reaped, its number may belong to another process.
   const killAll = (): void => {
     if (!ended) {
       cell.killAll();
@@ -106,7 +106,7 @@ export function startCommand(spec: CommandSpec, environment: CommandEnvironment)
     };
     timers.push(environment.clock.setTimer(spec.timeoutMs, onTimeout));
   }
-  // A command need not read its input: EPIPE is its choice, not a failure.
+  // A command need not read its input: EPIPE is no failure.
   stdin.on("error", () => {});
   gate.on("error", () => {});
   gate.end("\n");

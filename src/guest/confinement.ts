@@ -4,21 +4,21 @@ import { join } from "node:path";
 
 import { SatelliteError, toError } from "../base/errors.ts";
 
-/** Walls around one command, put up before it runs its first instruction. */
+/** Confines one command; made before the command runs its first instruction. */
 export interface Cell {
-  /** Ends every process of the command, those that left its process group too. */
+  /** Kills every process of the command, also those that left its process group. */
   killAll(): void;
-  /** Forgets the command; to be called when its main process is gone. */
+  /** Removes what confined the command; to be called when its main process has ended. */
   close(): void;
 }
 
-/** Puts commands into cells. */
+/** Confines commands. */
 export interface Confinement {
   /** @param pid a process that waits and has started nothing yet */
   confine(pid: number): Cell;
 }
 
-/** What commands together may use, so that the service and the health checks keep breathing. */
+/** What all commands together may use, so that the service can always answer health checks. */
 export interface CommandLimits {
   /** Share of all CPUs, 0 to 1. */
   readonly cpuShare: number;
@@ -42,7 +42,7 @@ function killGroup(pid: number): void {
   try {
     process.kill(-pid, "SIGKILL");
   } catch (thrown) {
-    // ESRCH: every process of the group has ended, which is what was wanted.
+    // ESRCH: every process of the group has ended already.
     if ((toError(thrown) as NodeJS.ErrnoException).code !== "ESRCH") {
       throw thrown;
     }
@@ -100,7 +100,7 @@ export function cgroupConfinement(root: string, limits: CommandLimits): Confinem
   };
 }
 
-/** Removes an empty group; one that still holds dying processes goes with the next boot. */
+/** Removes an empty group; one that still holds dying processes stays until the next boot. */
 function removeGroup(group: string): void {
   try {
     rmdirSync(group);

@@ -14,7 +14,7 @@ export interface ExecutionOptions extends CommandEnvironment {
   readonly workDirectory: string;
   /** Environment that every command gets. */
   readonly baseEnv: Readonly<Record<string, string>>;
-  /** Told of each command's start (+1) and end (-1). */
+  /** Called with +1 at each command's start and -1 at its end. */
   readonly onRunning: (change: 1 | -1) => void;
 }
 
@@ -55,7 +55,7 @@ async function run(call: RunCall, options: ExecutionOptions): Promise<void> {
   }
 }
 
-/** Sends what the command writes, no faster than the caller reads. */
+/** Sends the command's output, no faster than the caller reads it. */
 async function forward(source: Readable, call: RunCall, wrap: (chunk: Buffer) => RunResponse): Promise<void> {
   for await (const chunk of source) {
     if (!call.cancelled && !call.write(wrap(chunk as Buffer))) {
@@ -72,12 +72,12 @@ function drained(call: RunCall): Promise<void> {
       resolve();
     };
     call.once("drain", done);
-    // A caller that went away never drains; the command is being killed and its last output is dropped.
+    // When the caller has gone, "drain" never comes: the command is being killed, and its last output is dropped.
     call.once("cancelled", done);
   });
 }
 
-/** @throws SatelliteError `InvalidCommand` that says which field to mend */
+/** @throws SatelliteError `InvalidCommand` that says which field is wrong */
 function readRequest(request: RunRequest, options: ExecutionOptions): CommandSpec {
   const { command, args, env, stdin, workingDirectory, timeoutMs } = request;
   if (command === "") {

@@ -19,7 +19,7 @@ export interface HealthService {
     ): void;
     Watch(call: ServerWritableStream<HealthRequest, HealthResponse>): void;
   };
-  /** Tells watchers that the server is going away and ends their calls. */
+  /** Tells watching clients that the server is shutting down, and ends their calls. */
   shutDown(): void;
 }
 

@@ -19,11 +19,11 @@ interface IdentityFile extends GuestIdentity {
 const FILE = "identity.json";
 
 /**
- * The key that the VM is known by (docs/decisions/0030), from `directory`. It is made at the first boot, and made anew
- * where the instance is another than the one that made it: a disk that was copied into an image must not give its
- * key to all that start from it.
+ * The key that the VM is known by (docs/decisions/0030), from `directory`. It is made at the first boot, and again
+ * when the instance is not the one that made it: instances that start from an image of this disk must not share
+ * its key.
  *
- * @throws SatelliteError `IdentityUnreadable` when the file is damaged: another key would make it another VM
+ * @throws SatelliteError `IdentityUnreadable` when the file is damaged; a new key would make it another VM to its clients
  */
 export function guestIdentity(directory: string, instanceID: string): GuestIdentity {
   const kept = readIdentity(join(directory, FILE));
@@ -58,7 +58,7 @@ function readIdentity(file: string): IdentityFile | undefined {
   }
 }
 
-/** On the disk before it is shown to anybody: a VM that loses power must not come back with another key. */
+/** Writes the key to disk before it is used: a VM that loses power must not come back with another key. */
 function writeDurably(directory: string, identity: IdentityFile): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const file = join(directory, FILE);

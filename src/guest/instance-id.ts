@@ -6,7 +6,7 @@ const METADATA_URL = "http://169.254.169.254";
 const TIMEOUT_MS = 5000;
 
 /**
- * ID of the instance that this is, from the instance metadata service, version 2 (EC2 user guide, "Use the Instance
+ * ID of this instance, from the instance metadata service, version 2 (EC2 user guide, "Use the Instance
  * Metadata Service").
  *
  * @throws SatelliteError `MetadataUnavailable`

@@ -13,12 +13,12 @@ import { loadGuestSchema } from "./schema.ts";
 import { serveSerialAgent } from "./serial-agent.ts";
 import { startGuestServer } from "./server.ts";
 
-/** Commands may take all CPUs but this share, so that health checks are answered in time. */
+/** Commands may use all CPU time except this share, so that health checks are answered in time. */
 const CPU_SHARE = 0.95;
 /** Memory kept back from commands for the kernel and the service. */
 const RESERVED_BYTES = 128 * 1024 * 1024;
 const MAX_PROCESSES = 4096;
-/** Time that running commands get to end on an orderly shutdown. */
+/** Time that running commands have to end at an orderly shutdown, in milliseconds. */
 const SHUTDOWN_GRACE_MS = 5000;
 
 /**
@@ -38,7 +38,7 @@ async function stepClock(unixSeconds: number): Promise<void> {
   await promisify(execFile)("/bin/busybox", ["date", "-s", `@${unixSeconds}`]);
 }
 
-/** The guest service as the VM's init starts it; exits 0 when the VM shall power off. */
+/** The guest service as the VM's init starts it; exits with 0 when the VM is to power off. */
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {

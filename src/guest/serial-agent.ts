@@ -2,7 +2,7 @@ import type { Readable, Writable } from "node:stream";
 
 import { toError } from "../base/errors.ts";
 
-/** What the machine underneath may ask of the guest. */
+/** What the hypervisor may ask of the guest. */
 export interface SerialAgentActions {
   /** Sets the wall clock. @param unixMs milliseconds since 1970 */
   setTime(unixMs: number): Promise<void>;
@@ -16,7 +16,7 @@ interface AgentRequest {
 }
 
 const NS_PER_MS = 1e6;
-/** A line longer than this is noise on the wire; it is dropped so that it can't fill memory. */
+/** A longer line is no valid request; it is dropped, so that it cannot fill the memory. */
 const MAX_LINE_LENGTH = 64 * 1024;
 
 /**
@@ -28,7 +28,7 @@ export function serveSerialAgent(input: Readable, output: Writable, actions: Ser
   let pending = "";
   input.setEncoding("utf8");
   input.on("data", (text: string) => {
-    // 0xFF voids the half line before it (guest-sync-delimited); decoded as UTF-8 it is U+FFFD.
+    // 0xFF discards the unfinished line before it (guest-sync-delimited); decoded as UTF-8 it is U+FFFD.
     const lines = (pending + text).replaceAll(/[^\n]*\uFFFD/g, "").split("\n");
     pending = lines.pop() ?? "";
     if (pending.length > MAX_LINE_LENGTH) {
@@ -46,7 +46,7 @@ export function serveSerialAgent(input: Readable, output: Writable, actions: Ser
   });
 }
 
-/** @returns what the protocol's `return` carries; undefined where it wants no answer */
+/** @returns what the protocol's `return` carries; undefined where the protocol has no answer */
 async function answer(line: string, actions: SerialAgentActions): Promise<object | number | undefined> {
   const request = JSON.parse(line) as AgentRequest;
   switch (request.execute) {

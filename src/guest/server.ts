@@ -18,14 +18,14 @@ export interface GuestServerOptions extends Omit<ExecutionOptions, "onRunning"> 
   readonly bootID?: string;
   /** Serves TLS with this key; plain text when absent. */
   readonly identity?: GuestIdentity;
-  /** Milliseconds between HTTP/2 pings to a silent client; a dead one must not keep its command running. */
+  /** Milliseconds between HTTP/2 pings to a silent client; the command of a client that is gone must not run on. */
   readonly keepaliveMs?: number;
 }
 
 /** A guest service that listens. */
 export interface GuestServer {
   readonly port: number;
-  /** Refuses new calls, lets running ones end within `graceMs`, then cuts them. */
+  /** Refuses new calls, gives running ones `graceMs` to end, then cancels them. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -75,7 +75,7 @@ export async function startGuestServer(options: GuestServerOptions): Promise<Gue
     ) as Handlers;
   server.addService(options.schema.execution, { ...counted(execution) });
   server.addService(options.schema.agent, { ...counted(createAgentService(describe)) });
-  // Health checks come from machines and are not counted: the count stands for work.
+  // Health checks are not counted: the count tells how much work was done.
   server.addService(options.schema.health, { ...health.handlers });
 
   const port = await listen(server, options.address, credentials(options.identity));

@@ -42,8 +42,8 @@ export interface KubeCall {
 
 /**
  * The product's own Kubernetes client on the embedded API server, in this process and without sockets. Hooks stand between
- * a caller and the server; watches can be ended, silenced and made too old. Server and client keep a clock that stands still, so that
- * no bookmark, timeout or pause of theirs comes between the timers of a test.
+ * a caller and the server; watches can be ended, silenced and made too old. Server and client have a clock that stands still, so that
+ * their bookmarks, timeouts and pauses do not mix with the timers of a test.
  */
 export class EmbeddedKube implements KubeClient {
   /** Called before each call; what it throws is the answer, and a promise that it returns is waited for. */

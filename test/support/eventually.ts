@@ -5,7 +5,7 @@ const PATIENCE_MS = 90_000;
 const POLL_MS = 20;
 
 /**
- * Looks again and again, for what other processes do and nobody is told of. Where something can be waited for, wait for it.
+ * Polls for what other processes do, where nothing signals it. Where something does, wait for that.
  *
  * @param look what was found; undefined and false mean not yet
  * @throws Error when it takes longer than `timeoutMs`

@@ -1,7 +1,7 @@
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 
-/** An HTTP proxy that tunnels (RFC 9110, section 9.3.6), answers plain requests itself, and remembers both. */
+/** An HTTP proxy that tunnels (RFC 9110, section 9.3.6), answers plain requests itself, and records both. */
 export class HttpProxy {
   /** "host:port" of each tunnel that was asked for. */
   readonly tunnels: string[] = [];

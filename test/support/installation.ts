@@ -87,7 +87,7 @@ export class Installation {
   readonly #directory: string;
   readonly #reflector: Reflector<Satellite>;
   #token = "";
-  /** What has to be undone at the end, the newest last. */
+  /** What must be undone at the end; the newest is last and is undone first. */
   readonly #undo: (() => Promise<unknown> | void)[] = [];
 
   private constructor(
@@ -226,7 +226,7 @@ export class Installation {
    */
   async startOperator(identity: string, through?: string): Promise<OperatorProcess> {
     const calls: { action: string; atMs: number }[] = [];
-    // A door of its own, so that its calls can be told from those of the others.
+    // A server of its own, so that its calls can be told from those of other operators.
     const door: HttpServer = await listenOnLoopback(
       (request) => {
         const action = ec2Action(new URLSearchParams(request.body));
@@ -359,7 +359,7 @@ export class Installation {
     return this.#reflector.cache.get(`${NAMESPACE}/${name}`);
   }
 
-  /** Waits until the satellite is as wished. */
+  /** Waits until the satellite fulfils a condition. */
   async until(name: string, what: string, holds: (satellite: Satellite) => boolean): Promise<Satellite> {
     let last: Satellite | undefined;
     try {

@@ -18,7 +18,7 @@ export interface TokenOptions {
   readonly expirationSeconds?: number;
 }
 
-/** Where an API server is, and for whom. */
+/** Where an API server listens, and under which names. */
 export interface ApiServerPlace {
   /** Address that it listens on and that its certificate names. */
   readonly host: string;
@@ -29,7 +29,7 @@ export interface ApiServerPlace {
   readonly flags: (authority: TestAuthority, files: ApiServerFiles) => Promise<readonly string[]>;
 }
 
-/** Files that end with the server. */
+/** A folder of files that is removed when the server ends. */
 export interface ApiServerFiles {
   readonly directory: string;
   path(name: string): string;
@@ -37,7 +37,7 @@ export interface ApiServerFiles {
   write(name: string, content: string): string;
 }
 
-/** On loopback, for tests alone: no node will ever reach it, so nothing is published about it. */
+/** On loopback, for this machine alone: no node reaches it, so it publishes no endpoint. */
 const ALONE: ApiServerPlace = {
   host: "127.0.0.1",
   names: [],
@@ -117,7 +117,7 @@ function etcdFlags(files: ApiServerFiles, clientUrl: string): string[] {
     `--data-dir=${files.path("etcd")}`,
     `--listen-client-urls=${clientUrl}`,
     `--advertise-client-urls=${clientUrl}`,
-    // One member alone never talks to a peer, so any port does.
+    // A single member never connects to a peer, so the port does not matter.
     "--listen-peer-urls=http://127.0.0.1:0",
     // Nothing here has to survive a power cut.
     "--unsafe-no-fsync",
@@ -294,8 +294,8 @@ async function startOnce(place: ApiServerPlace): Promise<KubeApiServer> {
 
 /**
  * Starts etcd and kube-apiserver on free loopback ports, with RBAC, real certificates and service account
- * tokens. There is no controller manager, scheduler or node: namespaces stay Terminating, owners take nothing
- * with them, and no pod runs.
+ * tokens. There is no controller manager, scheduler or node: namespaces stay Terminating, deleting an owner
+ * deletes nothing else, and no pod runs.
  *
  * @throws Error when the programs are not built, or with their last lines when they do not come up
  */

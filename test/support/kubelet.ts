@@ -53,7 +53,7 @@ export class PortForwardKubelet {
     return kubelet;
   }
 
-  /** Where it stands in for an API server. */
+  /** Its URL, where a test uses it in place of an API server. */
   get url(): string {
     return `https://127.0.0.1:${this.port}`;
   }

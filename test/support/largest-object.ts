@@ -63,7 +63,7 @@ function text(length: number, index: number): string {
   return String(index).padStart(length, "x");
 }
 
-/** As many values; strings are told apart by their last characters, so that they may stand in a set. */
+/** So many values; strings differ in their last characters, so that they may be in a set. */
 function distinct(count: number, value: JsonValue): JsonValue[] {
   if (!Number.isInteger(count)) {
     throw new RangeError("the schema bounds the length of every list");

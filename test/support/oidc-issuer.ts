@@ -61,7 +61,7 @@ export class TestIssuer {
     return this.#keys.map(({ jwk }) => jwk);
   }
 
-  /** A token that is good now and for five minutes, as far as `claims` do not say otherwise. */
+  /** A token that is good now and for five minutes, unless `claims` say otherwise. */
   token(claims: Claims = {}, changes: TokenChanges = {}, now = new Date()): Promise<string> {
     const newest = this.#keys.at(-1);
     if (newest === undefined) {
@@ -118,7 +118,7 @@ export class TestIssuer {
     return authority.caPem;
   }
 
-  /** Goes away; connections break. */
+  /** Stops; connections are broken. */
   async close(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;

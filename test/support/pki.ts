@@ -19,7 +19,7 @@ export interface TestAuthority {
 const EC = { keyType: "ec", algorithm: "sha256" } as const;
 
 /**
- * Makes a certificate authority. Everything it issues is valid for a year and uses P-256 keys.
+ * Makes a certificate authority. Every certificate that it issues is valid for a year and uses P-256 keys.
  *
  * @param name common name of the authority
  */

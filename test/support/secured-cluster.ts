@@ -129,7 +129,7 @@ export class SecuredCluster {
     });
   }
 
-  /** Takes those away whose names begin so. */
+  /** Removes the rights whose names begin with a prefix. */
   async revokeAll(namespace: string, prefix: string): Promise<void> {
     const path = `${RBAC}/namespaces/${namespace}/rolebindings`;
     const { items } = (await this.server.admin.request("GET", path)).body as {

@@ -8,12 +8,12 @@ type Passage =
   | { readonly kind: "open" }
   /** Bytes pass from server to client with a delay, as over a long or crowded line. */
   | { readonly kind: "slow"; readonly delayMs: number }
-  /** Nothing passes and nobody is told, as when packets are lost. Connections stay. */
+  /** Nothing passes, as when packets are lost. Connections stay open. */
   | { readonly kind: "silent" };
 
 /**
- * A TCP proxy in front of a server, for what networks do to connections. It knows nothing of what passes, so TLS
- * is between client and server as ever.
+ * A TCP proxy in front of a server that delays, stops and breaks connections as networks do. It passes bytes
+ * unchanged, so TLS is between client and server.
  */
 export class TcpProxy {
   readonly #server: Server;
@@ -47,7 +47,7 @@ export class TcpProxy {
     return this.#pairs.size;
   }
 
-  /** Lets nothing pass any more; neither side is told. */
+  /** Passes nothing from now on; connections stay open. */
   cut(): void {
     this.#passage = { kind: "silent" };
     for (const [client, server] of this.#pairs) {
@@ -70,7 +70,7 @@ export class TcpProxy {
     }
   }
 
-  /** Breaks all connections by a reset, in the midst of whatever they carry; new ones are taken. */
+  /** Resets all connections, whatever they are carrying; new ones are accepted. */
   reset(): void {
     for (const [client, server] of this.#pairs) {
       client.resetAndDestroy();
@@ -78,7 +78,7 @@ export class TcpProxy {
     }
   }
 
-  /** Ends all connections and takes no more. */
+  /** Ends all connections and accepts no more. */
   async stop(): Promise<void> {
     const closed = once(this.#server, "close");
     this.#server.close();

@@ -52,7 +52,7 @@ export const reset: Responder = (_request, response) => {
   }
 };
 
-/** Resets a TCP connection; for one under TLS, which Node cannot reset, closes it without a word of TLS. */
+/** Resets a TCP connection; for one under TLS, which Node cannot reset, closes it without a TLS close_notify. */
 function breakOff(socket: Socket): void {
   if (socket instanceof TLSSocket) {
     socket.destroy();
@@ -67,6 +67,8 @@ export const silence: Responder = () => {};
 /**
  * An HTTP or HTTPS server on a free port of the loopback that answers as it is told, counts connections and
  * keeps what it received. Answers queued by `next` come first, each once; then `fallback`.
+ *
+ * For tests of the connection itself: the embedded API server cannot reset, stay silent, demand certificates or answer nonsense.
  */
 export class TestApiServer {
   readonly received: ReceivedRequest[] = [];
@@ -159,7 +161,7 @@ export class TestApiServer {
     this.connectionCount += 1;
     this.#sockets.add(socket);
     socket.on("close", () => this.#sockets.delete(socket));
-    // What a reset connection says here is said to the client too, whose view the tests look at.
+    // The client sees the same error, and that is what tests look at.
     socket.on("error", () => {});
   }
 

@@ -18,7 +18,7 @@ export function newIdentity(instanceID: string): GuestIdentity {
   }
 }
 
-/** What a VM with this key is known by. */
+/** The public key's hash, by which a VM with this key is identified. */
 export function fingerprint({ certificatePem }: GuestIdentity): string {
   return fingerprintOf(new X509Certificate(certificatePem));
 }
@@ -51,7 +51,7 @@ export class TlsVm {
     return TlsVm.#listen(new TlsVm(identity), 0, "127.0.0.1");
   }
 
-  /** Only listens, at the address of a VM that is gone. */
+  /** Only listens, at the address of a VM that no longer exists. */
   static listenAt(host: string, port: number, identity: GuestIdentity): Promise<TlsVm> {
     const vm = new TlsVm(identity);
     vm.#listensOnly = true;
@@ -69,7 +69,7 @@ export class TlsVm {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Another VM is at this address from now on; it only listens. The connections to the one before are gone. */
+  /** Replaces the VM at this address by another one, which only listens. Connections to the old one are broken. */
   becomes(identity: GuestIdentity): void {
     this.#server.setSecureContext(materialOf(identity));
     this.#listensOnly = true;

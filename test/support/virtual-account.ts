@@ -16,10 +16,10 @@ import { ec2Action } from "./ec2-action.ts";
 export interface VirtualAccount {
   readonly url: string;
   readonly endpoint: Ec2Endpoint;
-  /** What is true of its machines, whatever it answers. */
+  /** The true state of its machines, whatever the endpoint answers. */
   readonly model: Ec2Model;
   /**
-   * Lets the next request of that action wait.
+   * Makes the next request of that action wait.
    *
    * @returns `arrived` resolves when the request is there; `release` lets it go on
    */

@@ -27,7 +27,7 @@ export class VirtualClock implements Clock {
     return new Date(this.#startMs + this.#nowMs);
   }
 
-  /** Somebody sets the wall clock by `byMs`; the monotonic one does not notice. */
+  /** Moves the wall clock by `byMs`; the monotonic clock does not change. */
   set(byMs: number): void {
     this.#startMs += byMs;
   }

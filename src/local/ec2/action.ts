@@ -6,7 +6,7 @@ import type { XmlNode } from "./xml.ts";
 export interface ReadyAction {
   /** Key of the bucket that it counts against; default the action's name. */
   readonly bucket?: string;
-  /** Instances that it names; they count against the resource bucket and stand in the log. */
+  /** Instances that it names; they count against the resource bucket and are logged. */
   readonly ids?: readonly string[];
   /** Resources that it counts as; default the number of `ids`. */
   readonly resources?: number;

@@ -5,7 +5,7 @@ import type { RequestLog } from "./request-log.ts";
 import { parseEvent } from "./scheduled-events.ts";
 import { jsonResponse, type WireRequest, type WireResponse } from "./wire.ts";
 
-/** What the control API looks at and changes. */
+/** What the control API reads and changes. */
 export interface Controlled {
   readonly model: Ec2Model;
   readonly log: RequestLog;
@@ -13,7 +13,7 @@ export interface Controlled {
 }
 
 /**
- * The side door of the endpoint, for tests and the demo; EC2 has nothing like it.
+ * The endpoint's control API, for tests and the demo; EC2 has no such thing.
  *
  * - `GET /_control/calls?action=…&id=…` requests so far; `DELETE /_control/calls` forgets them
  * - `GET /_control/instances` and `/_control/volumes` all records; `GET /_control/images`

@@ -79,7 +79,7 @@ export interface Ec2Endpoint {
 
 /**
  * Creates an endpoint that speaks the EC2 Query protocol (EC2 API reference, "Query requests"): form-encoded
- * requests, XML answers. What it does not know it refuses; nothing is ignored.
+ * requests, XML answers. Unknown actions and parameters are refused, never ignored.
  */
 export function createEc2Endpoint(options: Ec2EndpointOptions): Ec2Endpoint {
   const { model, clock, logger } = options;
@@ -92,8 +92,8 @@ export function createEc2Endpoint(options: Ec2EndpointOptions): Ec2Endpoint {
   };
 
   /**
-   * A dry run, which is always answered by an error. Rights are judged before what is named: a fault that refuses the
-   * action for want of them is heard, and is not used up.
+   * A dry run, which is always answered with an error. Rights are checked before the resources that are named: a fault
+   * `UnauthorizedOperation` for the action applies, and is not used up.
    */
   const dryRunOf = (action: string, ready: ReadyAction, parameters: QueryParameters): ReadyAction => ({
     ...ready,
@@ -108,7 +108,7 @@ export function createEc2Endpoint(options: Ec2EndpointOptions): Ec2Endpoint {
     },
   });
 
-  /** Carries out one request under the fault that befalls it, if any. */
+  /** Carries out one request, with the fault that applies to it, if any. */
   const carryOut = async (
     action: string,
     ready: ReadyAction,
@@ -158,7 +158,7 @@ export function createEc2Endpoint(options: Ec2EndpointOptions): Ec2Endpoint {
       const asked = readCounted(action, parameters);
       const ready = asked.dryRun === true ? dryRunOf(action, asked, parameters) : asked;
       if (asked.dryRun === true) {
-        // Told apart in the log and by faults: nobody who counts launches means these.
+        // Has a name of its own in the log and for faults, so that it does not count as a launch.
         action = `DryRun ${action}`;
       }
       ids = ready.ids ?? [];
@@ -208,7 +208,7 @@ function readAction(model: Ec2Model, name: string, parameters: QueryParameters):
 
 function faultError(fault: Fault): Ec2ApiError {
   const code = fault.code ?? "InternalError";
-  return new Ec2ApiError(code, fault.message ?? `${code}, as a fault was asked for`, fault.status ?? 400);
+  return new Ec2ApiError(code, fault.message ?? `${code}, as a scripted fault`, fault.status ?? 400);
 }
 
 function toApiError(error: unknown, logger: Logger): Ec2ApiError {

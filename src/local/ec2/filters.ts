@@ -22,7 +22,7 @@ export function readFilters(parameters: QueryParameters): Filter[] {
 }
 
 /**
- * Those of `things` that match every filter. `*` and `?` are wildcards, `\` takes their meaning away
+ * Those of `things` that match every filter. `*` and `?` are wildcards, `\` escapes them
  * (EC2 user guide, "Filter resources").
  *
  * @param valuesOf the values of one thing under a name; values are compared case-sensitively

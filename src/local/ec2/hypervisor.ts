@@ -19,7 +19,7 @@ export interface InstanceSpec {
   };
 }
 
-/** What a hypervisor knows of an instance: its VM runs, its memory is kept on disk, or only its disk is. */
+/** State of an instance's VM: it runs, its memory is saved on disk, or only its disk is there. */
 export type VmState = "running" | "hibernated" | "stopped" | "missing";
 
 /** Keeps the data volumes under the model. Every method is idempotent. */

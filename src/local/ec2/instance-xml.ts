@@ -22,7 +22,7 @@ export function tagsXml(tags: Readonly<Record<string, string>>): XmlNode[] {
   return Object.entries(tags).map(([key, value]) => ({ key, value }));
 }
 
-/** `Instance`. A terminated one has no addresses, network or volumes any more. */
+/** `Instance`. A terminated one no longer has addresses, network or volumes. */
 export function instanceXml(model: Ec2Model, instance: Instance): XmlNode {
   const { network } = model;
   const isLeft = instance.state !== "terminated";

@@ -50,7 +50,7 @@ const MAX_HIBERNATION_MIB = 150 * 1024;
 const VOLUME_TYPES = ["gp2", "gp3", "io1", "io2"];
 
 /**
- * Checks that a launch makes sense, before tokens and capacity come into it.
+ * Checks the parameters of a launch; its token and the capacity are checked later.
  *
  * @throws Ec2ApiError with the code that EC2 has for what is wrong
  */

@@ -63,10 +63,10 @@ export interface Ec2ModelOptions {
 
 const DAY_MS = 24 * 3_600_000;
 
-/** Account that the model plays. */
+/** ID of the account. */
 export const ACCOUNT_ID = "000000000077";
 
-/** What can be changed while the model is in use. */
+/** Behaviour that can be changed while the model is in use. */
 export interface Behaviour {
   /** How long each change stays hidden from readers, in milliseconds, in place of the option of that name. */
   visibilityDelayMs: number | undefined;
@@ -74,7 +74,7 @@ export interface Behaviour {
   hibernationReadyAfterMs: number;
 }
 
-/** Before and after of one instance that an action asked to change. */
+/** State of an instance before and after an action. */
 export interface StateChange {
   readonly id: string;
   readonly previous: InstanceState;
@@ -83,8 +83,8 @@ export interface StateChange {
 
 /**
  * One account's EC2 in one region: instances and the rules of the API, with a hypervisor underneath. It
- * follows the documentation of EC2 and is stricter where that leaves a choice, never kinder. Everything but
- * what the hypervisor does happens at once, so each call is atomic.
+ * follows the documentation of EC2, and takes the stricter reading where that is not clear. Everything except
+ * the hypervisor's work happens synchronously, so each call is atomic.
  */
 export class Ec2Model {
   readonly region: string;

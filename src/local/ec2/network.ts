@@ -8,7 +8,7 @@ export interface Subnet {
   readonly ipv6Native?: boolean;
 }
 
-/** The one VPC of the model. Its addresses are loopback ones, so that a VM on this machine can have one. */
+/** The one VPC of the model. Its addresses are loopback ones, so that VMs on this machine can use them. */
 export interface Network {
   readonly vpcId: string;
   readonly subnets: readonly Subnet[];

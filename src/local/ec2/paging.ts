@@ -21,7 +21,7 @@ export function isPaged(page: PageRequest): boolean {
 }
 
 /**
- * Cuts one page out of `things`, which are in a lasting order.
+ * Takes one page out of `things`, whose order is stable.
  *
  * @param idOf identifier of a thing; the token names the last one given out
  */

@@ -2,9 +2,9 @@ import { Ec2ApiError, invalidValue, missingParameter } from "./api-error.ts";
 
 /**
  * The form-encoded parameters of one EC2 Query request, with typed readers (EC2 API reference, "Making API
- * requests"). Lists are numbered from 1 (`InstanceId.1`), structures are dotted (`Filter.1.Value.2`). Every
- * key that is read is ticked off; {@link refuseUnread} refuses a request that holds any other, so that no
- * parameter is ever ignored in silence.
+ * requests"). Lists are numbered from 1 (`InstanceId.1`), structures are dotted (`Filter.1.Value.2`). Keys
+ * that were read are noted; {@link refuseUnread} refuses a request that holds any other, so that no parameter
+ * is ignored silently.
  */
 export class QueryParameters {
   readonly #values: ReadonlyMap<string, string>;
@@ -96,7 +96,7 @@ export class QueryParameters {
   /**
    * Ends the reading.
    *
-   * @throws Ec2ApiError `UnknownParameter` when the request holds a key that nothing asked for
+   * @throws Ec2ApiError `UnknownParameter` when the request holds a key that was not read
    */
   refuseUnread(): void {
     for (const key of this.#values.keys()) {
@@ -106,7 +106,7 @@ export class QueryParameters {
     }
   }
 
-  /** Every pair but those named, sorted by key: what two requests with one token must share. */
+  /** All pairs except those named, sorted by key: two requests with the same token must have the same ones. */
   canonical(except: readonly string[]): string {
     return [...this.#values]
       .filter(([key]) => !except.includes(key))

@@ -12,10 +12,10 @@ export interface Call {
   readonly requestId: string;
 }
 
-/** What the log keeps in memory; older calls are only in the file. */
+/** How many calls are kept in memory; older ones are only in the file. */
 const MAX_KEPT = 100_000;
 
-/** Every request that the endpoint answered, in order: what really was asked of the cloud. */
+/** Every request that the endpoint answered, in order. */
 export class RequestLog {
   readonly #path: string | undefined;
   #calls: Call[] = [];

@@ -51,7 +51,7 @@ function readLaunch(parameters: QueryParameters): LaunchParameters {
   };
 }
 
-/** Subnet and groups stand in the request itself or in its one network interface, never in both. */
+/** Subnet and groups are given in the request itself or in its one network interface, never in both. */
 function readPlace(parameters: QueryParameters): Pick<LaunchParameters, "subnet" | "securityGroups"> {
   const [card, further] = parameters.structures("NetworkInterface");
   if (card === undefined) {

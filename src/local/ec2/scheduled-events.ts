@@ -19,12 +19,12 @@ const COMPLETED = "[Completed] ";
 /** Timers of Node.js hold no more than 24 days. */
 const LONGEST_TIMER_MS = 86_400_000;
 
-/** What EC2 says of an instance that it stopped itself. */
+/** StateReason of an instance that EC2 stopped. */
 const SCHEDULED_STOP = { code: "Server.ScheduledStop", message: "Stopped due to a scheduled retirement" };
 
 /**
- * What EC2 announces for instances and then does to those that were not stopped and started in time: a retired or
- * stopped host stops them, a reboot boots them anew. A start puts a stopped instance on another host, which ends the
+ * Events that EC2 announces for instances and then carries out on those that were not stopped and started in time:
+ * retirement stops an instance, a reboot restarts it. A start puts a stopped instance on another host, which ends the
  * event (EC2 user guide, "Manage scheduled events").
  */
 export class ScheduledEvents {
@@ -49,7 +49,7 @@ export class ScheduledEvents {
     this.#arm(id, event);
   }
 
-  /** Ends the events that a start on another host has made void, or a reboot has brought forward. */
+  /** Marks events as completed: those that a start on another host cancels, or that a reboot carries out early. */
   complete(id: string, isEnded: (code: string) => boolean = () => true): void {
     const { events } = this.#instances.truth(id);
     if (events.some((event) => isPending(event) && isEnded(event.code))) {
@@ -63,7 +63,7 @@ export class ScheduledEvents {
     }
   }
 
-  /** Lets nothing befall any instance from now on. */
+  /** Carries out no event from now on. */
   close(): void {
     this.#timers.forEach((timer) => timer.cancel());
     this.#timers.clear();

@@ -12,11 +12,11 @@ export interface VirtualHypervisorScript {
   stopMs: number;
   hibernateMs: number;
   terminateMs: number;
-  /** Asked at each hibernation; true makes the guest fail to hibernate and shut down instead, in silence. */
+  /** Called at each hibernation; true makes the guest shut down instead of hibernating, without an error. */
   hibernationFails: (id: string) => boolean;
-  /** Asked at each launch and start; an error lets the VM not come up. */
+  /** Called at each launch and start; an error makes it fail. */
   bootFails: (id: string) => Error | undefined;
-  /** Asked at each stop and hibernation without force; true lets the guest hang until it is forced. */
+  /** Called at each stop and hibernation without force; true makes the guest hang until it is forced off. */
   stopHangs: (id: string) => boolean;
 }
 
@@ -41,7 +41,7 @@ export interface VirtualVm {
   readonly boot: number;
 }
 
-/** VMs of which nothing runs: each only has a state, and takes its time to change it. */
+/** VMs without a guest: each only has a state, which changes after the scripted time. */
 export class VirtualHypervisor implements Hypervisor {
   readonly script: VirtualHypervisorScript;
   readonly #clock: Clock;
@@ -50,7 +50,7 @@ export class VirtualHypervisor implements Hypervisor {
   readonly #forced = new Map<string, AbortController>();
   readonly #images: ReturnType<Hypervisor["images"]>;
   #boots = 0;
-  /** The instances that had each volume, in order; the volumes hold nothing else. */
+  /** The instances that each volume was attached to, in order. */
   readonly volumeUsers = new Map<string, string[]>();
   readonly volumes: VolumeHost = {
     create: (volume) => {
@@ -139,17 +139,17 @@ export class VirtualHypervisor implements Hypervisor {
     return this.#images;
   }
 
-  /** What the VM is now; undefined when there is none. */
+  /** The VM; undefined when there is none. */
   vm(id: string): VirtualVm | undefined {
     return this.#vms.get(id);
   }
 
-  /** IDs of all VMs of which anything is left. */
+  /** IDs of all VMs that were not terminated. */
   ids(): string[] {
     return [...this.#vms.keys()];
   }
 
-  /** Lets the guest shut itself down, or its process die. */
+  /** Ends a VM without a request, as when its guest shuts down or its process dies. */
   exit(id: string): void {
     this.#set(id, "stopped");
     for (const listener of this.#exitListeners) {

@@ -14,7 +14,7 @@ import type { XmlNode } from "./xml.ts";
 /** Devices that a data volume may be (EC2 user guide, "Device names for volumes on Amazon EC2 instances"). */
 const DEVICE = /^\/dev\/sd[f-p]$/;
 
-/** Creates an empty volume; a snapshot is none of the model's business. */
+/** Creates an empty volume; the model has no snapshots. */
 export const createVolume: Action = (model, parameters) => {
   const wanted = readVolume(model, parameters);
   return {
@@ -75,7 +75,7 @@ export const attachVolume: Action = (model, parameters) => {
   };
 };
 
-/** Detaches without force: force is for guests that hang, and loses what they have not written. */
+/** Detaches without force; force loses what the guest has not written yet. */
 export const detachVolume: Action = (model, parameters) => {
   const volume = parameters.requiredString("VolumeId");
   const instance = parameters.string("InstanceId");
@@ -104,7 +104,7 @@ interface Listed {
   readonly values: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Root volumes that are left, and data volumes; by ID, by filter, or all in pages. */
+/** Root volumes that exist, and data volumes; by ID, by filter, or all in pages. */
 export const describeVolumes: Action = (model, parameters) => {
   const ids = [...new Set(parameters.strings("VolumeId"))];
   const filters = readFilters(parameters);

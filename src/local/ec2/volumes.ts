@@ -215,7 +215,7 @@ export class Volumes {
     return this.visible().filter(({ attachment }) => attachment?.instance === instanceId);
   }
 
-  /** Does what comes next by itself. */
+  /** Begins the next step of a volume that is changing. */
   #continue(volume: Volume): void {
     const { id, state, attachment, sizeGiB } = volume;
     const { script, hypervisor } = this.#options;
@@ -254,7 +254,7 @@ export class Volumes {
     }
   }
 
-  /** Never rejects: as with EC2, what fails stays as it is, and only the log says why. */
+  /** Never rejects: as with EC2, a volume whose step fails stays as it is, and only the log says why. */
   async #carryOut(id: string, work: () => Promise<void>): Promise<void> {
     try {
       await work();
@@ -263,7 +263,7 @@ export class Volumes {
     }
   }
 
-  /** A volume that waits for its guest is free once the instance has stopped; a terminated one lets go of all. */
+  /** A volume that is busy is detached once the instance has stopped; a terminated instance frees all its volumes. */
   #onInstance({ id, state }: Instance): void {
     if (state !== "stopped" && state !== "terminated") {
       return;

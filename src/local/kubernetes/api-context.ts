@@ -3,7 +3,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Resource } from "./resource.ts";
 import type { Store } from "./store.ts";
 
-/** What all verbs work with. */
+/** What the handlers of all verbs use. */
 export interface ApiContext {
   readonly store: Store;
   readonly clock: Clock;

@@ -116,7 +116,7 @@ export function notFound(resource: GroupResource, name: string): ApiError {
   });
 }
 
-/** Says that a path leads nowhere; answered in plain text, as by kube-apiserver. */
+/** No such path; answered in plain text, as by kube-apiserver. */
 export class UnknownPathError extends SatelliteError {
   constructor() {
     super("UnknownPath", "404 page not found");
@@ -177,7 +177,7 @@ export function conflict(resource: GroupResource, name: string, why: string): Ap
   });
 }
 
-/** 410 Expired: the resourceVersion lies before the oldest that the server can still tell about. */
+/** 410 Expired: the resourceVersion is older than the oldest one that the server still knows. */
 export function expired(message: string, continueToken?: string): ApiError {
   return new ApiError({
     status: 410,

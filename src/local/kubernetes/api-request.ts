@@ -1,6 +1,6 @@
 import type { Resource } from "./resource.ts";
 
-/** An HTTP request without the HTTP: what the handler takes, over sockets and in process alike. */
+/** A request as the handler takes it, whether it came over a socket or from this process. */
 export interface ApiRequest {
   readonly method: string;
   /** Path without the query. */
@@ -11,7 +11,7 @@ export interface ApiRequest {
   readonly body: string;
 }
 
-/** Where a watch writes to. */
+/** Receives what a watch sends. */
 export interface LineSink {
   /** One JSON document and a line feed. */
   write(line: string): void;
@@ -19,9 +19,9 @@ export interface LineSink {
   end(): void;
 }
 
-/** An answer that goes on. */
+/** The body of a watch's answer, which is sent line by line. */
 export interface LineStream {
-  /** Begins to write to `sink`; returns how to stop. May be called once. */
+  /** Begins to write to `sink`; returns a function that ends it. May be called once. */
   start(sink: LineSink): () => void;
 }
 
@@ -34,7 +34,7 @@ export interface ApiResponse {
   readonly warnings: readonly string[];
 }
 
-/** Who asks. */
+/** Who makes a request. */
 export interface User {
   readonly name: string;
   readonly uid?: string;

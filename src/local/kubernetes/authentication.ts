@@ -2,14 +2,14 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { unauthorized } from "./api-error.ts";
 import type { User } from "./api-request.ts";
 
-/** Somebody who may use the server, and the bearer token by which the server knows them. */
+/** A user of the server, and the bearer token that identifies them. */
 export interface TokenUser extends User {
   readonly token: string;
   /** Audiences for which TokenReview accepts the token. Default: the API server's own only. */
   readonly audiences?: readonly string[];
 }
 
-/** Knows users by their tokens. */
+/** Finds users by their tokens. */
 export interface Authenticator {
   /** @throws ApiError 401 without a valid bearer token */
   authenticate(authorization: string | undefined): TokenUser;

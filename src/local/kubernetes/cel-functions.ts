@@ -118,5 +118,5 @@ const optionals: CelFunc[] = [
   }),
 ];
 
-/** What CRD rules may call besides CEL's standard library. */
+/** Functions that CRD rules may call, beside CEL's standard library. */
 export const KUBERNETES_FUNCTIONS: CelFunc[] = [...strings, ...lists, ...regex, ...sets, ...optionals];

@@ -46,7 +46,7 @@ const MAX_MESSAGE_LENGTH = 5 * 1024;
  *
  * @returns undefined when there are none
  * @throws SatelliteError `UnsupportedRule` for a rule that cannot be parsed or names an unknown variable, field or
- *   function; so a CRD outside of what this server can judge stops start-up instead of being half enforced
+ *   function: a CRD whose rules this server cannot evaluate stops start-up, rather than being enforced in part
  */
 export function compileRules(schema: StructuralSchema, owner: string): RuleSet | undefined {
   const root = compileNode(schema, true, owner, "");
@@ -130,7 +130,7 @@ function evaluateNode(
   old: readonly JsonValue[],
   path: string,
 ): FieldError[] {
-  // Rules hold for values that are there; null is nobody's value.
+  // Rules apply to values that are set; null counts as not set.
   if (value === null) {
     return [];
   }
@@ -208,7 +208,7 @@ function evaluateRule(compiled: CompiledRule, sides: Sides, path: string): Field
   const { rule, program, usesOldSelf } = compiled;
   const { node, value, old } = sides;
   const isMissing = usesOldSelf && old.length === 0 && rule.optionalOldSelf !== true;
-  // An unchanged value may go on breaking a rule that came later (KEP-4008).
+  // A value that did not change may break a rule that was added later (KEP-4008).
   if (isMissing || (!usesOldSelf && sides.isUnchanged)) {
     return [];
   }
@@ -231,7 +231,7 @@ function withMetadata(schema: StructuralSchema): StructuralSchema {
   };
 }
 
-/** Of a resource's metadata rules see only name and generateName. */
+/** Rules see only name and generateName of a resource's metadata. */
 function asResource(value: JsonValue): JsonValue {
   if (!isObject(value)) {
     return value;

@@ -57,7 +57,7 @@ function stringToCel(text: string, format: string | undefined): CelInput {
         : format === "byte"
           ? toBytes({ text: Buffer.from(text, "base64").toString("latin1") })
           : text;
-  // What the format check lets through and CEL cannot read stays a string; comparisons then fail the rule.
+  // A value that passes the format check but that CEL cannot read stays a string; comparing it then fails the rule.
   return isCelError(converted) ? text : converted;
 }
 

@@ -55,7 +55,7 @@ export async function serverCertificate(
   return made;
 }
 
-/** False also for files that a full disk or a crash left half written. */
+/** Also false for files that were written only in part, because of a full disk or a crash. */
 function isUsable({ caPem, certificatePem, keyPem }: ServerCertificate, host: string, now: Date): boolean {
   try {
     const certificate = new X509Certificate(certificatePem);
@@ -72,7 +72,7 @@ function isUsable({ caPem, certificatePem, keyPem }: ServerCertificate, host: st
   }
 }
 
-/** The CA's key is thrown away: it never signs again. */
+/** The CA's key is not kept, so it can sign nothing else. */
 async function makeCertificates(host: string, now: Date): Promise<ServerCertificate> {
   const validity = {
     keyType: "ec" as const,

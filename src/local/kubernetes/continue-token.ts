@@ -16,7 +16,7 @@ export function encodeContinue({ revision, after }: ContinuePoint): string {
   return Buffer.from(JSON.stringify({ v: VERSION, rv: revision, start: after })).toString("base64url");
 }
 
-/** @throws ApiError 400 when `token` is not one of ours */
+/** @throws ApiError 400 when this server did not write `token` */
 export function decodeContinue(token: string): ContinuePoint {
   try {
     const value: unknown = JSON.parse(Buffer.from(token, "base64url").toString("utf8"));
@@ -27,7 +27,7 @@ export function decodeContinue(token: string): ContinuePoint {
       }
     }
   } catch {
-    // Not JSON: answered below like every other foreign token.
+    // Not JSON: answered below, like every other token that this server did not write.
   }
   throw badRequest("continue key is not valid: the token is not one that this server gave out");
 }

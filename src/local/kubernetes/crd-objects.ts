@@ -6,8 +6,8 @@ import { formatTime, metadataOf, nameOf } from "./object-meta.ts";
 import { storageKey } from "./resource.ts";
 
 /**
- * Puts the CRDs that are served into the store, so that clients find them, and takes out those that are not
- * served any more. A CRD keeps its UID; a changed one gets a new generation.
+ * Puts the CRDs that are served into the store, so that clients find them, and removes those that are no longer
+ * served. A CRD keeps its UID; a changed one gets a new generation.
  */
 export function storeCrds(context: ApiContext, crds: readonly JsonObject[]): void {
   const { store } = context;

@@ -63,7 +63,7 @@ export function resourcesOf(crd: JsonObject): readonly Resource[] {
   return resources;
 }
 
-/** Compiling rules takes much longer than a request; servers of one process share what came of it. */
+/** Compiling rules takes much longer than a request, so servers in one process share the result. */
 const compiled = new WeakMap<JsonObject, readonly Resource[]>();
 
 function compileCrd(crd: JsonObject): Resource[] {
@@ -150,7 +150,7 @@ function checkPattern(name: string, path: string, pattern: string): void {
   }
 }
 
-/** Name and namespace, and what `selectableFields` of the version adds. */
+/** Name, namespace and the `selectableFields` of the version. */
 function selectableFieldsOf(version: JsonObject, namespaced: boolean): SelectableFields {
   const declared = Array.isArray(version["selectableFields"]) ? version["selectableFields"] : [];
   const readers = declared.map((item) => {

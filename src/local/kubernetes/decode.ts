@@ -15,7 +15,7 @@ export const OBJECT_MEDIA_TYPES = ["application/json", "application/yaml"] as co
 /** An object from a request, in the form that its type gives it. */
 export interface Decoded {
   readonly object: JsonObject;
-  /** `unknown field "spec.x"` for each field that was dropped, `duplicate field "spec.x"` for each that stood twice. */
+  /** `unknown field "spec.x"` for each field that was dropped, `duplicate field "spec.x"` for each that occurred twice. */
   readonly strictErrors: readonly string[];
 }
 

@@ -44,8 +44,8 @@ function needsDefault(value: JsonValue | undefined, schema: StructuralSchema): b
 }
 
 /**
- * Removes nulls, in place, where null is not allowed and no default would replace it; so clients may
- * write null for "not set", as with Go types.
+ * Removes nulls, in place, where null is not allowed and there is no default. So clients may write null for
+ * "not set", as with Go types.
  */
 export function dropForbiddenNulls(value: JsonValue, schema: StructuralSchema | undefined): void {
   if (schema === undefined) {

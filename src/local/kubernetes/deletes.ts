@@ -10,9 +10,9 @@ import { groupResource, storageKey, type Resource } from "./resource.ts";
 import { deleteOptions, type DeleteOptions } from "./write-options.ts";
 
 /**
- * DELETE of one object: removes it, or marks it when finalizers hold it.
+ * DELETE of one object: removes it, or marks it for deletion when it has finalizers.
  *
- * @returns a Status when it is gone, the object when it is only marked
+ * @returns a Status when it was removed, the object when it was only marked
  * @throws ApiError 404, 409 when a precondition does not hold, 403 for namespaces that always exist
  */
 export function deleteObject(context: ApiContext, call: ResourceRequest): JsonObject {
@@ -29,14 +29,14 @@ export function deleteObject(context: ApiContext, call: ResourceRequest): JsonOb
   }
   const left = options.dryRun
     ? (marked(context, resource.collection, record.object) ?? undefined)
-    : remove(context, resource.collection, record.key);
+    : deleteOrMark(context, resource.collection, record.key);
   return left === undefined ? success(resource, object) : resource.fromStorage(left);
 }
 
 /**
- * DELETE of a collection, as far as selectors pick from it.
+ * DELETE of the objects of a collection that the selectors match.
  *
- * @returns the list of the objects as they were, or are when finalizers hold them
+ * @returns the objects: as they were before removal, or as they are when finalizers keep them
  */
 export function deleteCollection(context: ApiContext, call: ResourceRequest): JsonObject[] {
   const { resource } = call;
@@ -46,13 +46,13 @@ export function deleteCollection(context: ApiContext, call: ResourceRequest): Js
       return object;
     }
     const key = storageKey(namespaceOf(object), nameOf(object));
-    const left = remove(context, resource.collection, key);
+    const left = deleteOrMark(context, resource.collection, key);
     return left === undefined ? object : resource.fromStorage(left);
   });
 }
 
 /** Removes one object or marks it; returns it while it is still there. */
-function remove(context: ApiContext, collection: string, key: string): JsonObject | undefined {
+function deleteOrMark(context: ApiContext, collection: string, key: string): JsonObject | undefined {
   const { store } = context;
   const record = store.get(collection, key);
   if (record === undefined) {
@@ -70,14 +70,14 @@ function remove(context: ApiContext, collection: string, key: string): JsonObjec
     return left;
   }
   emptyNamespace(context, key, (contentCollection, contentKey) => {
-    remove(context, contentCollection, contentKey);
+    deleteOrMark(context, contentCollection, contentKey);
   });
   finishNamespace(context, key);
-  // The namespace may be gone by now; its deletion is answered with the object all the same.
+  // The namespace may have been removed by now; the answer is the object nevertheless.
   return left;
 }
 
-/** The object marked for deletion if something holds it: finalizers, or a namespace's content. */
+/** The object, marked for deletion if it has finalizers or is a namespace with content. */
 function marked(context: ApiContext, collection: string, object: JsonObject): JsonObject | undefined {
   const isNamespace = collection === NAMESPACES;
   if (finalizersOf(object).length === 0 && !isNamespace) {
@@ -104,7 +104,7 @@ function checkPreconditions(resource: Resource, object: JsonObject, options: Del
   const check = (what: string, wanted: string | undefined, actual: string): void => {
     if (wanted !== undefined && wanted !== actual) {
       const why = `the ${what} in the precondition (${wanted}) does not match the ${what} in record (${actual})`;
-      // The generic layer names the kind here, not the plural.
+      // apiserver's generic layer names the kind here, not the plural.
       throw conflict({ group: resource.group, resource: resource.kind }, nameOf(object), why);
     }
   };

@@ -1,7 +1,7 @@
 import type { JsonObject, JsonValue } from "./json.ts";
 import { apiVersionOf, type Resource, type Verb } from "./resource.ts";
 
-/** A resource that is only posted to and kept nowhere, like TokenReview. */
+/** A resource that clients only create and that is not stored, like TokenReview. */
 export interface VirtualResource {
   readonly group: string;
   readonly version: string;
@@ -9,7 +9,7 @@ export interface VirtualResource {
   readonly plural: string;
 }
 
-/** What discovery tells about. */
+/** What discovery describes. */
 export interface Catalog {
   readonly resources: readonly Resource[];
   readonly virtual: readonly VirtualResource[];

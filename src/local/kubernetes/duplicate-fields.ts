@@ -1,4 +1,4 @@
-/** What stands in a path between objects and their members. */
+/** An object or list whose members are being read. */
 interface Frame {
   /** Path of the object or list, `spec.items[0]`. */
   readonly path: string;
@@ -13,8 +13,8 @@ interface Frame {
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^\s"{}[\]:,]+/gs;
 
 /**
- * The members that stand twice in an object of a JSON text, as `duplicate field "spec.x"`; JSON.parse silently
- * takes the last one, the API server tells about it.
+ * The members that occur twice in one object of a JSON text, as `duplicate field "spec.x"`. JSON.parse silently
+ * takes the last one; the API server reports them.
  *
  * @param text valid JSON
  */

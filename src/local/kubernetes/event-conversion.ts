@@ -14,7 +14,7 @@ const EVENTS_NAMES: ReadonlyMap<string, string> = new Map(
   [...CORE_NAMES].map(([name, core]) => [core, name]),
 );
 
-/** What the Go types write even when it is not set; stored events leave it out. */
+/** Fields that Go types write even when they are not set; stored events leave them out. */
 const CORE_ZEROES: JsonObject = {
   eventTime: null,
   firstTimestamp: null,

@@ -27,7 +27,7 @@ import { versionInfo } from "./version.ts";
 import { watchObjects } from "./watch.ts";
 import { createObject, replaceObject, type WriteResult } from "./writes.ts";
 
-/** Answers requests. Synchronous: whoever calls knows that the write is done when the answer is there. */
+/** Answers requests. It is synchronous: a write is done when the answer is returned. */
 export type Handler = (request: ApiRequest) => ApiResponse;
 
 /** What {@link createHandler} needs. */
@@ -84,7 +84,7 @@ function json(
 }
 
 function dispatch(options: HandlerOptions, request: ApiRequest): ApiResponse {
-  // Health and version are open to everybody, as in a cluster with its default roles.
+  // Everybody may read health and version, as in a cluster with its default roles.
   if (HEALTH_PATHS.has(request.path)) {
     return {
       status: 200,
@@ -193,7 +193,7 @@ function serveObjects(context: ApiContext, request: ApiRequest, path: ObjectPath
   return answer(context, call, verb);
 }
 
-/** Whether a path of a resource leads anywhere: namespaced objects are found, and made, in namespaces only. */
+/** Whether a resource is served at a path: single namespaced objects only within a namespace, and their creation too. */
 function isServed(resource: Resource, { namespace, name }: ObjectPath, method: string): boolean {
   if (!resource.namespaced) {
     return namespace === "";
@@ -201,7 +201,7 @@ function isServed(resource: Resource, { namespace, name }: ObjectPath, method: s
   return namespace !== "" || (name === "" && method !== "POST");
 }
 
-/** Built-in kinds have no routes for what they do not do; custom resources answer for themselves. */
+/** The refusal of a verb. Built-in kinds have no route for it; custom resources have one handler, which refuses it. */
 function refusal(resource: Resource, method: string, { name }: ObjectPath): ApiError {
   if (!resource.isCustom) {
     return noSuchRoute();

@@ -19,8 +19,8 @@ export interface Change {
 }
 
 /**
- * The changes that can still be told about: a window that ends at the newest revision. What falls out at
- * the front is compacted, and asking for it is `410 Expired`, as with etcd.
+ * The changes that are still kept: a window that ends at the newest revision. Older ones are compacted, and a
+ * request for them is answered `410 Expired`, as with etcd.
  */
 export class History {
   readonly #limit: number;
@@ -29,7 +29,7 @@ export class History {
 
   /**
    * @param limit how many changes to keep
-   * @param compactedRevision revision up to which nothing can be told any more
+   * @param compactedRevision revision up to which changes are no longer known
    */
   constructor(limit: number, compactedRevision: number) {
     this.#limit = limit;
@@ -41,7 +41,7 @@ export class History {
     return this.#compactedRevision;
   }
 
-  /** Takes in the newest change and drops the oldest ones beyond the limit. */
+  /** Adds the newest change and drops the oldest ones beyond the limit. */
   append(change: Change): void {
     this.#changes.push(change);
     // Dropped in blocks, so that an append costs constant time on average.
@@ -55,7 +55,7 @@ export class History {
     this.#compactTo(revision);
   }
 
-  /** Whether the state at `revision` and the changes after it can be told. */
+  /** Whether the state at `revision` and the changes after it are known. */
   covers(revision: number): boolean {
     return revision >= this.#compactedRevision;
   }

@@ -11,7 +11,7 @@ import { PROTOBUF_MEDIA_TYPE, protobufToJson } from "./protobuf-bodies.ts";
 
 /** apiserver's limit for request bodies. */
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
-/** A watcher that lets this much pile up is cut off; it will list again. */
+/** A watch with this much unread data is ended; its client will list again. */
 const MAX_UNREAD_WATCH_BYTES = 16 * 1024 * 1024;
 const MAX_WARNING_LENGTH = 1000;
 
@@ -35,7 +35,7 @@ export interface HttpsServer {
 /**
  * Serves the API over HTTPS.
  *
- * @throws SatelliteError `PortInUse` when somebody else listens there, `CannotListen` for other reasons
+ * @throws SatelliteError `PortInUse` when another process listens there, `CannotListen` for other reasons
  */
 export async function serveHttps(options: HttpsOptions): Promise<HttpsServer> {
   const { certificate, handle, logger } = options;
@@ -68,7 +68,7 @@ export async function serveHttps(options: HttpsOptions): Promise<HttpsServer> {
 
 function listen(server: Server, { host, port }: HttpsOptions): Promise<void> {
   return new Promise((resolve, reject) => {
-    // Once it listens, errors are those of single connections that could not be taken: it goes on.
+    // Once it listens, an error concerns one connection that could not be accepted; the server goes on.
     server.on("error", (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
     server.listen({ host, port }, resolve);
   });
@@ -112,7 +112,7 @@ async function serve(
   }
 }
 
-/** Bodies in protobuf become JSON here: the handler knows no other form of objects. */
+/** Converts bodies in protobuf to JSON, the only form that the handler takes. */
 function respond(handle: Handler, incoming: IncomingMessage, body: Buffer): ApiResponse {
   const isProtobuf = incoming.headers["content-type"]?.startsWith(PROTOBUF_MEDIA_TYPE) === true;
   if (!isProtobuf || body.length === 0) {

@@ -1,6 +1,6 @@
 import type { Random } from "../../base/backoff.ts";
 
-// apimachinery's `rand.String`: no vowels and no look-alikes, so that no words come out.
+// apimachinery's `rand.String`: no vowels and no characters that look alike, so that names contain no words.
 const SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_LENGTH = 5;
 const MAX_GENERATED_NAME_LENGTH = 63;

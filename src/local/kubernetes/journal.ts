@@ -1,7 +1,7 @@
 import type { Change } from "./history.ts";
 import type { JsonObject } from "./json.ts";
 
-/** An object as it lies in the journal. */
+/** An object as the journal holds it. */
 export interface JournalEntry {
   readonly collection: string;
   readonly key: string;
@@ -11,7 +11,7 @@ export interface JournalEntry {
   readonly stored: JsonObject;
 }
 
-/** Everything that a journal remembers. */
+/** Everything that a journal holds. */
 export interface JournalContents {
   /** Newest revision ever committed. */
   readonly revision: number;
@@ -37,7 +37,7 @@ export interface Journal {
   close(): void;
 }
 
-/** A journal that remembers nothing: state lives as long as the process. */
+/** A journal that stores nothing: the state ends with the process. */
 export function memoryJournal(): Journal {
   return {
     load: () => ({ revision: 0, compactedRevision: 0, entries: [], changes: [] }),

@@ -6,7 +6,7 @@ export const MAX_JSON_PATCH_OPERATIONS = 10_000;
 
 const OPERATION_FIELDS = new Set(["op", "path", "from", "value"]);
 
-/** An operation as it came over the wire; only its shape is checked. */
+/** An operation as it was received; only its form is checked. */
 interface Operation {
   readonly op: string;
   readonly path: string | undefined;
@@ -97,11 +97,11 @@ function applyOperation(document: JsonObject, { op, path, from, value }: Operati
     case "replace":
       return replace(locate(document, path), cloneJson(value));
     case "remove":
-      return remove(locate(document, path));
+      return removeAt(locate(document, path));
     case "move": {
       const source = locate(document, from);
       const moved = existing(source);
-      remove(source);
+      removeAt(source);
       return insert(locate(document, path), moved);
     }
     case "copy":
@@ -119,8 +119,8 @@ interface Place {
 }
 
 /**
- * RFC 6901, but what stands before the first slash does not count: apiserver's library takes `spec/size` for `/size`.
- * The root itself has no container; it is dealt with above.
+ * RFC 6901, except that everything before the first slash is ignored: apiserver's library takes `spec/size` for `/size`.
+ * The root has no container; callers handle it.
  */
 function locate(document: JsonObject, pointer: string | undefined): Place {
   const parts = (pointer ?? "").split("/").map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
@@ -139,7 +139,7 @@ function locate(document: JsonObject, pointer: string | undefined): Place {
   return { container, key };
 }
 
-/** The value at a place; undefined when an object has no such key. Lists answer only for indexes they have. */
+/** The value at a place; undefined when an object has no such key. Lists only have the indexes below their length. */
 function read({ container, key }: Place): JsonValue | undefined {
   if (Array.isArray(container)) {
     return container[indexOf(key, container.length)];
@@ -197,7 +197,7 @@ function replace(place: Place, value: JsonValue): void {
   }
 }
 
-function remove(place: Place): void {
+function removeAt(place: Place): void {
   existing(place);
   if (Array.isArray(place.container)) {
     place.container.splice(indexOf(place.key, place.container.length), 1);

@@ -1,6 +1,6 @@
 import { cloneJson, isObject, setOwn, type JsonObject, type JsonValue } from "./json.ts";
 
-/** Applies a JSON merge patch (RFC 7386) to a copy of `target`: null removes, objects merge, the rest replaces. */
+/** Applies a JSON merge patch (RFC 7386) to a copy of `target`: null removes a member, objects are merged, everything else is replaced. */
 export function applyMergePatch(target: JsonValue | undefined, patch: JsonValue): JsonValue {
   if (!isObject(patch)) {
     return cloneJson(patch);

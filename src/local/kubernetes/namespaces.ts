@@ -11,7 +11,7 @@ const NAMESPACES_RESOURCE = { group: "", resource: "namespaces" };
 /** Namespaces that exist from the first start on. */
 export const INITIAL_NAMESPACES: readonly string[] = ["default", "kube-system"];
 
-/** Creates the initial namespaces where they are missing; their UIDs stay from then on. */
+/** Creates the initial namespaces where they are missing. Their UIDs never change after that. */
 export function createInitialNamespaces({ store, clock, random }: ApiContext): void {
   for (const name of INITIAL_NAMESPACES) {
     if (store.get(NAMESPACES, name) === undefined) {
@@ -32,7 +32,7 @@ export function createInitialNamespaces({ store, clock, random }: ApiContext): v
 }
 
 /**
- * Objects are created only in namespaces that exist and stay (admission plugin NamespaceLifecycle).
+ * Objects are created only in namespaces that exist and are not being deleted (admission plugin NamespaceLifecycle).
  *
  * @throws ApiError 404 without the namespace, 403 while it is being deleted
  */
@@ -105,7 +105,7 @@ export function finishNamespace({ store }: ApiContext, namespace: string): void 
   }
 }
 
-/** The namespace as it is while its content goes. */
+/** The namespace as it is shown while its content is being deleted. */
 export function terminating(namespace: JsonObject): JsonObject {
   return { ...cloneJson(namespace), status: { ...asObject(namespace["status"]), phase: "Terminating" } };
 }

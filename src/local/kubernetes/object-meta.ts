@@ -88,8 +88,8 @@ export function formatTime(time: Date): string {
 }
 
 /**
- * Brings `metadata` into the form that decoding into Go's ObjectMeta gives, in place: unknown fields are dropped,
- * and so is what is empty. `managedFields` is dropped too: field ownership is not kept here.
+ * Changes `metadata` in place into what decoding into Go's ObjectMeta gives: unknown and empty fields are dropped.
+ * `managedFields` is dropped too: field ownership is not kept here.
  *
  * @returns paths of the unknown fields
  * @throws ApiError 400 when a field has the wrong type
@@ -243,7 +243,7 @@ const IMMUTABLE_FIELDS = [
   "deletionGracePeriodSeconds",
 ];
 
-/** What an update may not do to metadata. */
+/** Checks that an update leaves immutable metadata as it is. */
 export function validateObjectMetaUpdate(object: JsonObject, old: JsonObject): FieldError[] {
   const metadata = metadataOf(object);
   const oldMetadata = metadataOf(old);

@@ -142,7 +142,7 @@ function objectMetaDefinition(): JsonObject {
   };
 }
 
-/** Rules are for the server; clients that check types would stumble over what they do not know. */
+/** The schema without CEL rules, which only the server evaluates; clients that check types may refuse them. */
 function withoutServerOnly(schema: JsonObject): JsonObject {
   const strip = (value: JsonValue): JsonValue => {
     if (Array.isArray(value)) {
@@ -153,7 +153,7 @@ function withoutServerOnly(schema: JsonObject): JsonObject {
     }
     const kept = Object.entries(value).filter(([name]) => name !== "x-kubernetes-validations");
     return Object.fromEntries(
-      // Clients know no format "micro-time"; to them it is a date-time.
+      // Clients do not know the format "micro-time", so they get date-time.
       kept.map(([name, child]) => [name, child === "micro-time" ? "date-time" : strip(child)]),
     );
   };

@@ -53,7 +53,7 @@ export function patchObject(context: ApiContext, call: ResourceRequest): WriteRe
   return { object: update(context, call, record, decoded.object, options), created: false };
 }
 
-/** The patch types that a resource takes. Custom resources know no merge keys, so strategic merge is not for them. */
+/** The patch types that a resource takes. Custom resources have no merge keys, so they take no strategic merge patch. */
 export function patchTypesOf(resource: Resource): string[] {
   return resource.isCustom ? [JSON_PATCH, MERGE_PATCH] : [JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH];
 }
@@ -70,7 +70,7 @@ function applyPatch(mediaType: string, object: JsonObject, patch: JsonValue): Pa
   return { body: apply(object, patch), unknownFields: [] };
 }
 
-/** What cannot be decoded after patching is the patch's fault: 422 on the field `patch`. */
+/** A result that cannot be decoded is an error of the patch: 422 on the field `patch`. */
 function decodePatched(resource: Resource, body: JsonValue): Decoded {
   try {
     return decodeObject(resource, cloneJson(body), { anyVersion: true });

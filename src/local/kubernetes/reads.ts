@@ -41,7 +41,7 @@ export function getObject({ store }: ApiContext, call: ResourceRequest): JsonObj
  * GET of a collection, in pages if `limit` is given. All pages show the state at the first page's
  * resourceVersion.
  *
- * @throws ApiError 400, 410 Expired when that state can no longer be told, 422 for bad options, 504
+ * @throws ApiError 400, 410 Expired when that state is no longer known, 422 for bad options, 504
  */
 export function listObjects({ store }: ApiContext, call: ResourceRequest): ObjectPage {
   const { query } = call.request;
@@ -134,7 +134,7 @@ function continued(store: Store, token: string, query: URLSearchParams): ListSta
   }
   checkReached(store, revision);
   if (!store.covers(revision)) {
-    // With this token the client may go on at today's state, if it can live with the gap.
+    // With this token the client may continue from the current state, if it accepts an inconsistent list.
     throw expired(
       "The provided continue parameter is too old to display a consistent list result. You can start a new list " +
         "without the continue parameter, or use the continue token in this response to retrieve the remainder " +
@@ -174,7 +174,7 @@ export function parseResourceVersion(text: string | null): number {
   return Number(text);
 }
 
-/** @throws ApiError 504 when the store is not there yet */
+/** @throws ApiError 504 when the store has not reached that revision yet */
 export function checkReached(store: Store, revision: number): void {
   if (revision > store.revision) {
     throw resourceVersionTooLarge(revision, store.revision);
@@ -219,7 +219,7 @@ function listOptionErrors(query: URLSearchParams): FieldError[] {
   return errors;
 }
 
-/** What the options of a watch may not be. */
+/** Errors in the options of a watch. */
 export function watchOptionErrors(query: URLSearchParams): FieldError[] {
   const errors: FieldError[] = [];
   const match = query.get("resourceVersionMatch") ?? "";

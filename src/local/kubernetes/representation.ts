@@ -94,13 +94,13 @@ export function renderList(
         apiVersion: apiVersionOf(resource),
         items: resource.isCustom ? [...items] : items.map(withoutType),
         kind: resource.listKind,
-        // Go writes a list of custom resources from a map, in which an empty token stays.
+        // kube-apiserver writes a list of custom resources from a Go map, which keeps an empty token.
         metadata: resource.isCustom ? { continue: "", ...metadata } : metadata,
       };
   }
 }
 
-/** In lists of built-in kinds the items are Go structs whose type the list's own kind tells. */
+/** The item without apiVersion and kind: lists of built-in kinds leave them out, since the list's own kind tells them. */
 function withoutType({ apiVersion: _version, kind: _kind, ...item }: JsonObject): JsonObject {
   return item;
 }

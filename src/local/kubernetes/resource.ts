@@ -39,7 +39,7 @@ export interface Resource {
   readonly categories: readonly string[];
   readonly namespaced: boolean;
   readonly verbs: readonly Verb[];
-  /** Where its objects lie in the store; versions of one kind share it. */
+  /** Collection of the store that holds its objects; versions of one kind share it. */
   readonly collection: string;
   /** Schema of the whole object. */
   readonly schema: StructuralSchema;
@@ -58,15 +58,15 @@ export interface Resource {
   readonly rules: RuleSet | undefined;
   readonly selectableFields: SelectableFields;
   readonly table: TableLayout;
-  /** Last touches before validation, in place: derived fields, what clients may not set. */
+  /** Changes an object in place before validation: sets derived fields, removes what clients may not set. */
   readonly prepare?: (object: JsonObject, old: JsonObject | undefined) => void;
   /** Group that validation errors name, where it is not the resource's own. */
   readonly errorGroup?: string;
   /** Checks beyond the schema. */
   readonly validate?: (object: JsonObject, old: JsonObject | undefined) => FieldError[];
-  /** From what lies in the store to this version; must not change its input. */
+  /** Converts from the stored form to this version; must not change its input. */
   readonly fromStorage: (object: JsonObject) => JsonObject;
-  /** From this version to what lies in the store; must not change its input. */
+  /** Converts from this version to the stored form; must not change its input. */
   readonly toStorage: (object: JsonObject) => JsonObject;
 }
 

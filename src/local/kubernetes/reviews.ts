@@ -18,7 +18,7 @@ export interface AccessRequest {
 /** Answers SubjectAccessReviews. */
 export type Authorizer = (request: AccessRequest) => { readonly allowed: boolean; readonly reason?: string };
 
-/** Allows everything: whoever holds a token of a one-machine installation is its administrator. */
+/** Allows everything: everyone with a token of an installation on one machine is its administrator. */
 export const allowAll: Authorizer = () => ({ allowed: true });
 
 /** The review resources of this server. */
@@ -39,7 +39,7 @@ export const REVIEWS: readonly VirtualResource[] = [
   },
 ];
 
-/** What reviews are answered with. */
+/** What is needed to answer reviews. */
 export interface ReviewContext {
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
@@ -79,7 +79,7 @@ export function answerReview(
 }
 
 const INVALID_TOKEN = "invalid bearer token";
-/** The group of everybody whose token was accepted. */
+/** The group of all users whose token was accepted. */
 const AUTHENTICATED = "system:authenticated";
 
 function tokenStatus(authenticator: Authenticator, spec: JsonObject): JsonObject {

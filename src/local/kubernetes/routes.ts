@@ -1,6 +1,6 @@
 import type { Resource } from "./resource.ts";
 
-/** A path below /api/v1 or /apis/GROUP/VERSION, taken apart. */
+/** A parsed path below /api/v1 or /apis/GROUP/VERSION. */
 export interface ObjectPath {
   readonly group: string;
   readonly version: string;
@@ -15,7 +15,7 @@ export interface ObjectPath {
 const NAMESPACE_SUBRESOURCES = new Set(["status", "finalize"]);
 
 /**
- * Takes a path apart: `/apis/GROUP/VERSION/namespaces/NAMESPACE/PLURAL/NAME/SUBRESOURCE` and its shorter forms,
+ * Parses a path: `/apis/GROUP/VERSION/namespaces/NAMESPACE/PLURAL/NAME/SUBRESOURCE` and its shorter forms,
  * and the deprecated `/apis/GROUP/VERSION/watch/…`, which old clients still ask for.
  *
  * @returns undefined when it does not lead to objects
@@ -44,7 +44,7 @@ export function parseObjectPath(path: string): ObjectPath | undefined {
   return { group, version, namespace, plural, name, subresource, isWatch };
 }
 
-/** A part that is not valid percent-encoding stays as it is; it then names nothing. */
+/** A part that is not valid percent-encoding stays as it is, and matches no object. */
 function decodePart(part: string): string {
   try {
     return decodeURIComponent(part);

@@ -3,7 +3,7 @@ import { equalJson, isObject, type JsonObject, type JsonValue } from "./json.ts"
 import { hasFormat } from "./schema-formats.ts";
 import { correlatedItem, type StructuralSchema } from "./structural-schema.ts";
 
-/** What of the old object belongs to the value that is validated; absent on creation. */
+/** The part of the old object that corresponds to the value being validated; absent on creation. */
 interface Old {
   readonly value: JsonValue | undefined;
 }
@@ -12,8 +12,8 @@ interface Old {
  * Checks `value` against an OpenAPI v3 schema with the error types and paths that kube-apiserver reports.
  *
  * @param path field path of `value`; empty for the root
- * @param old the stored value on updates: what did not change is not complained about, so that objects
- *   which a stricter schema would refuse can still be updated elsewhere (KEP-4008, "ratcheting")
+ * @param old the stored value on updates: a value that did not change is no error, so that objects which a stricter schema would
+ *   refuse can still be changed in other fields (KEP-4008, "ratcheting")
  */
 export function validateSchema(
   value: JsonValue,
@@ -22,7 +22,7 @@ export function validateSchema(
   old?: JsonValue,
 ): FieldError[] {
   const errors = validateNode(value, schema, path, old === undefined ? undefined : { value: old });
-  // Some checks do not know where they stand and report the root.
+  // Some checks do not know the path of their value and report the root.
   const root = path === "" ? "<nil>" : path;
   return errors.map((error) => (error.field === "" ? { ...error, field: root } : error));
 }

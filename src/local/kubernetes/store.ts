@@ -67,7 +67,7 @@ export class Store {
     return this.#revision;
   }
 
-  /** Whether the state at `revision`, and what came after it, can still be told. */
+  /** Whether the state at `revision` and the changes after it are known. */
   covers(revision: number): boolean {
     return this.#history.covers(revision);
   }
@@ -187,7 +187,7 @@ export class Store {
 
   #commit(change: Change, record?: StoredRecord): void {
     this.#journal.commit({ change, ...(record === undefined ? {} : { stored: record.stored }) });
-    // From here on the change is durable; memory follows.
+    // The change is durable now; memory follows.
     this.#revision = change.revision;
     const records = this.#records(change.collection);
     if (record === undefined) {
@@ -204,7 +204,7 @@ export class Store {
     }
   }
 
-  /** Lets the journal forget what memory has forgotten. Where it cannot, it remembers more, and the next change tries again. */
+  /** Drops from the journal what memory no longer holds. If that fails the journal holds more, and the next change tries again. */
   #compactJournal(): void {
     const { compactedRevision } = this.#history;
     try {

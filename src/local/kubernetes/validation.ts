@@ -5,7 +5,7 @@ import { nameOf, validateObjectMeta, validateObjectMetaUpdate } from "./object-m
 import { apiVersionOf, type Resource } from "./resource.ts";
 import { validateListTypes, validateSchema } from "./schema-validation.ts";
 
-// Errors after which rules are not evaluated: they could meet values of the wrong shape.
+// Errors after which rules are not evaluated, because values could have the wrong form for them.
 const BLOCKING = new Set<string>([
   "FieldValueNotSupported",
   "FieldValueRequired",

@@ -76,7 +76,7 @@ class Watch {
     this.#sink = sink;
   }
 
-  /** Sends what is due and subscribes to the rest; returns how to stop. */
+  /** Sends the changes so far and subscribes to later ones; returns a function that ends the watch. */
   start(): () => void {
     const { store, clock } = this.#context;
     const { from, hasInitialEvents, marksInitialEnd, hasBookmarks, timeoutMs } = this.#options;
@@ -129,7 +129,7 @@ class Watch {
     repeat();
   }
 
-  /** A change as this watch sees it: an object that begins or ceases to match is added or deleted for it. */
+  /** A change as this watch sees it: an object that begins to match counts as added, one that ceases to match as deleted. */
   #sendChange(change: Change): void {
     const { resource } = this.#call;
     if (change.collection !== resource.collection || (this.#options.from ?? 0) >= change.revision) {
@@ -146,7 +146,7 @@ class Watch {
     }
   }
 
-  /** The object as it was when it last matched, with the revision of the change that took it away. */
+  /** The object as it was when it last matched, with the revision of the change after which it no longer matched. */
   #lastMatching(change: Change): JsonObject {
     const { resource } = this.#call;
     if (change.type === "DELETED" || change.previous === undefined) {
@@ -157,7 +157,7 @@ class Watch {
     return { ...previous, metadata: { ...metadata, resourceVersion: String(change.revision) } };
   }
 
-  /** A bookmark tells how far the watch has come; none is due while that is where it began. */
+  /** A bookmark with the revision that the watch has reached; none is sent while that is where it began. */
   #sendProgress(): void {
     if (this.#context.store.revision > this.#startRevision) {
       this.#sendBookmark();

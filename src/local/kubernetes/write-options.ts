@@ -4,7 +4,7 @@ import { asString, isObject, type JsonObject } from "./json.ts";
 import { parseBody } from "./decode.ts";
 import type { ApiRequest } from "./api-request.ts";
 
-/** What to do about fields that the schema does not know (Kubernetes documentation, "Server-side field validation"). */
+/** How unknown fields are treated (Kubernetes documentation, "Server-side field validation"). */
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
 
 /** Options of create, update and patch. */
@@ -39,7 +39,7 @@ export function writeOptions(query: URLSearchParams, kind: string): WriteOptions
   }
   return {
     dryRun: isDryRun(query.getAll("dryRun")),
-    // Without a wish the server warns, since 1.27.
+    // Without the parameter the server warns, since 1.27.
     fieldValidation: directive === "" ? "Warn" : (directive as FieldValidation),
   };
 }

@@ -142,7 +142,7 @@ export function replaceObject(context: ApiContext, call: ResourceRequest): Write
 }
 
 /**
- * Puts `object` in the place of the object in `record`: the common part of PUT and PATCH.
+ * Replaces the object in `record` by `object`: the common part of PUT and PATCH.
  *
  * @throws ApiError 400, 409 Conflict, 422
  */
@@ -173,8 +173,8 @@ export function update(
   }
   const key = record.key;
   if (isDeleting(next) && finalizersOf(next).length === 0 && resource.collection !== NAMESPACES) {
-    // Watchers see the object as it lay in the store, with its finalizers; the writer gets what it wrote, with the
-    // version that it replaced.
+    // Watches show the object as it was stored, with its finalizers; the writer gets what it wrote, with the version
+    // that it replaced.
     context.store.remove(resource.collection, key);
     finishNamespace(context, call.namespace);
     return withVersion(readForm(resource, stored), record.revision);

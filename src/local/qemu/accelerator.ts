@@ -16,7 +16,7 @@ export interface AcceleratorProbe {
 
 /**
  * Chooses KVM only when the CPU has virtualization, the device may be opened and a trial boot succeeds:
- * /dev/kvm can exist where the CPU lends nothing, and a VM then hangs in its firmware.
+ * /dev/kvm can exist where the CPU has no virtualization, and a VM then hangs in its firmware.
  */
 export async function chooseAccelerator(probe: AcceleratorProbe): Promise<Accelerator> {
   const flags = /^flags\s*:(.*)$/m.exec(probe.cpuInfo)?.[1]?.split(/\s+/) ?? [];

@@ -13,7 +13,7 @@ export interface VmSpec {
   /** TCP ports of the guest that are reachable from the host. */
   readonly ports: readonly number[];
   readonly files: InstanceFiles;
-  /** How the volume began: beside the image's root file system, or as a copy of it. */
+  /** What the volume was at first: empty, beside the image's root file system, or a copy of it. */
   readonly rootVolume: GuestImage["rootVolume"];
   /** Program that serves one metadata connection, with its arguments. */
   readonly metadataCommand: readonly string[];
@@ -47,8 +47,8 @@ const KERNEL_ARGUMENTS = [
 ].join(" ");
 
 /**
- * QEMU's arguments for one VM. It daemonizes, so that a failure to start is an exit status and the VM belongs
- * to nobody; it has no display, no default devices, and no network but the forwarded ports and the metadata
+ * QEMU's arguments for one VM. It daemonizes, so that a failure to start is an exit status and the VM outlives its
+ * starter; it has no display, no default devices, and no network but the forwarded ports and the metadata
  * address (`restrict=on`).
  */
 export function qemuArguments(spec: VmSpec): string[] {
@@ -77,7 +77,7 @@ export function qemuArguments(spec: VmSpec): string[] {
 }
 
 /**
- * What a guest takes for the sign of EC2: a UUID that begins with "ec2", and is the serial number too (EC2 user guide,
+ * What tells a guest that it is on EC2: a UUID that begins with "ec2", and is the serial number too (EC2 user guide,
  * "Detect whether a host is an EC2 instance"; cloud-init, ds-identify).
  */
 function systemUUID(id: string): string {

@@ -2,8 +2,8 @@ import { InstanceStore } from "./instance-store.ts";
 import { killProcess, runningPid } from "./vm-process.ts";
 
 /**
- * Ends every VM of a state folder at once, without the process that usually holds them: for a folder whose
- * instances are to be thrown away.
+ * Ends every VM of a state folder at once, without the process that usually manages them: for a folder that is to be
+ * deleted.
  *
  * @returns how many ran
  */

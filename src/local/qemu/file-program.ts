@@ -5,7 +5,7 @@ import { Duplex } from "node:stream";
 
 /**
  * Serves one file, by its name, to one connection over standard input and output, as metadata-program.ts does with
- * metadata: a guest without a network fetches from here what it would have from a mirror.
+ * metadata: a guest without a network fetches from here what it would fetch from a mirror.
  *
  * Argument: the file.
  */

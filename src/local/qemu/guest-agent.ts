@@ -10,7 +10,7 @@ export type AgentRequest =
   | { readonly execute: "guest-shutdown"; readonly arguments: { readonly mode: "powerdown" } };
 
 const NS_PER_MS = 1e6;
-/** More than any answer to these requests. */
+/** Longer than any answer to these requests. */
 const MAX_ANSWER_LENGTH = 64 * 1024;
 
 /** The request that sets the guest's wall clock. @param unixMs milliseconds since 1970 */
@@ -42,11 +42,11 @@ export async function sendToAgent(
   const socket = connect({ path: socketPath });
   const expectsAnswer = request.execute !== "guest-shutdown";
   const answered = expectsAnswer ? firstAnswer(socket, request, options) : Promise.resolve();
-  // Whoever cares awaits `answered`; the write below fails with the same cause when the socket does.
+  // Callers may await `answered` or not; when the socket fails, the write below fails with the same cause.
   answered.catch(() => {});
   await new Promise<void>((resolve, reject) => {
     socket.on("error", (error) => reject(failed(request, error.message)));
-    // 0xFF ends whatever a client before us left half-written.
+    // 0xFF discards what an earlier client may have written in part.
     socket.write(Buffer.concat([Buffer.of(0xff), Buffer.from(`${JSON.stringify(request)}\n`)]), () =>
       resolve(),
     );
@@ -75,7 +75,7 @@ function firstAnswer(
     let text = "";
     socket.setEncoding("utf8");
     socket.on("data", (chunk: string) => {
-      text = withoutComplaint(text + chunk);
+      text = withoutParseError(text + chunk);
       const end = text.indexOf("\n");
       if (end === -1 && text.length <= MAX_ANSWER_LENGTH) {
         return;
@@ -96,12 +96,12 @@ function firstAnswer(
   return answer;
 }
 
-/** Without the first line where QEMU's own agent complains in it of the 0xFF; what the request came to is in the next. */
-function withoutComplaint(text: string): string {
+/** The text without a first line in which QEMU's own agent reports the 0xFF as an error; the answer is the next line. */
+function withoutParseError(text: string): string {
   return text.replace(/^\{"error": *\{[^}]*"desc": *"JSON parse error[^\n]*\n/, "");
 }
 
-/** Why the guest did not do it; undefined when it did. It runs code that nobody trusts, and may answer anything. */
+/** Why the guest refused; undefined when it did not. The guest runs code that nobody trusts, so its answer may be anything. */
 function refusalIn(line: string): string | undefined {
   let answer: unknown;
   try {

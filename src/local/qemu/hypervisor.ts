@@ -38,13 +38,13 @@ export interface QemuHypervisorOptions {
   readonly ports?: readonly number[];
   /** Milliseconds that a guest gets to shut down before its VM is ended. Default 20 s. */
   readonly shutdownTimeoutMs?: number;
-  /** Skips the probe; for tests, and for people who know better. */
+  /** Used without probing the machine. */
   readonly accelerator?: Accelerator;
 }
 
 const DEFAULT_SHUTDOWN_TIMEOUT_MS = 20_000;
 
-/** How QEMU names the accelerator it will use and the version that it is. */
+/** QEMU's version, and the accelerator that it uses. */
 interface Emulator {
   readonly accelerator: Accelerator;
   readonly version: string;
@@ -53,9 +53,9 @@ interface Emulator {
 /**
  * Runs instances as QEMU processes of their own, which outlive this one.
  *
- * What keeps disk and memory together: `memory.img` exists only while the VM does not run. It is written under
- * another name, flushed, renamed, and only then QEMU ends; it is loaded into a stopped VM, removed, and only
- * then the VM continues. So whoever finds a `memory.img`, after a crash at any point, may resume from it.
+ * Disk and memory must match, so `memory.img` exists only while the VM does not run. It is written under another
+ * name, flushed and renamed before QEMU ends; it is loaded into a paused VM and removed before that continues. So a
+ * `memory.img` that is there after a crash, at any point, may be resumed.
  */
 export class QemuHypervisor implements Hypervisor {
   readonly #options: QemuHypervisorOptions;
@@ -96,7 +96,7 @@ export class QemuHypervisor implements Hypervisor {
     return hypervisor;
   }
 
-  /** How guests run here. */
+  /** How this machine runs guests. */
   get accelerator(): Accelerator {
     return this.#emulator.accelerator;
   }
@@ -161,7 +161,7 @@ export class QemuHypervisor implements Hypervisor {
         await this.#store.commitMemory(id, await this.#shapeOf(vm));
         this.#options.logger.info("saved the VM's memory", { instance: id, sizeBytes });
       } catch (thrown) {
-        // Nothing is lost: the VM is whole and goes on.
+        // Nothing is lost: the VM continues.
         await this.#store.discardMemory(id);
         await vm.continueWithTime();
         throw explainDiskError(thrown, vm.files.directory);
@@ -201,7 +201,7 @@ export class QemuHypervisor implements Hypervisor {
     return this.#options.images.map(({ id, name }) => ({ id, name, architecture: "x86_64" }));
   }
 
-  /** Lets go of all VMs, which keep running; another hypervisor may then open the folder. */
+  /** Closes the connections to all VMs, which keep running; another hypervisor may then open the folder. */
   close(): void {
     for (const [id, vm] of this.#vms) {
       vm.ending = true;
@@ -210,7 +210,7 @@ export class QemuHypervisor implements Hypervisor {
     }
   }
 
-  /** Settles what a crash may have left half-done; see the class comment for why each step is safe. */
+  /** Takes over a VM that runs already, and finishes what a crash may have interrupted; the class comment says why each step is safe. */
   async #takeOver(id: string): Promise<void> {
     const vm = await Vm.attach(this.#store.files(id), this.#options);
     if (vm === undefined) {
@@ -224,7 +224,7 @@ export class QemuHypervisor implements Hypervisor {
       return;
     }
     if (status !== "running") {
-      // Its memory lives in this process alone: a hibernation or a resume was cut off. It goes on.
+      // Its memory is only in the QEMU process: a hibernation or a resume was interrupted. It continues.
       this.#options.logger.info("continued a VM that was left paused", { instance: id, status });
       await this.#store.discardMemory(id);
       await vm.continueWithTime();

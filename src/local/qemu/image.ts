@@ -25,8 +25,8 @@ export interface GuestImage {
   /** Root file system, ext4. */
   readonly rootFilesystem: string;
   /**
-   * How an instance's volume begins: "empty", beside the image's root file system that all instances share, or as a
-   * "copy" of it, as EC2's do.
+   * What an instance's volume is at first: "empty", beside the image's root file system that all instances share, or a
+   * "copy" of it, as on EC2.
    */
   readonly rootVolume: "empty" | "copy";
   /** Program that serves the metadata of an instance. */
@@ -54,7 +54,7 @@ const LAYOUT_VERSION = "1";
 const ROOT_SIZE_MIB = 256;
 
 /**
- * Gives the guest image, building it when the cache has none of these exact inputs. Safe with several
+ * Returns the guest image, and builds it when the cache has none of exactly these inputs. Safe with several
  * builders at once: each builds in its own scratch folder and the first one to finish names the result.
  *
  * @throws SatelliteError `KernelUnavailable`, `KernelModuleMissing`, `ToolFailed`

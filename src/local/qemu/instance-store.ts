@@ -34,7 +34,7 @@ export interface InstanceFiles {
   readonly qmpSocket: string;
   readonly agentSocket: string;
   readonly migrationSocket: string;
-  /** A whole memory image; it never exists while the VM runs. */
+  /** A complete memory image; it never exists while the VM runs. */
   readonly memory: string;
   /** A memory image that is being written. */
   readonly partialMemory: string;
@@ -118,15 +118,15 @@ export class InstanceStore {
     };
   }
 
-  /** Whether the instance is there, whole. */
+  /** Whether the instance's files are there, all of them. */
   async exists(id: string): Promise<boolean> {
     return (await stat(this.files(id).disk).catch(() => undefined)) !== undefined;
   }
 
   /**
-   * Makes an instance's folder under a scratch name and renames it, so that it is there whole or not at all.
+   * Makes an instance's folder under a scratch name and renames it, so that it is there completely or not at all.
    * The image's files are linked, so the instance keeps booting what it was launched with when the cache
-   * moves on.
+   * changes.
    *
    * @throws SatelliteError `DiskFull`, `ToolFailed`
    */
@@ -162,7 +162,7 @@ export class InstanceStore {
     await runTool(this.#mkfs, ["-q", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1", disk]);
   }
 
-  /** Writes the facts that the metadata service tells. */
+  /** Writes the facts that the metadata service serves. */
   async writeFacts(id: string, facts: InstanceFacts): Promise<void> {
     const file = join(this.files(id).directory, "metadata.json");
     await writeFile(`${file}.new`, JSON.stringify(facts));
@@ -176,7 +176,7 @@ export class InstanceStore {
     ) as InstanceFacts;
   }
 
-  /** Removes an instance's folder; in one step as seen from outside. */
+  /** Removes an instance's folder; a rename makes it disappear in one step. */
   async remove(id: string): Promise<void> {
     const { directory } = this.files(id);
     const scratch = join(this.#root, `.gone-${id}`);
@@ -192,12 +192,12 @@ export class InstanceStore {
     await rm(scratch, { recursive: true, force: true });
   }
 
-  /** Whether a whole memory image is there. */
+  /** Whether there is a complete memory image. */
   async hasMemory(id: string): Promise<boolean> {
     return (await stat(this.files(id).memory).catch(() => undefined)) !== undefined;
   }
 
-  /** Names a whole, flushed memory image as such, for good. */
+  /** Renames a complete, flushed memory image to its final name, durably. */
   async commitMemory(id: string, shape: MachineShape): Promise<void> {
     const files = this.files(id);
     await writeFile(files.memoryShape, JSON.stringify(shape), { flush: true });
@@ -211,8 +211,8 @@ export class InstanceStore {
   }
 
   /**
-   * Removes the memory image, for good: when this resolves, not even a power cut brings it back. Must come
-   * before the VM runs again; an old memory beside a newer disk would corrupt the disk.
+   * Removes the memory image durably: when this resolves, a power cut does not bring it back. Must be done before the
+   * VM runs again; an old memory with a newer disk would corrupt the disk.
    */
   async discardMemory(id: string): Promise<void> {
     const files = this.files(id);

@@ -22,7 +22,7 @@ const META_PACKAGE = "linux-image-cloud-amd64";
  * Downloads Debian's current cloud kernel with apt-get and unpacks it below `cacheDirectory`. Nothing is
  * installed on the host. A kernel that is already in the cache is used without asking the network.
  *
- * @throws SatelliteError `KernelUnavailable` when no package can be had
+ * @throws SatelliteError `KernelUnavailable` when the package cannot be downloaded
  */
 export async function fetchKernel(
   cacheDirectory: string,

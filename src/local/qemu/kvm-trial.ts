@@ -7,7 +7,7 @@ const TRIAL_TIMEOUT_MS = 15_000;
 
 /**
  * Boots the image under KVM without any disk. Its init then finds no root and ends, the kernel panics, and
- * QEMU exits: so an exit proves that firmware, kernel and user space ran, and a hang is cut off.
+ * QEMU exits: so an exit proves that firmware, kernel and user space ran; a VM that hangs is killed.
  */
 export function tryKvmBoot(qemu: string, image: GuestImage): Promise<boolean> {
   const args = [

@@ -10,12 +10,12 @@ import type { QmpClient, QmpEvent } from "./qmp.ts";
 
 /** First bytes of a migration stream (QEMU_VM_FILE_MAGIC in QEMU's migration/savevm.h). */
 const MAGIC = Buffer.from("QEVM");
-/** QEMU holds itself back to 128 MiB/s unless told otherwise; a file can take more. */
+/** QEMU's default limit is 128 MiB/s; a file can take more. */
 const MAX_BANDWIDTH = 2 ** 40;
 
 /**
- * Writes the memory of a stopped VM into `files.partialMemory` and flushes it. QEMU sends to a socket of ours
- * rather than to a file, so that a full disk is our error with its code, not a broken pipe.
+ * Writes the memory of a stopped VM into `files.partialMemory` and flushes it. QEMU sends to a socket of
+ * this process rather than to a file, so that a full disk is an error with a code here, not a broken pipe.
  *
  * @returns size of the image in bytes
  * @throws SatelliteError `DiskFull`, `MemorySaveFailed`; the VM is then still stopped and whole
@@ -35,7 +35,7 @@ export async function saveMemory(qmp: QmpClient, files: InstanceFiles): Promise<
     const finished = migrationFinished(qmp);
     await qmp.execute("migrate", { uri: `unix:${files.migrationSocket}` });
     const sent = Promise.race([connection, finished.then(() => connection)]);
-    // The received stream ends when QEMU has sent everything; its own verdict arrives as an event.
+    // The received stream ends when QEMU has sent everything; whether it succeeded arrives as an event.
     const [written] = await Promise.allSettled([
       sent.then((socket) => pipeline(socket, createWriteStream(files.partialMemory, { flush: true }))),
       finished,

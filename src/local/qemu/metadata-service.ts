@@ -21,7 +21,7 @@ export interface InstanceFacts {
 const TOKEN_PATH = "/latest/api/token";
 const TTL_HEADER = "x-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN_HEADER = "x-aws-ec2-metadata-token";
-/** Six hours, the longest that EC2 gives. */
+/** Six hours, the longest that EC2 allows. */
 const MAX_TTL_SECONDS = 21_600;
 
 /**

@@ -27,7 +27,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   },
 ];
 
-/** What a stock image takes beside these. */
+/** What a stock image needs beside these. */
 export const STOCK_PREREQUISITES: readonly Prerequisite[] = [
   ...PREREQUISITES,
   { program: "debootstrap", debianPackage: "debootstrap", purpose: "make a stock Debian image" },
@@ -75,13 +75,13 @@ async function findProgram(program: string, directories: readonly string[]): Pro
       await access(file, constants.X_OK);
       return file;
     } catch {
-      // Not in this directory; the next one is tried, and finding none is reported by the caller.
+      // Not in this directory: the next one is tried. The caller reports when none has it.
     }
   }
   return undefined;
 }
 
-/** The error that says what is missing, what for, and the one command that mends it. */
+/** The error that says what is missing, what for, and which command installs it. */
 export function missingPrerequisitesError(missing: readonly Prerequisite[]): SatelliteError {
   const reasons = missing.map(({ program, purpose }) => `${program} (needed to ${purpose})`).join(", ");
   const packages = packagesOf(missing).join(" ");
@@ -102,7 +102,7 @@ export interface EnsureOptions {
   /** Whether packages may be installed; only done as root and where apt-get is there. */
   readonly mayInstall: boolean;
   readonly isRoot: boolean;
-  /** Told one line per step that may take longer than a second. */
+  /** Called with one line for each step that may take longer than a second. */
   readonly progress: (line: string) => void;
   readonly prerequisites?: readonly Prerequisite[];
 }

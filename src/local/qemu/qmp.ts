@@ -36,7 +36,7 @@ export interface QmpOptions {
  * events in between. While it is connected, {@link QmpClient.closed} tells when QEMU goes away.
  */
 export class QmpClient {
-  /** Resolves when the connection has ended, which for a unix socket means that QEMU ended or let us go. */
+  /** Resolves when the connection has ended, because QEMU ended or closed it. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #pending = new Map<number, PendingCommand>();
@@ -48,7 +48,7 @@ export class QmpClient {
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.setEncoding("utf8");
-    // Its end is told by `closed`.
+    // Reported through `closed`.
     socket.on("error", () => {});
     socket.on("data", (text: string) => {
       try {
@@ -68,7 +68,7 @@ export class QmpClient {
   /**
    * Connects and negotiates capabilities.
    *
-   * @throws SatelliteError `QmpUnreachable` when nobody listens or the handshake takes too long
+   * @throws SatelliteError `QmpUnreachable` when no QEMU listens or the handshake takes too long
    */
   static async connect(path: string, options: QmpOptions): Promise<QmpClient> {
     const socket = connect({ path });
@@ -77,7 +77,7 @@ export class QmpClient {
       socket.once("error", (error) => reject(unreachable(path, error)));
       void client.closed.then(() => reject(unreachable(path, new Error("closed during the handshake"))));
     });
-    // A rejection after the handshake has nobody waiting; `closed` and the pending commands report it.
+    // After the handshake nobody waits for it; `closed` and the pending commands report the end.
     failure.catch(() => {});
     const greeting = new Promise<void>((resolve) => {
       client.#greeted = resolve;
@@ -120,7 +120,7 @@ export class QmpClient {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Lets go of QEMU, which keeps running. */
+  /** Closes the connection; QEMU keeps running. */
   close(): void {
     this.#socket.destroy();
   }

@@ -26,7 +26,7 @@ export interface StockImageOptions extends Omit<ImageOptions, "nodePath"> {
 }
 
 /**
- * Gives an image of stock Debian with systemd and cloud-init, which finds the metadata service by itself, as on EC2.
+ * Returns an image of stock Debian with systemd and cloud-init, which finds the metadata service by itself, as on EC2.
  * Built once for each set of inputs; its Debian tree is kept beside it.
  *
  * @throws SatelliteError `RootNeeded`, `NotDebian`, `KernelUnavailable`, `ToolFailed`

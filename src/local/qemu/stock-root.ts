@@ -4,7 +4,7 @@ import { SatelliteError } from "../../base/errors.ts";
 import type { Kernel } from "./kernel-package.ts";
 import { runTool } from "./run-tool.ts";
 
-/** What Debian's images for clouds have, and BuildKit's user data relies on. */
+/** Packages of Debian's cloud images that BuildKit's user data relies on. */
 export const STOCK_PACKAGES: readonly string[] = [
   "systemd-sysv",
   "udev",
@@ -29,7 +29,7 @@ export const STOCK_PACKAGES: readonly string[] = [
 export const STOCK_FILES: Readonly<Record<string, string>> = {
   "etc/fstab": "/dev/vda / ext4 defaults,noatime 0 1\n",
   "etc/hostname": "localhost\n",
-  // The one locale that needs not be generated.
+  // The only locale that need not be generated.
   "etc/cloud/cloud.cfg.d/10_locale.cfg": "locale: C.UTF-8\n",
   // Empty: made anew at each instance's first boot (machine-id(5), "First Boot Semantics").
   "etc/machine-id": "",
@@ -45,7 +45,7 @@ WantedBy=multi-user.target
 `,
 };
 
-/** What is turned on beside what Debian's packages turn on themselves. */
+/** Services that are enabled beside those that Debian's packages enable. */
 export const SERVICES = ["serial-agent.service", "systemd-networkd.service"];
 
 /** Debian's release that apt on this machine knows, such as "bookworm". @throws SatelliteError `NotDebian` */
@@ -75,7 +75,7 @@ export async function bootstrapDebian(root: string, release: string, debootstrap
   }
   const packages = STOCK_PACKAGES.join(",");
   await runTool(debootstrap, ["--variant=minbase", `--include=${packages}`, release, root]);
-  // Nothing reads the downloaded packages again.
+  // The downloaded packages are not needed again.
   await rm(join(root, "var/cache/apt/archives"), { recursive: true });
   await mkdir(join(root, "var/cache/apt/archives/partial"), { recursive: true });
 }

@@ -4,10 +4,10 @@ import { readFile } from "node:fs/promises";
 import { SatelliteError, toError } from "../../base/errors.ts";
 
 /**
- * Starts QEMU, which must have been told to daemonize: the program that we start ends when the VM's sockets
- * listen, and the VM goes on by itself.
+ * Starts QEMU with `-daemonize` among its arguments: the started program ends when the VM's sockets listen, and the VM
+ * continues in the background.
  *
- * @throws SatelliteError `PortInUse` when a forwarded port is taken, `QemuFailed` with QEMU's own words else
+ * @throws SatelliteError `PortInUse` when a forwarded port is taken, `QemuFailed` with QEMU's own words otherwise
  */
 export function startQemu(program: string, args: readonly string[], address: string): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -26,14 +26,14 @@ export function startQemu(program: string, args: readonly string[], address: str
   });
 }
 
-/** The error to show when QEMU says that it could not forward a port; undefined when it says something else. */
+/** The error for output in which QEMU says that it could not forward a port; undefined for other output. */
 export function forwardingError(said: string, address: string): SatelliteError | undefined {
   const port = /could not set up host forwarding rule 'tcp:[^:]+:(\d+)/i.exec(said)?.[1];
   return port === undefined
     ? undefined
     : new SatelliteError(
         "PortInUse",
-        `port ${port} at ${address} is in use; find who listens with "ss -ltnp" and end it, then try again`,
+        `port ${port} at ${address} is in use; find the process that listens with "ss -ltnp" and end it, then try again`,
       );
 }
 

@@ -20,11 +20,11 @@ const AGENT_TIMEOUT_MS = 15_000;
 const QUIT_TIMEOUT_MS = 5000;
 const EXIT_POLL_MS = 5;
 
-/** A running QEMU process that we are connected to. */
+/** A running QEMU process, with a connection to it. */
 export class Vm {
   readonly qmp: QmpClient;
   readonly files: InstanceFiles;
-  /** Set before we end the VM ourselves, so that its end is no surprise. */
+  /** Set before the VM is ended on purpose, so that its end is not reported. */
   ending = false;
   readonly #pid: number;
   readonly #surroundings: VmSurroundings;
@@ -72,11 +72,11 @@ export class Vm {
   /**
    * Forwards ports of an address of this machine to the guest.
    *
-   * @throws SatelliteError `PortInUse` when one is taken, `QemuFailed` with QEMU's own words else
+   * @throws SatelliteError `PortInUse` when one is taken, `QemuFailed` with QEMU's own words otherwise
    */
   async forwardPorts(address: string, ports: readonly number[]): Promise<void> {
     for (const port of ports) {
-      // There is no QMP command for it; the monitor's prints nothing when it worked.
+      // There is no QMP command for it; the monitor's command prints nothing on success.
       const said = await this.qmp.execute("human-monitor-command", {
         "command-line": `hostfwd_add net ${forwardRule(address, port)}`,
       });
@@ -90,8 +90,8 @@ export class Vm {
   }
 
   /**
-   * Lets a VM that was paused go on with the right time: its clock stood still. The new time waits in the
-   * serial port and is set as soon as the guest runs; a guest that does not take it is reported in the log.
+   * Continues a paused VM and corrects its clock, which stood still. The new time waits in the serial port and is set
+   * as soon as the guest runs; a guest that does not set it is reported in the log.
    */
   async continueWithTime(): Promise<void> {
     const { logger } = this.#surroundings;
@@ -136,10 +136,10 @@ export class Vm {
     return this.#waitForEnd(timeoutMs);
   }
 
-  /** Ends the VM's process at once: by its own command, so that its disks are flushed, or else by SIGKILL. */
+  /** Ends the VM's process at once: by QEMU's quit command, which flushes the disks, or else by SIGKILL. */
   async end(): Promise<void> {
     this.ending = true;
-    // QEMU often ends before it answers, which is what is wanted.
+    // QEMU often ends before it answers; that is no error.
     this.qmp.execute("quit").catch(() => {});
     if (!(await this.#waitForEnd(QUIT_TIMEOUT_MS))) {
       killProcess(this.#pid);
@@ -152,7 +152,7 @@ export class Vm {
     }
   }
 
-  /** Polls for the process's end: it is not our child, and its sockets close a little earlier than it ends. */
+  /** Polls for the process's end: it is no child of this process, and its sockets close a little before it ends. */
   async #waitForEnd(timeoutMs: number): Promise<boolean> {
     const { clock } = this.#surroundings;
     const deadline = clock.monotonicMs() + timeoutMs;
