@@ -88,7 +88,7 @@ export function protobufToJson(body: Buffer): JsonObject {
       throw unsupportedMediaType(OBJECT_MEDIA_TYPES);
     }
     const message = root.lookupType(kind);
-    const object = message.toObject(message.decode(raw), { longs: Number, bytes: String }) as JsonObject;
+    const object = message.toObject(message.decode(raw), { longs: Number, bytes: String });
     timesToText(object["metadata"]);
     return { apiVersion, kind, ...object };
   } catch (error) {
