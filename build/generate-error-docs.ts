@@ -76,6 +76,10 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
   ],
   ["ReplacementFailed", "the new machine ended by itself, as the message says; the old one is used"],
   ["ReplacementGone", "EC2 does not show the new machine; the old one is used"],
+  [
+    "MachineNotVisible",
+    "EC2 does not show a machine that it has launched for the satellite, and that may be too new to be seen; it is looked for",
+  ],
   ["VolumeNotVisible", "it is not known whether EC2 made the data volume; it is looked for again"],
   ["VolumeIntentIncomplete", "somebody has written status.volume; delete the satellite and create it anew"],
   [
@@ -93,7 +97,7 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "the machine was terminated outside, or EC2 has shown no trace of it for minutes; a new one with an empty disk takes its place",
   ],
   [
-    "NotShownByEC2",
+    "NotShownByCloud",
     "reads lack the machine or the data volume, which was there before; it is waited for, and counts as gone after ten minutes",
   ],
   [
@@ -112,7 +116,7 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
   ["MemoryLost", "the machine hibernated but booted anew; look in its console output for why"],
   [
     "MachineKeptAside",
-    "a machine bears the satellite's tags, and is not the one in use; it is stopped, and can be taken back for a week (docs/ec2.md)",
+    "a machine bears the satellite's tags, and is not the one in use; it is stopped, and can be taken back for a week (docs/operations.md)",
   ],
   [
     "MachineKeptAsideEnded",

@@ -1,18 +1,17 @@
 import { hostname } from "node:os";
 import { SatelliteError } from "../base/errors.ts";
-import { readProxyRule, type ProxyRule } from "../base/proxy.ts";
+import { readProxyRule } from "../base/proxy.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { createKubeMetrics, type KubeMetrics } from "../kube/metrics.ts";
 import { loadBuildkitSchema, loadGuestSchema } from "../guest/schema.ts";
 import { OPERATOR_FIELD_MANAGER } from "../satellite/resource.ts";
 import type { OwnerReference } from "../kube/objects.ts";
 import { apiVersion, DEPLOYMENT, SECRET, type Secret } from "../kube/resources.ts";
-import type { MachineCloud } from "../machines/cloud.ts";
-import { createEc2Cloud } from "../machines/ec2/ec2-cloud.ts";
+import { CloudPool } from "../machines/cloud-pool.ts";
+import { cloudProviders } from "../machines/providers.ts";
 import { createOperatorMetrics } from "../operator/metrics.ts";
 import { Operator } from "../operator/operator.ts";
 import { defaultSettings, localSettings } from "../operator/settings.ts";
-import type { SatelliteClass } from "../satellite/types.ts";
 import { startHealthServer } from "../telemetry/health-server.ts";
 import { UsageMeter } from "../operator/usage-meter.ts";
 import { createMetricsRegistry } from "../telemetry/metrics.ts";
@@ -93,11 +92,13 @@ function createOperator(
   context: ProcessContext,
 ): Operator {
   const { clock, random, logger } = context;
-  const clouds = new CloudPool({
+  const clouds = new CloudPool(cloudProviders(options), {
     cluster,
-    endpoint: options.ec2Endpoint,
-    context,
+    clock,
+    random,
+    logger,
     registry,
+    proxyFor: readProxyRule(context.environment),
     changeBudgetMs: () => operator.changeBudgetMs(),
   });
   const leaseMs = options.leaseSeconds * 1000;
@@ -123,12 +124,13 @@ function createOperator(
       ...ownerOf(options, client),
     },
     leaderMarginMs: leaseMs / 6,
-    cloudOf: (satelliteClass) => clouds.of(satelliteClass),
+    cloudOf: ({ spec }) => clouds.of(spec),
     probe: guestProbe({ guest: loadGuestSchema(), buildkit: loadBuildkitSchema() }, clock),
     userDataFor: (satelliteClass, satellite) =>
-      userDataFor(satelliteClass, satellite, (name) =>
-        client.get<Secret>(SECRET, { namespace: options.namespace, name }),
-      ),
+      userDataFor(satelliteClass, satellite, {
+        hasDataVolume: clouds.of(satelliteClass.spec).hasDataVolume(satelliteClass.spec),
+        readSecret: (name) => client.get<Secret>(SECRET, { namespace: options.namespace, name }),
+      }),
   });
   return operator;
 }
@@ -148,50 +150,4 @@ function ownerOf(
       return { apiVersion: apiVersion(DEPLOYMENT), kind, name: deployment, uid: metadata.uid ?? "" };
     },
   };
-}
-
-interface CloudPoolOptions {
-  /** The cluster's identity in tags. */
-  readonly cluster: string;
-  /** Instead of AWS's own. */
-  readonly endpoint: string | undefined;
-  readonly context: ProcessContext;
-  readonly registry: ReturnType<typeof createMetricsRegistry>;
-  /** Milliseconds that a change may take if it is sent now; 0 where this process does not lead. */
-  readonly changeBudgetMs: () => number;
-}
-
-/** One connection to EC2 for each region and role. */
-class CloudPool {
-  readonly #options: CloudPoolOptions;
-  readonly #proxyFor: ProxyRule;
-  readonly #clouds = new Map<string, MachineCloud>();
-
-  constructor(options: CloudPoolOptions) {
-    this.#options = options;
-    this.#proxyFor = readProxyRule(options.context.environment);
-  }
-
-  of({ spec: { ec2 } }: SatelliteClass): MachineCloud {
-    const place = `${ec2.region} ${ec2.roleARN ?? ""}`;
-    let cloud = this.#clouds.get(place);
-    if (cloud === undefined) {
-      const { cluster, endpoint, registry, changeBudgetMs } = this.#options;
-      const { clock, random, logger } = this.#options.context;
-      cloud = createEc2Cloud({
-        region: ec2.region,
-        ...(ec2.roleARN === undefined ? {} : { roleARN: ec2.roleARN }),
-        ...(endpoint === undefined ? {} : { endpoint }),
-        cluster,
-        clock,
-        random,
-        logger,
-        registry,
-        changeBudgetMs,
-        proxyFor: this.#proxyFor,
-      });
-      this.#clouds.set(place, cloud);
-    }
-    return cloud;
-  }
 }

@@ -6,16 +6,22 @@ import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 /** Key of a class's Secret that holds the user data. */
 const SECRET_KEY = "userData";
 
+/** What user data is made from beside class and satellite. */
+export interface UserDataSources {
+  /** Whether the class gives its machines a data volume. */
+  readonly hasDataVolume: boolean;
+  /** Reads a Secret of the operator's namespace. */
+  readonly readSecret: (name: string) => Promise<Secret>;
+}
+
 /**
  * What a machine runs at its first boot, by the class's kind of guest.
- *
- * @param readSecret reads a Secret of the operator's namespace
  * @throws ConfigurationError `UserDataMissing` when the Secret lacks the key; KubeError when it cannot be read
  */
 export async function userDataFor(
   satelliteClass: SatelliteClass,
   satellite: Satellite,
-  readSecret: (name: string) => Promise<Secret>,
+  { hasDataVolume, readSecret }: UserDataSources,
 ): Promise<string> {
   const { guest } = satelliteClass.spec;
   switch (guest.kind) {
@@ -25,7 +31,7 @@ export async function userDataFor(
       return buildkitUserData({
         ...guest,
         port: satellite.spec.port,
-        dataVolume: satelliteClass.spec.ec2.dataVolume !== undefined || satellite.status.volume !== undefined,
+        dataVolume: hasDataVolume || satellite.status.volume !== undefined,
       });
     case "custom": {
       const name = guest.userDataSecretRef?.name ?? "";

@@ -1,6 +1,21 @@
 import type { MachineOwner } from "./tags.ts";
 
-/** State of a machine, as EC2 names them (EC2 user guide, "Instance lifecycle"). */
+/** `spec` of a SatelliteClass; each cloud reads its own block of it (`ec2`), which the CRD's schema has checked. */
+export type ClassSpec = Readonly<Record<string, unknown>>;
+
+/** What the operator's messages call a cloud and what it has. */
+export interface CloudWords {
+  /** Its name: "EC2 does not show …". */
+  readonly name: string;
+  /** Who helps where the cloud errs: "… or ask AWS". */
+  readonly support: string;
+  /** What lets others reach a machine's port: "… check that the security group lets operator and routers in". */
+  readonly firewall: string;
+  /** What it means that a machine has no private IPv4 address, and what to do: a clause each, without a full stop. */
+  readonly addressless: { readonly meaning: string; readonly advice: string };
+}
+
+/** State of a machine. The names are EC2's (EC2 user guide, "Instance lifecycle"); other clouds translate theirs. */
 export type MachineState = "pending" | "running" | "stopping" | "stopped" | "shutting-down" | "terminated";
 
 /** Why the cloud changed a machine's state, and what that means. */
@@ -13,6 +28,8 @@ export interface StateReason {
   readonly reason: string;
   /** What a person should know and do. */
   readonly advice: string;
+  /** Whether it was stopped in a way that keeps its memory. */
+  readonly hibernated: boolean;
 }
 
 /** One machine as last seen. */
@@ -51,10 +68,9 @@ export interface MachineEvent {
 /** What is wanted of a new machine, before anything is chosen. */
 export interface LaunchRequest {
   readonly owner: MachineOwner;
-  /** The cloud's own block of the SatelliteClass (`spec.ec2`); checked by the CRD's schema. */
-  readonly cloud: Readonly<Record<string, unknown>>;
+  readonly classSpec: ClassSpec;
   readonly architecture: "amd64" | "arm64";
-  /** Instance types in order of preference. */
+  /** Machine types in order of preference. */
   readonly types: readonly string[];
   readonly hibernate: boolean;
   /** Goes up with every launch that was given up or whose machine is gone; makes the token a new one. */
@@ -125,24 +141,23 @@ export interface ResolvedLaunch {
   readonly combinations: number;
 }
 
-/** A class as it is looked into. */
+/** What is asked about a class. */
 export interface ClassInspection {
-  /** The cloud's own block of the SatelliteClass. */
-  readonly cloud: Readonly<Record<string, unknown>>;
-  /** Instance types of all its sizes. */
+  readonly classSpec: ClassSpec;
+  /** Machine types of all its sizes. */
   readonly types: readonly string[];
-  /** Whether what was looked up before is not believed: somebody has changed the class, and wants to see what it comes to. */
+  /** Whether everything is read anew, since somebody has just changed the class; else answers of minutes ago do. */
   readonly isFresh?: boolean;
 }
 
-/** What a class comes to now. */
+/** What the cloud has found for a class. */
 export interface ClassFacts {
   /** Image by architecture. */
   readonly images: Readonly<Record<string, string>>;
-  readonly subnets: readonly string[];
-  readonly securityGroups: readonly string[];
   /** Architectures that have an image and at least one type. */
   readonly architectures: readonly string[];
+  /** The cloud's own fields of `status.resolved`, within the CRD's bounds: stored as they are, for people. */
+  readonly details: Readonly<Record<string, readonly string[]>>;
 }
 
 /**
@@ -150,9 +165,20 @@ export interface ClassFacts {
  * (errors.ts) that says what class of failure it was and whether the outcome is known.
  */
 export interface MachineCloud {
+  readonly words: CloudWords;
+  /** Whether a text may be the ID of a machine; the cloud is not asked for others. */
+  isMachineID(text: string): boolean;
+  /** Whether a class gives its machines a data volume. */
+  hasDataVolume(classSpec: ClassSpec): boolean;
+  /**
+   * GiB of a machine's own disk, for its price: as its launch was planned, else as the class has it; 0 where neither says.
+   *
+   * @param details of the plan that the machine was launched by
+   */
+  diskGiB(classSpec: ClassSpec, details: LaunchPlan["details"] | undefined): number;
   /** Chooses every parameter of one attempt. Reads only. */
   resolve(request: LaunchRequest): Promise<ResolvedLaunch>;
-  /** What a class comes to now. Reads only. */
+  /** Finds what a class names or chooses. Reads only. */
   inspect(inspection: ClassInspection): Promise<ClassFacts>;
   /** Launches, or finds the machine that the same plan launched before. */
   launch(plan: LaunchPlan, userData: string): Promise<Machine>;

@@ -32,45 +32,48 @@ const HOPELESS_AFTER = 4;
 export const NO_CAPACITY = "InsufficientCapacity";
 
 /** `status.attempts` after another one failed. @param machine as the cloud describes it, with its reason */
-export function failedAttempt(o: Observation, machine: Machine | undefined): Attempts {
-  const { status, metadata } = o.satellite;
-  const failed = (hasLasted(o) ? 0 : (status.attempts?.failed ?? 0)) + 1;
+export function failedAttempt(observed: Observation, machine: Machine | undefined): Attempts {
+  const { status, metadata } = observed.satellite;
+  const failed = (hasLasted(observed) ? 0 : (status.attempts?.failed ?? 0)) + 1;
   const pauseMs = backoffMs(failed - 1, BACKOFF, () => shareOf(`${metadata.uid ?? ""}/${failed}`));
   const { reason = "MachineEnded", code, message, advice } = machine?.stateReason ?? {};
   const id = machine?.id ?? status.machine?.id ?? "";
+  const { name } = observed.cloud.words;
   const said =
-    code === undefined ? "EC2 does not say why" : `EC2 says ${code}${message === "" ? "" : `: ${message}`}`;
+    code === undefined
+      ? `${name} does not say why`
+      : `${name} says ${code}${message === "" ? "" : `: ${message}`}`;
   const times = failed === 1 ? "" : `, the ${ordinal(failed)} in a row`;
   return {
     failed,
     // Whole seconds, never earlier.
-    retryAt: timestamp(new Date(Math.ceil((o.now.getTime() + pauseMs) / 1000) * 1000)),
+    retryAt: timestamp(new Date(Math.ceil((observed.now.getTime() + pauseMs) / 1000) * 1000)),
     reason,
     message:
       `machine ${id} ended before it was of use${times} (${said}); ` +
       `${advice ?? "look at the machine in the account"}. It is tried again after a growing pause`,
     ...(machine === undefined ? {} : { type: machine.type }),
-    inputs: inputsOf(o),
+    inputs: inputsOf(observed),
   };
 }
 
 /** The same, where the machine ran: a long time awake makes up for what was before. */
-export function endedAttempt(o: Observation, machine: Machine | undefined): Attempts | undefined {
-  return hasLasted(o) ? undefined : failedAttempt(o, machine);
+export function endedAttempt(observed: Observation, machine: Machine | undefined): Attempts | undefined {
+  return hasLasted(observed) ? undefined : failedAttempt(observed, machine);
 }
 
 /** The attempts that still count: none once the machine has been awake for long. */
-export function countingAttempts(o: Observation, { attempts, power }: Standing): Attempts | undefined {
-  return power.state === "Running" && hasLasted(o) ? undefined : attempts;
+export function countingAttempts(observed: Observation, { attempts, power }: Standing): Attempts | undefined {
+  return power.state === "Running" && hasLasted(observed) ? undefined : attempts;
 }
 
 /** A wait while the last attempt failed lately; a change of satellite or class ends it. */
-export function pausingBetweenAttempts(o: Observation): Action | undefined {
-  const { attempts } = o.satellite.status;
-  if (attempts === undefined || attempts.inputs !== inputsOf(o)) {
+export function pausingBetweenAttempts(observed: Observation): Action | undefined {
+  const { attempts } = observed.satellite.status;
+  if (attempts === undefined || attempts.inputs !== inputsOf(observed)) {
     return undefined;
   }
-  const leftMs = Date.parse(attempts.retryAt) - o.now.getTime();
+  const leftMs = Date.parse(attempts.retryAt) - observed.now.getTime();
   // More than the longest pause: the clock has jumped.
   return leftMs > 0 && leftMs <= BACKOFF.maxMs + 1000
     ? { kind: "Wait", afterMs: leftMs, reason: attempts.reason }

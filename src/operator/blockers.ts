@@ -4,19 +4,20 @@ import type { Observation } from "./observation.ts";
 import { adoptionBlocker } from "./ownership.ts";
 
 /** What the satellite waits for that no call of the operator can bring about; shown on it. */
-export function blockerOf(o: Observation): Blocker | undefined {
-  return adoptionBlocker(o) ?? missingBlocker(o) ?? o.awakeLimit;
+export function blockerOf(observed: Observation): Blocker | undefined {
+  return adoptionBlocker(observed) ?? missingBlocker(observed) ?? observed.awakeLimit;
 }
 
-/** EC2 shows no trace of the machine or the volume; until that is a proof, nothing takes its place. */
-function missingBlocker(o: Observation): Blocker | undefined {
-  const id = missing(o);
+/** No read shows the machine or the volume. Until that is a proof (absence.ts), nothing takes its place. */
+function missingBlocker(observed: Observation): Blocker | undefined {
+  const id = missing(observed);
+  const { name, support } = observed.cloud.words;
   return id === undefined
     ? undefined
     : {
-        reason: "NotShownByEC2",
+        reason: "NotShownByCloud",
         message:
-          `EC2 does not show ${id}, which was there before; nothing takes its place until all reads and lists have lacked ` +
-          "it for minutes. Look for it in the account; if it is there, wait, or ask AWS",
+          `${name} does not show ${id}, which was there before; nothing takes its place until all reads and lists have lacked ` +
+          `it for minutes. Look for it in the account; if it is there, wait, or ask ${support}`,
       };
 }

@@ -36,6 +36,8 @@ export interface ClassReconcilerOptions {
   readonly resyncMs: number;
 }
 
+type Resolved = Readonly<Record<string, unknown>>;
+
 /** Users that a message names, at most. */
 const NAMED_USERS = 5;
 /** Before another look where reading failed, in milliseconds. */
@@ -106,7 +108,7 @@ export class ClassReconciler {
     const isFresh = status?.observedGeneration !== satelliteClass.metadata.generation;
     try {
       const types = [...new Set(Object.values(spec.sizes).flatMap((size) => size.types))];
-      const facts = await cloudOf(satelliteClass).inspect({ cloud: spec.ec2, types, isFresh });
+      const facts = await cloudOf(satelliteClass).inspect({ classSpec: spec, types, isFresh });
       return await this.#writeStatus(satelliteClass, readiness(facts), resolvedOf(facts), resyncMs);
     } catch (error) {
       if (!(error instanceof CloudError)) {
@@ -128,7 +130,7 @@ export class ClassReconciler {
   async #writeStatus(
     satelliteClass: SatelliteClass,
     condition: ConditionChange,
-    resolved: NonNullable<SatelliteClass["status"]>["resolved"],
+    resolved: Resolved | undefined,
     againAfterMs: number,
   ): Promise<WorkResult | undefined> {
     const { metadata, status } = satelliteClass;
@@ -239,19 +241,9 @@ function readiness({ architectures, images }: ClassFacts): ConditionChange {
       };
 }
 
-/** Most subnets and groups that the status has room for; tags may match more, and launches use them all. */
-const MAX_LISTED = 16;
-
-function resolvedOf({ images, subnets, securityGroups }: ClassFacts): {
-  images: Record<string, string>;
-  subnets: string[];
-  securityGroups: string[];
-} {
-  return {
-    images: { ...images },
-    subnets: subnets.slice(0, MAX_LISTED),
-    securityGroups: securityGroups.slice(0, MAX_LISTED),
-  };
+/** `status.resolved`: the images, which the operator goes by, and what the cloud itself says to people. */
+function resolvedOf({ images, details }: ClassFacts): Resolved {
+  return { ...details, images };
 }
 
 function addFinalizer({ metadata }: SatelliteClass): JsonPatchOperation[] {

@@ -29,45 +29,58 @@ export function lacksVolume({ satellite: { status } }: Observation, machine: Mac
  *
  * @returns `undefined` when the machine has it, or is to have none
  */
-export function giveVolume(o: Observation, machine: Machine, settings: OperatorSettings): Action | undefined {
-  const { volume, launch } = o.satellite.status;
+export function giveVolume(
+  observed: Observation,
+  machine: Machine,
+  settings: OperatorSettings,
+): Action | undefined {
+  const { volume, launch } = observed.satellite.status;
   if (machine.state !== "running") {
-    return lacksVolume(o, machine)
-      ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "ComingUp" }
+    return lacksVolume(observed, machine)
+      ? { kind: "Wait", afterMs: transitionPollMs(observed, settings.transitionPollMs), reason: "ComingUp" }
       : undefined;
   }
   if (volume === undefined) {
-    return launch?.dataVolume === undefined ? undefined : planVolume(o, machine.zone, 0);
+    return launch?.dataVolume === undefined ? undefined : planVolume(observed, machine.zone, 0);
   }
   if (volume.id === undefined) {
-    return settleVolume(o);
+    return settleVolume(observed);
   }
   if (machine.volumes.includes(volume.id)) {
     return undefined;
   }
-  if (isLost(o, settings)) {
-    return planVolume(o, machine.zone, volume.attempt + 1);
+  if (isLost(observed, settings)) {
+    return planVolume(observed, machine.zone, volume.attempt + 1);
   }
-  return attach(o, volume.id, machine, settings);
+  return attach(observed, volume.id, machine, settings);
 }
 
 /** Attaches the volume once it is free, and waits until it is. */
-export function attach(o: Observation, id: string, machine: Machine, settings: OperatorSettings): Action {
-  const { volume, memory, nowMs } = o;
+export function attach(
+  observed: Observation,
+  id: string,
+  machine: Machine,
+  settings: OperatorSettings,
+): Action {
+  const { volume, memory, nowMs } = observed;
   const { attached } = memory.volume;
   const isRecent =
     attached?.volume === id && attached.machine === machine.id && nowMs - attached.atMs < settings.settleMs;
   if (volume === undefined) {
-    return { kind: "Wait", afterMs: missingPollMs(o, id), reason: "VolumeNotVisible" };
+    return { kind: "Wait", afterMs: missingPollMs(observed, id), reason: "VolumeNotVisible" };
   }
   if (volume.state === "creating") {
     return { kind: "Wait", afterMs: POLL_MS, reason: "VolumeNotReady" };
   }
   const holder = volume.attachment?.machine;
-  if (isRecent || (holder !== undefined && isOurs(o, holder))) {
-    return { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "Attaching" };
+  if (isRecent || (holder !== undefined && isOurs(observed, holder))) {
+    return {
+      kind: "Wait",
+      afterMs: transitionPollMs(observed, settings.transitionPollMs),
+      reason: "Attaching",
+    };
   }
-  return waitingForRetry(o, "AttachVolume") ?? { kind: "AttachVolume", id, machine: machine.id };
+  return waitingForRetry(observed, "AttachVolume") ?? { kind: "AttachVolume", id, machine: machine.id };
 }
 
 /** Whether a machine is one of the satellite's; what is attached to one of those will be free, or is where it should be. */
@@ -76,24 +89,24 @@ export function isOurs({ satellite: { status } }: Observation, id: string): bool
 }
 
 /** Whether the volume is gone although it should be there. One that is not seen may be there all the same. */
-export function isLost(o: Observation, settings: OperatorSettings): boolean {
-  const { volume, satellite } = o;
+export function isLost(observed: Observation, settings: OperatorSettings): boolean {
+  const { volume, satellite } = observed;
   return volume === undefined
-    ? isGone(o, satellite.status.volume?.id ?? "", settings)
+    ? isGone(observed, satellite.status.volume?.id ?? "", settings)
     : volume.state === "error" || volume.state === "deleting" || volume.state === "deleted";
 }
 
 /** Sends the written intent until the volume's ID is known, and writes that. */
-export function settleVolume(o: Observation): Action {
-  const { volume } = o.satellite.status;
-  const made = o.memory.volume.made;
+export function settleVolume(observed: Observation): Action {
+  const { volume } = observed.satellite.status;
+  const made = observed.memory.volume.made;
   if (volume === undefined || made === undefined || made.token !== volume.token) {
-    return waitingForRetry(o, "CreateVolume") ?? { kind: "CreateVolume" };
+    return waitingForRetry(observed, "CreateVolume") ?? { kind: "CreateVolume" };
   }
   const { id, createdAt } = made.volume;
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, { volume: { ...volume, id, ...(createdAt === "" ? {} : { createdAt }) } }),
+    status: renderStatus(observed, { volume: { ...volume, id, ...(createdAt === "" ? {} : { createdAt }) } }),
     announce: {
       type: "Normal",
       reason: "VolumeCreated",
@@ -107,27 +120,27 @@ export function settleVolume(o: Observation): Action {
  *
  * @returns "nothing" when it is proven that there is none
  */
-export function settleUnwantedVolume(o: Observation, settings: OperatorSettings): Action | "nothing" {
-  const { token = "" } = o.satellite.status.volume ?? {};
-  const isMade = o.memory.volume.made?.token === token;
-  const isUnknown = failureOfAction(o, "CreateVolume") !== undefined;
-  const found = isMade ? undefined : search(o, { action: "FindVolume", token, isUnknown }, settings);
-  return found ?? settleVolume(o);
+export function settleUnwantedVolume(observed: Observation, settings: OperatorSettings): Action | "nothing" {
+  const { token = "" } = observed.satellite.status.volume ?? {};
+  const isMade = observed.memory.volume.made?.token === token;
+  const isUnknown = failureOfAction(observed, "CreateVolume") !== undefined;
+  const found = isMade ? undefined : search(observed, { action: "FindVolume", token, isUnknown }, settings);
+  return found ?? settleVolume(observed);
 }
 
 /** The definite refusal of the volume: there is none. */
-export function volumeRefusal(o: Observation): Failure | undefined {
-  const failure = failureOfAction(o, "CreateVolume");
+export function volumeRefusal(observed: Observation): Failure | undefined {
+  const failure = failureOfAction(observed, "CreateVolume");
   return failure !== undefined && isRefusal(failure.class) ? failure : undefined;
 }
 
 /** Writes what the volume is to be; after one that was lost it is another one, by another token. */
-function planVolume(o: Observation, zone: string, attempt: number): Action {
-  const { volume, launch } = o.satellite.status;
+function planVolume(observed: Observation, zone: string, attempt: number): Action {
+  const { volume, launch } = observed.satellite.status;
   const { sizeGiB, type, iops, throughput, kmsKeyID } = launch?.dataVolume ?? volume ?? {};
   const intent: VolumeIntent = {
     attempt,
-    token: volumeToken(o.satellite.metadata.uid ?? "", attempt),
+    token: volumeToken(observed.satellite.metadata.uid ?? "", attempt),
     zone,
     ...(sizeGiB === undefined ? {} : { sizeGiB }),
     ...(type === undefined ? {} : { type }),
@@ -137,7 +150,7 @@ function planVolume(o: Observation, zone: string, attempt: number): Action {
   };
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, { volume: intent }),
+    status: renderStatus(observed, { volume: intent }),
     ...(volume?.id === undefined
       ? {}
       : {

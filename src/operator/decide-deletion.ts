@@ -12,54 +12,57 @@ import { waitingForRetry } from "./failures.ts";
 import type { Observation } from "./observation.ts";
 import { movePower, renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
-import { transitionPollMs } from "./waiting.ts";
+import { NOT_VISIBLE, transitionPollMs } from "./waiting.ts";
 
 /**
  * Takes the machine down, or lets go of it, before the finalizer goes. A launch whose outcome is unknown is
  * settled first: by sending the same request again, or by searches for its token (decide-search.ts).
  */
-export function decideDeletion(o: Observation, settings: OperatorSettings): Action {
-  const { satellite, machine } = o;
+export function decideDeletion(observed: Observation, settings: OperatorSettings): Action {
+  const { satellite, machine } = observed;
   const { status } = satellite;
   if (satellite.metadata.finalizers?.includes(FINALIZER) !== true) {
     return { kind: "Wait", afterMs: settings.resyncMs, reason: "NotOurs" };
   }
-  const rest = removeOthers(o, settings);
+  const rest = removeOthers(observed, settings);
   if (rest !== undefined) {
     return rest;
   }
   if (status.machine === undefined) {
-    if (launchIsUnsettled(o)) {
-      const step = settleLaunch(o, settings);
-      return step.kind === "RemoveFinalizer" ? finish(o, settings) : step;
+    if (launchIsUnsettled(observed)) {
+      const step = settleLaunch(observed, settings);
+      return step.kind === "RemoveFinalizer" ? finish(observed, settings) : step;
     }
-    if (!o.listed) {
-      return waitingForRetry(o, "ListMachines") ?? { kind: "ListMachines" };
+    if (!observed.listed) {
+      return waitingForRetry(observed, "ListMachines") ?? { kind: "ListMachines" };
     }
-    return o.stray === undefined
-      ? finish(o, settings)
-      : { kind: "WriteStatus", status: renderStatus(o, { machine: { id: o.stray.id } }) };
+    return observed.stray === undefined
+      ? finish(observed, settings)
+      : { kind: "WriteStatus", status: renderStatus(observed, { machine: { id: observed.stray.id } }) };
   }
   if (machine === undefined) {
-    return decideUnknownMachine(o, status.machine.id, settings);
+    return decideUnknownMachine(observed, status.machine.id, settings);
   }
   if (machine.state === "terminated") {
-    return finish(o, settings);
+    return finish(observed, settings);
   }
   const isKept = satellite.spec.deletionPolicy === "Retain";
-  if (isKept && (mayRunOn(o) || machine.state === "stopped" || machine.state === "stopping")) {
-    return retain(o, machine, settings);
+  if (isKept && (mayRunOn(observed) || machine.state === "stopped" || machine.state === "stopping")) {
+    return retain(observed, machine, settings);
   }
   if (status.power.state !== "Stopping" || status.power.reason !== PowerReason.Deleting) {
-    return writeDeletionIntent(o, isKept ? "stopping the machine, which is kept" : "terminating the machine");
+    return writeDeletionIntent(
+      observed,
+      isKept ? "stopping the machine, which is kept" : "terminating the machine",
+    );
   }
-  const leftMs = drainingMs(o);
+  const leftMs = drainingMs(observed);
   if (leftMs > 0 && machine.state === "running") {
     return { kind: "Wait", afterMs: leftMs, reason: "Draining" };
   }
   return isKept
-    ? stopKept(o, machine, settings)
-    : (remove(o, machine.id, machine, settings) ?? finish(o, settings));
+    ? stopKept(observed, machine, settings)
+    : (remove(observed, machine.id, machine, settings) ?? finish(observed, settings));
 }
 
 /**
@@ -72,17 +75,18 @@ function mayRunOn({ satellite: { metadata }, satelliteClass }: Observation): boo
 }
 
 /** Stops a machine that is kept: whoever wants it to run pays for it by hand. */
-function stopKept(o: Observation, machine: Machine, settings: OperatorSettings): Action {
-  const { stop } = o.memory.calls;
-  const failure = o.memory.failures.last;
-  const isSent = stop?.epoch === o.satellite.status.power.epoch && o.nowMs - stop.atMs < settings.settleMs;
+function stopKept(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { stop } = observed.memory.calls;
+  const failure = observed.memory.failures.last;
+  const isSent =
+    stop?.epoch === observed.satellite.status.power.epoch && observed.nowMs - stop.atMs < settings.settleMs;
   if (machine.state !== "running" || isSent) {
     return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "Stopping" };
   }
   const cannotHibernate = failure?.action === "Stop" && failure.class.startsWith("hibernation");
-  const hibernate = mayHibernate(o) && !cannotHibernate;
+  const hibernate = mayHibernate(observed) && !cannotHibernate;
   return (
-    (cannotHibernate ? undefined : waitingForRetry(o, "Stop")) ?? {
+    (cannotHibernate ? undefined : waitingForRetry(observed, "Stop")) ?? {
       kind: "Stop",
       id: machine.id,
       hibernate,
@@ -95,88 +99,89 @@ function stopKept(o: Observation, machine: Machine, settings: OperatorSettings):
  * Terminates the machines beside the one in use: one that was to replace it, and one that was replaced. A launch whose
  * outcome is unknown is settled here, too.
  */
-function removeOthers(o: Observation, settings: OperatorSettings): Action | undefined {
-  const { replacement } = o.satellite.status;
+function removeOthers(observed: Observation, settings: OperatorSettings): Action | undefined {
+  const { replacement } = observed.satellite.status;
   if (replacement?.state === "Launching" && replacement.machine === undefined) {
-    return settleReplacement(o, replacement, settings);
+    return settleReplacement(observed, replacement, settings);
   }
-  return removals(o, settings).find((step) => step.kind !== "Wait");
+  return removals(observed, settings).find((step) => step.kind !== "Wait");
 }
 
 /** What is left to do for the machines beside the one in use. */
-function removals(o: Observation, settings: OperatorSettings): Action[] {
-  const { replacement, retired } = o.satellite.status;
+function removals(observed: Observation, settings: OperatorSettings): Action[] {
+  const { replacement, retired } = observed.satellite.status;
   return [
-    remove(o, replacement?.machine?.id, o.replacement, settings),
-    remove(o, retired?.id, o.retired, settings),
+    remove(observed, replacement?.machine?.id, observed.replacement, settings),
+    remove(observed, retired?.id, observed.retired, settings),
   ].filter((step) => step !== undefined);
 }
 
 /** Keeps the machine and its volume; the volume first, since nobody would look for it after the machine. */
-function retain(o: Observation, machine: Machine | undefined, settings: OperatorSettings): Action {
-  const { volume } = o.satellite.status;
-  if (volume !== undefined && volume.id === undefined && volumeRefusal(o) === undefined) {
-    const step = settleUnwantedVolume(o, settings);
+function retain(observed: Observation, machine: Machine | undefined, settings: OperatorSettings): Action {
+  const { volume } = observed.satellite.status;
+  if (volume !== undefined && volume.id === undefined && volumeRefusal(observed) === undefined) {
+    const step = settleUnwantedVolume(observed, settings);
     if (step !== "nothing") {
       return step;
     }
   }
   const id = [volume?.id, machine?.id].find(
-    (one) => one !== undefined && o.memory.ownership.retained?.includes(one) !== true,
+    (one) => one !== undefined && observed.memory.ownership.retained?.includes(one) !== true,
   );
   return id === undefined || machine?.tags[Tag.retained] === "true"
     ? { kind: "RemoveFinalizer" }
-    : (waitingForRetry(o, "Retain") ?? { kind: "Retain", id });
+    : (waitingForRetry(observed, "Retain") ?? { kind: "Retain", id });
 }
 
 /** No machine is left, or soon none will be: then the volume goes, and then the satellite. */
-function finish(o: Observation, settings: OperatorSettings): Action {
-  const { satellite, memory, volume } = o;
+function finish(observed: Observation, settings: OperatorSettings): Action {
+  const { satellite, memory, volume } = observed;
   const wait = (reason: string): Action => ({
     kind: "Wait",
-    afterMs: transitionPollMs(o, settings.transitionPollMs),
+    afterMs: transitionPollMs(observed, settings.transitionPollMs),
     reason,
   });
-  if (removals(o, settings).length > 0) {
+  if (removals(observed, settings).length > 0) {
     return wait("Terminating");
   }
   if (satellite.spec.deletionPolicy === "Retain") {
-    return retain(o, undefined, settings);
+    return retain(observed, undefined, settings);
   }
   const intent = satellite.status.volume;
-  if (intent === undefined || (intent.id === undefined && volumeRefusal(o) !== undefined)) {
+  if (intent === undefined || (intent.id === undefined && volumeRefusal(observed) !== undefined)) {
     return { kind: "RemoveFinalizer" };
   }
   if (intent.id === undefined) {
-    const step = settleUnwantedVolume(o, settings);
+    const step = settleUnwantedVolume(observed, settings);
     return step === "nothing" ? { kind: "RemoveFinalizer" } : step;
   }
-  if (memory.volume.deleted === intent.id || (volume !== undefined && isLost(o, settings))) {
+  if (memory.volume.deleted === intent.id || (volume !== undefined && isLost(observed, settings))) {
     return { kind: "RemoveFinalizer" };
   }
   const holder = volume?.attachment?.machine;
   // One that is not seen is deleted all the same: the call itself says whether there is one.
   const isTooNew =
-    volume === undefined && o.now.getTime() - Date.parse(intent.createdAt ?? "") < settings.unknownInstanceMs;
-  if (isTooNew || volume?.state === "creating" || (holder !== undefined && isOurs(o, holder))) {
+    volume === undefined &&
+    observed.now.getTime() - Date.parse(intent.createdAt ?? "") < settings.unknownInstanceMs;
+  if (isTooNew || volume?.state === "creating" || (holder !== undefined && isOurs(observed, holder))) {
     return wait("VolumeInUse");
   }
-  return waitingForRetry(o, "DeleteVolume") ?? { kind: "DeleteVolume", id: intent.id };
+  return waitingForRetry(observed, "DeleteVolume") ?? { kind: "DeleteVolume", id: intent.id };
 }
 
-function writeDeletionIntent(o: Observation, message: string): Action {
+function writeDeletionIntent(observed: Observation, message: string): Action {
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, {
-      power: movePower(o, "Stopping", PowerReason.Deleting),
+    status: renderStatus(observed, {
+      power: movePower(observed, "Stopping", PowerReason.Deleting),
     }),
     announce: { type: "Normal", reason: "Deleting", message },
   };
 }
 
-/** An ID that EC2 does not show is no proof that there is no machine; that its termination was accepted is one. */
-function decideUnknownMachine(o: Observation, id: string, settings: OperatorSettings): Action {
-  return o.memory.calls.terminated?.[id] !== undefined || isGone(o, id, settings)
-    ? finish(o, settings)
-    : { kind: "Wait", afterMs: missingPollMs(o, id), reason: "InstanceNotVisible" };
+/** That reads do not show a machine is no proof that there is none; that its termination was accepted is one. */
+function decideUnknownMachine(observed: Observation, id: string, settings: OperatorSettings): Action {
+  return observed.memory.calls.terminated?.[id] !== undefined || isGone(observed, id, settings)
+    ? finish(observed, settings)
+    : { kind: "Wait", afterMs: missingPollMs(observed, id), reason: NOT_VISIBLE };
 }

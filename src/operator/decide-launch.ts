@@ -17,6 +17,7 @@ import { isGone, missingPollMs } from "./absence.ts";
 import { isHeld } from "./launch-request.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { firstEndpoint } from "./vm-key.ts";
+import { NOT_VISIBLE } from "./waiting.ts";
 
 /**
  * Whether a launch intent is written whose outcome no one knows yet. From the intent on until the machine's ID
@@ -32,47 +33,47 @@ export function launchIsUnsettled({ satellite: { status } }: Observation): boole
 }
 
 /** No machine is known: find a stray one, plan a launch, or carry out the planned one. */
-export function decideLaunch(o: Observation, settings: OperatorSettings): Action {
-  const { satellite } = o;
-  if (launchIsUnsettled(o)) {
-    return settleLaunch(o, settings);
+export function decideLaunch(observed: Observation, settings: OperatorSettings): Action {
+  const { satellite } = observed;
+  if (launchIsUnsettled(observed)) {
+    return settleLaunch(observed, settings);
   }
-  if (o.stray !== undefined) {
-    return rebuildFrom(o, o.stray, o.stray.volumes[0]);
+  if (observed.stray !== undefined) {
+    return rebuildFrom(observed, observed.stray, observed.stray.volumes[0]);
   }
   if (satellite.status.power.state !== "Off") {
-    return powerOff(o);
+    return powerOff(observed);
   }
   if (wantedAdoption(satellite) !== undefined) {
-    const adoption = adopt(o);
-    return adoption.kind === "ours" ? rebuildFrom(o, adoption.machine) : adoption.next;
+    const adoption = adopt(observed);
+    return adoption.kind === "ours" ? rebuildFrom(observed, adoption.machine) : adoption.next;
   }
   if (satellite.spec.desiredPower === "off") {
-    return waitForSchedule(o, settings, "NeverLaunched");
+    return waitForSchedule(observed, settings, "NeverLaunched");
   }
-  if (o.awakeLimit !== undefined) {
-    return { kind: "Wait", afterMs: settings.quotaPollMs, reason: o.awakeLimit.reason };
+  if (observed.awakeLimit !== undefined) {
+    return { kind: "Wait", afterMs: settings.quotaPollMs, reason: observed.awakeLimit.reason };
   }
-  const pause = pausingBetweenAttempts(o);
+  const pause = pausingBetweenAttempts(observed);
   if (pause !== undefined) {
     return pause;
   }
-  if (!o.listed) {
-    return waitingForRetry(o, "ListMachines") ?? { kind: "ListMachines" };
+  if (!observed.listed) {
+    return waitingForRetry(observed, "ListMachines") ?? { kind: "ListMachines" };
   }
-  if (o.satelliteClass !== undefined && !isHeld(o.satelliteClass)) {
+  if (observed.satelliteClass !== undefined && !isHeld(observed.satelliteClass)) {
     return { kind: "Wait", afterMs: settings.quotaPollMs, reason: "ClassNotHeldYet" };
   }
   const { launch, attempts } = satellite.status;
   const attempt = (launch?.attempt ?? -1) + 1;
   const combination = attempts?.reason === NO_CAPACITY ? attempts.failed : 0;
-  return waitingForRetry(o, "PlanLaunch") ?? planLaunch(o, attempt, combination);
+  return waitingForRetry(observed, "PlanLaunch") ?? planLaunch(observed, attempt, combination);
 }
 
 /** The first plan of a launch begins the next epoch; those that follow a refusal are of the same. */
-function planLaunch(o: Observation, attempt: number, combination: number): Action {
-  const { power } = o.satellite.status;
-  const intent = { reason: PowerReason.Launch, accepted: false, since: timestamp(o.now) };
+function planLaunch(observed: Observation, attempt: number, combination: number): Action {
+  const { power } = observed.satellite.status;
+  const intent = { reason: PowerReason.Launch, accepted: false, since: timestamp(observed.now) };
   return {
     kind: "PlanLaunch",
     attempt,
@@ -85,69 +86,72 @@ function planLaunch(o: Observation, attempt: number, combination: number): Actio
  * Sends the planned launch until its outcome is known. A definite refusal for want of capacity moves on to the
  * next type or zone; while the outcome is unknown nothing but the same request may be sent.
  */
-export function settleLaunch(o: Observation, settings: OperatorSettings): Action {
-  const { satellite, memory } = o;
+export function settleLaunch(observed: Observation, settings: OperatorSettings): Action {
+  const { satellite, memory } = observed;
   if (memory.launch.machine !== undefined) {
-    return writeLaunched(o, memory.launch.machine);
+    return writeLaunched(observed, memory.launch.machine);
   }
   const deleting = satellite.metadata.deletionTimestamp !== undefined;
-  const refused = refusalOf(o);
+  const refused = refusalOf(observed);
   if (refused !== undefined) {
-    return deleting ? { kind: "RemoveFinalizer" } : planAgain(o, refused);
+    return deleting ? { kind: "RemoveFinalizer" } : planAgain(observed, refused);
   }
-  const found = deleting ? searchLaunched(o, settings) : undefined;
-  return found === "nothing" ? { kind: "RemoveFinalizer" } : (found ?? sendLaunch(o));
+  const found = deleting ? searchLaunched(observed, settings) : undefined;
+  return found === "nothing" ? { kind: "RemoveFinalizer" } : (found ?? sendLaunch(observed));
 }
 
 /** Looks for the machine of a launch of unknown outcome that nobody wants any more (decide-search.ts). */
-export function searchLaunched(o: Observation, settings: OperatorSettings): Action | "nothing" | undefined {
-  const { attempt, token = "" } = o.satellite.status.launch ?? {};
-  const failure = failureOfAction(o, "Launch");
+export function searchLaunched(
+  observed: Observation,
+  settings: OperatorSettings,
+): Action | "nothing" | undefined {
+  const { attempt, token = "" } = observed.satellite.status.launch ?? {};
+  const failure = failureOfAction(observed, "Launch");
   const isUnknown = failure !== undefined && failure.attempt === attempt;
-  return search(o, { action: "FindLaunched", token, isUnknown }, settings);
+  return search(observed, { action: "FindLaunched", token, isUnknown }, settings);
 }
 
 /** Sends the planned launch. What an earlier plan met with was waited for before this one was made. */
-export function sendLaunch(o: Observation): Action {
-  const isAgain = failureOfAction(o, "Launch")?.attempt === o.satellite.status.launch?.attempt;
-  return (isAgain ? waitingForRetry(o, "Launch") : undefined) ?? { kind: "Launch" };
+export function sendLaunch(observed: Observation): Action {
+  const isAgain = failureOfAction(observed, "Launch")?.attempt === observed.satellite.status.launch?.attempt;
+  return (isAgain ? waitingForRetry(observed, "Launch") : undefined) ?? { kind: "Launch" };
 }
 
 /**
  * The definite refusal of the launch that is planned now, if there was one. Having sent too many requests is none: an
  * earlier one, of this process or of the one before, may have been carried out without an answer.
  */
-export function refusalOf(o: Observation): Failure | undefined {
-  const failure = failureOfAction(o, "Launch");
-  const isOfThisPlan = failure !== undefined && failure.attempt === o.satellite.status.launch?.attempt;
+export function refusalOf(observed: Observation): Failure | undefined {
+  const failure = failureOfAction(observed, "Launch");
+  const isOfThisPlan = failure !== undefined && failure.attempt === observed.satellite.status.launch?.attempt;
   return isOfThisPlan && isRefusal(failure.class) ? failure : undefined;
 }
 
 /** Nothing was launched: the next type or zone, the same again later, or what the spec says by now. */
-function planAgain(o: Observation, refused: Failure): Action {
-  const attempt = (o.satellite.status.launch?.attempt ?? 0) + 1;
-  const plan = (combination: number): Action => planLaunch(o, attempt, combination);
-  const recheck = waitingForRetry(o, "PlanLaunch");
+function planAgain(observed: Observation, refused: Failure): Action {
+  const attempt = (observed.satellite.status.launch?.attempt ?? 0) + 1;
+  const plan = (combination: number): Action => planLaunch(observed, attempt, combination);
+  const recheck = waitingForRetry(observed, "PlanLaunch");
   if (recheck !== undefined) {
     return recheck;
   }
-  if (refused.inputs !== inputsOf(o)) {
+  if (refused.inputs !== inputsOf(observed)) {
     return plan(0);
   }
-  if (refused.class === "capacity" && refused.count % (o.memory.launch.combinations ?? 1) !== 0) {
+  if (refused.class === "capacity" && refused.count % (observed.memory.launch.combinations ?? 1) !== 0) {
     return plan(refused.count);
   }
-  return waitingForRetry(o, "Launch") ?? plan(refused.class === "capacity" ? refused.count : 0);
+  return waitingForRetry(observed, "Launch") ?? plan(refused.class === "capacity" ? refused.count : 0);
 }
 
-function writeLaunched(o: Observation, machine: Machine): Action {
-  const { status } = o.satellite;
+function writeLaunched(observed: Observation, machine: Machine): Action {
+  const { status } = observed.satellite;
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, {
+    status: renderStatus(observed, {
       power: { ...status.power, accepted: true },
       machine: machineStatus(machine, status.launch?.size),
-      endpoint: firstEndpoint(o, machine),
+      endpoint: firstEndpoint(observed, machine),
     }),
     announce: {
       type: "Normal",
@@ -158,17 +162,17 @@ function writeLaunched(o: Observation, machine: Machine): Action {
 }
 
 /** The status was lost (restored from a backup, say), or it is an adoption: the machine's tags tell whose it is. */
-function rebuildFrom(o: Observation, machine: Machine, volume?: string): Action {
-  const { status } = o.satellite;
+function rebuildFrom(observed: Observation, machine: Machine, volume?: string): Action {
+  const { status } = observed.satellite;
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, {
+    status: renderStatus(observed, {
       power: { ...status.power, state: "Off", accepted: false, reason: PowerReason.Drift },
       ...(volume === undefined || status.volume !== undefined
         ? {}
         : { volume: { id: volume, attempt: 0, zone: machine.zone } }),
       machine: machineStatus(machine, status.launch?.size),
-      endpoint: firstEndpoint(o, machine),
+      endpoint: firstEndpoint(observed, machine),
     }),
     announce: {
       type: "Normal",
@@ -179,11 +183,11 @@ function rebuildFrom(o: Observation, machine: Machine, volume?: string): Action 
 }
 
 /** The machine is gone: power is off, and the next launch may be planned. */
-function powerOff(o: Observation): Action {
+function powerOff(observed: Observation): Action {
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, {
-      power: movePower(o, "Off", PowerReason.Drift),
+    status: renderStatus(observed, {
+      power: movePower(observed, "Off", PowerReason.Drift),
       endpoint: undefined,
       sleep: undefined,
     }),
@@ -191,22 +195,22 @@ function powerOff(o: Observation): Action {
 }
 
 /** What has become of the machine, in words. */
-function lossOf({ machine, satellite: { status } }: Observation): string {
+function lossOf({ machine, cloud, satellite: { status } }: Observation): string {
   const id = status.machine?.id ?? "";
   return machine === undefined
-    ? `machine ${id} has been missing from all that EC2 shows for minutes (should it appear again, it is kept aside)`
+    ? `machine ${id} has been missing from all that ${cloud.words.name} shows for minutes (should it appear again, it is kept aside)`
     : `machine ${id} was terminated outside`;
 }
 
 /** Says that the machine is lost, and keeps its ID, so that none is launched in its place. */
-function reportLoss(o: Observation): Action {
+function reportLoss(observed: Observation): Action {
   const message =
-    `${lossOf(o)}, and its disk is lost; set ` +
+    `${lossOf(observed)}, and its disk is lost; set ` +
     "spec.machineLossPolicy to Relaunch for a new one, or delete the satellite";
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, {
-      power: movePower(o, "Off", PowerReason.Drift),
+    status: renderStatus(observed, {
+      power: movePower(observed, "Off", PowerReason.Drift),
       endpoint: undefined,
       sleep: undefined,
       health: healthField("MachineLost", message),
@@ -215,52 +219,56 @@ function reportLoss(o: Observation): Action {
   };
 }
 
-/** The machine in the status is gone, or EC2 does not show it (any more, or yet), which is no proof. */
-export function decideGone(o: Observation, settings: OperatorSettings): Action {
-  const { status } = o.satellite;
+/** The machine in the status has ended, or reads do not show it (any more, or yet), which is no proof. */
+export function decideGone(observed: Observation, settings: OperatorSettings): Action {
+  const { status } = observed.satellite;
   const id = status.machine?.id ?? "";
-  if (o.machine === undefined && !isGone(o, id, settings)) {
-    return { kind: "Wait", afterMs: missingPollMs(o, id), reason: "InstanceNotVisible" };
+  if (observed.machine === undefined && !isGone(observed, id, settings)) {
+    return { kind: "Wait", afterMs: missingPollMs(observed, id), reason: NOT_VISIBLE };
   }
   if (status.power.state === "Starting" && status.power.reason === PowerReason.Launch) {
-    return failLaunch(o);
+    return failLaunch(observed);
   }
   const isKnown = healthOf(status)?.trouble === "MachineLost";
-  if (o.satellite.spec.machineLossPolicy === "Fail") {
-    return isKnown ? { kind: "Wait", afterMs: settings.resyncMs, reason: "MachineLost" } : reportLoss(o);
+  if (observed.satellite.spec.machineLossPolicy === "Fail") {
+    return isKnown
+      ? { kind: "Wait", afterMs: settings.resyncMs, reason: "MachineLost" }
+      : reportLoss(observed);
   }
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, {
-      power: movePower(o, "Off", PowerReason.Drift),
+    status: renderStatus(observed, {
+      power: movePower(observed, "Off", PowerReason.Drift),
       machine: undefined,
       endpoint: undefined,
       sleep: undefined,
-      ...endedBeforeItsTime(o),
+      ...endedBeforeItsTime(observed),
       ...(isKnown ? { health: undefined } : {}),
     }),
     announce: {
       type: "Warning",
       reason: "MachineGone",
-      message: `${lossOf(o)}; its disk is lost${whyGone(o)}`,
+      message: `${lossOf(observed)}; its disk is lost${whyGone(observed)}`,
     },
   };
 }
 
 /** One that was being started, or was not awake for long, counts as an attempt; one that rested does not. */
-function endedBeforeItsTime(o: Observation): Pick<StatusChange, "attempts"> {
-  const { state } = o.satellite.status.power;
-  return state === "Starting" || state === "Running" ? { attempts: endedAttempt(o, o.machine) } : {};
+function endedBeforeItsTime(observed: Observation): Pick<StatusChange, "attempts"> {
+  const { state } = observed.satellite.status.power;
+  return state === "Starting" || state === "Running"
+    ? { attempts: endedAttempt(observed, observed.machine) }
+    : {};
 }
 
 /** What was launched ended before it was awake: nothing is lost but the attempt. */
-function failLaunch(o: Observation): Action {
-  const attempts = failedAttempt(o, o.machine);
+function failLaunch(observed: Observation): Action {
+  const attempts = failedAttempt(observed, observed.machine);
   const { reason, message } = attempts;
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, {
-      power: movePower(o, "Off", PowerReason.Drift),
+    status: renderStatus(observed, {
+      power: movePower(observed, "Off", PowerReason.Drift),
       machine: undefined,
       endpoint: undefined,
       sleep: undefined,
@@ -270,9 +278,9 @@ function failLaunch(o: Observation): Action {
   };
 }
 
-function whyGone({ machine }: Observation): string {
+function whyGone({ machine, cloud }: Observation): string {
   const { code, message, advice } = machine?.stateReason ?? { code: "", message: "", advice: "" };
   return code === ""
     ? ""
-    : ` (EC2 says ${[code, message].filter((part) => part !== "").join(": ")}; ${advice})`;
+    : ` (${cloud.words.name} says ${[code, message].filter((part) => part !== "").join(": ")}; ${advice})`;
 }

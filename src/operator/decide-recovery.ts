@@ -16,18 +16,19 @@ const SILENT_POLL_MS = 5000;
 const SILENT_MS = 60_000;
 
 /** For how long the port of the running machine has been silent in this epoch, as far as this process saw. */
-export function silentMs(o: Observation): number {
-  const { silence } = o.memory.port;
-  return silence?.epoch === o.satellite.status.power.epoch ? o.nowMs - silence.sinceMs : 0;
+export function silentMs(observed: Observation): number {
+  const { silence } = observed.memory.port;
+  return silence?.epoch === observed.satellite.status.power.epoch ? observed.nowMs - silence.sinceMs : 0;
 }
 
 /**
  * When to look at a port again that is silent, or not as it should be: quickly at first, when it may be about to
  * answer, and less often the more ports are silent.
  */
-export function silentPollMs(o: Observation, settings: OperatorSettings): number {
-  const spacedMs = (o.memory.port.silentPorts ?? 0) * settings.probeSpacingMs;
-  const isShort = silentMs(o) < SILENT_MS && keyTrouble(o, o.satellite.status.power) === undefined;
+export function silentPollMs(observed: Observation, settings: OperatorSettings): number {
+  const spacedMs = (observed.memory.port.silentPorts ?? 0) * settings.probeSpacingMs;
+  const isShort =
+    silentMs(observed) < SILENT_MS && keyTrouble(observed, observed.satellite.status.power) === undefined;
   return isShort ? Math.min(SILENT_POLL_MS, Math.max(settings.probePollMs, spacedMs)) : SILENT_POLL_MS;
 }
 
@@ -39,24 +40,24 @@ export function silentPollMs(o: Observation, settings: OperatorSettings): number
  * @returns `undefined` while there is nothing to do but wait
  */
 export function decideRecovery(
-  o: Observation,
+  observed: Observation,
   machine: Machine,
   settings: OperatorSettings,
 ): Action | undefined {
-  const { power } = o.satellite.status;
-  const mayHaveStreams = power.state === "Running" && o.idleness.liveLeases.length > 0;
-  if (machine.state !== "running" || silentMs(o) < settings.unreachableMs || mayHaveStreams) {
+  const { power } = observed.satellite.status;
+  const mayHaveStreams = power.state === "Running" && observed.idleness.liveLeases.length > 0;
+  if (machine.state !== "running" || silentMs(observed) < settings.unreachableMs || mayHaveStreams) {
     return undefined;
   }
-  switch (healthOf(o.satellite.status)?.trouble) {
+  switch (healthOf(observed.satellite.status)?.trouble) {
     case "Rebooting":
-      return o.memory.calls.reboot?.epoch === power.epoch
-        ? beginStop(o, PowerReason.Unreachable, {
-            health: silent(o, "Restarting", "it is stopped and started"),
+      return observed.memory.calls.reboot?.epoch === power.epoch
+        ? beginStop(observed, PowerReason.Unreachable, {
+            health: silent(observed, "Restarting", "it is stopped and started"),
           })
-        : (waitingForRetry(o, "Reboot") ?? { kind: "Reboot", id: machine.id });
+        : (waitingForRetry(observed, "Reboot") ?? { kind: "Reboot", id: machine.id });
     case "Restarting":
-      return report(o, silent(o, "Unreachable", "a reboot and a restart did not help"));
+      return report(observed, silent(observed, "Unreachable", "a reboot and a restart did not help"));
     case "Unreachable":
       return undefined;
     case "Stuck":
@@ -64,24 +65,25 @@ export function decideRecovery(
     case "OtherVM":
     case "TLSNotServed":
     case undefined:
-      return report(o, silent(o, "Rebooting", "it is rebooted"));
+      return report(observed, silent(observed, "Rebooting", "it is rebooted"));
   }
 }
 
-function report(o: Observation, health: Health): Action {
+function report(observed: Observation, health: Health): Action {
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, { health }),
+    status: renderStatus(observed, { health }),
     announce: { type: "Warning", reason: health.trouble, message: health.message },
   };
 }
 
-function silent(o: Observation, trouble: Health["trouble"], step: string): Health {
-  const { endpoint } = o.satellite.status;
+function silent(observed: Observation, trouble: Health["trouble"], step: string): Health {
+  const { endpoint } = observed.satellite.status;
+  const { firewall } = observed.cloud.words;
   return healthField(
     trouble,
     `port ${endpoint?.port ?? 0} of ${endpoint?.host ?? "the machine"} does not answer; ${step}. Check that the ` +
-      `guest listens there${endpoint?.tls === "Required" ? " and serves TLS" : ""}, and that the security group lets ` +
+      `guest listens there${endpoint?.tls === "Required" ? " and serves TLS" : ""}, and that ${firewall} lets ` +
       "operator and routers in",
   );
 }

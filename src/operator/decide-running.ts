@@ -11,84 +11,88 @@ import { beginStop } from "./stop-intent.ts";
 import { needsKey, probe, withLearnedKey } from "./vm-key.ts";
 
 /** `status.power.state` is Running: watch for the wish to sleep, for idleness and for drift. */
-export function decideRunning(o: Observation, machine: Machine, settings: OperatorSettings): Action {
+export function decideRunning(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
   if (machine.state === "stopping" || machine.state === "stopped") {
-    return decideContradicted(o, machine, settings);
+    return decideContradicted(observed, machine, settings);
   }
-  if (o.satellite.spec.desiredPower === "off") {
-    return beginStop(o);
+  if (observed.satellite.spec.desiredPower === "off") {
+    return beginStop(observed);
   }
-  const avoidance = decideScheduledEvent(o);
+  const avoidance = decideScheduledEvent(observed);
   if (avoidance !== undefined) {
     return avoidance;
   }
-  if (o.idleness.remainingMs > 0) {
-    return decideAwake(o, machine, settings);
+  if (observed.idleness.remainingMs > 0) {
+    return decideAwake(observed, machine, settings);
   }
-  return decideIdle(o, settings);
+  return decideIdle(observed, settings);
 }
 
 /**
  * It is to stay awake. Routers see at once when a machine in use does not answer; one that nobody uses is looked at
  * now and then, so that it does not fail the next request.
  */
-function decideAwake(o: Observation, machine: Machine, settings: OperatorSettings): Action {
-  const { idleness, memory, satellite } = o;
+function decideAwake(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { idleness, memory, satellite } = observed;
   const { endpoint, power } = satellite.status;
   const waitMs = Math.min(idleness.remainingMs, settings.resyncMs);
   const isUnknown = endpoint !== undefined && needsKey(endpoint);
   if (endpoint === undefined || (idleness.liveLeases.length > 0 && !isUnknown)) {
     return { kind: "Wait", afterMs: waitMs, reason: "InUse" };
   }
-  const learned = withLearnedKey(o, endpoint);
+  const learned = withLearnedKey(observed, endpoint);
   if (learned !== undefined) {
-    return { kind: "WriteStatus", status: renderStatus(o, { endpoint: learned }) };
+    return { kind: "WriteStatus", status: renderStatus(observed, { endpoint: learned }) };
   }
-  const recovery = decideRecovery(o, machine, settings);
+  const recovery = decideRecovery(observed, machine, settings);
   if (recovery !== undefined) {
     return recovery;
   }
-  const everyMs = silentMs(o) > 0 || isUnknown ? silentPollMs(o, settings) : settings.healthPollMs;
+  const everyMs =
+    silentMs(observed) > 0 || isUnknown ? silentPollMs(observed, settings) : settings.healthPollMs;
   const seenAtMs = memory.port.probe?.epoch === power.epoch ? memory.port.probe.atMs : -Infinity;
-  const dueMs = seenAtMs + everyMs - o.nowMs;
-  return dueMs > 0 ? { kind: "Wait", afterMs: Math.min(waitMs, dueMs), reason: "InUse" } : probe(o, endpoint);
+  const dueMs = seenAtMs + everyMs - observed.nowMs;
+  return dueMs > 0
+    ? { kind: "Wait", afterMs: Math.min(waitMs, dueMs), reason: "InUse" }
+    : probe(observed, endpoint);
 }
 
 /** The machine stopped without us, or the description is older than its last start. */
-function decideContradicted(o: Observation, machine: Machine, settings: OperatorSettings): Action {
-  const sinceMs = o.memory.sightings.contradictedSinceMs;
-  const runningMs = o.now.getTime() - Date.parse(o.satellite.status.power.since ?? "");
+function decideContradicted(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const sinceMs = observed.memory.sightings.contradictedSinceMs;
+  const runningMs = observed.now.getTime() - Date.parse(observed.satellite.status.power.since ?? "");
   const isYoung = runningMs < settings.settleMs || sinceMs === undefined;
-  if (isYoung || o.nowMs - sinceMs < settings.settleMs / 2) {
+  if (isYoung || observed.nowMs - sinceMs < settings.settleMs / 2) {
     return { kind: "Wait", afterMs: settings.transitionPollMs, reason: "MachineStateContradicts" };
   }
   const { code, message, advice } = machine.stateReason ?? { code: "no reason", message: "", advice: "" };
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, {
-      power: movePower(o, "Off", PowerReason.Drift),
-      attempts: endedAttempt(o, machine),
+    status: renderStatus(observed, {
+      power: movePower(observed, "Off", PowerReason.Drift),
+      attempts: endedAttempt(observed, machine),
     }),
     announce: {
       type: "Warning",
       reason: "MachineStoppedOutside",
       message:
-        `machine ${machine.id} is ${machine.state}, and it was not the operator who stopped it; EC2 says ` +
+        `machine ${machine.id} is ${machine.state}, and it was not the operator who stopped it; ` +
+        `${observed.cloud.words.name} says ` +
         [code, message, advice].filter((part) => part !== "").join(": "),
     },
   };
 }
 
 /** No router has used it for long enough; the guest is asked before the wish to sleep is written. */
-function decideIdle(o: Observation, settings: OperatorSettings): Action {
-  const { endpoint, power } = o.satellite.status;
-  const { probe: last, guestBusySinceMs } = o.memory.port;
+function decideIdle(observed: Observation, settings: OperatorSettings): Action {
+  const { endpoint, power } = observed.satellite.status;
+  const { probe: last, guestBusySinceMs } = observed.memory.port;
   const fresh =
-    last !== undefined && last.epoch === power.epoch && o.nowMs - last.atMs < settings.guestPollMs;
+    last !== undefined && last.epoch === power.epoch && observed.nowMs - last.atMs < settings.guestPollMs;
   if (!fresh && endpoint !== undefined) {
-    return probe(o, endpoint);
+    return probe(observed, endpoint);
   }
-  const busyMs = guestBusySinceMs === undefined ? 0 : o.nowMs - guestBusySinceMs;
+  const busyMs = guestBusySinceMs === undefined ? 0 : observed.nowMs - guestBusySinceMs;
   if (last !== undefined && last.runningWork > 0 && busyMs < settings.guestBusyMaxMs) {
     return { kind: "Wait", afterMs: settings.guestPollMs, reason: "GuestBusy" };
   }

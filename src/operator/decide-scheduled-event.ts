@@ -12,15 +12,15 @@ import { beginStop } from "./stop-intent.ts";
  *
  * @returns `undefined` while there is nothing to do but wait
  */
-export function decideScheduledEvent(o: Observation): Action | undefined {
-  const event = pendingEvent(o);
-  const { machine } = o.satellite.status;
+export function decideScheduledEvent(observed: Observation): Action | undefined {
+  const event = pendingEvent(observed);
+  const { machine } = observed.satellite.status;
   if (event === undefined || machine === undefined) {
     return undefined;
   }
-  const isDue = Date.parse(event.notBefore) - LEAD_MS <= o.now.getTime();
-  return isDue || (isUnused(o) && mayUpdateNow(o.satellite, o.now))
-    ? beginStop(o, PowerReason.ScheduledEvent, { machine: { ...machine, answeredEvent: event.id } })
+  const isDue = Date.parse(event.notBefore) - LEAD_MS <= observed.now.getTime();
+  return isDue || (isUnused(observed) && mayUpdateNow(observed.satellite, observed.now))
+    ? beginStop(observed, PowerReason.ScheduledEvent, { machine: { ...machine, answeredEvent: event.id } })
     : undefined;
 }
 

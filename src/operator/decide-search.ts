@@ -18,7 +18,7 @@ const MISSES = 3;
  * @returns the next step; "nothing" when it is proven that there is nothing; `undefined` while it may be sent
  */
 export function search(
-  o: Observation,
+  observed: Observation,
   what: {
     readonly action: "FindLaunched" | "FindVolume";
     readonly token: string;
@@ -26,17 +26,17 @@ export function search(
   },
   settings: OperatorSettings,
 ): Action | "nothing" | undefined {
-  const known = o.memory.search?.token === what.token ? o.memory.search : undefined;
+  const known = observed.memory.search?.token === what.token ? observed.memory.search : undefined;
   if (known === undefined) {
-    return what.isUnknown ? (waitingForRetry(o, what.action) ?? { kind: what.action }) : undefined;
+    return what.isUnknown ? (waitingForRetry(observed, what.action) ?? { kind: what.action }) : undefined;
   }
-  const forMs = o.nowMs - known.sinceMs;
+  const forMs = observed.nowMs - known.sinceMs;
   if (known.misses >= MISSES && forMs >= settings.unknownInstanceMs) {
     return "nothing";
   }
-  const dueMs = known.atMs + (forMs < LATER_MS ? SOON_MS : LATER_MS) - o.nowMs;
+  const dueMs = known.atMs + (forMs < LATER_MS ? SOON_MS : LATER_MS) - observed.nowMs;
   return (
-    waitingForRetry(o, what.action) ??
+    waitingForRetry(observed, what.action) ??
     (dueMs > 0 ? { kind: "Wait", afterMs: dueMs, reason: "LaunchUnsettled" } : { kind: what.action })
   );
 }

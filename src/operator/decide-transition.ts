@@ -22,99 +22,110 @@ import { NO_ADDRESS, transitionPollMs } from "./waiting.ts";
 import { movedEndpoint, needsKey, probe, withLearnedKey } from "./vm-key.ts";
 
 /** `status.power.state` is Off: start it when it is wanted; mend a machine that runs although nobody wants it. */
-export function decideSleeping(o: Observation, machine: Machine, settings: OperatorSettings): Action {
-  const wanted = o.satellite.spec.desiredPower === "on";
+export function decideSleeping(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const wanted = observed.satellite.spec.desiredPower === "on";
   switch (machine.state) {
     case "stopped":
       return (
-        applySize(o, machine, settings) ??
-        applyImage(o, machine) ??
-        (wanted ? decideWake(o, settings) : decideAsleep(o, settings))
+        applySize(observed, machine, settings) ??
+        applyImage(observed, machine) ??
+        (wanted ? decideWake(observed, settings) : decideAsleep(observed, settings))
       );
     case "running":
     case "pending":
-      return wanted ? beginStart(o, PowerReason.Drift, true) : beginStop(o, PowerReason.Drift);
+      return wanted ? beginStart(observed, PowerReason.Drift, true) : beginStop(observed, PowerReason.Drift);
     case "stopping":
     case "shutting-down":
     case "terminated":
       return {
         kind: "Wait",
-        afterMs: transitionPollMs(o, settings.transitionPollMs),
+        afterMs: transitionPollMs(observed, settings.transitionPollMs),
         reason: "FallingAsleep",
       };
   }
 }
 
-function decideWake(o: Observation, settings: OperatorSettings): Action {
-  return o.awakeLimit === undefined
-    ? (pausingBetweenAttempts(o) ?? beginStart(o, PowerReason.Wake))
-    : { kind: "Wait", afterMs: settings.quotaPollMs, reason: o.awakeLimit.reason };
+function decideWake(observed: Observation, settings: OperatorSettings): Action {
+  return observed.awakeLimit === undefined
+    ? (pausingBetweenAttempts(observed) ?? beginStart(observed, PowerReason.Wake))
+    : { kind: "Wait", afterMs: settings.quotaPollMs, reason: observed.awakeLimit.reason };
 }
 
-function decideAsleep(o: Observation, settings: OperatorSettings): Action {
-  const { sleep } = o.satellite.status;
+function decideAsleep(observed: Observation, settings: OperatorSettings): Action {
+  const { sleep } = observed.satellite.status;
   if (sleep?.kind === "Hibernated") {
-    const asleepMs = o.now.getTime() - Date.parse(sleep.since);
+    const asleepMs = observed.now.getTime() - Date.parse(sleep.since);
     if (asleepMs >= settings.refreshHibernatedMs) {
-      return pausingBetweenAttempts(o) ?? beginStart(o, PowerReason.Refresh);
+      return pausingBetweenAttempts(observed) ?? beginStart(observed, PowerReason.Refresh);
     }
   }
-  return waitForSchedule(o, settings, "Asleep");
+  return waitForSchedule(observed, settings, "Asleep");
 }
 
 /**
  * Whether a call of this epoch was accepted so lately that the cloud's descriptions may not show it yet. After a
  * restart of the operator the time of the written intent stands in for that of the call.
  */
-function settling(o: Observation, call: AcceptedCall | undefined, settings: OperatorSettings): boolean {
-  const { power } = o.satellite.status;
+function settling(
+  observed: Observation,
+  call: AcceptedCall | undefined,
+  settings: OperatorSettings,
+): boolean {
+  const { power } = observed.satellite.status;
   if (call?.epoch === power.epoch) {
-    return o.nowMs - call.atMs < settings.settleMs;
+    return observed.nowMs - call.atMs < settings.settleMs;
   }
-  return power.accepted && o.now.getTime() - Date.parse(power.since ?? "") < settings.settleMs;
+  return power.accepted && observed.now.getTime() - Date.parse(power.since ?? "") < settings.settleMs;
 }
 
 /** `status.power.state` is Starting: send the call once, then wait until the VM's port answers. */
-export function decideStarting(o: Observation, machine: Machine, settings: OperatorSettings): Action {
-  const { power, endpoint } = o.satellite.status;
-  const called = o.memory.calls.start?.epoch === power.epoch;
+export function decideStarting(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { power, endpoint } = observed.satellite.status;
+  const called = observed.memory.calls.start?.epoch === power.epoch;
   if (!power.accepted && (called || machine.state === "running" || machine.state === "pending")) {
-    return acceptStart(o, machine);
+    return acceptStart(observed, machine);
   }
   if (!power.accepted) {
     return machine.state === "stopping"
-      ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "FallingAsleep" }
-      : sendStart(o, machine, settings);
+      ? {
+          kind: "Wait",
+          afterMs: transitionPollMs(observed, settings.transitionPollMs),
+          reason: "FallingAsleep",
+        }
+      : sendStart(observed, machine, settings);
   }
-  const sinceMs = o.now.getTime() - Date.parse(power.since ?? "");
-  if (machine.state === "pending" && sinceMs > settings.stuckStartingMs && !isStuck(o)) {
+  const sinceMs = observed.now.getTime() - Date.parse(power.since ?? "");
+  if (machine.state === "pending" && sinceMs > settings.stuckStartingMs && !isStuck(observed)) {
     return reportStuck(
-      o,
-      "EC2 does not finish starting the machine; nothing can be done but wait, or delete it",
+      observed,
+      `${observed.cloud.words.name} does not finish starting the machine; nothing can be done but wait, or delete it`,
     );
   }
   const down = machine.state === "stopped" || machine.state === "stopping";
-  if (down && !settling(o, o.memory.calls.start, settings)) {
-    return failStart(o, machine);
+  if (down && !settling(observed, observed.memory.calls.start, settings)) {
+    return failStart(observed, machine);
   }
-  if (machine.state === "running" && o.satellite.spec.desiredPower === "off") {
-    return beginStop(o, power.reason === PowerReason.Refresh ? PowerReason.Refresh : PowerReason.DesiredOff);
+  if (machine.state === "running" && observed.satellite.spec.desiredPower === "off") {
+    return beginStop(
+      observed,
+      power.reason === PowerReason.Refresh ? PowerReason.Refresh : PowerReason.DesiredOff,
+    );
   }
   if (endpoint === undefined || endpoint.host !== (machine.address ?? endpoint.host)) {
     return machine.address === undefined
-      ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: NO_ADDRESS }
-      : acceptStart(o, machine);
+      ? { kind: "Wait", afterMs: transitionPollMs(observed, settings.transitionPollMs), reason: NO_ADDRESS }
+      : acceptStart(observed, machine);
   }
-  return decideComingUp(o, machine, endpoint, settings);
+  return decideComingUp(observed, machine, endpoint, settings);
 }
 
 /** The cloud accepted the start, and the machine did not come up. */
-function failStart(o: Observation, machine: Machine): Action {
-  const attempts = failedAttempt(o, machine);
+function failStart(observed: Observation, machine: Machine): Action {
+  const attempts = failedAttempt(observed, machine);
   const { reason, message } = attempts;
   return writePower(
-    o,
-    movePower(o, "Off", PowerReason.Drift),
+    observed,
+    movePower(observed, "Off", PowerReason.Drift),
     { attempts },
     { type: "Warning", reason, message },
   );
@@ -124,72 +135,73 @@ function failStart(o: Observation, machine: Machine): Action {
  * Sends the start that this process wrote; one that it found is fenced first, so that no late patch of the
  * leader before can move power under it (docs/decisions/0012).
  */
-function sendStart(o: Observation, machine: Machine, settings: OperatorSettings): Action {
-  const { power } = o.satellite.status;
-  if (o.satellite.spec.desiredPower === "off" && power.reason !== PowerReason.Refresh) {
-    return beginStop(o);
+function sendStart(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { power } = observed.satellite.status;
+  if (observed.satellite.spec.desiredPower === "off" && power.reason !== PowerReason.Refresh) {
+    return beginStop(observed);
   }
-  if (o.memory.calls.ownedStart !== startOf(power)) {
-    return writePower(o, { ...power, fence: power.fence + 1 });
+  if (observed.memory.calls.ownedStart !== startOf(power)) {
+    return writePower(observed, { ...power, fence: power.fence + 1 });
   }
   return (
-    anotherType(o, machine, settings) ?? waitingForRetry(o, "Start") ?? { kind: "Start", id: machine.id }
+    anotherType(observed, machine, settings) ??
+    waitingForRetry(observed, "Start") ?? { kind: "Start", id: machine.id }
   );
 }
 
-function acceptStart(o: Observation, machine: Machine): Action {
-  const { power } = o.satellite.status;
-  return writePower(o, { ...power, accepted: true }, { endpoint: movedEndpoint(o, machine) });
+function acceptStart(observed: Observation, machine: Machine): Action {
+  const { power } = observed.satellite.status;
+  return writePower(observed, { ...power, accepted: true }, { endpoint: movedEndpoint(observed, machine) });
 }
 
 function decideComingUp(
-  o: Observation,
+  observed: Observation,
   machine: Machine,
   endpoint: NonNullable<SatelliteStatus["endpoint"]>,
   settings: OperatorSettings,
 ): Action {
-  const missing = lacksVolume(o, machine) ? giveVolume(o, machine, settings) : undefined;
+  const missing = lacksVolume(observed, machine) ? giveVolume(observed, machine, settings) : undefined;
   if (missing !== undefined) {
     return missing;
   }
-  const { probe: last } = o.memory.port;
-  const { power } = o.satellite.status;
+  const { probe: last } = observed.memory.port;
+  const { power } = observed.satellite.status;
   const seen = last?.epoch === power.epoch ? last : undefined;
-  const learned = withLearnedKey(o, endpoint);
+  const learned = withLearnedKey(observed, endpoint);
   if (seen?.ready === true && (learned !== undefined || !needsKey(endpoint))) {
-    return becomeRunning(o, seen.bootID, learned ?? endpoint);
+    return becomeRunning(observed, seen.bootID, learned ?? endpoint);
   }
-  const recovery = decideRecovery(o, machine, settings);
+  const recovery = decideRecovery(observed, machine, settings);
   if (recovery !== undefined) {
     return recovery;
   }
-  const pollMs = silentPollMs(o, settings);
-  if (seen !== undefined && o.nowMs - seen.atMs < pollMs) {
-    return { kind: "Wait", afterMs: seen.atMs + pollMs - o.nowMs, reason: "ComingUp" };
+  const pollMs = silentPollMs(observed, settings);
+  if (seen !== undefined && observed.nowMs - seen.atMs < pollMs) {
+    return { kind: "Wait", afterMs: seen.atMs + pollMs - observed.nowMs, reason: "ComingUp" };
   }
-  return probe(o, endpoint);
+  return probe(observed, endpoint);
 }
 
 function becomeRunning(
-  o: Observation,
+  observed: Observation,
   bootID: string | undefined,
   endpoint: NonNullable<SatelliteStatus["endpoint"]>,
 ): Action {
-  const { power, machine, usage, sleep } = o.satellite.status;
+  const { power, machine, usage, sleep } = observed.satellite.status;
   const before = machine?.bootID;
   const lost =
     sleep?.kind === "Hibernated" && bootID !== undefined && before !== undefined && before !== bootID;
   const woke = power.reason !== PowerReason.Launch;
   const message = lost ? MEMORY_LOST : "the VM's gRPC port answers";
   return writePower(
-    o,
+    observed,
     {
       state: "Running",
       epoch: power.epoch,
       accepted: true,
       fence: power.fence,
       ...(power.reason === undefined ? {} : { reason: power.reason }),
-      since: timestamp(o.now),
+      since: timestamp(observed.now),
     },
     {
       machine:
@@ -205,25 +217,25 @@ function becomeRunning(
   );
 }
 
-/** EC2 reports a hibernation as done although the guest failed at it; only another boot ID tells (docs/ec2.md). */
+/** A cloud may report a hibernation as done although the guest failed at it; only another boot ID tells (docs/ec2.md). */
 const MEMORY_LOST =
   "the machine was hibernated but booted anew, so its memory was not kept; look in its console output for why the " +
   "guest could not hibernate";
 
 /** `status.power.state` is Stopping: send the call once the streams have drained, then wait until it has stopped. */
-export function decideStopping(o: Observation, machine: Machine, settings: OperatorSettings): Action {
-  const { power } = o.satellite.status;
+export function decideStopping(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { power } = observed.satellite.status;
   if (power.reason === PowerReason.Deleting) {
     return { kind: "Wait", afterMs: settings.resyncMs, reason: "Deleting" };
   }
-  const wake = scheduledWake(o);
+  const wake = scheduledWake(observed);
   if (wake !== undefined) {
     return wake;
   }
   if (machine.state === "stopped") {
-    return stopIsAnswered(o)
-      ? becomeOff(o, machine)
-      : (waitingForRetry(o, "Stop") ?? {
+    return stopIsAnswered(observed)
+      ? becomeOff(observed, machine)
+      : (waitingForRetry(observed, "Stop") ?? {
           kind: "Stop",
           id: machine.id,
           hibernate: power.sleepKind === "Hibernate",
@@ -231,12 +243,16 @@ export function decideStopping(o: Observation, machine: Machine, settings: Opera
         });
   }
   if (machine.state === "pending") {
-    return { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "ComingUp" };
+    return {
+      kind: "Wait",
+      afterMs: transitionPollMs(observed, settings.transitionPollMs),
+      reason: "ComingUp",
+    };
   }
   if (machine.state === "stopping") {
-    return decideFallingAsleep(o, machine, settings);
+    return decideFallingAsleep(observed, machine, settings);
   }
-  return decideStopCall(o, machine, settings);
+  return decideStopCall(observed, machine, settings);
 }
 
 /**
@@ -247,22 +263,29 @@ function stopIsAnswered({ memory, satellite }: Observation): boolean {
   return memory.calls.stop?.epoch === satellite.status.power.epoch;
 }
 
-function decideFallingAsleep(o: Observation, machine: Machine, settings: OperatorSettings): Action {
-  const { power } = o.satellite.status;
+function decideFallingAsleep(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { power } = observed.satellite.status;
   if (!power.accepted) {
-    return writePower(o, { ...power, accepted: true });
+    return writePower(observed, { ...power, accepted: true });
   }
-  const sinceMs = o.now.getTime() - Date.parse(power.since ?? "");
-  const calledMs = o.memory.calls.stop?.epoch === power.epoch ? o.nowMs - o.memory.calls.stop.atMs : Infinity;
+  const sinceMs = observed.now.getTime() - Date.parse(power.since ?? "");
+  const calledMs =
+    observed.memory.calls.stop?.epoch === power.epoch
+      ? observed.nowMs - observed.memory.calls.stop.atMs
+      : Infinity;
   if (Math.min(sinceMs, calledMs) <= settings.stuckStoppingMs) {
-    return { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "FallingAsleep" };
+    return {
+      kind: "Wait",
+      afterMs: transitionPollMs(observed, settings.transitionPollMs),
+      reason: "FallingAsleep",
+    };
   }
   if (power.sleepKind === "Hibernate") {
-    return giveUpHibernation(o);
+    return giveUpHibernation(observed);
   }
-  return !isStuck(o)
-    ? reportStuck(o, "the machine does not finish stopping; it is stopped by force")
-    : (waitingForRetry(o, "Stop") ?? { kind: "Stop", id: machine.id, hibernate: false, force: true });
+  return !isStuck(observed)
+    ? reportStuck(observed, "the machine does not finish stopping; it is stopped by force")
+    : (waitingForRetry(observed, "Stop") ?? { kind: "Stop", id: machine.id, hibernate: false, force: true });
 }
 
 function isStuck({ satellite }: Observation): boolean {
@@ -270,20 +293,20 @@ function isStuck({ satellite }: Observation): boolean {
 }
 
 /** Says that the machine is stuck, once, before anything is done about it. */
-function reportStuck(o: Observation, message: string): Action {
+function reportStuck(observed: Observation, message: string): Action {
   return writePower(
-    o,
-    o.satellite.status.power,
+    observed,
+    observed.satellite.status.power,
     { health: healthField("Stuck", message) },
     { type: "Warning", reason: "Stuck", message },
   );
 }
 
 /** A machine that is forced off keeps no memory; nobody may take it for hibernated afterwards. */
-function giveUpHibernation(o: Observation): Action {
-  const { power } = o.satellite.status;
+function giveUpHibernation(observed: Observation): Action {
+  const { power } = observed.satellite.status;
   return writePower(
-    o,
+    observed,
     { ...power, sleepKind: "Stop" },
     {},
     {
@@ -295,22 +318,26 @@ function giveUpHibernation(o: Observation): Action {
 }
 
 /** The machine runs: drain, then stop it; fall back from hibernate to stop when it cannot. */
-function decideStopCall(o: Observation, machine: Machine, settings: OperatorSettings): Action {
-  const { power } = o.satellite.status;
-  if (settling(o, o.memory.calls.stop, settings)) {
+function decideStopCall(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
+  const { power } = observed.satellite.status;
+  if (settling(observed, observed.memory.calls.stop, settings)) {
     return power.accepted
-      ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "FallingAsleep" }
-      : writePower(o, { ...power, accepted: true });
+      ? {
+          kind: "Wait",
+          afterMs: transitionPollMs(observed, settings.transitionPollMs),
+          reason: "FallingAsleep",
+        }
+      : writePower(observed, { ...power, accepted: true });
   }
   if (isDraining(power) && !power.accepted) {
-    const leftMs = drainingMs(o);
+    const leftMs = drainingMs(observed);
     if (leftMs > 0) {
       return { kind: "Wait", afterMs: leftMs, reason: "Draining" };
     }
   }
   return (
-    decideRefusedHibernation(o, machine, settings) ??
-    waitingForRetry(o, "Stop") ?? {
+    decideRefusedHibernation(observed, machine, settings) ??
+    waitingForRetry(observed, "Stop") ?? {
       kind: "Stop",
       id: machine.id,
       hibernate: power.sleepKind === "Hibernate",
@@ -320,12 +347,12 @@ function decideStopCall(o: Observation, machine: Machine, settings: OperatorSett
 }
 
 function decideRefusedHibernation(
-  o: Observation,
+  observed: Observation,
   machine: Machine,
   settings: OperatorSettings,
 ): Action | undefined {
-  const failure = o.memory.failures.last;
-  const { power } = o.satellite.status;
+  const failure = observed.memory.failures.last;
+  const { power } = observed.satellite.status;
   if (failure?.action !== "Stop" || power.sleepKind !== "Hibernate") {
     return undefined;
   }
@@ -333,18 +360,18 @@ function decideRefusedHibernation(
   if (!unsupported && failure.class !== "hibernation-not-ready") {
     return undefined;
   }
-  const wantedAgain = o.satellite.spec.desiredPower === "on";
-  const ageMs = o.now.getTime() - Date.parse(machine.launchedAt);
+  const wantedAgain = observed.satellite.spec.desiredPower === "on";
+  const ageMs = observed.now.getTime() - Date.parse(machine.launchedAt);
   return unsupported || wantedAgain || ageMs > settings.hibernateReadyMs
-    ? fallBackToStop(o, failure.message, unsupported)
+    ? fallBackToStop(observed, failure.message, unsupported)
     : undefined;
 }
 
 /** A stop is never taken back; where it is wanted again, a plain stop is the quickest way to the next epoch. */
-function fallBackToStop(o: Observation, message: string, forGood: boolean): Action {
-  const { power } = o.satellite.status;
+function fallBackToStop(observed: Observation, message: string, forGood: boolean): Action {
+  const { power } = observed.satellite.status;
   return writePower(
-    o,
+    observed,
     { ...power, sleepKind: "Stop" },
     forGood ? { hibernation: { trouble: "Refused", message: boundedMessage(message) } } : {},
     {
@@ -355,16 +382,16 @@ function fallBackToStop(o: Observation, message: string, forGood: boolean): Acti
   );
 }
 
-function becomeOff(o: Observation, machine: Machine): Action {
-  const { power } = o.satellite.status;
-  const called = power.accepted || machine.stateReason?.code.includes("Hibernate") === true;
+function becomeOff(observed: Observation, machine: Machine): Action {
+  const { power } = observed.satellite.status;
+  const called = power.accepted || machine.stateReason?.hibernated === true;
   const hibernated = power.sleepKind === "Hibernate" && called;
   const reason = power.reason ?? PowerReason.DesiredOff;
   return writePower(
-    o,
-    movePower(o, "Off", reason),
+    observed,
+    movePower(observed, "Off", reason),
     {
-      sleep: { kind: hibernated ? "Hibernated" : "Stopped", since: timestamp(o.now), reason },
+      sleep: { kind: hibernated ? "Hibernated" : "Stopped", since: timestamp(observed.now), reason },
     },
     {
       type: "Normal",
@@ -375,14 +402,14 @@ function becomeOff(o: Observation, machine: Machine): Action {
 }
 
 function writePower(
-  o: Observation,
+  observed: Observation,
   power: Power,
   change: StatusChange = {},
   announce?: Announcement,
 ): Action {
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, { ...change, power }),
+    status: renderStatus(observed, { ...change, power }),
     ...(announce === undefined ? {} : { announce }),
   };
 }

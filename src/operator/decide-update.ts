@@ -17,7 +17,7 @@ import type { OperatorSettings } from "./settings.ts";
 import { isHibernated } from "./size.ts";
 import { beginStart } from "./start-intent.ts";
 import { probeReplacement, readyEndpoint } from "./vm-key.ts";
-import { transitionPollMs } from "./waiting.ts";
+import { NOT_VISIBLE, transitionPollMs } from "./waiting.ts";
 
 /** How long a new machine may take until its port answers; routers hold requests for 20 minutes. */
 const PATIENCE_MS = 10 * 60_000;
@@ -28,34 +28,36 @@ const PATIENCE_MS = 10 * 60_000;
  *
  * @returns `undefined` when there is nothing to replace, or not now
  */
-export function applyImage(o: Observation, machine: Machine): Action | undefined {
-  const wanted = o.satellite.spec.desiredPower === "on";
-  const { volume } = o.satellite.status;
+export function applyImage(observed: Observation, machine: Machine): Action | undefined {
+  const wanted = observed.satellite.spec.desiredPower === "on";
+  const { volume } = observed.satellite.status;
   const isAttached = volume?.id === undefined || machine.volumes.includes(volume.id);
   if (
-    pendingImage(o) === undefined ||
-    !mayUpdateNow(o.satellite, o.now) ||
-    (wanted && !isTold(o)) ||
+    pendingImage(observed) === undefined ||
+    !mayUpdateNow(observed.satellite, observed.now) ||
+    (wanted && !isTold(observed)) ||
     !isAttached ||
-    waitingForRetry(o, "PlanReplacement") !== undefined
+    waitingForRetry(observed, "PlanReplacement") !== undefined
   ) {
     return undefined;
   }
-  if (isHibernated(o, machine)) {
-    return wanted || pausingBetweenAttempts(o) !== undefined ? undefined : beginStart(o, PowerReason.Refresh);
+  if (isHibernated(observed, machine)) {
+    return wanted || pausingBetweenAttempts(observed) !== undefined
+      ? undefined
+      : beginStart(observed, PowerReason.Refresh);
   }
-  return planReplacement(o, 0);
+  return planReplacement(observed, 0);
 }
 
 /** Each plan makes patches void that were decided on the one before. */
-function planReplacement(o: Observation, combination: number): Action {
-  const { launch, power } = o.satellite.status;
+function planReplacement(observed: Observation, combination: number): Action {
+  const { launch, power } = observed.satellite.status;
   return {
     kind: "PlanReplacement",
     attempt: (launch?.attempt ?? 0) + 1,
     combination,
     power: {
-      ...movePower(o, "Updating", PowerReason.Update),
+      ...movePower(observed, "Updating", PowerReason.Update),
       fence: power.state === "Updating" ? power.fence + 1 : 0,
     },
   };
@@ -65,41 +67,45 @@ function planReplacement(o: Observation, combination: number): Action {
  * `status.power.state` is Updating: launch a machine beside the one in use, which is stopped, give it the data volume,
  * and use it once its port answers; or go back to the old one. Requests are held meanwhile.
  */
-export function decideUpdating(o: Observation, old: Machine | undefined, settings: OperatorSettings): Action {
-  const { replacement } = o.satellite.status;
+export function decideUpdating(
+  observed: Observation,
+  old: Machine | undefined,
+  settings: OperatorSettings,
+): Action {
+  const { replacement } = observed.satellite.status;
   switch (replacement?.state) {
     case "Launching":
       return replacement.machine === undefined
-        ? settleReplacement(o, replacement, settings)
-        : (bringUp(o, replacement, settings) ?? replace(o));
+        ? settleReplacement(observed, replacement, settings)
+        : (bringUp(observed, replacement, settings) ?? replace(observed));
     case "Returning":
-      return goBack(o, replacement, old, settings);
+      return goBack(observed, replacement, old, settings);
     case "Failed":
     case undefined:
       return {
         kind: "WriteStatus",
-        status: renderStatus(o, { power: movePower(o, "Off", PowerReason.Update) }),
+        status: renderStatus(observed, { power: movePower(observed, "Off", PowerReason.Update) }),
       };
   }
 }
 
 /** Sends the planned launch until its outcome is known, as the first launch of a satellite. */
 export function settleReplacement(
-  o: Observation,
+  observed: Observation,
   replacement: Replacement,
   settings: OperatorSettings,
 ): Action {
-  const { memory, satellite } = o;
+  const { memory, satellite } = observed;
   const { launch, power } = satellite.status;
   if (memory.launch.machine !== undefined && memory.launch.token === launch?.token) {
     return {
       kind: "WriteStatus",
-      status: renderStatus(o, {
+      status: renderStatus(observed, {
         // What an earlier leader decided on the launch as it was must not land after this.
         ...(power.state === "Updating" ? { power: { ...power, accepted: true } } : {}),
         replacement: {
           ...replacement,
-          since: timestamp(o.now),
+          since: timestamp(observed.now),
           machine: machineStatus(memory.launch.machine, launch?.size),
         },
       }),
@@ -111,74 +117,87 @@ export function settleReplacement(
     };
   }
   const isDeleting = satellite.metadata.deletionTimestamp !== undefined;
-  const refused = refusalOf(o);
+  const refused = refusalOf(observed);
   if (refused === undefined) {
-    const found = isDeleting ? searchLaunched(o, settings) : undefined;
+    const found = isDeleting ? searchLaunched(observed, settings) : undefined;
     return found === "nothing"
-      ? { kind: "WriteStatus", status: renderStatus(o, { replacement: undefined }) }
-      : (found ?? sendLaunch(o));
+      ? { kind: "WriteStatus", status: renderStatus(observed, { replacement: undefined }) }
+      : (found ?? sendLaunch(observed));
   }
   return isDeleting
-    ? { kind: "WriteStatus", status: renderStatus(o, { replacement: undefined }) }
-    : nextCombination(o, replacement, refused);
+    ? { kind: "WriteStatus", status: renderStatus(observed, { replacement: undefined }) }
+    : nextCombination(observed, replacement, refused);
 }
 
 /** Another type in the same zone while EC2 has no capacity, once around; else the machine stays what it is. */
-function nextCombination(o: Observation, replacement: Replacement, refused: Failure): Action {
-  if (refused.class === "capacity" && refused.count % (o.memory.launch.combinations ?? 1) !== 0) {
-    return planReplacement(o, refused.count);
+function nextCombination(observed: Observation, replacement: Replacement, refused: Failure): Action {
+  if (refused.class === "capacity" && refused.count % (observed.memory.launch.combinations ?? 1) !== 0) {
+    return planReplacement(observed, refused.count);
   }
-  return giveUp(o, replacement, refused.reason, refused.message);
+  return giveUp(observed, replacement, refused.reason, refused.message);
 }
 
 /** The next step until the new machine has the volume and answers; `undefined` when it does. */
-function bringUp(o: Observation, replacement: Replacement, settings: OperatorSettings): Action | undefined {
-  const { replacement: machine, now, memory, nowMs } = o;
+function bringUp(
+  observed: Observation,
+  replacement: Replacement,
+  settings: OperatorSettings,
+): Action | undefined {
+  const { replacement: machine, now, memory, nowMs } = observed;
   const ageMs = now.getTime() - Date.parse(replacement.since);
   if (machine === undefined) {
     return ageMs < settings.unknownInstanceMs
       ? {
           kind: "Wait",
-          afterMs: missingPollMs(o, replacement.machine?.id ?? ""),
-          reason: "InstanceNotVisible",
+          afterMs: missingPollMs(observed, replacement.machine?.id ?? ""),
+          reason: NOT_VISIBLE,
         }
-      : giveUp(o, replacement, "ReplacementGone", "EC2 does not show the new machine");
+      : giveUp(
+          observed,
+          replacement,
+          "ReplacementGone",
+          `${observed.cloud.words.name} does not show the new machine`,
+        );
   }
   if (machine.state !== "pending" && machine.state !== "running") {
     const { code, message, advice } = machine.stateReason ?? { code: machine.state, message: "", advice: "" };
     const why = [code, message, advice].filter((part) => part !== "").join(": ");
-    return giveUp(o, replacement, "ReplacementFailed", `the new machine ${machine.id} ended: ${why}`);
+    return giveUp(observed, replacement, "ReplacementFailed", `the new machine ${machine.id} ended: ${why}`);
   }
   const failure = memory.failures.last;
-  const isOfThis = failure?.attempt === o.satellite.status.launch?.attempt;
+  const isOfThis = failure?.attempt === observed.satellite.status.launch?.attempt;
   if (failure?.terminal === true && isOfThis && VOLUME_MOVES.has(failure.action)) {
-    return giveUp(o, replacement, failure.reason, failure.message);
+    return giveUp(observed, replacement, failure.reason, failure.message);
   }
   const seen =
     memory.port.replacementProbe?.machine === machine.id ? memory.port.replacementProbe : undefined;
   if (ageMs > PATIENCE_MS) {
     const message = `the new machine ${machine.id} did not answer within 10 minutes; look at its console output`;
     const { trouble = { reason: "ReplacementSilent", message } } = seen ?? {};
-    return giveUp(o, replacement, trouble.reason, trouble.message);
+    return giveUp(observed, replacement, trouble.reason, trouble.message);
   }
   if (machine.state === "pending" || machine.address === undefined) {
-    return { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "Replacing" };
+    return {
+      kind: "Wait",
+      afterMs: transitionPollMs(observed, settings.transitionPollMs),
+      reason: "Replacing",
+    };
   }
-  if (o.machine?.state === "running" || o.machine?.state === "pending") {
-    const message = `machine ${o.machine.id} was started by somebody while it was being replaced`;
-    return giveUp(o, replacement, "MachineStartedOutside", message);
+  if (observed.machine?.state === "running" || observed.machine?.state === "pending") {
+    const message = `machine ${observed.machine.id} was started by somebody while it was being replaced`;
+    return giveUp(observed, replacement, "MachineStartedOutside", message);
   }
-  const move = moveVolume(o, machine, settings);
+  const move = moveVolume(observed, machine, settings);
   if (move !== undefined) {
     return move;
   }
-  if (readyEndpoint(o, machine) !== undefined) {
+  if (readyEndpoint(observed, machine) !== undefined) {
     return undefined;
   }
   if (seen !== undefined && nowMs - seen.atMs < settings.probePollMs) {
     return { kind: "Wait", afterMs: seen.atMs + settings.probePollMs - nowMs, reason: "Replacing" };
   }
-  return probeReplacement(o, machine);
+  return probeReplacement(observed, machine);
 }
 
 /** Steps without which the new machine is of no use. */
@@ -189,38 +208,38 @@ const VOLUME_MOVES: ReadonlySet<string> = new Set<ActionKind>([
 ]);
 
 /** Takes the volume from the old machine, which is stopped, and gives it to the new one. */
-function moveVolume(o: Observation, machine: Machine, settings: OperatorSettings): Action | undefined {
-  const { volume, satellite } = o;
+function moveVolume(observed: Observation, machine: Machine, settings: OperatorSettings): Action | undefined {
+  const { volume, satellite } = observed;
   const { id } = satellite.status.volume ?? {};
   const holder = volume?.attachment;
   const old = satellite.status.machine?.id;
   if (id === undefined || holder === undefined || holder.machine !== old || machine.volumes.includes(id)) {
-    return giveVolume(o, machine, settings);
+    return giveVolume(observed, machine, settings);
   }
   // One that is not shown may run: nobody pulls a disk from under it.
-  if (o.machine === undefined) {
-    return { kind: "Wait", afterMs: missingPollMs(o, holder.machine), reason: "InstanceNotVisible" };
+  if (observed.machine === undefined) {
+    return { kind: "Wait", afterMs: missingPollMs(observed, holder.machine), reason: NOT_VISIBLE };
   }
-  const { detached } = o.memory.volume;
-  const isSent = detached?.volume === id && o.nowMs - detached.atMs < settings.settleMs;
+  const { detached } = observed.memory.volume;
+  const isSent = detached?.volume === id && observed.nowMs - detached.atMs < settings.settleMs;
   return isSent || holder.state === "detaching" || holder.state === "busy"
-    ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "Detaching" }
-    : (waitingForRetry(o, "DetachVolume") ?? { kind: "DetachVolume", id, machine: holder.machine });
+    ? { kind: "Wait", afterMs: transitionPollMs(observed, settings.transitionPollMs), reason: "Detaching" }
+    : (waitingForRetry(observed, "DetachVolume") ?? { kind: "DetachVolume", id, machine: holder.machine });
 }
 
 /** The new machine answers: it is the one in use from now on, known by its own key, and the old one may go. */
-function replace(o: Observation): Action {
-  const { satellite, replacement: machine } = o;
+function replace(observed: Observation): Action {
+  const { satellite, replacement: machine } = observed;
   const { power, replacement, machine: old } = satellite.status;
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, {
-      power: nextEpoch(power, { reason: PowerReason.Update, accepted: true, since: timestamp(o.now) }),
+    status: renderStatus(observed, {
+      power: nextEpoch(power, { reason: PowerReason.Update, accepted: true, since: timestamp(observed.now) }),
       machine: replacement?.machine,
-      endpoint: machine === undefined ? undefined : readyEndpoint(o, machine),
+      endpoint: machine === undefined ? undefined : readyEndpoint(observed, machine),
       sleep: undefined,
       replacement: undefined,
-      ...(old === undefined ? {} : { retired: { id: old.id, since: timestamp(o.now) } }),
+      ...(old === undefined ? {} : { retired: { id: old.id, since: timestamp(observed.now) } }),
     }),
     announce: {
       type: "Normal",
@@ -230,18 +249,23 @@ function replace(o: Observation): Action {
   };
 }
 
-function giveUp(o: Observation, { image, machine }: Replacement, reason: string, message: string): Action {
+function giveUp(
+  observed: Observation,
+  { image, machine }: Replacement,
+  reason: string,
+  message: string,
+): Action {
   const returning: Replacement = {
     state: "Returning",
     image,
-    since: timestamp(o.now),
+    since: timestamp(observed.now),
     reason,
     message: boundedMessage(message),
     ...(machine === undefined ? {} : { machine }),
   };
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, { replacement: returning }),
+    status: renderStatus(observed, { replacement: returning }),
     announce: {
       type: "Warning",
       reason,
@@ -252,26 +276,26 @@ function giveUp(o: Observation, { image, machine }: Replacement, reason: string,
 
 /** Terminates the new machine, so that it lets go of the volume, and gives that back to the old one. */
 function goBack(
-  o: Observation,
+  observed: Observation,
   replacement: Replacement,
   old: Machine | undefined,
   settings: OperatorSettings,
 ): Action {
-  const removal = remove(o, replacement.machine?.id, o.replacement, settings);
+  const removal = remove(observed, replacement.machine?.id, observed.replacement, settings);
   if (removal !== undefined) {
     return removal;
   }
-  const { id } = o.satellite.status.volume ?? {};
+  const { id } = observed.satellite.status.volume ?? {};
   const isAlive = old !== undefined && old.state !== "terminated" && old.state !== "shutting-down";
-  if (id !== undefined && isAlive && !old.volumes.includes(id) && !isLost(o, settings)) {
-    return attach(o, id, old, settings);
+  if (id !== undefined && isAlive && !old.volumes.includes(id) && !isLost(observed, settings)) {
+    return attach(observed, id, old, settings);
   }
   const { machine: _new, ...rest } = replacement;
   const change: StatusChange = {
-    power: movePower(o, "Off", PowerReason.Update),
-    replacement: { ...rest, state: "Failed", since: timestamp(o.now) },
+    power: movePower(observed, "Off", PowerReason.Update),
+    replacement: { ...rest, state: "Failed", since: timestamp(observed.now) },
   };
-  return { kind: "WriteStatus", status: renderStatus(o, change) };
+  return { kind: "WriteStatus", status: renderStatus(observed, change) };
 }
 
 /**
@@ -281,7 +305,7 @@ function goBack(
  * @param id as the status names it; `undefined`: it names none
  */
 export function remove(
-  o: Observation,
+  observed: Observation,
   id: string | undefined,
   machine: Machine | undefined,
   settings: OperatorSettings,
@@ -289,27 +313,27 @@ export function remove(
   if (id === undefined || machine?.state === "terminated") {
     return undefined;
   }
-  const sentAtMs = o.memory.calls.terminated?.[id];
+  const sentAtMs = observed.memory.calls.terminated?.[id];
   if (machine === undefined) {
-    return sentAtMs !== undefined || isGone(o, id, settings)
+    return sentAtMs !== undefined || isGone(observed, id, settings)
       ? undefined
-      : { kind: "Wait", afterMs: missingPollMs(o, id), reason: "InstanceNotVisible" };
+      : { kind: "Wait", afterMs: missingPollMs(observed, id), reason: NOT_VISIBLE };
   }
-  const isSent = sentAtMs !== undefined && o.nowMs - sentAtMs < settings.settleMs;
+  const isSent = sentAtMs !== undefined && observed.nowMs - sentAtMs < settings.settleMs;
   return machine.state === "shutting-down" || isSent
-    ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "Terminating" }
-    : (waitingForRetry(o, "Terminate") ?? { kind: "Terminate", id: machine.id });
+    ? { kind: "Wait", afterMs: transitionPollMs(observed, settings.transitionPollMs), reason: "Terminating" }
+    : (waitingForRetry(observed, "Terminate") ?? { kind: "Terminate", id: machine.id });
 }
 
 /** Terminates the machine that was replaced, beside everything else; a wait for it holds nothing up. */
-export function retire(o: Observation, settings: OperatorSettings): Action | undefined {
-  const { retired } = o.satellite.status;
+export function retire(observed: Observation, settings: OperatorSettings): Action | undefined {
+  const { retired } = observed.satellite.status;
   if (retired === undefined) {
     return undefined;
   }
-  const step = remove(o, retired.id, o.retired, settings);
+  const step = remove(observed, retired.id, observed.retired, settings);
   if (step === undefined) {
-    return { kind: "WriteStatus", status: renderStatus(o, { retired: undefined }) };
+    return { kind: "WriteStatus", status: renderStatus(observed, { retired: undefined }) };
   }
   return step.kind === "Wait" ? undefined : step;
 }

@@ -19,10 +19,10 @@ import { renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { lateness } from "./waiting.ts";
 
-/** The next action for the satellite in `o`. Throws only on a bug. */
-export function decide(o: Observation, settings: OperatorSettings): Action {
-  const action = decideAction(o, settings);
-  return action.kind === "Wait" ? statusFirst(o, soonEnough(o, action, settings)) : action;
+/** The next action for the satellite in `observed`. Throws only on a bug. */
+export function decide(observed: Observation, settings: OperatorSettings): Action {
+  const action = decideAction(observed, settings);
+  return action.kind === "Wait" ? statusFirst(observed, soonEnough(observed, action, settings)) : action;
 }
 
 /** While a machine that was replaced goes away, its end is looked for. */
@@ -36,20 +36,20 @@ function soonEnough(
 }
 
 /** Before waiting, the status must say what is, and where that takes long what is waited for. */
-function statusFirst(o: Observation, wait: Extract<Action, { kind: "Wait" }>): Action {
-  if (isPaused(o.satellite) && o.satellite.metadata.deletionTimestamp === undefined) {
+function statusFirst(observed: Observation, wait: Extract<Action, { kind: "Wait" }>): Action {
+  if (isPaused(observed.satellite) && observed.satellite.metadata.deletionTimestamp === undefined) {
     return wait;
   }
-  const status = renderStatus(o, {}, lateness(o, wait));
-  return statusPatch(o.satellite, status) === undefined
+  const status = renderStatus(observed, {}, lateness(observed, wait));
+  return statusPatch(observed.satellite, status) === undefined
     ? wait
     : { kind: "WriteStatus", status, thenWaitMs: wait.afterMs };
 }
 
-function decideAction(o: Observation, settings: OperatorSettings): Action {
-  const { satellite } = o;
+function decideAction(observed: Observation, settings: OperatorSettings): Action {
+  const { satellite } = observed;
   if (satellite.metadata.deletionTimestamp !== undefined) {
-    return decideDeletion(o, settings);
+    return decideDeletion(observed, settings);
   }
   if (isPaused(satellite)) {
     return { kind: "Wait", afterMs: settings.resyncMs, reason: "Paused" };
@@ -57,38 +57,38 @@ function decideAction(o: Observation, settings: OperatorSettings): Action {
   if (satellite.metadata.finalizers?.includes(FINALIZER) !== true) {
     return { kind: "AddFinalizer" };
   }
-  const { staleRouters } = o.idleness;
+  const { staleRouters } = observed.idleness;
   if (staleRouters.length > 0) {
     return { kind: "PruneRouters", routers: staleRouters };
   }
-  const retirement = retire(o, settings);
+  const retirement = retire(observed, settings);
   if (retirement !== undefined) {
     return retirement;
   }
-  const { machine } = o;
+  const { machine } = observed;
   if (satellite.status.power.state === "Updating") {
-    return decideUpdating(o, machine, settings);
+    return decideUpdating(observed, machine, settings);
   }
   if (satellite.status.machine === undefined) {
-    return decideLaunch(o, settings);
+    return decideLaunch(observed, settings);
   }
   if (machine === undefined || machine.state === "terminated" || machine.state === "shutting-down") {
-    return decideGone(o, settings);
+    return decideGone(observed, settings);
   }
-  return claim(o, machine) ?? decidePower(o, machine, settings);
+  return claim(observed, machine) ?? decidePower(observed, machine, settings);
 }
 
-function decidePower(o: Observation, machine: Machine, settings: OperatorSettings): Action {
-  switch (o.satellite.status.power.state) {
+function decidePower(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
+  switch (observed.satellite.status.power.state) {
     case "Off":
-      return decideSleeping(o, machine, settings);
+      return decideSleeping(observed, machine, settings);
     case "Starting":
-      return decideStarting(o, machine, settings);
+      return decideStarting(observed, machine, settings);
     case "Running":
-      return decideRunning(o, machine, settings);
+      return decideRunning(observed, machine, settings);
     case "Stopping":
-      return decideStopping(o, machine, settings);
+      return decideStopping(observed, machine, settings);
     case "Updating":
-      return decideUpdating(o, machine, settings);
+      return decideUpdating(observed, machine, settings);
   }
 }

@@ -44,13 +44,13 @@ export const OBSERVE = "Observe";
 export class ConfigurationError extends SatelliteError {}
 
 /** What an action is decided on: it is worth trying again when one of these changes. */
-export function inputsOf(o: Observation): string {
-  return `${o.satellite.metadata.generation ?? 0}/${o.satelliteClass?.metadata.uid ?? ""}/${o.satelliteClass?.metadata.generation ?? 0}`;
+export function inputsOf(observed: Observation): string {
+  return `${observed.satellite.metadata.generation ?? 0}/${observed.satelliteClass?.metadata.uid ?? ""}/${observed.satelliteClass?.metadata.generation ?? 0}`;
 }
 
 /** The failure to remember after `thrown` ended an action, following up on the one before. */
 export function failureOf(
-  o: Observation,
+  observed: Observation,
   action: ActionKind | typeof OBSERVE,
   thrown: unknown,
   context: { readonly nowMs: number; readonly random: Random },
@@ -58,13 +58,14 @@ export function failureOf(
   const error = toError(thrown);
   const cloud = error instanceof CloudError ? error : undefined;
   const failureClass = cloud?.class ?? (error instanceof ConfigurationError ? "configuration" : "server");
-  const previous = action === OBSERVE ? o.memory.failures.blindness : failureOfAction(o, action);
+  const previous =
+    action === OBSERVE ? observed.memory.failures.blindness : failureOfAction(observed, action);
   const count = (previous?.count ?? 0) + 1;
   const terminal = TERMINAL.has(failureClass) || (TERMINAL_LATER.has(failureClass) && count > QUICK_RETRIES);
   const backoff = BACKOFF_BY_CLASS[failureClass] ?? DEFAULT_BACKOFF;
   // Each type and zone is tried once at once; pauses are between rounds.
   const perRound =
-    failureClass === "capacity" && action === "Launch" ? (o.memory.launch.combinations ?? 1) : 1;
+    failureClass === "capacity" && action === "Launch" ? (observed.memory.launch.combinations ?? 1) : 1;
   const maxMs = Math.max(backoff.maxMs, perRound > 1 ? perRound * ROUND_PAUSE_MS : 0);
   const round = Math.ceil(count / perRound);
   return {
@@ -72,14 +73,14 @@ export function failureOf(
     class: failureClass,
     reason: cloud?.reason ?? (error instanceof SatelliteError ? error.code : "InternalError"),
     message: error.message,
-    attempt: o.satellite.status.launch?.attempt,
+    attempt: observed.satellite.status.launch?.attempt,
     outcomeUnknown: cloud?.outcomeUnknown ?? failureClass === "server",
     count,
     terminal,
     retryAtMs: context.nowMs + backoffMs(round - 1, { ...backoff, maxMs }, context.random),
-    machineType: o.machine?.type,
+    machineType: observed.machine?.type,
     atMs: context.nowMs,
-    inputs: inputsOf(o),
+    inputs: inputsOf(observed),
   };
 }
 
@@ -90,15 +91,15 @@ export function failureOfAction({ memory }: Observation, action: string): Failur
 }
 
 /** A wait when this action failed lately and its time has not come again; else `undefined`. */
-export function waitingForRetry(o: Observation, action: ActionKind): Action | undefined {
-  const failure = failureOfAction(o, action);
-  if (failure === undefined || failure.inputs !== inputsOf(o)) {
+export function waitingForRetry(observed: Observation, action: ActionKind): Action | undefined {
+  const failure = failureOfAction(observed, action);
+  if (failure === undefined || failure.inputs !== inputsOf(observed)) {
     return undefined;
   }
-  return failure.retryAtMs > o.nowMs
+  return failure.retryAtMs > observed.nowMs
     ? {
         kind: "Wait",
-        afterMs: failure.retryAtMs - o.nowMs,
+        afterMs: failure.retryAtMs - observed.nowMs,
         reason: failure.reason,
       }
     : undefined;

@@ -33,13 +33,13 @@ interface Standing {
  * `status.health` after a step that does not say anything about it: what the last look at the port showed, else what was
  * wrong before, until that is over.
  */
-export function healthAfter(o: Observation, after: Standing): Health | undefined {
-  const seen = keyTrouble(o, after.power);
+export function healthAfter(observed: Observation, after: Standing): Health | undefined {
+  const seen = keyTrouble(observed, after.power);
   if (seen !== undefined) {
     return healthField(seen.reason, seen.message);
   }
-  const before = healthOf(o.satellite.status);
-  return before === undefined || isOver(before, o, after) ? undefined : before;
+  const before = healthOf(observed.satellite.status);
+  return before === undefined || isOver(before, observed, after) ? undefined : before;
 }
 
 /** Whether the VM's port has answered in this epoch, and the last look was not in vain. */
@@ -55,14 +55,14 @@ export function answers(
 }
 
 /** Whether the machine is about to be stopped, after it was awake. */
-export function isLeaving(o: Observation, after: Power): boolean {
-  return o.satellite.status.power.state === "Running" && after.state === "Stopping";
+export function isLeaving(observed: Observation, after: Power): boolean {
+  return observed.satellite.status.power.state === "Running" && after.state === "Stopping";
 }
 
 /** A silent port is well again when it has answered; asleep as wished, the steps against it begin anew. */
-function isOver({ trouble }: Health, o: Observation, { power, attempts }: Standing): boolean {
-  const wish = o.satellite.spec.desiredPower;
-  if (answers(o, power) && (power.state === "Running" || isLeaving(o, power))) {
+function isOver({ trouble }: Health, observed: Observation, { power, attempts }: Standing): boolean {
+  const wish = observed.satellite.spec.desiredPower;
+  if (answers(observed, power) && (power.state === "Running" || isLeaving(observed, power))) {
     return true;
   }
   if (power.state === "Off" && wish === "off" && trouble !== "MachineLost") {
@@ -75,8 +75,12 @@ function isOver({ trouble }: Health, o: Observation, { power, attempts }: Standi
  * `status.machine.hibernation` after a step that says nothing about it: a refusal holds while the machine is the same, and a
  * loss of memory until the end of the next wake.
  */
-export function hibernationAfter(o: Observation, power: Power, machineId: string): Hibernation | undefined {
-  const { status } = o.satellite;
+export function hibernationAfter(
+  observed: Observation,
+  power: Power,
+  machineId: string,
+): Hibernation | undefined {
+  const { status } = observed.satellite;
   const before = status.machine?.id === machineId ? hibernationOf(status) : undefined;
   const hasWoken = power.state === "Running" && status.power.state === "Starting";
   return before?.trouble === "MemoryLost" && hasWoken ? undefined : before;

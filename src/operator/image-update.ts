@@ -22,19 +22,19 @@ export function mayReplace({ satellite: { status }, satelliteClass }: Observatio
 }
 
 /** The image that the machine is to be replaced for. One that failed lately is not tried again yet. */
-export function pendingImage(o: Observation): string | undefined {
-  const image = newerImage(o);
-  const { replacement } = o.satellite.status;
+export function pendingImage(observed: Observation): string | undefined {
+  const image = newerImage(observed);
+  const { replacement } = observed.satellite.status;
   const failedLately =
     replacement?.state === "Failed" &&
     replacement.image === image &&
-    o.now.getTime() - Date.parse(replacement.since) < RETRY_MS;
-  return image !== undefined && mayReplace(o) && !failedLately ? image : undefined;
+    observed.now.getTime() - Date.parse(replacement.since) < RETRY_MS;
+  return image !== undefined && mayReplace(observed) && !failedLately ? image : undefined;
 }
 
 /** Whether the next sleep must be one from which the machine can be replaced: it cannot while it holds its memory. */
-export function isToBeReplacedNext(o: Observation): boolean {
-  return pendingImage(o) !== undefined && mayUpdateNow(o.satellite, o.now);
+export function isToBeReplacedNext(observed: Observation): boolean {
+  return pendingImage(observed) !== undefined && mayUpdateNow(observed.satellite, observed.now);
 }
 
 /** Whether somebody wants pending changes applied at once, also to a satellite that is about to wake. */

@@ -43,7 +43,7 @@ export function launchRequest(
   const { namespace = "", name, uid = "" } = satellite.metadata;
   return {
     owner: { namespace, name, uid, className: satellite.spec.className },
-    cloud: satelliteClass.spec.ec2,
+    classSpec: satelliteClass.spec,
     architecture: satellite.spec.architecture,
     types,
     hibernate: satellite.spec.sleepMode === "Hibernate",
@@ -79,7 +79,7 @@ export function requireClass(
 }
 
 /**
- * Checks that the class may be used from a namespace; an instance profile is a privilege.
+ * Checks that the class may be used from a namespace; what its machines may do is a privilege.
  *
  * @throws ConfigurationError when it may not
  */

@@ -2,6 +2,7 @@ import type { Machine, Volume } from "../machines/cloud.ts";
 import type { Lease } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Blocker } from "./blocker.ts";
+import type { CloudTraits } from "./unknown-cloud.ts";
 import type { SeenEvent } from "./host-events.ts";
 import type { Remembered } from "./memory/memory.ts";
 import type { Adoption } from "./memory/ownership.ts";
@@ -23,6 +24,8 @@ export interface Observation extends Adoption {
   readonly satellite: Satellite;
   /** `undefined`: there is none of that name. */
   readonly satelliteClass: SatelliteClass | undefined;
+  /** What messages say of the class's cloud. */
+  readonly cloud: CloudTraits;
   /** The machine in `status.machine`, as the cloud describes it; `undefined`: the read did not show it, which proves nothing. */
   readonly machine: Machine | undefined;
   /** The machine in `status.replacement`. */

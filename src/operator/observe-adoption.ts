@@ -7,7 +7,7 @@ import { requireNamespaceAllowed } from "./launch-request.ts";
 import type { Memory } from "./memory/memory.ts";
 import { noteAdoption, type Adoption } from "./memory/ownership.ts";
 import type { Observation } from "./observation.ts";
-import { adoptionBlocker, isInstanceId, wantedAdoption } from "./ownership.ts";
+import { adoptionBlocker, wantedAdoption } from "./ownership.ts";
 
 /** How long to wait for the owner to tag the instance, or for it to appear, before another look. */
 const AGAIN = { baseMs: 30_000, maxMs: 10 * 60_000, jitter: 0.2 };
@@ -22,25 +22,25 @@ const NOTHING: Adoption = { adoptee: undefined, adopteeUser: undefined, adoption
  * @throws CloudError, KubeError when it cannot be seen
  */
 export async function observeAdoption(
-  o: Observation,
+  observed: Observation,
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<Adoption> {
-  const id = wantedAdoption(o.satellite);
-  const { satelliteClass } = o;
-  if (id === undefined || satelliteClass === undefined || !isInstanceId(id)) {
+  const id = wantedAdoption(observed.satellite);
+  const { satelliteClass } = observed;
+  if (id === undefined || satelliteClass === undefined || !observed.cloud.isMachineID(id)) {
     return NOTHING;
   }
-  const inputs = inputsOf(o);
+  const inputs = inputsOf(observed);
   const known = memory.ownership.adoption?.inputs === inputs ? memory.ownership.adoption : undefined;
-  if (known !== undefined && known.againAtMs > o.nowMs) {
+  if (known !== undefined && known.againAtMs > observed.nowMs) {
     return known.adoption;
   }
-  const adoption = await look(id, o.satellite, satelliteClass, dependencies);
-  const isBlocked = adoptionBlocker({ ...o, ...adoption }) !== undefined;
+  const adoption = await look(id, observed.satellite, satelliteClass, dependencies);
+  const isBlocked = adoptionBlocker({ ...observed, ...adoption }) !== undefined;
   const count = isBlocked ? (known?.count ?? 0) + 1 : 0;
   const pauseMs = isBlocked ? backoffMs(count - 1, AGAIN, dependencies.random) : 0;
-  noteAdoption(memory, { inputs, count, adoption, againAtMs: o.nowMs + pauseMs });
+  noteAdoption(memory, { inputs, count, adoption, againAtMs: observed.nowMs + pauseMs });
   return adoption;
 }
 

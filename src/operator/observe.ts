@@ -12,18 +12,21 @@ import type { Memory } from "./memory/memory.ts";
 import type { Observation } from "./observation.ts";
 import { observeAdoption } from "./observe-adoption.ts";
 import { noteStretch } from "./memory/stretch.ts";
+import { cloudTraits } from "./unknown-cloud.ts";
 
 /** What is known of a satellite without asking the cloud: nothing of its machine. */
 export function observeBlindly(
   key: string,
   satellite: Satellite,
   memory: Memory,
-  { cluster, clock, classes, idle, directory, hostEvents }: Dependencies,
+  { cluster, clock, classes, cloudOf, idle, directory, hostEvents }: Dependencies,
 ): Observation {
+  const satelliteClass = classes.get(satellite.spec.className);
   return {
     cluster,
     satellite,
-    satelliteClass: classes.get(satellite.spec.className),
+    satelliteClass,
+    cloud: cloudTraits(satelliteClass, cloudOf),
     machine: undefined,
     replacement: undefined,
     retired: undefined,
@@ -193,14 +196,14 @@ function maxAgeMs(
 /** A live machine of the satellite that its status does not name, asked for anew before it is believed. */
 async function findStray(
   key: string,
-  o: Observation,
+  observed: Observation,
   { cluster, directory, cloudOf }: Dependencies,
 ): Promise<Machine | undefined> {
-  const { namespace = "", name, uid = "" } = o.satellite.metadata;
+  const { namespace = "", name, uid = "" } = observed.satellite.metadata;
   const listed = directory.ownedBy(key, uid, adoptableBy(cluster, { namespace, name }));
-  if (listed === undefined || o.satelliteClass === undefined || launchIsUnsettled(o)) {
+  if (listed === undefined || observed.satelliteClass === undefined || launchIsUnsettled(observed)) {
     return undefined;
   }
-  const machine = await cloudOf(o.satelliteClass).describe(listed.id, 0);
+  const machine = await cloudOf(observed.satelliteClass).describe(listed.id, 0);
   return machine !== undefined && isAlive(machine) ? machine : undefined;
 }

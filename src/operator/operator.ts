@@ -20,6 +20,7 @@ import { OrphanCollector, type OrphanCollectorOptions } from "./orphan-collector
 import { Reconciler } from "./reconcile.ts";
 import { SATELLITE_INDEXES } from "./satellite-indexes.ts";
 import { Surveyor } from "./surveyor.ts";
+import { knownCloud } from "./unknown-cloud.ts";
 import { VolumeCollector } from "./volume-collector.ts";
 
 /** How long the last events may take to be sent when the process stops, in milliseconds. */
@@ -91,7 +92,11 @@ export class Operator {
     });
     this.#surveyor = this.#newSurveyor();
     this.#subscribe();
-    options.usage?.follow({ satellites: this.#satellites.cache, classes: this.#classes.cache });
+    options.usage?.follow({
+      satellites: this.#satellites.cache,
+      classes: this.#classes.cache,
+      cloudOf: options.cloudOf,
+    });
   }
 
   /** Whether the caches are filled and alive; readiness of the process. */
@@ -357,7 +362,10 @@ export class Operator {
 
   /** Every place that a class names. */
   #clouds(): ReadonlySet<MachineCloud> {
-    return new Set(this.#classes.cache.list().map((satelliteClass) => this.#options.cloudOf(satelliteClass)));
+    const { cloudOf } = this.#options;
+    return new Set(
+      this.#classes.cache.list().flatMap((satelliteClass) => knownCloud(satelliteClass, cloudOf) ?? []),
+    );
   }
 }
 

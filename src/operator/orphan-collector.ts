@@ -127,7 +127,7 @@ export class OrphanCollector {
 export function keptAsideMessage(id: string, { orphanKeptMs }: Pick<OrphanSettings, "orphanKeptMs">): string {
   return (
     `${id} bears this satellite's tags beside the machine that it uses now: it may have served it before. It is stopped, ` +
-    `and terminated ${Math.round(orphanKeptMs / 86_400_000)} days after it was found; docs/ec2.md, "Machines that are kept ` +
+    `and terminated ${Math.round(orphanKeptMs / 86_400_000)} days after it was found; docs/operations.md, "Machines that are kept ` +
     'aside", says how to take it back'
   );
 }

@@ -25,12 +25,12 @@ import { renderStatus } from "./render-status.ts";
 /** Resolves a launch and says how it is written as the intent. @throws CloudError, ConfigurationError, KubeError */
 export async function planLaunch(
   action: Extract<Action, { kind: "PlanLaunch" }>,
-  o: Observation,
+  observed: Observation,
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<Extract<Action, { kind: "WriteStatus" }>> {
-  const { plan, intent } = await resolveLaunch(action, o, memory, dependencies);
-  const status = renderStatus(o, { power: action.power, launch: intent });
+  const { plan, intent } = await resolveLaunch(action, observed, memory, dependencies);
+  const status = renderStatus(observed, { power: action.power, launch: intent });
   const message = `launching ${plan.type} from ${plan.image} in ${plan.zone}`;
   const announce = { type: "Normal", reason: "Launching", message } as const;
   return { kind: "WriteStatus", status, announce };
@@ -43,22 +43,22 @@ export async function planLaunch(
  */
 export async function planReplacement(
   action: Extract<Action, { kind: "PlanReplacement" }>,
-  o: Observation,
+  observed: Observation,
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<Extract<Action, { kind: "WriteStatus" }>> {
-  const { plan, intent } = await resolveLaunch(action, o, memory, dependencies);
-  const { machine } = o.satellite.status;
+  const { plan, intent } = await resolveLaunch(action, observed, memory, dependencies);
+  const { machine } = observed.satellite.status;
   if (plan.image === machine?.image) {
     throw new ConfigurationError(
       "ImageUnchanged",
       `the class has the machine's image ${plan.image} again; nothing is replaced`,
     );
   }
-  const status = renderStatus(o, {
+  const status = renderStatus(observed, {
     power: action.power,
     launch: intent,
-    replacement: { state: "Launching", image: plan.image, since: timestamp(o.now) },
+    replacement: { state: "Launching", image: plan.image, since: timestamp(observed.now) },
   });
   const message = `launching ${plan.type} from ${plan.image} to replace ${machine?.id ?? "the machine"}`;
   const announce = { type: "Normal", reason: "Replacing", message } as const;
@@ -100,28 +100,32 @@ async function requireHeld({ metadata: { name } }: SatelliteClass, { client }: D
 }
 
 /** Sends the written intent, for the first time or again, and remembers the machine. @throws CloudError */
-export async function launch(o: Observation, memory: Memory, dependencies: Dependencies): Promise<void> {
-  const satelliteClass = requireClass(o.satellite, o.satelliteClass);
-  const intent = o.satellite.status.launch;
+export async function launch(
+  observed: Observation,
+  memory: Memory,
+  dependencies: Dependencies,
+): Promise<void> {
+  const satelliteClass = requireClass(observed.satellite, observed.satelliteClass);
+  const intent = observed.satellite.status.launch;
   if (intent === undefined) {
     throw new Error("launch without a written intent");
   }
-  const userData = await dependencies.userDataFor(asPlanned(satelliteClass, intent), o.satellite);
+  const userData = await dependencies.userDataFor(asPlanned(satelliteClass, intent), observed.satellite);
   const machine = await dependencies.cloudOf(satelliteClass).launch(planOf(intent), userData);
   noteLaunched(memory, machine, intent.token);
 }
 
 /** Looks for the machine of the written intent, and remembers it, or that it was not there. @throws CloudError */
 export async function findLaunched(
-  o: Observation,
+  observed: Observation,
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<void> {
-  const intent = o.satellite.status.launch;
+  const intent = observed.satellite.status.launch;
   if (intent === undefined) {
     throw new Error("a search without a written intent");
   }
-  const cloud = dependencies.cloudOf(requireClass(o.satellite, o.satelliteClass));
+  const cloud = dependencies.cloudOf(requireClass(observed.satellite, observed.satelliteClass));
   const machine = await cloud.findLaunched(planOf(intent));
   if (machine === undefined) {
     noteMiss(memory, intent.token, dependencies.clock.monotonicMs());

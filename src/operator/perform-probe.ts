@@ -14,19 +14,19 @@ const MAX_BOOT_ID = 64;
 /** Looks at the port of the machine in use, and notes whom it has met there. @throws CloudError, ConfigurationError */
 export async function probe(
   target: Extract<Action, { kind: "Probe" }>,
-  o: Observation,
+  observed: Observation,
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<void> {
   const answer = await dependencies.probe({
     ...whereOf(target),
-    isBuildkit: o.satelliteClass?.spec.guest.kind === "buildkit",
-    measures: o.satellite.status.power.state === "Running" && o.idleness.remainingMs === 0,
+    isBuildkit: observed.satelliteClass?.spec.guest.kind === "buildkit",
+    measures: observed.satellite.status.power.state === "Running" && observed.idleness.remainingMs === 0,
   });
-  const judgement = await judge(answer, target, o.machine, o, dependencies);
+  const judgement = await judge(answer, target, observed.machine, observed, dependencies);
   const { bootID, runningWork, buildkit } = answer;
   noteProbe(memory, {
-    epoch: o.satellite.status.power.epoch,
+    epoch: observed.satellite.status.power.epoch,
     atMs: dependencies.clock.monotonicMs(),
     ...judgement,
     ...(bootID === undefined ? {} : { bootID: bootID.slice(0, MAX_BOOT_ID) }),
@@ -42,12 +42,12 @@ function whereOf({ host, port, tls, tlsFingerprint }: ProbeTarget): ProbeTarget 
 /** The same for the machine that is to replace it. @throws CloudError, ConfigurationError */
 export async function probeReplacement(
   target: Extract<Action, { kind: "ProbeReplacement" }>,
-  o: Observation,
+  observed: Observation,
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<void> {
   const answer = await dependencies.probe(whereOf(target));
-  const judgement = await judge(answer, target, o.replacement, o, dependencies);
+  const judgement = await judge(answer, target, observed.replacement, observed, dependencies);
   noteReplacementProbe(memory, {
     machine: target.id,
     atMs: dependencies.clock.monotonicMs(),
@@ -65,7 +65,7 @@ async function judge(
   { ready, shown, notTls }: ProbeAnswer,
   { host, tls, tlsFingerprint }: ProbeTarget,
   before: Machine | undefined,
-  o: Observation,
+  observed: Observation,
   { cloudOf }: Dependencies,
 ): Promise<Meeting> {
   if (tls === "Off" || (tlsFingerprint !== undefined && shown === tlsFingerprint)) {
@@ -77,7 +77,7 @@ async function judge(
     return { ready: false };
   }
   const { id } = before;
-  const after = await cloudOf(requireClass(o.satellite, o.satelliteClass)).describe(id, 0);
+  const after = await cloudOf(requireClass(observed.satellite, observed.satelliteClass)).describe(id, 0);
   if (!isAt(after, id, host)) {
     return { ready: false };
   }
@@ -86,5 +86,5 @@ async function judge(
   }
   return tlsFingerprint === undefined
     ? { ready, key: { machine: id, host, fingerprint: shown } }
-    : { ready: false, trouble: otherVm(o, shown) };
+    : { ready: false, trouble: otherVm(observed, shown) };
 }

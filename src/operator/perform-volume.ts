@@ -18,19 +18,19 @@ export async function performOnVolume(
     Action,
     { kind: "CreateVolume" | "FindVolume" | "AttachVolume" | "DetachVolume" | "DeleteVolume" }
   >,
-  o: Observation,
+  observed: Observation,
   memory: Memory,
   cloud: MachineCloud,
   clock: Clock,
 ): Promise<void> {
   switch (action.kind) {
     case "CreateVolume": {
-      const plan = volumePlan(o);
+      const plan = volumePlan(observed);
       noteVolume(memory, { made: { token: plan.token, volume: await cloud.createVolume(plan) } });
       return;
     }
     case "FindVolume": {
-      const plan = volumePlan(o);
+      const plan = volumePlan(observed);
       const volume = await cloud.findVolume(plan);
       if (volume === undefined) {
         noteMiss(memory, plan.token, clock.monotonicMs());

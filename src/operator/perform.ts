@@ -45,28 +45,28 @@ const WRITE_TIMEOUT_MS = 5000;
  */
 export async function perform(
   action: Exclude<Action, { kind: "Wait" }>,
-  o: Observation,
+  observed: Observation,
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<StepResult> {
-  const epoch = o.satellite.status.power.epoch;
+  const epoch = observed.satellite.status.power.epoch;
   const { clock } = dependencies;
   switch (action.kind) {
     case "AddFinalizer":
-      return patch(o.satellite, addFinalizer(o.satellite), {}, dependencies);
+      return patch(observed.satellite, addFinalizer(observed.satellite), {}, dependencies);
     case "RemoveFinalizer":
-      dependencies.directory.forget(o.satellite.status.machine?.id ?? "");
-      return patch(o.satellite, removeFinalizer(o.satellite), {}, dependencies);
+      dependencies.directory.forget(observed.satellite.status.machine?.id ?? "");
+      return patch(observed.satellite, removeFinalizer(observed.satellite), {}, dependencies);
     case "WriteStatus":
-      return writeStatus(action, o, memory, dependencies);
+      return writeStatus(action, observed, memory, dependencies);
     case "DesireOff":
-      return patch(o.satellite, idleOffPatch(o.satellite), {}, dependencies);
+      return patch(observed.satellite, idleOffPatch(observed.satellite), {}, dependencies);
     case "DesireOn":
-      return patch(o.satellite, scheduledWakePatch(o.satellite), {}, dependencies);
+      return patch(observed.satellite, scheduledWakePatch(observed.satellite), {}, dependencies);
     case "PruneRouters":
       return patch(
-        o.satellite,
-        removeActivityPatch(o.satellite, ...action.routers),
+        observed.satellite,
+        removeActivityPatch(observed.satellite, ...action.routers),
         { status: true },
         dependencies,
       );
@@ -74,62 +74,75 @@ export async function perform(
       await dependencies.listMachines();
       return DONE;
     case "PlanLaunch":
-      return writeStatus(await planLaunch(action, o, memory, dependencies), o, memory, dependencies);
+      return writeStatus(
+        await planLaunch(action, observed, memory, dependencies),
+        observed,
+        memory,
+        dependencies,
+      );
     case "Launch":
-      await launch(o, memory, dependencies);
+      await launch(observed, memory, dependencies);
       return DONE;
     case "FindLaunched":
-      await findLaunched(o, memory, dependencies);
+      await findLaunched(observed, memory, dependencies);
       return DONE;
     case "PlanReplacement":
-      return writeStatus(await planReplacement(action, o, memory, dependencies), o, memory, dependencies);
+      return writeStatus(
+        await planReplacement(action, observed, memory, dependencies),
+        observed,
+        memory,
+        dependencies,
+      );
     case "ProbeReplacement":
-      await probeReplacement(action, o, memory, dependencies);
+      await probeReplacement(action, observed, memory, dependencies);
       return DONE;
     case "CreateVolume":
     case "FindVolume":
     case "AttachVolume":
     case "DetachVolume":
     case "DeleteVolume":
-      await performOnVolume(action, o, memory, cloudFor(o, dependencies), clock);
+      await performOnVolume(action, observed, memory, cloudFor(observed, dependencies), clock);
       return DONE;
     case "Start":
-      await cloudFor(o, dependencies).start(action.id);
+      await cloudFor(observed, dependencies).start(action.id);
       noteAccepted(memory, "start", epoch, clock.monotonicMs());
       return DONE;
     case "Stop":
-      await cloudFor(o, dependencies).stop(action.id, { hibernate: action.hibernate, force: action.force });
+      await cloudFor(observed, dependencies).stop(action.id, {
+        hibernate: action.hibernate,
+        force: action.force,
+      });
       noteAccepted(memory, "stop", epoch, clock.monotonicMs());
       return DONE;
     case "Reboot":
-      await cloudFor(o, dependencies).reboot(action.id);
+      await cloudFor(observed, dependencies).reboot(action.id);
       noteAccepted(memory, "reboot", epoch, clock.monotonicMs());
       restartSilence(memory, epoch, clock.monotonicMs());
       return DONE;
     case "Terminate":
-      await cloudFor(o, dependencies).terminate(action.id);
+      await cloudFor(observed, dependencies).terminate(action.id);
       noteTerminated(memory, action.id, clock.monotonicMs());
       return DONE;
     case "Claim":
       noteClaim(memory, action.id, { atMs: clock.monotonicMs(), isDone: false });
-      await cloudFor(o, dependencies).tag(action.id, claimTags(o));
+      await cloudFor(observed, dependencies).tag(action.id, claimTags(observed));
       noteClaim(memory, action.id, { atMs: clock.monotonicMs(), isDone: true });
       return DONE;
     case "ChangeType":
-      await changeType(action, o, memory, dependencies);
+      await changeType(action, observed, memory, dependencies);
       return DONE;
     case "Retain":
-      await cloudFor(o, dependencies).tag(action.id, retainedTags());
+      await cloudFor(observed, dependencies).tag(action.id, retainedTags());
       noteRetained(memory, action.id);
       return DONE;
     case "Probe":
-      await probe(action, o, memory, dependencies);
+      await probe(action, observed, memory, dependencies);
       return DONE;
   }
 }
 
-function cloudFor(o: Observation, { cloudOf }: Dependencies): MachineCloud {
-  return cloudOf(requireClass(o.satellite, o.satelliteClass));
+function cloudFor(observed: Observation, { cloudOf }: Dependencies): MachineCloud {
+  return cloudOf(requireClass(observed.satellite, observed.satelliteClass));
 }
 
 /** Nothing of ours lists, counts or collects a machine with these tags any more. */
@@ -146,17 +159,17 @@ function claimTags({ cluster, satellite: { metadata, spec } }: Observation): Rec
 /** @throws ConfigurationError when the machine's zone has none of the types */
 async function changeType(
   action: Extract<Action, { kind: "ChangeType" }>,
-  o: Observation,
+  observed: Observation,
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<void> {
-  const { spec, status } = o.satellite;
+  const { spec, status } = observed.satellite;
   try {
-    const cloud = cloudFor(o, dependencies);
+    const cloud = cloudFor(observed, dependencies);
     const [type] = await cloud.suitableTypes({
       types: action.types,
       architecture: spec.architecture,
-      zone: o.machine?.zone ?? status.machine?.zone ?? "",
+      zone: observed.machine?.zone ?? status.machine?.zone ?? "",
     });
     if (type === undefined) {
       throw new ConfigurationError(
@@ -240,36 +253,36 @@ function removeFinalizer({ metadata }: Satellite): JsonPatchOperation[] {
 
 async function writeStatus(
   action: Extract<Action, { kind: "WriteStatus" }>,
-  o: Observation,
+  observed: Observation,
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<StepResult> {
-  const operations = statusPatch(o.satellite, action.status);
+  const operations = statusPatch(observed.satellite, action.status);
   if (operations === undefined) {
     return DONE;
   }
-  const result = await patch(o.satellite, operations, { status: true }, dependencies);
+  const result = await patch(observed.satellite, operations, { status: true }, dependencies);
   if (result.kind === "done") {
     noteOwnedStart(memory, action.status.power);
-    measureWake(o, action, dependencies);
+    measureWake(observed, action, dependencies);
     if (action.announce !== undefined) {
-      dependencies.announce(o.satellite, action.announce);
+      dependencies.announce(observed.satellite, action.announce);
     }
   }
   return result;
 }
 
 function measureWake(
-  o: Observation,
+  observed: Observation,
   { status }: Extract<Action, { kind: "WriteStatus" }>,
   { metrics }: Dependencies,
 ): void {
-  const { power, sleep } = o.satellite.status;
+  const { power, sleep } = observed.satellite.status;
   if (power.state !== "Starting" || status.power.state !== "Running") {
     return;
   }
   const kind = power.reason === PowerReason.Launch ? "Launched" : (sleep?.kind ?? "Unknown");
-  metrics.wakeSeconds.observe({ kind }, (o.now.getTime() - Date.parse(power.since ?? "")) / 1000 || 0);
+  metrics.wakeSeconds.observe({ kind }, (observed.now.getTime() - Date.parse(power.since ?? "")) / 1000 || 0);
   if (power.reason !== PowerReason.Launch) {
     metrics.wakes.inc();
   }

@@ -83,17 +83,17 @@ export class Reconciler {
       name: satellite.metadata.name,
       reconcileID: String(++this.#reconcileID),
     });
-    const o = await this.#observe(key, satellite, remembered);
-    if (o === undefined) {
+    const observed = await this.#observe(key, satellite, remembered);
+    if (observed === undefined) {
       return this.#waitBlindly(key, satellite, remembered);
     }
-    const action = decide(o, this.#dependencies.settings);
+    const action = decide(observed, this.#dependencies.settings);
     if (action.kind === "Wait") {
       logger.debug("Waiting", { reason: action.reason, afterMs: Math.round(action.afterMs) });
       return Number.isFinite(action.afterMs) ? { requeueAfterMs: action.afterMs } : undefined;
     }
     logger.info("Acting", describeAction(action));
-    return this.#act(action, o, remembered);
+    return this.#act(action, observed, remembered);
   }
 
   /** `undefined` when the machine cannot be seen now; why is remembered. */
@@ -133,17 +133,17 @@ export class Reconciler {
   ): Promise<WorkResult | undefined> {
     const { memory } = remembered;
     const { blindness } = memory.failures;
-    const o = observeBlindly(
+    const observed = observeBlindly(
       key,
       satellite,
       blindness === undefined ? memory : { ...memory, failures: { ...memory.failures, last: blindness } },
       this.#dependencies,
     );
-    const status = renderStatus(o);
+    const status = renderStatus(observed);
     if (statusPatch(satellite, status) !== undefined && !isPaused(satellite)) {
-      return this.#act({ kind: "WriteStatus", status }, o, remembered);
+      return this.#act({ kind: "WriteStatus", status }, observed, remembered);
     }
-    return { requeueAfterMs: Math.max(0, (blindness?.retryAtMs ?? 0) - o.nowMs) };
+    return { requeueAfterMs: Math.max(0, (blindness?.retryAtMs ?? 0) - observed.nowMs) };
   }
 
   #recall(key: string, satellite: Satellite): Remembered {
@@ -158,26 +158,26 @@ export class Reconciler {
 
   async #act(
     action: Exclude<Action, { kind: "Wait" }>,
-    o: Observation,
+    observed: Observation,
     remembered: Remembered,
   ): Promise<WorkResult | undefined> {
     const { metrics, clock, random, assertLeading } = this.#dependencies;
     const { rejection } = remembered.memory.failures;
     if (
       rejection?.action === action.kind &&
-      rejection.retryAtMs > o.nowMs &&
-      rejection.inputs === inputsOf(o)
+      rejection.retryAtMs > observed.nowMs &&
+      rejection.inputs === inputsOf(observed)
     ) {
-      return this.#showRejection(rejection, o);
+      return this.#showRejection(rejection, observed);
     }
     if (!HARMLESS.has(action.kind)) {
       assertLeading();
     }
     try {
-      const result = await perform(action, o, remembered.memory, this.#dependencies);
+      const result = await perform(action, observed, remembered.memory, this.#dependencies);
       metrics.actions.inc({ action: action.kind, outcome: result.kind });
       if (action.kind === "Probe") {
-        this.#noteProbe(o.satellite, remembered.memory);
+        this.#noteProbe(observed.satellite, remembered.memory);
       }
       if (result.kind === "done") {
         noteWorked(remembered.memory, action.kind);
@@ -193,14 +193,14 @@ export class Reconciler {
     } catch (error) {
       metrics.actions.inc({ action: action.kind, outcome: "error" });
       if (error instanceof RejectedWrite && WRITES.has(action.kind)) {
-        this.#noteRejection(action, o, error, remembered.memory);
+        this.#noteRejection(action, observed, error, remembered.memory);
         return AGAIN_AT_ONCE;
       }
       if (WRITES.has(action.kind)) {
         disownStart(remembered.memory);
         throw error;
       }
-      this.#noteFailure(action, o, error, remembered.memory, clock.monotonicMs());
+      this.#noteFailure(action, observed, error, remembered.memory, clock.monotonicMs());
       return AGAIN_AT_ONCE;
     }
   }
@@ -215,35 +215,35 @@ export class Reconciler {
     }
   }
 
-  #noteRejection(action: Action, o: Observation, error: RejectedWrite, memory: Memory): void {
+  #noteRejection(action: Action, observed: Observation, error: RejectedWrite, memory: Memory): void {
     const { metrics, random, logger, announce, clock } = this.#dependencies;
     const context = { nowMs: clock.monotonicMs(), random };
     const { rejection } = memory.failures;
     const byAction = rejection === undefined ? {} : { [action.kind]: rejection };
     const known = { ...newMemory(), failures: { byAction } };
-    const failure = failureOf({ ...o, memory: known }, action.kind, error, context);
+    const failure = failureOf({ ...observed, memory: known }, action.kind, error, context);
     const isNew = rejection?.message !== failure.message;
     noteRejection(memory, rejectionOf(failure, context));
     metrics.failures.inc({ reason: failure.reason });
     logger.error("The API server will not store what is written", {
-      namespace: o.satellite.metadata.namespace,
-      name: o.satellite.metadata.name,
+      namespace: observed.satellite.metadata.namespace,
+      name: observed.satellite.metadata.name,
       action: action.kind,
       count: failure.count,
       error,
     });
     if (isNew) {
-      announce(o.satellite, { type: "Warning", reason: failure.reason, message: failure.message });
+      announce(observed.satellite, { type: "Warning", reason: failure.reason, message: failure.message });
     }
   }
 
   /** Says on the satellite why nothing moves, where at least that can be stored, and waits. */
-  async #showRejection(rejection: Failure, o: Observation): Promise<WorkResult> {
-    const status = rejectedStatus(o, rejection);
-    if (statusPatch(o.satellite, status) !== undefined) {
+  async #showRejection(rejection: Failure, observed: Observation): Promise<WorkResult> {
+    const status = rejectedStatus(observed, rejection);
+    if (statusPatch(observed.satellite, status) !== undefined) {
       this.#dependencies.assertLeading();
       try {
-        await perform({ kind: "WriteStatus", status }, o, newMemory(), this.#dependencies);
+        await perform({ kind: "WriteStatus", status }, observed, newMemory(), this.#dependencies);
       } catch (error) {
         if (!(error instanceof RejectedWrite)) {
           throw error;
@@ -263,24 +263,24 @@ export class Reconciler {
     noteSilentPorts(memory, this.#silent.besides(key));
   }
 
-  #noteFailure(action: Action, o: Observation, error: unknown, memory: Memory, nowMs: number): void {
+  #noteFailure(action: Action, observed: Observation, error: unknown, memory: Memory, nowMs: number): void {
     const { metrics, random, logger, announce } = this.#dependencies;
     const isRejected = error instanceof RejectedWrite;
-    const given = failureOf(o, action.kind, error, { nowMs, random });
+    const given = failureOf(observed, action.kind, error, { nowMs, random });
     const failure = isRejected ? rejectionOf(given, { nowMs, random }) : given;
     noteFailure(memory, failure);
     metrics.failures.inc({ reason: failure.reason });
     logger[isRejected ? "error" : "warn"]("Step failed", {
-      namespace: o.satellite.metadata.namespace,
-      name: o.satellite.metadata.name,
+      namespace: observed.satellite.metadata.namespace,
+      name: observed.satellite.metadata.name,
       action: action.kind,
       class: failure.class,
       reason: failure.reason,
       count: failure.count,
       error,
     });
-    if (!isSaid(o.satellite.status, failure.reason)) {
-      announce(o.satellite, { type: "Warning", reason: failure.reason, message: failure.message });
+    if (!isSaid(observed.satellite.status, failure.reason)) {
+      announce(observed.satellite, { type: "Warning", reason: failure.reason, message: failure.message });
     }
   }
 }

@@ -40,22 +40,26 @@ export interface StatusChange {
  *
  * @param late what is waited for, where that takes long
  */
-export function renderStatus(o: Observation, change: StatusChange = {}, late?: Blocker): OperatorStatus {
-  const { satellite } = o;
+export function renderStatus(
+  observed: Observation,
+  change: StatusChange = {},
+  late?: Blocker,
+): OperatorStatus {
+  const { satellite } = observed;
   const { hibernation, ...fields } = change;
   const changed = { ...satellite.status, ...fields };
-  const attempts = countingAttempts(o, changed);
+  const attempts = countingAttempts(observed, changed);
   const { power, machine } = changed;
   const status = {
     ...changed,
     attempts,
-    health: "health" in change ? change.health : healthAfter(o, { power, attempts }),
-    machine: machine === undefined ? undefined : describedMachine(o, power, machine, hibernation),
-    endpoint: changed.endpoint === undefined ? undefined : presentEndpoint(o, changed.endpoint),
+    health: "health" in change ? change.health : healthAfter(observed, { power, attempts }),
+    machine: machine === undefined ? undefined : describedMachine(observed, power, machine, hibernation),
+    endpoint: changed.endpoint === undefined ? undefined : presentEndpoint(observed, changed.endpoint),
   };
   const generation = satellite.metadata.generation ?? 0;
-  const conditions = renderConditions({ o, status, late }, generation);
-  const failure = o.memory.failures.last;
+  const conditions = renderConditions({ observed, status, late }, generation);
+  const failure = observed.memory.failures.last;
   const failed =
     (failure?.terminal === true && !isBeside(failure.action, machine !== undefined)) ||
     (satellite.spec.desiredPower === "on" && areHopeless(status)) ||
@@ -81,8 +85,8 @@ export function renderStatus(o: Observation, change: StatusChange = {}, late?: B
     retired: status.retired,
     usage: status.usage,
     health: status.health,
-    unready: unreadyAfter(o, conditions, failed),
-    conditions: withProgress(conditions, failed, o.now, generation),
+    unready: unreadyAfter(observed, conditions, failed),
+    conditions: withProgress(conditions, failed, observed.now, generation),
   };
 }
 
@@ -99,17 +103,17 @@ function isBeside(action: string, hasMachine: boolean): boolean {
  * memory.
  */
 function describedMachine(
-  o: Observation,
+  observed: Observation,
   power: Power,
   { hibernation: _before, ...machine }: StatusMachine,
   found: Hibernation | undefined,
 ): StatusMachine {
-  const type = o.machine?.id === machine.id ? o.machine.type : machine.type;
-  const wanted = wantedSize(o);
+  const type = observed.machine?.id === machine.id ? observed.machine.type : machine.type;
+  const wanted = wantedSize(observed);
   const size = type !== undefined && wanted?.types.includes(type) === true ? wanted.name : machine.size;
-  const hibernation = found ?? hibernationAfter(o, power, machine.id);
+  const hibernation = found ?? hibernationAfter(observed, power, machine.id);
   return {
-    ...withBuildkit(o, machine),
+    ...withBuildkit(observed, machine),
     ...(type === undefined ? {} : { type }),
     ...(size === undefined ? {} : { size }),
     ...(hibernation === undefined ? {} : { hibernation }),
@@ -145,11 +149,11 @@ export function machineStatus(machine: Machine, size: string | undefined): Statu
 
 /** `status.power` after a move within the same epoch: not yet accepted by the cloud, and since now. */
 export function movePower(
-  o: Observation,
+  observed: Observation,
   state: Power["state"],
   reason: string,
   extra: Pick<Power, "sleepKind"> = {},
 ): Power {
-  const { epoch, fence } = o.satellite.status.power;
-  return { state, epoch, fence, accepted: false, reason, since: timestamp(o.now), ...extra };
+  const { epoch, fence } = observed.satellite.status.power;
+  return { state, epoch, fence, accepted: false, reason, since: timestamp(observed.now), ...extra };
 }

@@ -20,9 +20,9 @@ export function wantedSize({ satellite, satelliteClass }: Observation): WantedSi
 }
 
 /** The wished size while the machine has another one, which only another instance type can give. */
-export function pendingSize(o: Observation): WantedSize | undefined {
-  const wanted = wantedSize(o);
-  const { machine } = o.satellite.status;
+export function pendingSize(observed: Observation): WantedSize | undefined {
+  const wanted = wantedSize(observed);
+  const { machine } = observed.satellite.status;
   const isPending =
     wanted !== undefined &&
     machine !== undefined &&
@@ -35,18 +35,16 @@ export function pendingSize(o: Observation): WantedSize | undefined {
  * The machine's instance type. After this process changed it, descriptions may be older than the change (EC2 API
  * reference, "Eventual consistency").
  */
-export function currentType(o: Observation, machine: Machine, settings: OperatorSettings): string {
-  const { changed } = o.memory.type;
-  const isFresh = changed !== undefined && o.nowMs - changed.atMs < settings.settleMs;
+export function currentType(observed: Observation, machine: Machine, settings: OperatorSettings): string {
+  const { changed } = observed.memory.type;
+  const isFresh = changed !== undefined && observed.nowMs - changed.atMs < settings.settleMs;
   return isFresh ? changed.type : machine.type;
 }
 
 /** Whether the stopped machine holds its memory; then its type cannot change (EC2 user guide, "Hibernate"). */
-export function isHibernated(o: Observation, machine: Machine): boolean {
-  const { sleep } = o.satellite.status;
-  return sleep === undefined
-    ? machine.stateReason?.code.includes("Hibernate") === true
-    : sleep.kind === "Hibernated";
+export function isHibernated(observed: Observation, machine: Machine): boolean {
+  const { sleep } = observed.satellite.status;
+  return sleep === undefined ? machine.stateReason?.hibernated === true : sleep.kind === "Hibernated";
 }
 
 /**
@@ -54,19 +52,23 @@ export function isHibernated(o: Observation, machine: Machine): boolean {
  *
  * @returns `undefined` when there is nothing to change, or not now
  */
-export function applySize(o: Observation, machine: Machine, settings: OperatorSettings): Action | undefined {
-  const pending = pendingSize(o);
+export function applySize(
+  observed: Observation,
+  machine: Machine,
+  settings: OperatorSettings,
+): Action | undefined {
+  const pending = pendingSize(observed);
   if (
     pending === undefined ||
-    !mayUpdateNow(o.satellite, o.now) ||
-    isHibernated(o, machine) ||
-    pending.types.includes(currentType(o, machine, settings))
+    !mayUpdateNow(observed.satellite, observed.now) ||
+    isHibernated(observed, machine) ||
+    pending.types.includes(currentType(observed, machine, settings))
   ) {
     return undefined;
   }
-  const waiting = waitingForRetry(o, "ChangeType");
+  const waiting = waitingForRetry(observed, "ChangeType");
   if (waiting !== undefined) {
-    return o.satellite.spec.desiredPower === "on" ? undefined : waiting;
+    return observed.satellite.spec.desiredPower === "on" ? undefined : waiting;
   }
   return { kind: "ChangeType", id: machine.id, types: pending.types };
 }
@@ -81,25 +83,25 @@ const UNCHANGEABLE_PAUSE_MS = 30_000;
  * @returns `undefined` when the start is simply repeated after its back-off
  */
 export function anotherType(
-  o: Observation,
+  observed: Observation,
   machine: Machine,
   settings: OperatorSettings,
 ): Action | undefined {
-  const failure = o.memory.failures.last;
-  const isFixed = o.memory.type.fixedEpoch === o.satellite.status.power.epoch;
+  const failure = observed.memory.failures.last;
+  const isFixed = observed.memory.type.fixedEpoch === observed.satellite.status.power.epoch;
   if (failure?.action === "ChangeType" && isFixed) {
     const untilMs = Math.min(failure.retryAtMs, failure.atMs + UNCHANGEABLE_PAUSE_MS);
-    return untilMs > o.nowMs
-      ? { kind: "Wait", afterMs: untilMs - o.nowMs, reason: failure.reason }
+    return untilMs > observed.nowMs
+      ? { kind: "Wait", afterMs: untilMs - observed.nowMs, reason: failure.reason }
       : undefined;
   }
-  const types = wantedSize(o)?.types ?? [];
-  const type = currentType(o, machine, settings);
+  const types = wantedSize(observed)?.types ?? [];
+  const type = currentType(observed, machine, settings);
   const next = types.indexOf(type) + 1;
   const others = [...types.slice(next), ...types.slice(0, next)].filter((other) => other !== type);
-  const { attempts } = o.satellite.status;
+  const { attempts } = observed.satellite.status;
   const hadNone = attempts?.reason === NO_CAPACITY && attempts.type === type;
-  if (failure === undefined && hadNone && others.length > 0 && !isHibernated(o, machine) && !isFixed) {
+  if (failure === undefined && hadNone && others.length > 0 && !isHibernated(observed, machine) && !isFixed) {
     return { kind: "ChangeType", id: machine.id, types: others };
   }
   const isLast = failure === undefined || failure.count % Math.max(1, types.length) === 0;
@@ -107,7 +109,7 @@ export function anotherType(
     failure?.action !== "Start" ||
     failure.class !== "capacity" ||
     isLast ||
-    isHibernated(o, machine) ||
+    isHibernated(observed, machine) ||
     isFixed
   ) {
     return undefined;

@@ -10,13 +10,13 @@ import { renderStatus } from "./render-status.ts";
  *
  * @param accepted whether the machine runs already
  */
-export function beginStart(o: Observation, reason: PowerReason, accepted = false): Action {
-  const { power, usage, sleep } = o.satellite.status;
+export function beginStart(observed: Observation, reason: PowerReason, accepted = false): Action {
+  const { power, usage, sleep } = observed.satellite.status;
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, {
-      power: nextEpoch(power, { reason, accepted, since: timestamp(o.now) }),
-      usage: { ...usage, asleepSeconds: (usage?.asleepSeconds ?? 0) + secondsOf(o, sleep?.since) },
+    status: renderStatus(observed, {
+      power: nextEpoch(power, { reason, accepted, since: timestamp(observed.now) }),
+      usage: { ...usage, asleepSeconds: (usage?.asleepSeconds ?? 0) + secondsOf(observed, sleep?.since) },
     }),
     announce: {
       type: "Normal",

@@ -13,25 +13,25 @@ import { secondsOf } from "./usage.ts";
  * write on no lease can be taken, and the call waits until the routers have let go.
  */
 export function beginStop(
-  o: Observation,
+  observed: Observation,
   why: StopReason = PowerReason.DesiredOff,
   change: Pick<StatusChange, "health" | "machine"> = {},
 ): Action {
-  const { power, usage } = o.satellite.status;
-  const ran = power.state === "Running" ? secondsOf(o, power.since) : 0;
-  const draining = why === PowerReason.DesiredOff && o.idleness.liveLeases.length > 0;
+  const { power, usage } = observed.satellite.status;
+  const ran = power.state === "Running" ? secondsOf(observed, power.since) : 0;
+  const draining = why === PowerReason.DesiredOff && observed.idleness.liveLeases.length > 0;
   const reason = draining ? PowerReason.Draining : why;
-  const hibernate = why !== PowerReason.Unreachable && mayHibernate(o);
+  const hibernate = why !== PowerReason.Unreachable && mayHibernate(observed);
   return {
     kind: "WriteStatus",
-    status: renderStatus(o, {
-      power: movePower(o, "Stopping", reason, { sleepKind: hibernate ? "Hibernate" : "Stop" }),
+    status: renderStatus(observed, {
+      power: movePower(observed, "Stopping", reason, { sleepKind: hibernate ? "Hibernate" : "Stop" }),
       usage: { ...usage, runningSeconds: (usage?.runningSeconds ?? 0) + ran },
       // It was of use until somebody, or its idleness, ended that.
       ...(power.state === "Running" ? { attempts: undefined } : {}),
       ...change,
     }),
-    announce: announcementOf(o, draining, hibernate, why),
+    announce: announcementOf(observed, draining, hibernate, why),
   };
 }
 
@@ -52,13 +52,13 @@ function announcementOf(
 }
 
 /** Whether the machine's memory may be kept when it is stopped. */
-export function mayHibernate(o: Observation): boolean {
+export function mayHibernate(observed: Observation): boolean {
   return (
-    o.satellite.spec.sleepMode === "Hibernate" &&
-    o.machine?.hibernationConfigured === true &&
-    hibernationOf(o.satellite.status)?.trouble !== "Refused" &&
-    pendingSize(o) === undefined &&
-    !isToBeReplacedNext(o)
+    observed.satellite.spec.sleepMode === "Hibernate" &&
+    observed.machine?.hibernationConfigured === true &&
+    hibernationOf(observed.satellite.status)?.trouble !== "Refused" &&
+    pendingSize(observed) === undefined &&
+    !isToBeReplacedNext(observed)
   );
 }
 
@@ -66,11 +66,11 @@ export function mayHibernate(o: Observation): boolean {
  * Milliseconds until the call may be sent: the routers whose leases may still be counted on have until
  * drainTimeout to let go of this epoch (docs/decisions/0017). 0 when they have.
  */
-export function drainingMs(o: Observation): number {
-  const { power } = o.satellite.status;
-  if (o.idleness.liveLeases.every((lease) => lease.drainedEpoch === power.epoch)) {
+export function drainingMs(observed: Observation): number {
+  const { power } = observed.satellite.status;
+  if (observed.idleness.liveLeases.every((lease) => lease.drainedEpoch === power.epoch)) {
     return 0;
   }
-  const untilMs = Date.parse(power.since ?? "") + parseDurationMs(o.satellite.spec.drainTimeout);
-  return Math.max(0, untilMs - o.now.getTime());
+  const untilMs = Date.parse(power.since ?? "") + parseDurationMs(observed.satellite.spec.drainTimeout);
+  return Math.max(0, untilMs - observed.now.getTime());
 }

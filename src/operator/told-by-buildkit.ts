@@ -11,9 +11,9 @@ const MAX_ANSWER = 16_384;
  * `status.machine` with what its BuildKit told in this stretch of being awake. What was not asked, or not answered, stays as it was
  * told last: it is the same machine.
  */
-export function withBuildkit(o: Observation, machine: StatusMachine): StatusMachine {
-  const { probe } = o.memory.port;
-  const { status } = o.satellite;
+export function withBuildkit(observed: Observation, machine: StatusMachine): StatusMachine {
+  const { probe } = observed.memory.port;
+  const { status } = observed.satellite;
   const told =
     probe?.epoch === status.power.epoch && status.machine?.id === machine.id ? probe.buildkit : undefined;
   if (told === undefined) {
@@ -27,7 +27,7 @@ export function withBuildkit(o: Observation, machine: StatusMachine): StatusMach
       version: told.version.slice(0, MAX_VERSION),
       ...(cacheBytes === undefined ? {} : { cacheBytes }),
     },
-    ...(o.satelliteClass?.spec.guest.answersAsleep === false ? {} : { answers: kept(told.answers) }),
+    ...(observed.satelliteClass?.spec.guest.answersAsleep === false ? {} : { answers: kept(told.answers) }),
   };
 }
 

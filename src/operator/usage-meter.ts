@@ -3,7 +3,9 @@ import type { Clock } from "../base/clock.ts";
 import { parseDurationMs } from "../base/duration.ts";
 import type { ObjectCache } from "../kube/cache.ts";
 import { keyString, objectKey } from "../kube/objects.ts";
+import type { MachineCloud } from "../machines/cloud.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
+import { launchDetailsOf } from "./older-status.ts";
 import { createUsageMetrics, type UsageLabels, type UsageMetrics } from "./usage-metrics.ts";
 import { usageRates, usageState, type UsageRates, type UsageState } from "./usage-rates.ts";
 
@@ -19,6 +21,8 @@ export interface UsageMeterOptions {
 export interface UsageSources {
   readonly satellites: Pick<ObjectCache<Satellite>, "list" | "subscribe">;
   readonly classes: Pick<ObjectCache<SatelliteClass>, "get" | "subscribe">;
+  /** The cloud of a class, which knows how large its machines' disks are. */
+  readonly cloudOf: (satelliteClass: SatelliteClass) => Pick<MachineCloud, "diskGiB">;
 }
 
 /** One satellite's account since it was settled last. */
@@ -104,9 +108,19 @@ export class UsageMeter {
     return {
       satellite,
       state,
-      rates: state === undefined ? undefined : usageRates(state, satellite, satelliteClass),
+      rates:
+        state === undefined
+          ? undefined
+          : usageRates(state, satellite, satelliteClass, this.#diskGiB(satellite, satelliteClass)),
       atMs: this.#clock.monotonicMs(),
     };
+  }
+
+  #diskGiB({ status: { launch } }: Satellite, satelliteClass: SatelliteClass | undefined): number {
+    const details = launch === undefined ? undefined : launchDetailsOf(launch);
+    return satelliteClass === undefined
+      ? 0
+      : (this.#sources?.cloudOf(satelliteClass).diskGiB(satelliteClass.spec, details) ?? 0);
   }
 
   #close(key: string): void {

@@ -14,12 +14,12 @@ export interface UsageRates {
 }
 
 const SECONDS_PER_HOUR = 3_600;
-/** AWS's month (AWS Pricing Calculator). */
+/** A month as clouds bill it (AWS Pricing Calculator). */
 const HOURS_PER_MONTH = 730;
 
 /**
- * What is billed: a machine from its accepted start until it is off, as EC2 bills instances that run or are being
- * hibernated (EC2 user guide, "Instance lifecycle"); volumes as long as there is a machine. Undefined: nothing.
+ * What is billed: a machine from its accepted start until it is off, the time in which it hibernates included (EC2 user
+ * guide, "Instance lifecycle"); volumes as long as there is a machine. Undefined: nothing.
  */
 export function usageState({ status: { power, machine } }: Satellite): UsageState | undefined {
   if (machine?.id === undefined) {
@@ -29,17 +29,21 @@ export function usageState({ status: { power, machine } }: Satellite): UsageStat
   return isOff ? "asleep" : "awake";
 }
 
-/** The rates of one satellite by the prices of its class. */
+/**
+ * The rates of one satellite by the prices of its class.
+ *
+ * @param diskGiB size of the machine's own disk
+ */
 export function usageRates(
   state: UsageState,
   { status: { machine, launch, volume } }: Satellite,
   satelliteClass: SatelliteClass | undefined,
+  diskGiB: number,
 ): UsageRates {
   const prices = satelliteClass?.spec.prices;
   const perHour = prices?.perHour?.[machine?.type ?? launch?.type ?? ""];
   const perSecond = Number(perHour ?? 0) / SECONDS_PER_HOUR;
-  const rootGiB = launch?.rootVolume?.sizeGiB ?? satelliteClass?.spec.ec2.rootVolume.sizeGiB ?? 0;
-  const sizeGiB = rootGiB + (volume?.id === undefined ? 0 : (volume.sizeGiB ?? 0));
+  const sizeGiB = diskGiB + (volume?.id === undefined ? 0 : (volume.sizeGiB ?? 0));
   return {
     currency: prices?.currency,
     machine: state === "awake" ? perSecond : 0,

@@ -25,13 +25,13 @@ export function isKeyTrouble(trouble: string): boolean {
 }
 
 /** Endpoint of a machine that the status did not name before, so without a key; `undefined` without an address. */
-export function firstEndpoint(o: Observation, machine: Machine): Endpoint | undefined {
-  const { launch } = o.satellite.status;
+export function firstEndpoint(observed: Observation, machine: Machine): Endpoint | undefined {
+  const { launch } = observed.satellite.status;
   const asked = launch !== undefined && launch.token === machine.clientToken ? launch.tls : undefined;
-  const tls = asked ?? o.satelliteClass?.spec.guest.tls ?? "Required";
+  const tls = asked ?? observed.satelliteClass?.spec.guest.tls ?? "Required";
   return machine.address === undefined
     ? undefined
-    : { host: machine.address, port: o.satellite.spec.port, tls };
+    : { host: machine.address, port: observed.satellite.spec.port, tls };
 }
 
 /**
@@ -39,13 +39,13 @@ export function firstEndpoint(o: Observation, machine: Machine): Endpoint | unde
  * where it is known by a key, the key is known. It is another machine, so it has a key of its own; until it is the one in
  * use, `status.endpoint` stays that of the old machine, key and all.
  */
-export function readyEndpoint(o: Observation, machine: Machine): Endpoint | undefined {
-  const endpoint = firstEndpoint(o, machine);
-  const { replacementProbe: seen } = o.memory.port;
+export function readyEndpoint(observed: Observation, machine: Machine): Endpoint | undefined {
+  const endpoint = firstEndpoint(observed, machine);
+  const { replacementProbe: seen } = observed.memory.port;
   if (endpoint === undefined || seen?.machine !== machine.id || !seen.ready) {
     return undefined;
   }
-  const present = presentEndpoint(o, endpoint);
+  const present = presentEndpoint(observed, endpoint);
   if (!needsKey(present)) {
     return present;
   }
@@ -53,20 +53,20 @@ export function readyEndpoint(o: Observation, machine: Machine): Endpoint | unde
 }
 
 /** The endpoint of the satellite's machine where the cloud says that it is now; its key stays the same. */
-export function movedEndpoint(o: Observation, machine: Machine): Endpoint | undefined {
-  const { endpoint } = o.satellite.status;
+export function movedEndpoint(observed: Observation, machine: Machine): Endpoint | undefined {
+  const { endpoint } = observed.satellite.status;
   return endpoint === undefined
-    ? firstEndpoint(o, machine)
-    : { ...endpoint, host: machine.address ?? endpoint.host, port: o.satellite.spec.port };
+    ? firstEndpoint(observed, machine)
+    : { ...endpoint, host: machine.address ?? endpoint.host, port: observed.satellite.spec.port };
 }
 
 /**
  * The endpoint as it holds now. A machine keeps what was asked of it at its launch, except that a class may give TLS up
  * for one whose key was never seen: its guest cannot serve it.
  */
-export function presentEndpoint(o: Observation, endpoint: Endpoint): Endpoint {
-  const givenUp = needsKey(endpoint) && o.satelliteClass?.spec.guest.tls === "Off";
-  return { ...endpoint, port: o.satellite.spec.port, ...(givenUp ? { tls: "Off" } : {}) };
+export function presentEndpoint(observed: Observation, endpoint: Endpoint): Endpoint {
+  const givenUp = needsKey(endpoint) && observed.satelliteClass?.spec.guest.tls === "Off";
+  return { ...endpoint, port: observed.satellite.spec.port, ...(givenUp ? { tls: "Off" } : {}) };
 }
 
 /** Whether nobody may use the VM before its key is recorded. */
@@ -75,27 +75,27 @@ export function needsKey({ tls, tlsFingerprint }: Endpoint): boolean {
 }
 
 /** The look at the port. */
-export function probe(o: Observation, endpoint: Endpoint): Action {
-  return { kind: "Probe", ...targetOf(o, endpoint) };
+export function probe(observed: Observation, endpoint: Endpoint): Action {
+  return { kind: "Probe", ...targetOf(observed, endpoint) };
 }
 
 /** The look at the port of a machine that is to replace the one in use; `undefined` while it has no address. */
-export function probeReplacement(o: Observation, machine: Machine): Action | undefined {
-  const endpoint = firstEndpoint(o, machine);
+export function probeReplacement(observed: Observation, machine: Machine): Action | undefined {
+  const endpoint = firstEndpoint(observed, machine);
   return endpoint === undefined
     ? undefined
-    : { kind: "ProbeReplacement", id: machine.id, ...targetOf(o, endpoint) };
+    : { kind: "ProbeReplacement", id: machine.id, ...targetOf(observed, endpoint) };
 }
 
-function targetOf(o: Observation, endpoint: Endpoint): ProbeTarget {
-  const { host, port, tls = "Off", tlsFingerprint } = presentEndpoint(o, endpoint);
+function targetOf(observed: Observation, endpoint: Endpoint): ProbeTarget {
+  const { host, port, tls = "Off", tlsFingerprint } = presentEndpoint(observed, endpoint);
   return { host, port, tls, ...(tlsFingerprint === undefined ? {} : { tlsFingerprint }) };
 }
 
 /** The endpoint with the key that the machine was just found to have, where none is recorded yet. */
-export function withLearnedKey(o: Observation, endpoint: Endpoint): Endpoint | undefined {
-  const { power, machine } = o.satellite.status;
-  const { probe: seen } = o.memory.port;
+export function withLearnedKey(observed: Observation, endpoint: Endpoint): Endpoint | undefined {
+  const { power, machine } = observed.satellite.status;
+  const { probe: seen } = observed.memory.port;
   const key = seen?.epoch === power.epoch ? seen.key : undefined;
   return needsKey(endpoint) && key?.machine === machine?.id && key?.host === endpoint.host
     ? { ...endpoint, tlsFingerprint: key?.fingerprint ?? "" }
@@ -104,10 +104,10 @@ export function withLearnedKey(o: Observation, endpoint: Endpoint): Endpoint | u
 
 /** What is wrong with who answers at the port, as the last look of this epoch showed. */
 export function keyTrouble(
-  o: Observation,
+  observed: Observation,
   { epoch, state }: SatelliteStatus["power"],
 ): ProbeTrouble | undefined {
-  const { probe: seen } = o.memory.port;
+  const { probe: seen } = observed.memory.port;
   return seen?.epoch === epoch && (state === "Starting" || state === "Running") ? seen.trouble : undefined;
 }
 
@@ -122,8 +122,8 @@ export function isAt(machine: Machine | undefined, id: string | undefined, host:
 }
 
 /** For the condition of a satellite whose VM shows another key. */
-export function otherVm(o: Observation, shown: string): ProbeTrouble {
-  const { machine, endpoint } = o.satellite.status;
+export function otherVm(observed: Observation, shown: string): ProbeTrouble {
+  const { machine, endpoint } = observed.satellite.status;
   return {
     reason: KeyTrouble.OtherVM,
     message:

@@ -5,48 +5,57 @@ import type { Observation } from "./observation.ts";
 /** So long a move may take without a word: most take less. */
 const LATE_MS = 60_000;
 
-/** Reason of waiting for a machine's address, which EC2 gives a machine at its launch or never. */
+/** Reason of waiting for a machine's address, which a cloud may give at the launch or never. */
 export const NO_ADDRESS = "NoIPv4Address";
 
+/** Reason of waiting for a machine that reads do not show. */
+export const NOT_VISIBLE = "MachineNotVisible";
+
 /** What is waited for, for people; by reason of the wait. */
-const WORDS: Readonly<Record<string, (o: Observation) => string>> = {
-  ComingUp: ({ machine, satellite: { status } }) =>
+const WORDS: Readonly<Record<string, (observed: Observation) => string>> = {
+  ComingUp: ({ machine, cloud: { words }, satellite: { status } }) =>
     machine?.state === "pending"
-      ? `EC2 has not finished starting machine ${machine.id}`
+      ? `${words.name} has not finished starting machine ${machine.id}`
       : `machine ${machine?.id ?? ""} runs, and port ${status.endpoint?.port ?? 0} of ${status.endpoint?.host ?? "it"} does ` +
-        "not answer yet; look in its console output, and check that the security group lets operator and routers in",
-  FallingAsleep: ({ machine }) => `EC2 has not finished stopping machine ${machine?.id ?? ""}`,
-  Terminating: () => "EC2 has not finished terminating a machine of the satellite",
+        `not answer yet; look in its console output, and check that ${words.firewall} lets operator and routers in`,
+  FallingAsleep: ({ machine, cloud: { words } }) =>
+    `${words.name} has not finished stopping machine ${machine?.id ?? ""}`,
+  Terminating: ({ cloud: { words } }) =>
+    `${words.name} has not finished terminating a machine of the satellite`,
   Draining: () => "open streams are waited for, up to spec.drainTimeout",
-  InstanceNotVisibleYet: ({ satellite: { status } }) =>
-    `EC2 does not show machine ${status.machine?.id ?? status.replacement?.machine?.id ?? ""}, which may be too new to be ` +
+  [NOT_VISIBLE]: ({ cloud: { words }, satellite: { status } }) =>
+    `${words.name} does not show machine ${status.machine?.id ?? status.replacement?.machine?.id ?? ""}, which may be too new to be ` +
     "seen; it is looked for",
-  MachineStateContradicts: ({ machine }) =>
-    `EC2 shows machine ${machine?.id ?? ""} as ${machine?.state ?? "gone"}, and nobody here has stopped it; it is looked at again`,
-  [NO_ADDRESS]: ({ machine }) =>
-    `machine ${machine?.id ?? ""} has no private IPv4 address, as in a subnet that has IPv6 alone; nobody can reach it, and ` +
-    "IPv6 is not supported. Choose subnets with IPv4 in the class, and delete the satellite",
+  MachineStateContradicts: ({ machine, cloud: { words } }) =>
+    `${words.name} shows machine ${machine?.id ?? ""} as ${machine?.state ?? "gone"}, and nobody here has stopped it; it is looked at again`,
+  [NO_ADDRESS]: ({ machine, cloud: { words } }) =>
+    `machine ${machine?.id ?? ""} has no private IPv4 address, ${words.addressless.meaning}; nobody can reach it, and IPv6 ` +
+    `is not supported. ${words.addressless.advice}, and delete the satellite`,
   ClassNotHeldYet: ({ satellite: { spec } }) =>
     `SatelliteClass ${spec.className} does not bear the operator's finalizer yet, or is being deleted; nothing is launched ` +
     "of a class that may go",
-  LaunchUnsettled: ({ satellite: { status } }) =>
-    `it is not known whether EC2 launched a machine; it is looked for by the client token ${status.launch?.token ?? ""}`,
-  VolumeNotReady: () => "EC2 has not finished making the data volume",
+  LaunchUnsettled: ({ cloud: { words }, satellite: { status } }) =>
+    `it is not known whether ${words.name} launched a machine; it is looked for by the client token ${status.launch?.token ?? ""}`,
+  VolumeNotReady: ({ cloud: { words } }) => `${words.name} has not finished making the data volume`,
   VolumeInUse: () => "the data volume is still attached; it is waited for",
-  Attaching: () => "EC2 has not finished attaching the data volume",
-  Detaching: () => "EC2 has not finished detaching the data volume",
+  Attaching: ({ cloud: { words } }) => `${words.name} has not finished attaching the data volume`,
+  Detaching: ({ cloud: { words } }) => `${words.name} has not finished detaching the data volume`,
   Replacing: () => "the machine that is to replace this one does not answer yet; see status.replacement",
 };
 
 /** What is waited for, where that takes long; `undefined` where it is nothing to speak of. */
-export function lateness(o: Observation, wait: Extract<Action, { kind: "Wait" }>): Blocker | undefined {
-  const { power } = o.satellite.status;
-  const sinceMs = o.now.getTime() - Date.parse(power.since ?? o.satellite.metadata.creationTimestamp ?? "");
+export function lateness(
+  observed: Observation,
+  wait: Extract<Action, { kind: "Wait" }>,
+): Blocker | undefined {
+  const { power } = observed.satellite.status;
+  const sinceMs =
+    observed.now.getTime() - Date.parse(power.since ?? observed.satellite.metadata.creationTimestamp ?? "");
   const words = Object.hasOwn(WORDS, wait.reason) ? WORDS[wait.reason] : undefined;
-  const isSure = wait.reason === NO_ADDRESS && o.machine?.state === "running";
+  const isSure = wait.reason === NO_ADDRESS && observed.machine?.state === "running";
   return words === undefined || (sinceMs < LATE_MS && !isSure)
     ? undefined
-    : { reason: wait.reason, message: words(o) };
+    : { reason: wait.reason, message: words(observed) };
 }
 
 /**

@@ -11,6 +11,12 @@ import { requireTool } from "../tools/catalog.ts";
 
 const GROUP = "/apis/satellites.dev/v1alpha1";
 const SATELLITES = `${GROUP}/namespaces/default/satellites`;
+const EC2 = {
+  region: "eu-west-1",
+  image: { id: "ami-1" },
+  subnets: { ids: ["subnet-1"] },
+  securityGroups: { ids: ["sg-1"] },
+};
 const FAILURE: Failure = {
   action: "Start",
   class: "permission",
@@ -78,6 +84,7 @@ describe("kstatus", function () {
     const { metadata, status: _status, ...rest } = satelliteClass();
     const made = await server.admin.request("POST", `${GROUP}/satelliteclasses`, {
       ...rest,
+      spec: { ...rest.spec, ec2: EC2 },
       apiVersion: "satellites.dev/v1alpha1",
       kind: "SatelliteClass",
       metadata: { name: metadata.name },

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { Tag } from "../../src/machines/tags.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
-import { satellite, satelliteClass } from "./fixtures.ts";
+import { inMemory, satellite, satelliteClass } from "./fixtures.ts";
 import { World, type WorldOptions } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -73,7 +73,7 @@ describe("a machine that EC2 does not show", () => {
     hide(world, "i-1");
     world.setPower("on");
     await runWithLists(world, 1);
-    expect(world.condition("Ready")).to.include({ status: "False", reason: "NotShownByEC2" });
+    expect(world.condition("Ready")).to.include({ status: "False", reason: "NotShownByCloud" });
     expect(world.condition("Ready")?.message).to.include("i-1");
     show(world, "i-1");
     await runWithLists(world, 1);
@@ -216,13 +216,10 @@ describe("a machine that is kept aside", () => {
 });
 
 describe("a data volume that EC2 does not show", () => {
-  const dataVolume = { sizeGiB: 100, type: "gp3" };
+  const dataVolume = { sizeGiB: 100, type: "fast" };
 
   it("is not made anew before it has been missing for minutes, and the machine waits for it", async () => {
-    const base = satelliteClass();
-    const world = await asleep({
-      satelliteClass: satelliteClass({ ec2: { ...base.spec.ec2, dataVolume } as never }),
-    });
+    const world = await asleep({ satelliteClass: satelliteClass(inMemory(dataVolume)) });
     const [id = ""] = world.cloud.volumes.keys();
     expect(world.satellite().status.volume?.id).to.equal(id);
     const holder = world.cloud.machines.get("i-1");
@@ -238,7 +235,7 @@ describe("a data volume that EC2 does not show", () => {
     world.setPower("on");
     await runWithLists(world, 9);
     expect(world.cloud.count("createVolume")).to.equal(1);
-    expect(world.condition("Ready")).to.include({ reason: "NotShownByEC2" });
+    expect(world.condition("Ready")).to.include({ reason: "NotShownByCloud" });
     show(world, id);
     await runWithLists(world, 1);
     expect(world.satellite().status).to.nested.include({ phase: "Running", "volume.id": id });

@@ -11,7 +11,7 @@ describe("another cloud than EC2", () => {
     world.cloud.fail("launch", "InternalError", Infinity);
     await world.run(MINUTE);
     const { details } = world.satellite().status.launch ?? {};
-    expect(details).to.deep.equal({ rack: "eu-west-1a/0" });
+    expect(details).to.deep.equal({ rack: "eu-west-1a/0", diskGiB: "40" });
     world.restart();
     world.cloud.faults.length = 0;
     await world.run(MINUTE);

@@ -73,11 +73,7 @@ describe("a SatelliteClass", () => {
     const world = new ClassWorld();
     expect(await world.settle()).to.equal(600_000);
     expect(world.ready).to.include({ status: "True", reason: "Resolved" });
-    expect(world.found?.status?.resolved).to.deep.equal({
-      images: { amd64: "ami-1" },
-      subnets: ["subnet-1"],
-      securityGroups: ["sg-1"],
-    });
+    expect(world.found?.status?.resolved).to.deep.equal({ images: { amd64: "ami-1" } });
     world.cloud.facts = { ...world.cloud.facts, images: { amd64: "ami-2" } };
     await world.settle();
     expect(world.found?.status?.resolved?.images).to.deep.equal({ amd64: "ami-2" });
@@ -124,13 +120,15 @@ describe("a SatelliteClass", () => {
     expect(world.found?.status?.resolved?.images).to.deep.equal({ amd64: "ami-1" });
   });
 
-  it("shows as many subnets and groups as there is room for, where its tags match more", async () => {
+  it("shows what the cloud says of its own, as it is", async () => {
     const world = new ClassWorld();
-    const ids = (prefix: string): string[] => Array.from({ length: 17 }, (_, index) => `${prefix}-${index}`);
-    world.cloud.facts = { ...world.cloud.facts, subnets: ids("subnet"), securityGroups: ids("sg") };
+    world.cloud.facts = { ...world.cloud.facts, details: { subnets: ["subnet-1", "subnet-2"] } };
     expect(await world.settle()).to.equal(600_000);
     expect(world.ready).to.include({ status: "True", reason: "Resolved" });
-    expect(world.found?.status?.resolved?.subnets).to.deep.equal(ids("subnet").slice(0, 16));
+    expect(world.found?.status?.resolved).to.deep.equal({
+      images: { amd64: "ami-1" },
+      subnets: ["subnet-1", "subnet-2"],
+    });
   });
 
   it("says so, in its condition, an event and the log, when what it comes to cannot be stored", async () => {

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import type { Machine } from "../../src/machines/cloud.ts";
+import { inMemory } from "./fixtures.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -73,7 +74,7 @@ describe("the deletion of a satellite whose data volume has an unknown outcome",
   it("looks for the volume by its token, and ends when there is none", async () => {
     const world = new World();
     world.editClass(({ spec }) => {
-      spec.ec2.dataVolume = { sizeGiB: 20, type: "gp3" };
+      Object.assign(spec, inMemory({ sizeGiB: 20, type: "fast" }));
     });
     world.cloud.fail("createVolume", "InternalError", Infinity);
     await world.run(MINUTE);

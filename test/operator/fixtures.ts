@@ -1,13 +1,22 @@
-import type { Machine } from "../../src/machines/cloud.ts";
+import type { Machine, VolumeShape } from "../../src/machines/cloud.ts";
 import { ownerTags } from "../../src/machines/tags.ts";
 import type { SatelliteClass } from "../../src/satellite/types.ts";
 
 export { satellite } from "../support/satellites.ts";
 
+/** Name of the block in a class that memory-cloud.ts reads. */
+export const MEMORY_BLOCK = "memory";
+
 /** UID of the cluster that the tests' machines belong to. */
 export const CLUSTER = "cluster-a";
 
-/** A class with two sizes. */
+/** What a class has in place of `ec2` where its machines are those of memory-cloud.ts. */
+export function inMemory(dataVolume?: VolumeShape): Partial<SatelliteClass["spec"]> {
+  const block = { [MEMORY_BLOCK]: { diskGiB: 40, ...(dataVolume === undefined ? {} : { dataVolume }) } };
+  return block as Partial<SatelliteClass["spec"]>;
+}
+
+/** A class of machines in memory, with two sizes. It says nothing of EC2. */
 export function satelliteClass(spec: Partial<SatelliteClass["spec"]> = {}): SatelliteClass {
   return {
     apiVersion: "satellites.dev/v1alpha1",
@@ -20,13 +29,7 @@ export function satelliteClass(spec: Partial<SatelliteClass["spec"]> = {}): Sate
       finalizers: ["satellites.dev/in-use"],
     },
     spec: {
-      ec2: {
-        region: "eu-west-1",
-        image: { id: "ami-1" },
-        subnets: { ids: ["subnet-1"] },
-        securityGroups: { ids: ["sg-1"] },
-        rootVolume: { sizeGiB: 40, type: "gp3" },
-      },
+      ...inMemory(),
       sizes: {
         small: { types: ["m7i.large"] },
         large: { types: ["m7i.xlarge", "m7a.xlarge", "m6i.xlarge"] },
@@ -44,7 +47,7 @@ export function satelliteClass(spec: Partial<SatelliteClass["spec"]> = {}): Sate
         answersAsleep: true,
       },
       ...spec,
-    },
+    } as SatelliteClass["spec"],
     status: {},
   };
 }

@@ -2,6 +2,8 @@ import type { Clock } from "../../src/base/clock.ts";
 import type {
   ClassFacts,
   ClassInspection,
+  ClassSpec,
+  CloudWords,
   LaunchPlan,
   LaunchRequest,
   Machine,
@@ -11,10 +13,13 @@ import type {
   StateReason,
   Volume,
   VolumePlan,
+  VolumeShape,
 } from "../../src/machines/cloud.ts";
 import { CloudError, type CloudErrorClass } from "../../src/machines/errors.ts";
 import { ownerTags, Tag } from "../../src/machines/tags.ts";
-import { CLUSTER, promised } from "./fixtures.ts";
+import { CloudPool } from "../../src/machines/cloud-pool.ts";
+import type { CloudProvider, ConnectionOptions } from "../../src/machines/cloud-provider.ts";
+import { CLUSTER, MEMORY_BLOCK, promised } from "./fixtures.ts";
 
 /** Methods of the port. */
 export type CloudCall = keyof MachineCloud;
@@ -22,6 +27,19 @@ export type CloudCall = keyof MachineCloud;
 const STOPPING_MS = 2000;
 const PENDING_MS = 1000;
 const VOLUME_MS = 800;
+
+/** What a class says to this cloud. */
+interface MemoryBlock {
+  readonly diskGiB: number;
+  readonly dataVolume?: VolumeShape;
+}
+
+function blockOf(classSpec: ClassSpec): MemoryBlock {
+  return classSpec[MEMORY_BLOCK] as MemoryBlock;
+}
+
+/** What names its machines: "i-" and a number, or 17 hexadecimal digits. */
+const ID = /^i-(?:[1-9]\d*|[0-9a-f]{17})$/;
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -31,6 +49,12 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
  * is the rack in which a machine stands.
  */
 export class MemoryCloud implements MachineCloud {
+  readonly words: CloudWords = {
+    name: "the memory",
+    support: "its programmer",
+    firewall: "the rack's door",
+    addressless: { meaning: "as in a rack without cables", advice: "Choose racks with cables in the class" },
+  };
   readonly machines = new Map<string, Mutable<Machine>>();
   readonly volumes = new Map<string, Mutable<Volume> & { readonly token: string }>();
   /** Every call, in order, as "call id". */
@@ -44,9 +68,8 @@ export class MemoryCloud implements MachineCloud {
   /** What every class comes to. */
   facts: ClassFacts = {
     images: { amd64: "ami-1" },
-    subnets: ["subnet-1"],
-    securityGroups: ["sg-1"],
     architectures: ["amd64"],
+    details: {},
   };
   hibernated = new Set<string>();
   bootIDs = new Map<string, string>();
@@ -77,13 +100,25 @@ export class MemoryCloud implements MachineCloud {
     return undefined;
   }
 
+  isMachineID(text: string): boolean {
+    return ID.test(text);
+  }
+
+  hasDataVolume(classSpec: ClassSpec): boolean {
+    return blockOf(classSpec).dataVolume !== undefined;
+  }
+
+  diskGiB(classSpec: ClassSpec, details: LaunchPlan["details"] | undefined): number {
+    return Number(details?.["diskGiB"] ?? blockOf(classSpec).diskGiB);
+  }
+
   resolve(request: LaunchRequest): Promise<ResolvedLaunch> {
     return this.answer("resolve", undefined, () => {
       const combinations = this.combinations.filter((pair) => pair.endsWith(request.zone ?? ""));
       const [type = "", zone = ""] = (combinations[request.combination % combinations.length] ?? "").split(
         " ",
       );
-      const { dataVolume } = request.cloud as { dataVolume?: NonNullable<LaunchPlan["dataVolume"]> };
+      const { dataVolume, diskGiB } = blockOf(request.classSpec);
       const plan: LaunchPlan = {
         attempt: request.attempt,
         token: `${request.owner.uid}/${request.attempt}/${zone}/${type}`,
@@ -94,7 +129,7 @@ export class MemoryCloud implements MachineCloud {
         ...(dataVolume === undefined ? {} : { dataVolume }),
         userDataHash: "hash",
         tags: ownerTags(CLUSTER, request.owner),
-        details: { rack: `${zone}/${request.attempt}` },
+        details: { rack: `${zone}/${request.attempt}`, diskGiB: String(diskGiB) },
       };
       return { plan, combinations: combinations.length };
     });
@@ -388,4 +423,14 @@ export class MemoryCloud implements MachineCloud {
 
 function refused(errorClass: CloudErrorClass, reason: string, call: CloudCall): CloudError {
   return new CloudError({ code: reason, class: errorClass, reason, message: `${call}: ${reason}` });
+}
+
+/** This cloud as one that classes may name. @param cloud what every place of it is */
+export function memoryProvider(cloud: MemoryCloud): CloudProvider {
+  return { block: MEMORY_BLOCK, placeOf: () => "", connect: () => cloud };
+}
+
+/** What an operator has that knows this cloud alone. */
+export function memoryPool(cloud: MemoryCloud): CloudPool {
+  return new CloudPool([memoryProvider(cloud)], {} as ConnectionOptions);
 }

@@ -3,7 +3,9 @@ import type { Observation } from "../../src/operator/observation.ts";
 import { renderStatus } from "../../src/operator/render-status.ts";
 import type { OperatorStatus } from "../../src/satellite/status-patch.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
 import { CLUSTER, machine, satellite, satelliteClass } from "./fixtures.ts";
+import { MemoryCloud } from "./memory-cloud.ts";
 
 /** Wall clock of observations. */
 export const NOW = new Date("2026-01-01T01:00:00Z");
@@ -18,6 +20,7 @@ export function observation(init: Seen = {}): Observation {
   const seen = init.satellite ?? satellite();
   return {
     cluster: CLUSTER,
+    cloud: new MemoryCloud(new VirtualClock()),
     satelliteClass: satelliteClass(),
     machine: seen.status.machine === undefined ? undefined : machine(),
     listed: true,

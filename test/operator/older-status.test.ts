@@ -181,12 +181,12 @@ describe("a status that a version before has written", () => {
 describe("a launch that a version before has planned", () => {
   it("is sent as the same request, so that its token makes the same machine", async () => {
     const account = createAccount();
-    const cloud = {
+    const ec2 = {
       ...CLASS,
       rootVolume: { sizeGiB: 100, type: "io2", iops: 4000, throughput: 500, kmsKeyID: "alias/a" },
       instanceProfile: "builder",
     };
-    const { plan } = await account.run(account.cloud.resolve(launchRequest({ cloud })));
+    const { plan } = await account.run(account.cloud.resolve(launchRequest({ classSpec: { ec2 } })));
     const intent = intentOf(plan, "large", satelliteClass());
     const { details, ...rest } = intent;
     expect(details).to.have.property("instanceProfile", "builder");

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { SATELLITE_CLASSES } from "../../src/satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
-import { satellite, satelliteClass } from "./fixtures.ts";
+import { inMemory, satellite, satelliteClass } from "./fixtures.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -12,11 +12,8 @@ type ClassSpec = SatelliteClass["spec"];
 
 /** A class whose image is ami-1, with a data volume unless the test says otherwise. */
 export function classWith(spec: Partial<ClassSpec> = {}, dataVolume = true): SatelliteClass {
-  const made = satelliteClass(spec);
-  const volume = dataVolume ? { dataVolume: { sizeGiB: 200, type: "gp3" as const } } : {};
   return {
-    ...made,
-    spec: { ...made.spec, ec2: { ...made.spec.ec2, ...volume } },
+    ...satelliteClass({ ...spec, ...(dataVolume ? inMemory({ sizeGiB: 200, type: "fast" }) : {}) }),
     status: { resolved: { images: { amd64: "ami-1" } } },
   };
 }

@@ -7,6 +7,7 @@ import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { satellite, satelliteClass } from "./fixtures.ts";
+import { MemoryCloud, memoryPool } from "./memory-cloud.ts";
 
 const HOUR_MS = 3_600_000;
 const PRICES = { currency: "USD", perHour: { "t3.small": "0.02" }, perGiBMonth: "0.073" };
@@ -22,11 +23,12 @@ describe("the meter of satellites' use", () => {
   beforeEach(() => {
     version = 1;
     clock = new VirtualClock();
+    const clouds = memoryPool(new MemoryCloud(clock));
     registry = new Registry();
     satellites = new ObjectCache({ clock, logger: silentLogger });
     classes = new ObjectCache({ clock, logger: silentLogger });
     meter = new UsageMeter({ clock, registry, maxPairs: 3 });
-    meter.follow({ satellites, classes });
+    meter.follow({ satellites, classes, cloudOf: ({ spec }) => clouds.of(spec) });
     putClass(PRICES);
     meter.begin();
   });
@@ -63,7 +65,7 @@ describe("the meter of satellites' use", () => {
       status: {
         power: { state, epoch, accepted, fence: 0, since: clock.now().toISOString() },
         machine: { id: "i-1", type },
-        launch: { attempt: 1, token: "t", rootVolume: { sizeGiB: 60, type: "gp3" } },
+        launch: { attempt: 1, token: "t", details: { diskGiB: "60" } },
         volume: { id: "vol-1", attempt: 1, zone: "a", sizeGiB: 40 },
       },
     });

@@ -19,6 +19,7 @@ import { CollectingLogger } from "../support/collecting-logger.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { CLUSTER, satellite as makeSatellite, satelliteClass as makeClass } from "./fixtures.ts";
 import { ObjectStore } from "./object-store.ts";
+import { memoryPool } from "./memory-cloud.ts";
 import { ScriptedCloud } from "./scripted-cloud.ts";
 
 /** More steps than this without time passing are a busy loop. */
@@ -69,6 +70,7 @@ export class World {
       this.add(satellite);
     }
     const directory = new MachineDirectory();
+    const clouds = memoryPool(this.cloud);
     this.dependencies = {
       cluster: CLUSTER,
       client: this.store,
@@ -80,7 +82,7 @@ export class World {
         upsert: () => {},
       },
       classes: { get: (name) => this.store.find(SATELLITE_CLASSES, { name }) as SatelliteClass | undefined },
-      cloudOf: () => this.cloud,
+      cloudOf: ({ spec }) => clouds.of(spec),
       directory,
       hostEvents: this.hostEvents,
       listMachines: async () => {

@@ -43,8 +43,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-running.ts",
-        'if (o.satellite.spec.desiredPower === "off") {\n    return beginStop(o);',
-        'if (o.satellite.spec.desiredPower === "off") {\n    return { kind: "Stop", id: machine.id, hibernate: true, force: false };',
+        'if (observed.satellite.spec.desiredPower === "off") {\n    return beginStop(observed);',
+        'if (observed.satellite.spec.desiredPower === "off") {\n    return { kind: "Stop", id: machine.id, hibernate: true, force: false };',
       ),
     ],
     workload: "use-and-wake",
@@ -115,8 +115,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-transition.ts",
-        '  if (machine.state === "stopped") {\n    return stopIsAnswered(o)',
-        '  if (machine.state === "stopped" || machine.state === "stopping") {\n    return stopIsAnswered(o)',
+        '  if (machine.state === "stopped") {\n    return stopIsAnswered(observed)',
+        '  if (machine.state === "stopped" || machine.state === "stopping") {\n    return stopIsAnswered(observed)',
       ),
       edit(
         "operator/decide-transition.ts",
@@ -130,8 +130,8 @@ export const MUTANTS: readonly Mutant[] = [
       ),
       edit(
         "operator/decide-transition.ts",
-        'return machine.state === "stopping"\n      ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "FallingAsleep" }\n      : sendStart',
-        'return machine.state === "shutting-down"\n      ? { kind: "Wait", afterMs: transitionPollMs(o, settings.transitionPollMs), reason: "FallingAsleep" }\n      : sendStart',
+        '  if (!power.accepted) {\n    return machine.state === "stopping"',
+        '  if (!power.accepted) {\n    return machine.state === "shutting-down"',
       ),
     ],
     workload: "drain",
@@ -174,8 +174,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-deletion.ts",
-        "if (launchIsUnsettled(o)) {",
-        "if (launchIsUnsettled(o) && o.listed === undefined) {",
+        "if (launchIsUnsettled(observed)) {",
+        "if (launchIsUnsettled(observed) && observed.listed === undefined) {",
       ),
     ],
     workload: "delete-launching",
@@ -198,8 +198,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/stop-intent.ts",
-        "return Math.max(0, untilMs - o.now.getTime());",
-        "return Math.min(0, untilMs - o.now.getTime());",
+        "return Math.max(0, untilMs - observed.now.getTime());",
+        "return Math.min(0, untilMs - observed.now.getTime());",
       ),
     ],
     workload: "drain",
@@ -246,8 +246,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/failures.ts",
-        "return failure.retryAtMs > o.nowMs\n",
-        "return failure.retryAtMs > o.nowMs + 1e12\n",
+        "return failure.retryAtMs > observed.nowMs\n",
+        "return failure.retryAtMs > observed.nowMs + 1e12\n",
       ),
     ],
     workload: "use-and-wake",
@@ -317,8 +317,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-launch.ts",
-        "if (o.machine === undefined && !isGone(o, id, settings)) {",
-        'if (o.machine === undefined && id === "") {',
+        "if (observed.machine === undefined && !isGone(observed, id, settings)) {",
+        'if (observed.machine === undefined && id === "") {',
       ),
     ],
     workload: "use-and-wake",
@@ -341,8 +341,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-transition.ts",
-        'if (power.sleepKind === "Hibernate") {\n    return giveUpHibernation(o);',
-        "if (power.sleepKind === undefined) {\n    return giveUpHibernation(o);",
+        'if (power.sleepKind === "Hibernate") {\n    return giveUpHibernation(observed);',
+        "if (power.sleepKind === undefined) {\n    return giveUpHibernation(observed);",
       ),
     ],
     workload: "use-and-wake",
@@ -378,7 +378,7 @@ export const MUTANTS: readonly Mutant[] = [
       edit(
         "operator/decide-deletion.ts",
         'const isKept = satellite.spec.deletionPolicy === "Retain";',
-        'const isKept = satellite.spec.deletionPolicy === "Retain" && o.memory.ownership.retained !== undefined;',
+        'const isKept = satellite.spec.deletionPolicy === "Retain" && observed.memory.ownership.retained !== undefined;',
       ),
     ],
     workload: "adopt",
@@ -407,8 +407,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/decide-deletion.ts",
-        "return o.memory.calls.terminated?.[id] !== undefined || isGone(o, id, settings)",
-        "return o.nowMs >= settings.missingMs - 1e9",
+        "return observed.memory.calls.terminated?.[id] !== undefined || isGone(observed, id, settings)",
+        "return observed.nowMs >= settings.missingMs - 1e9",
       ),
     ],
     workload: "delete-asleep",
@@ -441,7 +441,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "limit: a machine that is left behind runs on",
     edits: [
-      edit("operator/decide-deletion.ts", "if (isKept && (mayRunOn(o) ||", "if (isKept && (o.nowMs > -1 ||"),
+      edit(
+        "operator/decide-deletion.ts",
+        "if (isKept && (mayRunOn(observed) ||",
+        "if (isKept && (observed.nowMs > -1 ||",
+      ),
     ],
     workload: "passing-the-quota",
     kind: "nothing goes wrong",
@@ -487,7 +491,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/attempts.ts",
-        "if (attempts === undefined || attempts.inputs !== inputsOf(o)) {",
+        "if (attempts === undefined || attempts.inputs !== inputsOf(observed)) {",
         "if (attempts === undefined || attempts.failed > 0) {",
       ),
     ],
@@ -499,8 +503,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/attempts.ts",
-        "const failed = (hasLasted(o) ? 0 : (status.attempts?.failed ?? 0)) + 1;",
-        "const failed = (o.memory.port.probe === undefined ? 0 : (status.attempts?.failed ?? 0)) + 1;",
+        "const failed = (hasLasted(observed) ? 0 : (status.attempts?.failed ?? 0)) + 1;",
+        "const failed = (observed.memory.port.probe === undefined ? 0 : (status.attempts?.failed ?? 0)) + 1;",
       ),
     ],
     workload: "use-and-wake",
@@ -533,7 +537,7 @@ export const MUTANTS: readonly Mutant[] = [
       ),
       edit(
         "operator/decide-search.ts",
-        "return what.isUnknown ? (waitingForRetry(o, what.action) ?? { kind: what.action }) : undefined;",
+        "return what.isUnknown ? (waitingForRetry(observed, what.action) ?? { kind: what.action }) : undefined;",
         "return undefined;",
       ),
     ],

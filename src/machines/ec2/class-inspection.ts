@@ -1,22 +1,25 @@
 import type { ClassFacts, ClassInspection } from "../cloud.ts";
 import { CloudError } from "../errors.ts";
 import type { Catalogue } from "./catalogue.ts";
-import { readClassSpec, type ImageChoice } from "./class-spec.ts";
+import { readBlock, type ImageChoice } from "./class-spec.ts";
 import { checkPlace, type PlanContext } from "./launch-plan.ts";
 
 const ARCHITECTURES = ["amd64", "arm64"] as const;
 
+/** Most subnets and groups that `status.resolved` has room for; tags may match more, and launches use them all. */
+const MAX_LISTED = 16;
+
 /**
- * What a class comes to in its region now. An architecture without an image is no mistake: most classes serve one.
+ * What a class chooses in its region now. An architecture without an image is no mistake: most classes serve one.
  *
- * @throws CloudError of class `parameter` when it comes to nothing, or of another one from reads
+ * @throws CloudError of class `parameter` when it chooses nothing that exists, or of another one from reads
  */
 export async function inspectClass(
-  { cloud, types, isFresh }: ClassInspection,
+  { classSpec, types, isFresh }: ClassInspection,
   catalogue: Catalogue,
   context: PlanContext,
 ): Promise<ClassFacts> {
-  const spec = readClassSpec(cloud);
+  const spec = readBlock(classSpec);
   checkPlace(spec, context);
   if (isFresh === true) {
     catalogue.forgetResolved();
@@ -30,7 +33,17 @@ export async function inspectClass(
   const architectures = ARCHITECTURES.filter(
     (name) => images[name] !== undefined && known.some((type) => type.architectures.includes(name)),
   );
-  return { images, subnets: subnets.map(({ id }) => id).toSorted(), securityGroups, architectures };
+  return {
+    images,
+    architectures,
+    details: {
+      subnets: subnets
+        .map(({ id }) => id)
+        .toSorted()
+        .slice(0, MAX_LISTED),
+      securityGroups: securityGroups.slice(0, MAX_LISTED),
+    },
+  };
 }
 
 async function imagesOf(choice: ImageChoice, catalogue: Catalogue): Promise<Record<string, string>> {

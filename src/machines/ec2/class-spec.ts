@@ -1,4 +1,4 @@
-import type { VolumeShape } from "../cloud.ts";
+import type { ClassSpec, VolumeShape } from "../cloud.ts";
 import { CloudError } from "../errors.ts";
 
 /** Things chosen by identifier or by tags. */
@@ -12,8 +12,11 @@ export type ImageChoice =
   | { readonly ssmParameter: string }
   | { readonly nameFilter: string; readonly owners: readonly string[] };
 
+/** Name of EC2's block in `spec` of a SatelliteClass. */
+export const BLOCK = "ec2";
+
 /** `spec.ec2` of a SatelliteClass. */
-export interface ClassSpec {
+export interface Ec2Block {
   readonly region: string;
   readonly roleARN?: string;
   readonly image: ImageChoice;
@@ -35,19 +38,42 @@ type Fields = Readonly<Record<string, unknown>>;
  *
  * @throws CloudError of class `parameter`
  */
-export function readClassSpec(cloud: Fields): ClassSpec {
-  const dataVolume = object(cloud, "dataVolume");
+export function readBlock(classSpec: ClassSpec): Ec2Block {
+  const block = blockOf(classSpec);
+  const dataVolume = object(block, "dataVolume");
   return {
-    region: string(cloud, "region") ?? invalid("region"),
-    image: readImage(object(cloud, "image") ?? invalid("image")),
-    subnets: readSelection(cloud, "subnets"),
-    securityGroups: readSelection(cloud, "securityGroups"),
-    rootVolume: readVolume(object(cloud, "rootVolume") ?? {}),
+    ...readPlace(classSpec),
+    image: readImage(object(block, "image") ?? invalid("image")),
+    subnets: readSelection(block, "subnets"),
+    securityGroups: readSelection(block, "securityGroups"),
+    rootVolume: readVolume(object(block, "rootVolume") ?? {}),
     ...(dataVolume === undefined ? {} : { dataVolume: readVolume(dataVolume) }),
-    tags: checkTags(strings(object(cloud, "tags") ?? {}, "tags")),
-    ...optional("roleARN", string(cloud, "roleARN")),
-    ...optional("instanceProfile", string(cloud, "instanceProfile")),
+    tags: checkTags(strings(object(block, "tags") ?? {}, "tags")),
+    ...optional("instanceProfile", string(block, "instanceProfile")),
   };
+}
+
+/** Account and region that a class's machines live in. @throws CloudError of class `parameter` */
+export function readPlace(classSpec: ClassSpec): Pick<Ec2Block, "region" | "roleARN"> {
+  const block = blockOf(classSpec);
+  return {
+    region: string(block, "region") ?? invalid("region"),
+    ...optional("roleARN", string(block, "roleARN")),
+  };
+}
+
+/** Whether the class has a data volume. @throws CloudError of class `parameter` */
+export function hasDataVolume(classSpec: ClassSpec): boolean {
+  return blockOf(classSpec)["dataVolume"] !== undefined;
+}
+
+/** GiB of root volumes as the class has them. @throws CloudError of class `parameter` */
+export function rootVolumeGiB(classSpec: ClassSpec): number {
+  return readVolume(object(blockOf(classSpec), "rootVolume") ?? {}).sizeGiB;
+}
+
+function blockOf(classSpec: ClassSpec): Fields {
+  return object(classSpec, BLOCK) ?? invalid("region");
 }
 
 /** Most characters of a tag's key (EC2 user guide, "Tag restrictions"). */
@@ -91,8 +117,8 @@ function readImage(image: Fields): ImageChoice {
   return { nameFilter, owners: list(image, "owners") ?? ["self"] };
 }
 
-function readSelection(cloud: Fields, field: "subnets" | "securityGroups"): Selection {
-  const selection = object(cloud, field) ?? invalid(field);
+function readSelection(block: Fields, field: "subnets" | "securityGroups"): Selection {
+  const selection = object(block, field) ?? invalid(field);
   const ids = list(selection, "ids");
   if (ids !== undefined && ids.length > 0) {
     return { ids };

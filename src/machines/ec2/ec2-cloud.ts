@@ -13,6 +13,8 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type {
   ClassFacts,
   ClassInspection,
+  ClassSpec,
+  CloudWords,
   LaunchPlan,
   LaunchRequest,
   Machine,
@@ -27,8 +29,10 @@ import { createAwsClients, type AwsClientOptions, type AwsClients } from "./aws-
 import { Batcher, DEFAULT_WINDOW, type BatchWindow } from "./batcher.ts";
 import { Catalogue } from "./catalogue.ts";
 import { inspectClass } from "./class-inspection.ts";
+import { hasDataVolume, rootVolumeGiB } from "./class-spec.ts";
 import { Ec2Calls, type Call } from "./ec2-calls.ts";
 import type { LimitedAction } from "./limits.ts";
+import { rootVolumeGiBOf } from "./launch-details.ts";
 import { InstanceReads } from "./instance-reads.ts";
 import { Launches } from "./launches.ts";
 import { MachineSnapshot } from "./machine-snapshot.ts";
@@ -87,7 +91,20 @@ const DIVISIBLE: ReadonlySet<string> = new Set([
   "hibernation-unsupported",
 ]);
 
-/** Creates the one implementation of `MachineCloud`. Nothing is sent yet. */
+/** What an instance's ID looks like: 8 hexadecimal digits, or 17 (EC2 user guide, "Resource IDs"). */
+const INSTANCE_ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
+
+const WORDS: CloudWords = {
+  name: "EC2",
+  support: "AWS",
+  firewall: "the security group",
+  addressless: {
+    meaning: "as in a subnet that has IPv6 alone",
+    advice: "Choose subnets with IPv4 in the class",
+  },
+};
+
+/** Creates the `MachineCloud` of EC2 for one region and role. Nothing is sent yet. */
 export function createEc2Cloud(options: Ec2CloudOptions): Ec2Cloud {
   return new BatchingEc2Cloud(options);
 }
@@ -100,6 +117,7 @@ interface BatchedCall {
 }
 
 class BatchingEc2Cloud implements Ec2Cloud {
+  readonly words = WORDS;
   readonly #options: Ec2CloudOptions;
   readonly #clients: AwsClients;
   readonly #calls: Ec2Calls;
@@ -176,6 +194,18 @@ class BatchingEc2Cloud implements Ec2Cloud {
     this.#lookUps = this.#batch("DescribeInstancesFiltered", "housekeeping", LOOK_UP_WINDOW, (ids) =>
       this.#reads.lookUp(ids),
     );
+  }
+
+  isMachineID(text: string): boolean {
+    return INSTANCE_ID.test(text);
+  }
+
+  hasDataVolume(classSpec: ClassSpec): boolean {
+    return hasDataVolume(classSpec);
+  }
+
+  diskGiB(classSpec: ClassSpec, details: LaunchPlan["details"] | undefined): number {
+    return rootVolumeGiBOf(details) ?? rootVolumeGiB(classSpec);
   }
 
   resolve(request: LaunchRequest): Promise<ResolvedLaunch> {

@@ -25,11 +25,17 @@ export function writeDetails(details: LaunchDetails): LaunchPlan["details"] {
   };
 }
 
+/** GiB of the root volume in written details; `undefined` when they do not say. */
+export function rootVolumeGiBOf(details: LaunchPlan["details"] | undefined): number | undefined {
+  const sizeGiB = Number(details?.["rootVolumeSizeGiB"]);
+  return sizeGiB > 0 ? sizeGiB : undefined;
+}
+
 /** @throws CloudError of class `parameter` when they are not those that were written */
 export function readDetails({ details }: LaunchPlan): LaunchDetails {
   const { subnet, rootVolumeType: type, rootVolumeKMSKeyID: kmsKeyID, instanceProfile } = details;
-  const sizeGiB = Number(details["rootVolumeSizeGiB"]);
-  if (subnet === undefined || type === undefined || !(sizeGiB > 0)) {
+  const sizeGiB = rootVolumeGiBOf(details);
+  if (subnet === undefined || type === undefined || sizeGiB === undefined) {
     throw new CloudError({
       code: "LaunchDetailsIncomplete",
       class: "parameter",

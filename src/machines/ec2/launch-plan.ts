@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { LaunchPlan, LaunchRequest, ResolvedLaunch } from "../cloud.ts";
 import type { Catalogue, ImageFacts, SubnetFacts } from "./catalogue.ts";
-import { invalidClass, readClassSpec, type ClassSpec } from "./class-spec.ts";
+import { type Ec2Block, invalidClass, readBlock } from "./class-spec.ts";
 import { writeDetails } from "./launch-details.ts";
 import { suitableTypes, type SuitableType } from "./suitable-types.ts";
 import { ownerTags } from "../tags.ts";
@@ -29,7 +29,7 @@ export async function resolveLaunch(
   catalogue: Catalogue,
   context: PlanContext,
 ): Promise<ResolvedLaunch> {
-  const spec = readClassSpec(request.cloud);
+  const spec = readBlock(request.classSpec);
   checkPlace(spec, context);
   checkUserData(request.userData);
   const [image, subnets, securityGroups, types] = await Promise.all([
@@ -79,7 +79,7 @@ export function hashUserData(userData: string): string {
 }
 
 /** Refuses a class of another place than the connection's. @throws CloudError of class `parameter` */
-export function checkPlace(spec: ClassSpec, { region, roleARN }: PlanContext): void {
+export function checkPlace(spec: Ec2Block, { region, roleARN }: PlanContext): void {
   if (spec.region !== region) {
     throw invalidClass(
       "RegionMismatch",
@@ -146,7 +146,7 @@ function combine(types: readonly SuitableType[], subnets: readonly SubnetFacts[]
 
 function toPlan(
   request: LaunchRequest,
-  spec: ClassSpec,
+  spec: Ec2Block,
   context: PlanContext,
   chosen: Combination & { readonly image: ImageFacts; readonly securityGroups: readonly string[] },
 ): LaunchPlan {

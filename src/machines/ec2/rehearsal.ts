@@ -12,6 +12,7 @@ import { CloudError } from "../errors.ts";
 import { Tag } from "../tags.ts";
 import type { AwsClients } from "./aws-clients.ts";
 import type { Catalogue } from "./catalogue.ts";
+import { BLOCK } from "./class-spec.ts";
 import type { Ec2Calls } from "./ec2-calls.ts";
 import { resolveLaunch, type PlanContext } from "./launch-plan.ts";
 import type { LimitedAction } from "./limits.ts";
@@ -62,11 +63,13 @@ export class Rehearsal {
    *
    * @throws CloudError of class `permission` or `parameter` when EC2 would refuse
    */
-  async check({ cloud, types, isFresh }: ClassInspection, facts: ClassFacts): Promise<void> {
+  async check({ classSpec, types, isFresh }: ClassInspection, facts: ClassFacts): Promise<void> {
     const machine = this.#options.anyMachine();
-    const subject = JSON.stringify([cloud, types]);
+    const subject = JSON.stringify([classSpec[BLOCK], types]);
     for (const architecture of facts.architectures) {
-      await this.#ask(`${architecture} ${subject}`, isFresh, () => this.#launch(cloud, types, architecture));
+      await this.#ask(`${architecture} ${subject}`, isFresh, () =>
+        this.#launch(classSpec, types, architecture),
+      );
     }
     if (machine !== undefined) {
       await this.#ask("changes", isFresh, () => this.#changes(machine));
@@ -107,14 +110,20 @@ export class Rehearsal {
 
   /** Whether EC2 has consented to launch a machine of the class; not when it could not be asked. */
   async #launch(
-    cloud: ClassInspection["cloud"],
+    classSpec: ClassInspection["classSpec"],
     types: readonly string[],
     architecture: string,
   ): Promise<boolean> {
     const { catalogue, context, clients } = this.#options;
     // Nobody's machine, with the tags that policies ask for.
     const owner = { namespace: "satellites", name: "dry-run", uid: "00000000-0000-0000-0000-000000000000" };
-    const request = { owner, cloud, types, architecture: architecture as "amd64" | "arm64", hibernate: true };
+    const request = {
+      owner,
+      classSpec,
+      types,
+      architecture: architecture as "amd64" | "arm64",
+      hibernate: true,
+    };
     const rest = { attempt: 0, combination: 0, userData: "" };
     const { plan } = await resolveLaunch({ ...request, ...rest }, catalogue, context);
     const { rootDeviceName } = await catalogue.imageFacts(plan.image);

@@ -66,12 +66,16 @@ export const STATE_REASONS: Readonly<Record<string, StateRule>> = {
   },
 };
 
+/** Codes of stops that keep the memory: `Client.UserInitiatedHibernate` (EC2 API reference, "StateReason"). */
+const HIBERNATED = /Hibernate/;
+
 /** What EC2's reason means; one that is not in the table keeps its own name, without dots. */
 export function stateReason(code: string, message: string): StateReason {
   const known = Object.hasOwn(STATE_REASONS, code) ? STATE_REASONS[code] : undefined;
   return {
     code,
     message,
+    hibernated: HIBERNATED.test(code),
     reason: known?.reason ?? (code.replace(/\W/g, "") || "MachineEnded"),
     advice: known?.advice ?? 'look the code up in the EC2 user guide, "Troubleshoot instance launch issues"',
   };

@@ -5,7 +5,7 @@ import type { Observation } from "../observation.ts";
 
 /** What conditions are made from. */
 export interface Rendering {
-  readonly o: Observation;
+  readonly observed: Observation;
   /** The fields of the status as they are after this step. */
   readonly status: Pick<SatelliteStatus, "power"> & {
     readonly [Field in "machine" | "launch" | "replacement" | "attempts" | "health"]?:

@@ -3,8 +3,8 @@ import { LEAD_MS, pendingEvent } from "../scheduled-event.ts";
 import { no, yes, type Rendering, type Said } from "./condition-row.ts";
 
 /** What people are told of an event that the cloud has announced. Silent while no list of events was taken. */
-export function eventScheduled({ o, shown }: Rendering): Said | undefined {
-  const event = pendingEvent(o);
+export function eventScheduled({ observed, shown }: Rendering): Said | undefined {
+  const event = pendingEvent(observed);
   if (event !== undefined) {
     const untilMs = Date.parse(event.notBefore) - LEAD_MS;
     return yes(
@@ -14,7 +14,7 @@ export function eventScheduled({ o, shown }: Rendering): Said | undefined {
         `${timestamp(new Date(untilMs))} at the latest`,
     );
   }
-  return shown?.status === "True" && o.eventsKnown
+  return shown?.status === "True" && observed.eventsKnown
     ? no("NoEvent", "no event is scheduled any more")
     : undefined;
 }

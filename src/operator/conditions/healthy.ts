@@ -4,20 +4,20 @@ import { healthOf } from "../older-status.ts";
 import { no, noFor, unknown, yes, type Rendering, type Said } from "./condition-row.ts";
 
 /** What `status.health` and `status.attempts` say of the machine. */
-export function healthy({ o, status, shown }: Rendering): Said | undefined {
+export function healthy({ observed, status, shown }: Rendering): Said | undefined {
   const { power, health } = status;
   if (health !== undefined) {
     return no(health.trouble, health.message);
   }
-  const wish = o.satellite.spec.desiredPower;
+  const wish = observed.satellite.spec.desiredPower;
   const failed = attemptTrouble(status);
   if (failed !== undefined && wish === "on") {
     return noFor(failed);
   }
-  if (power.state === "Running" || (isLeaving(o, power) && answers(o, power))) {
+  if (power.state === "Running" || (isLeaving(observed, power) && answers(observed, power))) {
     return yes("PortAnswers", "the VM's gRPC port answers");
   }
-  if (healthOf(o.satellite.status)?.trouble === "MachineLost") {
+  if (healthOf(observed.satellite.status)?.trouble === "MachineLost") {
     return unknown("Relaunching", "a new machine takes the place of the lost one");
   }
   return power.state === "Off" && wish === "off" && shown?.status === "False"

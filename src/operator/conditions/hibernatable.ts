@@ -1,7 +1,7 @@
 import { no, unknown, yes, type Rendering, type Said } from "./condition-row.ts";
 
 /** Whether memory is kept while it sleeps. */
-export function hibernatable({ o, status, shown }: Rendering): Said | undefined {
+export function hibernatable({ observed, status, shown }: Rendering): Said | undefined {
   const { machine, launch } = status;
   if (machine === undefined) {
     return undefined;
@@ -13,10 +13,10 @@ export function hibernatable({ o, status, shown }: Rendering): Said | undefined 
       return unknown("MemoryLost", machine.hibernation.message);
     case undefined:
   }
-  if (o.satellite.spec.sleepMode === "Stop") {
+  if (observed.satellite.spec.sleepMode === "Stop") {
     return no("SleepModeStop", "spec.sleepMode is Stop: memory is not kept");
   }
-  switch (o.machine?.hibernationConfigured ?? launch?.hibernate) {
+  switch (observed.machine?.hibernationConfigured ?? launch?.hibernate) {
     case true:
       return yes("Supported", "memory is kept while it sleeps");
     case false:

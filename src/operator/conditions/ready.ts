@@ -15,17 +15,17 @@ const MOVING_MESSAGE: Readonly<Record<Power["state"], string>> = {
 
 /** In the power state that was wished: also a sleeper that is meant to sleep, so that nobody waits for it for ever. */
 export function ready(rendering: Rendering): Said {
-  const { o, status, late } = rendering;
+  const { observed, status, late } = rendering;
   const { power } = status;
   const silence = silenceOf(rendering);
   if (silence !== undefined) {
     return noFor(silence);
   }
-  const failure = o.memory.failures.last ?? blockerOf(o) ?? attemptTrouble(status) ?? late;
-  if (failure !== undefined && o.satellite.metadata.deletionTimestamp !== undefined) {
+  const failure = observed.memory.failures.last ?? blockerOf(observed) ?? attemptTrouble(status) ?? late;
+  if (failure !== undefined && observed.satellite.metadata.deletionTimestamp !== undefined) {
     return noFor(failure);
   }
-  const wished = o.satellite.spec.desiredPower === "on" ? "Running" : "Off";
+  const wished = observed.satellite.spec.desiredPower === "on" ? "Running" : "Off";
   if (power.state === wished) {
     return wished === "Running"
       ? yes("Running", "the machine runs and its port answers")
@@ -35,13 +35,13 @@ export function ready(rendering: Rendering): Said {
 }
 
 /** What is wrong with the machine: it is lost, it is stuck, or its port does not answer while it should. */
-function silenceOf({ o, status }: Rendering): Blocker | undefined {
+function silenceOf({ observed, status }: Rendering): Blocker | undefined {
   const { power, health } = status;
   const isStuckStopping = health?.trouble === "Stuck" && power.state === "Stopping";
   const isUp = power.state === "Starting" || power.state === "Running";
-  const isSilent = isUp && !answers(o, power);
+  const isSilent = isUp && !answers(observed, power);
   if (health !== undefined && (health.trouble === "MachineLost" || isStuckStopping || isSilent)) {
     return { reason: health.trouble, message: health.message };
   }
-  return isSilent && o.satellite.spec.desiredPower === "on" ? attemptTrouble(status) : undefined;
+  return isSilent && observed.satellite.spec.desiredPower === "on" ? attemptTrouble(status) : undefined;
 }

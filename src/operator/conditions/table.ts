@@ -27,7 +27,7 @@ const CONDITIONS: readonly ConditionRow[] = [
 
 /** The conditions as they read after a step. */
 export function renderConditions(rendering: Omit<Rendering, "shown">, generation: number): Condition[] {
-  const { now, satellite } = rendering.o;
+  const { now, satellite } = rendering.observed;
   const before = satellite.status.conditions;
   const changes = CONDITIONS.flatMap(({ type, render }) => {
     const said = render({ ...rendering, shown: findCondition(before, type) });

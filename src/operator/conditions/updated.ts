@@ -9,9 +9,9 @@ import { no, noFor, yes, type Rendering, type Said } from "./condition-row.ts";
 type Machine = NonNullable<SatelliteStatus["machine"]>;
 
 /** Whether the machine is as spec and class ask for; what is pending, or why not. */
-export function updated({ o, status: { machine, replacement } }: Rendering): Said | undefined {
-  const { satellite, satelliteClass } = o;
-  const { invalid } = wakeTimes(satellite, o.now);
+export function updated({ observed, status: { machine, replacement } }: Rendering): Said | undefined {
+  const { satellite, satelliteClass } = observed;
+  const { invalid } = wakeTimes(satellite, observed.now);
   if (invalid !== undefined) {
     return no(
       "WakeScheduleInvalid",
@@ -26,18 +26,22 @@ export function updated({ o, status: { machine, replacement } }: Rendering): Sai
   if (machine === undefined || satelliteClass === undefined) {
     return undefined;
   }
-  if (wantedSize(o) === undefined) {
+  if (wantedSize(observed) === undefined) {
     return no(SIZE_UNKNOWN, sizeUnknown(satellite, satelliteClass).message);
   }
-  const pending = pendingSize(o);
+  const pending = pendingSize(observed);
   return pending === undefined
-    ? (imageOutdated(o, machine, replacement) ??
-        tlsOutdated(o, machine) ??
+    ? (imageOutdated(observed, machine, replacement) ??
+        tlsOutdated(observed, machine) ??
         yes("UpToDate", "size is as specified"))
-    : sizePending(o, machine, pending);
+    : sizePending(observed, machine, pending);
 }
 
-function sizePending({ memory, satellite }: Rendering["o"], machine: Machine, pending: WantedSize): Said {
+function sizePending(
+  { memory, satellite }: Rendering["observed"],
+  machine: Machine,
+  pending: WantedSize,
+): Said {
   const when = satellite.spec.maintenance === undefined ? "" : ", in the maintenance window";
   return memory.failures.last?.action === "ChangeType"
     ? noFor(memory.failures.last)
@@ -47,7 +51,10 @@ function sizePending({ memory, satellite }: Rendering["o"], machine: Machine, pe
       );
 }
 
-function tlsOutdated({ satellite, satelliteClass }: Rendering["o"], machine: Machine): Said | undefined {
+function tlsOutdated(
+  { satellite, satelliteClass }: Rendering["observed"],
+  machine: Machine,
+): Said | undefined {
   const { endpoint } = satellite.status;
   return endpoint === undefined ||
     endpoint.tls === "Required" ||
@@ -62,16 +69,16 @@ function tlsOutdated({ satellite, satelliteClass }: Rendering["o"], machine: Mac
 
 /** What becomes of a machine whose class has another image by now. */
 function imageOutdated(
-  o: Rendering["o"],
+  observed: Rendering["observed"],
   machine: Machine,
   replacement: SatelliteStatus["replacement"],
 ): Said | undefined {
   if (replacement?.state === "Launching") {
     return no("Replacing", `machine ${machine.id} is being replaced by one from ${replacement.image}`);
   }
-  const { satellite, memory } = o;
+  const { satellite, memory } = observed;
   const image = newerImage({
-    ...o,
+    ...observed,
     satellite: { ...satellite, status: { ...satellite.status, machine } },
   });
   if (image === undefined) {
@@ -85,7 +92,7 @@ function imageOutdated(
     return noFor(memory.failures.last);
   }
   const versions = `the machine was made from ${machine.image ?? "another image"}, and its class has ${image} by now`;
-  if (mayReplace(o)) {
+  if (mayReplace(observed)) {
     const when = satellite.spec.maintenance === undefined ? "" : ", in the maintenance window";
     return no("ImageUpdatePending", `${versions}; it is replaced while it sleeps${when}`);
   }

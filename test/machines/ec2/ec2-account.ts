@@ -95,7 +95,7 @@ export async function runInTime<T>(clock: VirtualClock, work: Promise<T>): Promi
 export function launchRequest(overrides: Partial<LaunchRequest> = {}): LaunchRequest {
   return {
     owner: { namespace: "team-a", name: "ada", uid: "11111111-0000-4000-8000-000000000001" },
-    cloud: CLASS,
+    classSpec: { ec2: CLASS },
     architecture: "amd64",
     types: ["m7i.large"],
     hibernate: true,

@@ -701,14 +701,27 @@ describe("EC2 cloud", () => {
 
   describe("inspect", () => {
     const inspect = (account: Account, change: Record<string, unknown>): Promise<ClassFacts> =>
-      account.run(account.cloud.inspect({ cloud: { ...CLASS, ...change }, types: ["m7i.large"] }));
+      account.run(
+        account.cloud.inspect({ classSpec: { ec2: { ...CLASS, ...change } }, types: ["m7i.large"] }),
+      );
 
     it("says what a class comes to", async () => {
       const facts = await inspect(createAccount(), {});
       expect(facts.images).to.deep.equal({ amd64: AMD64_IMAGE, arm64: ARM64_IMAGE });
       expect(facts.architectures).to.deep.equal(["amd64"]);
-      expect(facts.subnets).not.to.deep.equal([]);
-      expect(facts.securityGroups).not.to.deep.equal([]);
+      expect(facts.details["subnets"]).to.have.length(2);
+      expect(facts.details["securityGroups"]).to.have.length(1);
+    });
+
+    it("names as many subnets and groups as the status has room for, where its tags match more", async () => {
+      const base = defaultNetwork(REGION);
+      const many = Array.from({ length: 17 }, (_, index) => String(index).padStart(2, "0"));
+      const network = {
+        ...base,
+        subnets: many.map((number) => ({ ...base.subnets[0]!, id: `subnet-${number}` })),
+      };
+      const { details } = await inspect(createAccount({ model: { network } }), {});
+      expect(details["subnets"]).to.deep.equal(many.slice(0, 16).map((number) => `subnet-${number}`));
     });
 
     it("reads images and networks anew when what was read lately is not believed", async () => {
@@ -717,7 +730,9 @@ describe("EC2 cloud", () => {
       await inspect(account, {});
       await inspect(account, {});
       expect(reads()).to.equal(1);
-      await account.run(account.cloud.inspect({ cloud: CLASS, types: ["m7i.large"], isFresh: true }));
+      await account.run(
+        account.cloud.inspect({ classSpec: { ec2: CLASS }, types: ["m7i.large"], isFresh: true }),
+      );
       expect(reads()).to.equal(2);
     });
 
@@ -728,9 +743,15 @@ describe("EC2 cloud", () => {
 
     it("refuses a class that comes to nothing", async () => {
       const account = createAccount();
-      const wrong = account.cloud.inspect({ cloud: { ...CLASS, image: { id: "ami-0" } }, types: [] });
+      const wrong = account.cloud.inspect({
+        classSpec: { ec2: { ...CLASS, image: { id: "ami-0" } } },
+        types: [],
+      });
       expect(await failure(account, wrong)).to.include({ class: "parameter", reason: "ImageNotFound" });
-      const elsewhere = account.cloud.inspect({ cloud: { ...CLASS, region: "us-east-1" }, types: [] });
+      const elsewhere = account.cloud.inspect({
+        classSpec: { ec2: { ...CLASS, region: "us-east-1" } },
+        types: [],
+      });
       expect(await failure(account, elsewhere)).to.include({ class: "parameter" });
     });
   });

@@ -106,14 +106,14 @@ describe("resolving a launch", () => {
       readDetails((await resolve(given)).plan).rootVolume;
     expect((await rootVolumeOf({ types: ["m7i.2xlarge"] })).sizeGiB).to.equal(4 + 32);
     expect((await rootVolumeOf({ types: ["m7i.2xlarge"], hibernate: false })).sizeGiB).to.equal(10);
-    const cloud = { ...CLASS, rootVolume: { sizeGiB: 100, type: "gp3", iops: 4_000, kmsKeyID: "alias/a" } };
-    expect(await rootVolumeOf({ cloud })).to.deep.equal(cloud.rootVolume);
+    const ec2 = { ...CLASS, rootVolume: { sizeGiB: 100, type: "gp3", iops: 4_000, kmsKeyID: "alias/a" } };
+    expect(await rootVolumeOf({ classSpec: { ec2 } })).to.deep.equal(ec2.rootVolume);
   });
 
   describe("finds the image", () => {
     it("by ID", async () => {
-      const cloud = { ...CLASS, image: { id: AMD64_IMAGE } };
-      expect((await resolve({ cloud })).plan.image).to.equal(AMD64_IMAGE);
+      const ec2 = { ...CLASS, image: { id: AMD64_IMAGE } };
+      expect((await resolve({ classSpec: { ec2 } })).plan.image).to.equal(AMD64_IMAGE);
     });
 
     it("by name, for the satellite's architecture", async () => {
@@ -122,66 +122,75 @@ describe("resolving a launch", () => {
     });
 
     it("by SSM parameter, with the architecture in its name", async () => {
-      const cloud = { ...CLASS, image: { ssmParameter: "/images/{architecture}/current" } };
+      const ec2 = { ...CLASS, image: { ssmParameter: "/images/{architecture}/current" } };
       const parameters = { "/images/amd64/current": AMD64_IMAGE };
-      expect((await resolve({ cloud }, { endpoint: { parameters } })).plan.image).to.equal(AMD64_IMAGE);
-      expect(await refusal({ cloud })).to.include({ code: "ParameterNotFound", class: "parameter" });
+      expect((await resolve({ classSpec: { ec2 } }, { endpoint: { parameters } })).plan.image).to.equal(
+        AMD64_IMAGE,
+      );
+      expect(await refusal({ classSpec: { ec2 } })).to.include({
+        code: "ParameterNotFound",
+        class: "parameter",
+      });
     });
   });
 
   describe("refuses, for good and saying what to correct,", () => {
     const cases: Readonly<Record<string, [Partial<LaunchRequest>, string, string]>> = {
       "an image that does not exist": [
-        { cloud: { ...CLASS, image: { id: "ami-0123" } } },
+        { classSpec: { ec2: { ...CLASS, image: { id: "ami-0123" } } } },
         "InvalidAMIID.NotFound",
         "spec.ec2.image",
       ],
       "a name that no image has": [
-        { cloud: { ...CLASS, image: { nameFilter: "nothing-*" } } },
+        { classSpec: { ec2: { ...CLASS, image: { nameFilter: "nothing-*" } } } },
         "ImageNotFound",
         "nothing-*",
       ],
       "an image of another architecture": [
-        { cloud: { ...CLASS, image: { id: ARM64_IMAGE } } },
+        { classSpec: { ec2: { ...CLASS, image: { id: ARM64_IMAGE } } } },
         "ImageArchitectureMismatch",
         "arm64",
       ],
       "subnets that do not exist": [
-        { cloud: { ...CLASS, subnets: { ids: ["subnet-0123"] } } },
+        { classSpec: { ec2: { ...CLASS, subnets: { ids: ["subnet-0123"] } } } },
         "InvalidSubnetID.NotFound",
         "spec.ec2.subnets",
       ],
       "tags that no subnet has": [
-        { cloud: { ...CLASS, subnets: { tags: { no: "where" } } } },
+        { classSpec: { ec2: { ...CLASS, subnets: { tags: { no: "where" } } } } },
         "NetworkNotFound",
         "spec.ec2.subnets",
       ],
       "tags that no security group has": [
-        { cloud: { ...CLASS, securityGroups: { tags: { no: "where" } } } },
+        { classSpec: { ec2: { ...CLASS, securityGroups: { tags: { no: "where" } } } } },
         "NetworkNotFound",
         "spec.ec2.securityGroups",
       ],
       "types that the region lacks": [{ types: ["x9z.large"] }, "NoTypeAvailable", "x9z.large"],
       "types of another architecture": [{ types: ["m7g.large"] }, "NoTypeAvailable", "amd64"],
-      "another region": [{ cloud: { ...CLASS, region: "us-east-1" } }, "RegionMismatch", "us-east-1"],
+      "another region": [
+        { classSpec: { ec2: { ...CLASS, region: "us-east-1" } } },
+        "RegionMismatch",
+        "us-east-1",
+      ],
       "another role": [
-        { cloud: { ...CLASS, roleARN: "arn:aws:iam::000000000077:role/other" } },
+        { classSpec: { ec2: { ...CLASS, roleARN: "arn:aws:iam::000000000077:role/other" } } },
         "RoleMismatch",
         "role/other",
       ],
       "user data above 16 KB": [{ userData: "x".repeat(16_385) }, "UserDataTooLarge", "16384"],
       "a tag key that AWS keeps for itself": [
-        { cloud: { ...CLASS, tags: { "aws:team": "a" } } },
+        { classSpec: { ec2: { ...CLASS, tags: { "aws:team": "a" } } } },
         "InvalidTagKey",
         "aws:team",
       ],
       "a tag key that is too long": [
-        { cloud: { ...CLASS, tags: { ["k".repeat(129)]: "a" } } },
+        { classSpec: { ec2: { ...CLASS, tags: { ["k".repeat(129)]: "a" } } } },
         "InvalidTagKey",
         "128 characters",
       ],
       "a class without subnets": [
-        { cloud: { ...CLASS, subnets: {} } },
+        { classSpec: { ec2: { ...CLASS, subnets: {} } } },
         "InvalidClassSpec",
         "spec.ec2.subnets",
       ],

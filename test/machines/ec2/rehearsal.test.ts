@@ -19,7 +19,9 @@ function deny(account: Account, action: string, containing?: string): void {
 
 describe("a class's rehearsal", () => {
   const inspect = (account: Account, isFresh = false, cloud: object = CLASS): Promise<ClassFacts> =>
-    account.run(account.cloud.inspect({ cloud: { ...cloud }, types: ["m7i.large", "m7g.large"], isFresh }));
+    account.run(
+      account.cloud.inspect({ classSpec: { ec2: cloud }, types: ["m7i.large", "m7g.large"], isFresh }),
+    );
   const dryRuns = (account: Account): string[] =>
     account.endpoint.log
       .calls()

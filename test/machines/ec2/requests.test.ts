@@ -7,13 +7,15 @@ import { faultsOf } from "./service-model.ts";
 /** A class, a satellite and a guest with everything at its maximum. */
 const LARGEST = launchRequest({
   owner: { namespace: "n".repeat(63), name: "s".repeat(253), uid: "11111111-0000-4000-8000-000000000001" },
-  cloud: {
-    ...CLASS,
-    tags: Object.fromEntries(
-      Array.from({ length: 30 }, (_, index) => [String(index).padStart(128, "k"), "v".repeat(256)]),
-    ),
-    rootVolume: { sizeGiB: 16_384, type: "io2", iops: 64_000 },
-    dataVolume: { sizeGiB: 16_384, type: "gp3", iops: 16_000, throughput: 1000 },
+  classSpec: {
+    ec2: {
+      ...CLASS,
+      tags: Object.fromEntries(
+        Array.from({ length: 30 }, (_, index) => [String(index).padStart(128, "k"), "v".repeat(256)]),
+      ),
+      rootVolume: { sizeGiB: 16_384, type: "io2", iops: 64_000 },
+      dataVolume: { sizeGiB: 16_384, type: "gp3", iops: 16_000, throughput: 1000 },
+    },
   },
   userData: "u".repeat(16_384),
 });
@@ -46,7 +48,7 @@ describe("every request", () => {
     const { cloud, model } = account;
     const run = <T>(work: Promise<T>): Promise<T> => account.run(work);
     const { faults, actions } = await requestsOf(async () => {
-      await run(cloud.inspect({ cloud: LARGEST.cloud, types: LARGEST.types }));
+      await run(cloud.inspect({ classSpec: LARGEST.classSpec, types: LARGEST.types }));
       const { plan } = await run(cloud.resolve(LARGEST));
       const { id, zone } = await run(cloud.launch(plan, LARGEST.userData));
       await run(model.settled());

@@ -1,0 +1,86 @@
+import { expect } from "chai";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+/** Words of one cloud. */
+const WORDS =
+  /\bEC2\b|\bec2\b|\bAWS\b|\bEBS\b|\bIAM\b|\bAMI\b|\bVPC\b|(?:Run|Start|Stop|Terminate|Describe)Instances|\binstances?\b|\bInstance[A-Z]|subnet|security ?group/i;
+
+/** Where a bound or a rule comes from: a page by its title, or the page about EC2. */
+const CITATIONS =
+  /\((?:EC2|AWS|IAM)[\w\s]*(?:guide|reference|Calculator)(?:,[\s*]*"[^"]*")?\)|\(docs\/ec2\.md\)/g;
+
+/** What may stand there all the same, and why. */
+const EXCEPTIONS: readonly { readonly file: string; readonly text: string; readonly why: string }[] = [
+  {
+    file: "src/operator/older-status.ts",
+    text: "/** `status.launch.details`",
+    why: "a version before wrote the details of a launch in EC2 as fields of their own; all of that function is about them",
+  },
+  {
+    file: "src/operator/operator.ts",
+    text: "instance: options.leaderElection.identity",
+    why: "`reportingInstance` of a Kubernetes event",
+  },
+];
+
+/** Generated from the CRDs, where each cloud has its block. */
+const GENERATED: ReadonlySet<string> = new Set(["src/satellite/types.ts"]);
+
+/** The lines that name EC2, as "file: line", without citations and exceptions. */
+function linesOf(file: string, text: string): string[] {
+  const known = EXCEPTIONS.filter((exception) => exception.file === file).reduce(
+    (rest, exception) => withoutDeclaration(rest, exception.text),
+    text,
+  );
+  return known
+    .replaceAll(CITATIONS, "")
+    .split("\n")
+    .filter((line) => WORDS.test(line))
+    .map((line) => `${file}: ${line.trim()}`);
+}
+
+/** The source without what stands from `text` on: to the end of its line, or of the function whose comment it begins. */
+function withoutDeclaration(source: string, text: string): string {
+  const at = source.indexOf(text);
+  if (at < 0) {
+    return source;
+  }
+  const end = source.indexOf(text.startsWith("/**") ? "\n}\n" : "\n", at);
+  return source.slice(0, at) + source.slice(end < 0 ? source.length : end);
+}
+
+describe("the rooms that know no cloud", () => {
+  const files = globSync("src/{operator,satellite}/**/*.ts", { cwd: ROOT }).filter(
+    (file) => !GENERATED.has(file),
+  );
+  const sources = files.map((file) => [file, readFileSync(join(ROOT, file), "utf8")] as const);
+
+  it("do not use the words of one", () => {
+    expect(sources.flatMap(([file, text]) => linesOf(file, text))).to.deep.equal([]);
+  });
+
+  it("still have what they are allowed to say", () => {
+    const unused = EXCEPTIONS.filter(
+      ({ file, text }) => sources.find(([name]) => name === file)?.[1].includes(text) !== true,
+    );
+    expect(unused).to.deep.equal([]);
+  });
+
+  it("would be found out", () => {
+    for (const line of [
+      'message: "EC2 does not show it",',
+      "satelliteClass.spec.ec2.rootVolume",
+      "/** The instance's type. */",
+      "const isInstanceId = true;",
+      'check("that the security group lets routers in");',
+      "subnets: [],",
+    ]) {
+      expect(linesOf("src/operator/any.ts", line), line).to.have.length(1);
+    }
+    const cited = '/** Reads lag (EC2 API reference, "Eventual\n * consistency"). */';
+    expect(linesOf("src/operator/any.ts", cited)).to.deep.equal([]);
+  });
+});
