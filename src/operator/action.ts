@@ -15,7 +15,7 @@ export interface Announcement {
  * intent was written to the satellite first.
  */
 export type Action =
-  /** Nothing until something changes, or `afterMs` passed. */
+  /** Do nothing until something changes or `afterMs` has passed. */
   | { readonly kind: "Wait"; readonly afterMs: number; readonly reason: string }
   | { readonly kind: "AddFinalizer" }
   | { readonly kind: "RemoveFinalizer" }
@@ -24,7 +24,7 @@ export type Action =
       readonly kind: "WriteStatus";
       readonly status: OperatorStatus;
       readonly announce?: Announcement;
-      /** How long nothing is to be done after it, in milliseconds; absent: what follows is to be decided at once. */
+      /** Milliseconds until the next step; absent: it is decided at once. */
       readonly thenWaitMs?: number;
     }
   /** Sets `spec.desiredPower` to "off" for idleness. */
@@ -50,7 +50,7 @@ export type Action =
   | { readonly kind: "Claim"; readonly id: string }
   /** Gives a stopped machine the first of `types` that its zone has. */
   | { readonly kind: "ChangeType"; readonly id: string; readonly types: readonly string[] }
-  /** Marks the data volume, or the machine, as kept, so that nothing of ours counts it as its own any more. */
+  /** Tags the data volume or the machine as kept: this cluster does not manage it any more. */
   | { readonly kind: "Retain"; readonly id: string }
   /** Creates the data volume of the written intent, for the first time or again. */
   | { readonly kind: "CreateVolume" }
@@ -59,14 +59,14 @@ export type Action =
   | { readonly kind: "DeleteVolume"; readonly id: string }
   /** Resolves the launch of a machine that is to replace the one in use, and writes it as the intent, with this `status.power`. */
   | ({ readonly kind: "PlanReplacement" } & PlannedAttempt)
-  /** Looks whether the port of that machine answers. */
+  /** Looks whether the port of the replacement answers. */
   | ({ readonly kind: "ProbeReplacement"; readonly id: string } & ProbeTarget)
-  /** Looks whether the VM's port answers, and asks the guest for its boot ID and running work. */
+  /** Looks whether the VM's port answers, and asks the guest for its boot ID and whether it works on something. */
   | ({ readonly kind: "Probe" } & ProbeTarget);
 
 /** One attempt to launch a machine. */
 export interface PlannedAttempt {
-  /** Goes up with each plan. */
+  /** One more than that of the plan before. */
   readonly attempt: number;
   /** Which type and zone to take: 0 is the most preferred. */
   readonly combination: number;

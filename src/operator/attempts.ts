@@ -1,7 +1,7 @@
 /**
- * Launches and starts that the cloud accepted and then could not carry out, as its machine's StateReason tells later. An
- * attempt is good only when the VM was awake, and stayed so for a while; until then the pauses before the next one grow.
- * They stand in `status.attempts`, so that they outlive the operator's process.
+ * Counts launches and starts that the cloud accepted and could not carry out; the machine's description says later why.
+ * An attempt has succeeded only when the VM has been awake for a while; until then the pauses between attempts grow. The
+ * count is in `status.attempts`, so that it survives a restart of the operator.
  */
 import { createHash } from "node:crypto";
 import { backoffMs } from "../base/backoff.ts";
@@ -13,29 +13,29 @@ import { inputsOf } from "./failures.ts";
 import type { Blocker } from "./blocker.ts";
 import type { Observation } from "./observation.ts";
 
-/** In an hour of failures at once there are about 14 attempts, from then on 6 an hour. */
+/** Where each fails at once: about 14 attempts in the first hour, then 6 an hour. */
 const BACKOFF = { baseMs: 2000, maxMs: 10 * 60_000 };
 
-/** A machine that ended so soon after it was awake was no better than one that never was. */
+/** A machine that was awake for less than this before it ended counts as one that never was. */
 const LASTING_MS = 10 * 60_000;
 
-/** What the status says of attempts. */
+/** The fields of the status that attempts are judged by. */
 interface Standing {
   readonly attempts?: Attempts | undefined;
   readonly power: Power;
 }
 
-/** After so many failures in a row a person should look: phase Failed. It is tried again all the same. */
+/** After this many failures in a row the phase is Failed, so that a person looks. Attempts go on. */
 const HOPELESS_AFTER = 4;
 
-/** The one reason that passes by itself, however often it comes. */
+/** The one reason that needs no person, however often it comes. */
 export const NO_CAPACITY = "InsufficientCapacity";
 
 /** `status.attempts` after another one failed. @param machine as the cloud describes it, with its reason */
 export function failedAttempt(observed: Observation, machine: Machine | undefined): Attempts {
   const { status, metadata } = observed.satellite;
   const failed = (hasLasted(observed) ? 0 : (status.attempts?.failed ?? 0)) + 1;
-  const pauseMs = backoffMs(failed - 1, BACKOFF, () => shareOf(`${metadata.uid ?? ""}/${failed}`));
+  const pauseMs = backoffMs(failed - 1, BACKOFF, () => jitterOf(`${metadata.uid ?? ""}/${failed}`));
   const { reason = "MachineEnded", code, message, advice } = machine?.stateReason ?? {};
   const id = machine?.id ?? status.machine?.id ?? "";
   const { name } = observed.cloud.words;
@@ -57,17 +57,17 @@ export function failedAttempt(observed: Observation, machine: Machine | undefine
   };
 }
 
-/** The same, where the machine ran: a long time awake makes up for what was before. */
+/** The same for a machine that ran; `undefined` where it was awake for long, which makes up for all failures before. */
 export function endedAttempt(observed: Observation, machine: Machine | undefined): Attempts | undefined {
   return hasLasted(observed) ? undefined : failedAttempt(observed, machine);
 }
 
-/** The attempts that still count: none once the machine has been awake for long. */
+/** The failed attempts that still count: none once the machine has been awake for long. */
 export function countingAttempts(observed: Observation, { attempts, power }: Standing): Attempts | undefined {
   return power.state === "Running" && hasLasted(observed) ? undefined : attempts;
 }
 
-/** A wait while the last attempt failed lately; a change of satellite or class ends it. */
+/** A wait after a failed attempt; a change of satellite or class ends it. */
 export function pausingBetweenAttempts(observed: Observation): Action | undefined {
   const { attempts } = observed.satellite.status;
   if (attempts === undefined || attempts.inputs !== inputsOf(observed)) {
@@ -87,7 +87,7 @@ export function attemptTrouble({ attempts, power }: Standing): Blocker | undefin
     : { reason: attempts.reason, message: attempts.message };
 }
 
-/** Whether a person should look, and those who wait are told so. */
+/** Whether a person should look. Whoever waits for the satellite is told so. */
 export function areHopeless({ attempts, power }: Standing): boolean {
   return (
     attempts !== undefined &&
@@ -102,8 +102,8 @@ function hasLasted({ satellite, now }: Observation): boolean {
   return power.state === "Running" && now.getTime() - Date.parse(power.since ?? "") >= LASTING_MS;
 }
 
-/** A number in [0, 1) that satellites and attempts do not share, so that they do not come back together. */
-function shareOf(text: string): number {
+/** A number in [0, 1) that differs between satellites and attempts, so that they are not tried at the same moment. */
+function jitterOf(text: string): number {
   return createHash("sha256").update(text).digest().readUInt32BE(0) / 2 ** 32;
 }
 

@@ -11,10 +11,9 @@ import { unreadyOf } from "./older-status.ts";
 const GRANT_MS = 30_000;
 
 /**
- * Counts what is awake of a class against `spec.maxAwake`: its satellites, and machines that run and that no satellite
- * names, since they cost the same. Those satellites that wait go in the order in which
- * they began to wait. What was granted a moment ago counts before the API server's answer shows it, so that
- * steps under way at the same time cannot share a place.
+ * Counts what is awake of a class against `spec.maxAwake`: its satellites, and running machines that no satellite names,
+ * since they cost the same. Satellites wait in the order in which they began to. A place that was granted a moment ago
+ * counts before the API server's answer shows it, so that two steps at the same time cannot take the same one.
  */
 export class AwakeQuota {
   readonly #clock: Clock;
@@ -126,7 +125,7 @@ class Counts {
     return this.#ahead.get(namespace) ?? 0;
   }
 
-  /** Those ahead that their own namespace's limit lets through: the others must not hold everybody up. */
+  /** Those ahead that their own namespace's limit lets through: the others must not hold up other namespaces. */
   aheadInAll(perNamespace: number): number {
     let ahead = 0;
     for (const [namespace, waiting] of this.#ahead) {
@@ -140,7 +139,7 @@ function keyOf(satellite: Satellite): string {
   return keyString(objectKey(satellite));
 }
 
-/** Whether it is off and would be started; one that only a person can mend waits for that, not for a place. */
+/** Whether it is off and would be started. One that needs a person waits for that, and for no place. */
 function waits(satellite: Satellite): boolean {
   const { metadata, spec, status } = satellite;
   return (
@@ -156,7 +155,7 @@ function waitsLonger(other: Satellite, self: Satellite): boolean {
   return theirs === ours ? keyOf(other) < keyOf(self) : theirs < ours;
 }
 
-/** Since when it has not been what was wished; milliseconds since 1970. One whose status lags began just now. */
+/** Since when it has not been as wished, in milliseconds since 1970; at first, since it was created. */
 function waitingSince({ metadata, status }: Satellite): number {
   const isNew = (status.observedGeneration ?? -1) < 0;
   const since = isNew ? metadata.creationTimestamp : unreadyOf(status)?.since;

@@ -1,4 +1,4 @@
-/** Something outside of the satellite that it waits for; shown on it. */
+/** Something outside the satellite that it waits for; shown on it. */
 export interface Blocker {
   /** CamelCase. */
   readonly reason: string;

@@ -32,7 +32,7 @@ export interface ClassReconcilerOptions {
   readonly metrics: Pick<OperatorMetrics, "failures">;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Between two looks at what a class comes to, in milliseconds. */
+  /** Between two looks at a class, in milliseconds. */
   readonly resyncMs: number;
 }
 
@@ -44,8 +44,8 @@ const NAMED_USERS = 5;
 const RETRY_MS = 60_000;
 
 /**
- * Says on each SatelliteClass what it comes to, and keeps one that satellites use from being deleted: without it
- * the operator would not know where their machines are.
+ * Shows on each SatelliteClass what was found for it, and keeps a class from being deleted while satellites use it: without
+ * the class the operator would not know where their machines are.
  */
 export class ClassReconciler {
   readonly #options: ClassReconcilerOptions;
@@ -82,7 +82,7 @@ export class ClassReconciler {
   ): Promise<WorkResult | undefined> {
     const { client, resyncMs } = this.#options;
     const { name } = satelliteClass.metadata;
-    // The cache may lag behind a satellite that was made just now.
+    // The cache may not have a satellite yet that was just created.
     const users =
       cached.length > 0
         ? cached
@@ -104,7 +104,7 @@ export class ClassReconciler {
   async #inspect(satelliteClass: SatelliteClass): Promise<WorkResult | undefined> {
     const { cloudOf, logger, resyncMs } = this.#options;
     const { spec, status } = satelliteClass;
-    // Edited, be it only to have it looked at: what was read minutes ago is not what its owner wants to know.
+    // Somebody has just edited the class and waits for the result, so nothing is taken from a cache.
     const isFresh = status?.observedGeneration !== satelliteClass.metadata.generation;
     try {
       const types = [...new Set(Object.values(spec.sizes).flatMap((size) => size.types))];
@@ -156,7 +156,7 @@ export class ClassReconciler {
     return { requeueAfterMs: againAfterMs };
   }
 
-  /** Says on the class that what it comes to cannot be stored, where at least that can. */
+  /** Shows on the class that its status cannot be stored, if at least that can. */
   async #showRejection(satelliteClass: SatelliteClass, error: RejectedWrite): Promise<WorkResult> {
     const { announce, metrics, logger, clock } = this.#options;
     const { metadata, status } = satelliteClass;

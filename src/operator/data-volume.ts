@@ -12,10 +12,10 @@ import { renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { transitionPollMs } from "./waiting.ts";
 
-/** Between looks at a volume that is being made. */
+/** Milliseconds between looks at a volume that is being made. */
 const POLL_MS = 1000;
 
-/** Whether the machine is to have a data volume and has none; then nobody may use it yet, even if its port answers. */
+/** Whether the machine lacks a data volume that it is to have; until it has it nobody may use the machine, even if its port answers. */
 export function lacksVolume({ satellite: { status } }: Observation, machine: Machine): boolean {
   const { volume, launch } = status;
   return volume === undefined
@@ -83,12 +83,12 @@ export function attach(
   return waitingForRetry(observed, "AttachVolume") ?? { kind: "AttachVolume", id, machine: machine.id };
 }
 
-/** Whether a machine is one of the satellite's; what is attached to one of those will be free, or is where it should be. */
+/** Whether the status names the machine. A volume that is attached to such a one is where it should be, or will be free. */
 export function isOurs({ satellite: { status } }: Observation, id: string): boolean {
   return [status.machine?.id, status.replacement?.machine?.id, status.retired?.id].includes(id);
 }
 
-/** Whether the volume is gone although it should be there. One that is not seen may be there all the same. */
+/** Whether the volume is gone although it should be there; that a read does not show it is no proof. */
 export function isLost(observed: Observation, settings: OperatorSettings): boolean {
   const { volume, satellite } = observed;
   return volume === undefined
@@ -116,7 +116,7 @@ export function settleVolume(observed: Observation): Action {
 }
 
 /**
- * The same where nobody wants the volume any more: one whose creation has an unknown outcome is looked for.
+ * The same where nobody wants the volume any more: where the outcome of its creation is unknown it is looked for.
  *
  * @returns "nothing" when it is proven that there is none
  */
@@ -128,13 +128,13 @@ export function settleUnwantedVolume(observed: Observation, settings: OperatorSe
   return found ?? settleVolume(observed);
 }
 
-/** The definite refusal of the volume: there is none. */
+/** The refusal that proves that there is no volume, if there was one. */
 export function volumeRefusal(observed: Observation): Failure | undefined {
   const failure = failureOfAction(observed, "CreateVolume");
   return failure !== undefined && isRefusal(failure.class) ? failure : undefined;
 }
 
-/** Writes what the volume is to be; after one that was lost it is another one, by another token. */
+/** Writes what the volume is to be. After a loss it is another volume, with another token. */
 function planVolume(observed: Observation, zone: string, attempt: number): Action {
   const { volume, launch } = observed.satellite.status;
   const { sizeGiB, type, iops, throughput, kmsKeyID } = launch?.dataVolume ?? volume ?? {};

@@ -6,7 +6,7 @@ import type { Action } from "./action.ts";
 import { launchIsUnsettled, settleLaunch } from "./decide-launch.ts";
 import { isGone, missingPollMs } from "./absence.ts";
 import { isLost, isOurs, settleUnwantedVolume, volumeRefusal } from "./data-volume.ts";
-import { remove, settleReplacement } from "./decide-update.ts";
+import { settleReplacement, terminate } from "./decide-update.ts";
 import { drainingMs, mayHibernate } from "./stop-intent.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { Observation } from "./observation.ts";
@@ -62,19 +62,19 @@ export function decideDeletion(observed: Observation, settings: OperatorSettings
   }
   return isKept
     ? stopKept(observed, machine, settings)
-    : (remove(observed, machine.id, machine, settings) ?? finish(observed, settings));
+    : (terminate(observed, machine.id, machine, settings) ?? finish(observed, settings));
 }
 
 /**
- * Whether a machine that is kept goes on running. The class's limit of machines that are awake would not see it any more,
- * so that it may not where there is one.
+ * Whether a machine that is kept may go on running: only where the class does not limit how many are awake, since the limit
+ * would not see it any more.
  */
 function mayRunOn({ satellite: { metadata }, satelliteClass }: Observation): boolean {
   const isWished = metadata.annotations?.[Annotation.retainRunning] === "true";
   return isWished && satelliteClass !== undefined && satelliteClass.spec.maxAwake === undefined;
 }
 
-/** Stops a machine that is kept: whoever wants it to run pays for it by hand. */
+/** Stops a machine that is kept; whoever wants it to run starts it by hand. */
 function stopKept(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
   const { stop } = observed.memory.calls;
   const failure = observed.memory.failures.last;
@@ -96,8 +96,8 @@ function stopKept(observed: Observation, machine: Machine, settings: OperatorSet
 }
 
 /**
- * Terminates the machines beside the one in use: one that was to replace it, and one that was replaced. A launch whose
- * outcome is unknown is settled here, too.
+ * Terminates the machines beside the one in use: one that was to replace it, and one that was replaced. Settles a launch of
+ * unknown outcome, too.
  */
 function removeOthers(observed: Observation, settings: OperatorSettings): Action | undefined {
   const { replacement } = observed.satellite.status;
@@ -111,12 +111,12 @@ function removeOthers(observed: Observation, settings: OperatorSettings): Action
 function removals(observed: Observation, settings: OperatorSettings): Action[] {
   const { replacement, retired } = observed.satellite.status;
   return [
-    remove(observed, replacement?.machine?.id, observed.replacement, settings),
-    remove(observed, retired?.id, observed.retired, settings),
+    terminate(observed, replacement?.machine?.id, observed.replacement, settings),
+    terminate(observed, retired?.id, observed.retired, settings),
   ].filter((step) => step !== undefined);
 }
 
-/** Keeps the machine and its volume; the volume first, since nobody would look for it after the machine. */
+/** Tags the volume and then the machine as kept. The volume comes first: once the machine is tagged, nothing looks for it. */
 function retain(observed: Observation, machine: Machine | undefined, settings: OperatorSettings): Action {
   const { volume } = observed.satellite.status;
   if (volume !== undefined && volume.id === undefined && volumeRefusal(observed) === undefined) {
@@ -133,7 +133,7 @@ function retain(observed: Observation, machine: Machine | undefined, settings: O
     : (waitingForRetry(observed, "Retain") ?? { kind: "Retain", id });
 }
 
-/** No machine is left, or soon none will be: then the volume goes, and then the satellite. */
+/** The machine is gone or about to be: waits for that, then deletes the volume, then lets the satellite go. */
 function finish(observed: Observation, settings: OperatorSettings): Action {
   const { satellite, memory, volume } = observed;
   const wait = (reason: string): Action => ({
@@ -159,10 +159,10 @@ function finish(observed: Observation, settings: OperatorSettings): Action {
     return { kind: "RemoveFinalizer" };
   }
   const holder = volume?.attachment?.machine;
-  // One that is not seen is deleted all the same: the call itself says whether there is one.
+  // A volume that reads do not show is deleted all the same: the call itself says whether there is one.
   const isTooNew =
     volume === undefined &&
-    observed.now.getTime() - Date.parse(intent.createdAt ?? "") < settings.unknownInstanceMs;
+    observed.now.getTime() - Date.parse(intent.createdAt ?? "") < settings.unknownMachineMs;
   if (isTooNew || volume?.state === "creating" || (holder !== undefined && isOurs(observed, holder))) {
     return wait("VolumeInUse");
   }

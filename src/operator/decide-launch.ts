@@ -20,8 +20,8 @@ import { firstEndpoint } from "./vm-key.ts";
 import { NOT_VISIBLE } from "./waiting.ts";
 
 /**
- * Whether a launch intent is written whose outcome no one knows yet. From the intent on until the machine's ID
- * is written, `status.power` stays Starting for reason Launch.
+ * Whether a launch is planned and its outcome is not known yet. From the plan until the machine's ID is written,
+ * `status.power` stays Starting for reason Launch.
  */
 export function launchIsUnsettled({ satellite: { status } }: Observation): boolean {
   return (
@@ -70,7 +70,7 @@ export function decideLaunch(observed: Observation, settings: OperatorSettings):
   return waitingForRetry(observed, "PlanLaunch") ?? planLaunch(observed, attempt, combination);
 }
 
-/** The first plan of a launch begins the next epoch; those that follow a refusal are of the same. */
+/** The first plan of a launch begins an epoch; those after a refusal belong to the same one. */
 function planLaunch(observed: Observation, attempt: number, combination: number): Action {
   const { power } = observed.satellite.status;
   const intent = { reason: PowerReason.Launch, accepted: false, since: timestamp(observed.now) };
@@ -111,15 +111,15 @@ export function searchLaunched(
   return search(observed, { action: "FindLaunched", token, isUnknown }, settings);
 }
 
-/** Sends the planned launch. What an earlier plan met with was waited for before this one was made. */
+/** Sends the planned launch; waits first only if this very plan has failed before. */
 export function sendLaunch(observed: Observation): Action {
   const isAgain = failureOfAction(observed, "Launch")?.attempt === observed.satellite.status.launch?.attempt;
   return (isAgain ? waitingForRetry(observed, "Launch") : undefined) ?? { kind: "Launch" };
 }
 
 /**
- * The definite refusal of the launch that is planned now, if there was one. Having sent too many requests is none: an
- * earlier one, of this process or of the one before, may have been carried out without an answer.
+ * The refusal of the launch that is planned now, if there was one. "Too many requests" is no refusal: an earlier request, of
+ * this process or of one before, may have been carried out without an answer.
  */
 export function refusalOf(observed: Observation): Failure | undefined {
   const failure = failureOfAction(observed, "Launch");
@@ -127,7 +127,7 @@ export function refusalOf(observed: Observation): Failure | undefined {
   return isOfThisPlan && isRefusal(failure.class) ? failure : undefined;
 }
 
-/** Nothing was launched: the next type or zone, the same again later, or what the spec says by now. */
+/** Nothing was launched: plans the next type or zone, the same again later, or what the spec asks for by now. */
 function planAgain(observed: Observation, refused: Failure): Action {
   const attempt = (observed.satellite.status.launch?.attempt ?? 0) + 1;
   const plan = (combination: number): Action => planLaunch(observed, attempt, combination);
@@ -253,7 +253,7 @@ export function decideGone(observed: Observation, settings: OperatorSettings): A
   };
 }
 
-/** One that was being started, or was not awake for long, counts as an attempt; one that rested does not. */
+/** A machine that ended while it was started, or soon after, counts as a failed attempt; one that slept does not. */
 function endedBeforeItsTime(observed: Observation): Pick<StatusChange, "attempts"> {
   const { state } = observed.satellite.status.power;
   return state === "Starting" || state === "Running"
@@ -261,7 +261,7 @@ function endedBeforeItsTime(observed: Observation): Pick<StatusChange, "attempts
     : {};
 }
 
-/** What was launched ended before it was awake: nothing is lost but the attempt. */
+/** The new machine ended before it was awake: nothing is lost but the attempt. */
 function failLaunch(observed: Observation): Action {
   const attempts = failedAttempt(observed, observed.machine);
   const { reason, message } = attempts;

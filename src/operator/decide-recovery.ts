@@ -11,7 +11,7 @@ import type { OperatorSettings } from "./settings.ts";
 import { beginStop } from "./stop-intent.ts";
 import { keyTrouble } from "./vm-key.ts";
 
-/** How often a port is looked at that has been silent for longer than {@link SILENT_MS}. */
+/** Milliseconds between looks at a port that has been silent for longer than {@link SILENT_MS}. */
 const SILENT_POLL_MS = 5000;
 const SILENT_MS = 60_000;
 
@@ -22,8 +22,8 @@ export function silentMs(observed: Observation): number {
 }
 
 /**
- * When to look at a port again that is silent, or not as it should be: quickly at first, when it may be about to
- * answer, and less often the more ports are silent.
+ * Milliseconds until the next look at a port that is silent or not as it should be: few at first, when it may be about to
+ * answer, and more the more ports are silent.
  */
 export function silentPollMs(observed: Observation, settings: OperatorSettings): number {
   const spacedMs = (observed.memory.port.silentPorts ?? 0) * settings.probeSpacingMs;
@@ -33,9 +33,9 @@ export function silentPollMs(observed: Observation, settings: OperatorSettings):
 }
 
 /**
- * What to do about a machine that runs while its port is silent: a reboot, then a stop and a start, then nothing
- * but saying so; each after `unreachableMs` of silence and each once, since the step taken last stands in
- * `status.health`. Nothing is done where a router may have streams on it.
+ * What to do about a machine that runs while its port is silent: reboot it, then stop and start it, then only say so. Each
+ * comes after `unreachableMs` of silence and once: `status.health` names the last step. Nothing is done while a router may
+ * have streams open to it.
  *
  * @returns `undefined` while there is nothing to do but wait
  */

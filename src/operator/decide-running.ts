@@ -29,8 +29,8 @@ export function decideRunning(observed: Observation, machine: Machine, settings:
 }
 
 /**
- * It is to stay awake. Routers see at once when a machine in use does not answer; one that nobody uses is looked at
- * now and then, so that it does not fail the next request.
+ * It is to stay awake. Routers notice at once when a machine in use does not answer. The port of one that nobody uses is
+ * looked at now and then, so that the next request does not meet a dead one.
  */
 function decideAwake(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
   const { idleness, memory, satellite } = observed;
@@ -57,7 +57,7 @@ function decideAwake(observed: Observation, machine: Machine, settings: Operator
     : probe(observed, endpoint);
 }
 
-/** The machine stopped without us, or the description is older than its last start. */
+/** The machine was stopped by somebody else, or the description is older than its last start. */
 function decideContradicted(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
   const sinceMs = observed.memory.sightings.contradictedSinceMs;
   const runningMs = observed.now.getTime() - Date.parse(observed.satellite.status.power.since ?? "");
@@ -83,7 +83,7 @@ function decideContradicted(observed: Observation, machine: Machine, settings: O
   };
 }
 
-/** No router has used it for long enough; the guest is asked before the wish to sleep is written. */
+/** No router has used it for its idleTimeout. The guest is asked whether it works before the wish to sleep is written. */
 function decideIdle(observed: Observation, settings: OperatorSettings): Action {
   const { endpoint, power } = observed.satellite.status;
   const { probe: last, guestBusySinceMs } = observed.memory.port;

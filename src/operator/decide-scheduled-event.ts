@@ -6,9 +6,9 @@ import { LEAD_MS, pendingEvent } from "./scheduled-event.ts";
 import { beginStop } from "./stop-intent.ts";
 
 /**
- * Stops a machine that runs, so that it is started on another host before its own is retired or rebooted: when
- * nobody uses it and changes may be made, and an hour before the event whoever uses it. Each event is answered once; the
- * write of the intent says so.
+ * Stops a running machine, so that it is started on another host before its own is retired or rebooted: when nobody uses
+ * it and changes may be made, and an hour before the event in any case. Each event is answered once: the intent to stop
+ * names it.
  *
  * @returns `undefined` while there is nothing to do but wait
  */
@@ -24,7 +24,7 @@ export function decideScheduledEvent(observed: Observation): Action | undefined 
     : undefined;
 }
 
-/** Neither a router may have streams on it, nor does the guest say that it works. */
+/** No router may have streams open to it, and the guest says that it works on nothing. */
 function isUnused({
   idleness,
   memory: {

@@ -3,17 +3,17 @@ import { waitingForRetry } from "./failures.ts";
 import type { Observation } from "./observation.ts";
 import type { OperatorSettings } from "./settings.ts";
 
-/** Between searches at first, when what was made is about to be seen, and later. */
+/** Milliseconds between searches: at first, when a new machine or volume is about to be visible, and later. */
 const SOON_MS = 2000;
 const LATER_MS = 20_000;
-/** So many searches at least must have found nothing. */
+/** Searches that must have found nothing, at least. */
 const MISSES = 3;
 
 /**
- * What comes of a request of unknown outcome when nobody wants its outcome any more. It is sent once more at most by one
- * process, since the answer is the quickest proof; from then on what it may have made is only looked for, by its token.
- * Nothing was made when several searches over `unknownInstanceMs` have found nothing, all of them later than the last
- * request (EC2 developer guide, "Eventual consistency").
+ * Settles a request of unknown outcome whose result nobody wants any more. A process sends it at most once more, since the
+ * answer is the quickest proof; from then on it only searches, by the token, for what the request may have made. Nothing was
+ * made when several searches over `unknownMachineMs`, all later than the last request, have found nothing (EC2 developer
+ * guide, "Eventual consistency").
  *
  * @returns the next step; "nothing" when it is proven that there is nothing; `undefined` while it may be sent
  */
@@ -31,7 +31,7 @@ export function search(
     return what.isUnknown ? (waitingForRetry(observed, what.action) ?? { kind: what.action }) : undefined;
   }
   const forMs = observed.nowMs - known.sinceMs;
-  if (known.misses >= MISSES && forMs >= settings.unknownInstanceMs) {
+  if (known.misses >= MISSES && forMs >= settings.unknownMachineMs) {
     return "nothing";
   }
   const dueMs = known.atMs + (forMs < LATER_MS ? SOON_MS : LATER_MS) - observed.nowMs;

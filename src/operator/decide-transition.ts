@@ -21,7 +21,7 @@ import { beginStop, drainingMs } from "./stop-intent.ts";
 import { NO_ADDRESS, transitionPollMs } from "./waiting.ts";
 import { movedEndpoint, needsKey, probe, withLearnedKey } from "./vm-key.ts";
 
-/** `status.power.state` is Off: start it when it is wanted; mend a machine that runs although nobody wants it. */
+/** `status.power.state` is Off: starts the machine when it is wanted, and corrects one that runs all the same. */
 export function decideSleeping(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
   const wanted = observed.satellite.spec.desiredPower === "on";
   switch (machine.state) {
@@ -63,10 +63,10 @@ function decideAsleep(observed: Observation, settings: OperatorSettings): Action
 }
 
 /**
- * Whether a call of this epoch was accepted so lately that the cloud's descriptions may not show it yet. After a
- * restart of the operator the time of the written intent stands in for that of the call.
+ * Whether a call of this epoch was accepted so recently that descriptions may not show it yet. After a restart of the
+ * operator the time of the written intent is taken for that of the call.
  */
-function settling(
+function isSettling(
   observed: Observation,
   call: AcceptedCall | undefined,
   settings: OperatorSettings,
@@ -78,7 +78,7 @@ function settling(
   return power.accepted && observed.now.getTime() - Date.parse(power.since ?? "") < settings.settleMs;
 }
 
-/** `status.power.state` is Starting: send the call once, then wait until the VM's port answers. */
+/** `status.power.state` is Starting: sends the call once, then waits until the VM's port answers. */
 export function decideStarting(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
   const { power, endpoint } = observed.satellite.status;
   const called = observed.memory.calls.start?.epoch === power.epoch;
@@ -102,7 +102,7 @@ export function decideStarting(observed: Observation, machine: Machine, settings
     );
   }
   const down = machine.state === "stopped" || machine.state === "stopping";
-  if (down && !settling(observed, observed.memory.calls.start, settings)) {
+  if (down && !isSettling(observed, observed.memory.calls.start, settings)) {
     return failStart(observed, machine);
   }
   if (machine.state === "running" && observed.satellite.spec.desiredPower === "off") {
@@ -119,7 +119,7 @@ export function decideStarting(observed: Observation, machine: Machine, settings
   return decideComingUp(observed, machine, endpoint, settings);
 }
 
-/** The cloud accepted the start, and the machine did not come up. */
+/** The cloud accepted the start, but the machine did not come up. */
 function failStart(observed: Observation, machine: Machine): Action {
   const attempts = failedAttempt(observed, machine);
   const { reason, message } = attempts;
@@ -132,8 +132,8 @@ function failStart(observed: Observation, machine: Machine): Action {
 }
 
 /**
- * Sends the start that this process wrote; one that it found is fenced first, so that no late patch of the
- * leader before can move power under it (docs/decisions/0012).
+ * Sends a start whose intent this process wrote. An intent of another process is fenced first, so that no late patch of
+ * that leader can change power meanwhile (docs/decisions/0012).
  */
 function sendStart(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
   const { power } = observed.satellite.status;
@@ -222,7 +222,7 @@ const MEMORY_LOST =
   "the machine was hibernated but booted anew, so its memory was not kept; look in its console output for why the " +
   "guest could not hibernate";
 
-/** `status.power.state` is Stopping: send the call once the streams have drained, then wait until it has stopped. */
+/** `status.power.state` is Stopping: sends the call once the streams have drained, then waits until it has stopped. */
 export function decideStopping(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
   const { power } = observed.satellite.status;
   if (power.reason === PowerReason.Deleting) {
@@ -256,8 +256,8 @@ export function decideStopping(observed: Observation, machine: Machine, settings
 }
 
 /**
- * Whether the cloud answered a stop of this process. Only then is a reading of `stopped` believed: it may be from
- * before the intent. Stopping a stopped machine is a success that does nothing (docs/decisions/0015).
+ * Whether the cloud has answered a stop of this process. Until then a description as `stopped` may be from before the
+ * intent, and proves nothing. Stopping a stopped machine succeeds and does nothing (docs/decisions/0015).
  */
 function stopIsAnswered({ memory, satellite }: Observation): boolean {
   return memory.calls.stop?.epoch === satellite.status.power.epoch;
@@ -302,7 +302,7 @@ function reportStuck(observed: Observation, message: string): Action {
   );
 }
 
-/** A machine that is forced off keeps no memory; nobody may take it for hibernated afterwards. */
+/** A machine that is stopped by force keeps no memory: from here on it must not count as hibernated. */
 function giveUpHibernation(observed: Observation): Action {
   const { power } = observed.satellite.status;
   return writePower(
@@ -317,10 +317,10 @@ function giveUpHibernation(observed: Observation): Action {
   );
 }
 
-/** The machine runs: drain, then stop it; fall back from hibernate to stop when it cannot. */
+/** The machine runs: waits until streams have drained, then stops it, without hibernation where that is refused. */
 function decideStopCall(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
   const { power } = observed.satellite.status;
-  if (settling(observed, observed.memory.calls.stop, settings)) {
+  if (isSettling(observed, observed.memory.calls.stop, settings)) {
     return power.accepted
       ? {
           kind: "Wait",
@@ -367,7 +367,7 @@ function decideRefusedHibernation(
     : undefined;
 }
 
-/** A stop is never taken back; where it is wanted again, a plain stop is the quickest way to the next epoch. */
+/** A stop is never taken back. Where the satellite is wanted again, a plain stop is the quickest way to its next start. */
 function fallBackToStop(observed: Observation, message: string, forGood: boolean): Action {
   const { power } = observed.satellite.status;
   return writePower(

@@ -23,8 +23,8 @@ import { NOT_VISIBLE, transitionPollMs } from "./waiting.ts";
 const PATIENCE_MS = 10 * 60_000;
 
 /**
- * Begins to replace a stopped machine whose image is outdated. One that hibernates is started first, to be stopped: its
- * memory belongs to the disks.
+ * Begins to replace a stopped machine whose image is outdated. One that hibernates is started and stopped before that,
+ * since its memory is of use with its own disks only.
  *
  * @returns `undefined` when there is nothing to replace, or not now
  */
@@ -49,7 +49,7 @@ export function applyImage(observed: Observation, machine: Machine): Action | un
   return planReplacement(observed, 0);
 }
 
-/** Each plan makes patches void that were decided on the one before. */
+/** The fence goes up with each plan, so that late patches that were decided on an earlier one are refused. */
 function planReplacement(observed: Observation, combination: number): Action {
   const { launch, power } = observed.satellite.status;
   return {
@@ -89,7 +89,7 @@ export function decideUpdating(
   }
 }
 
-/** Sends the planned launch until its outcome is known, as the first launch of a satellite. */
+/** Sends the planned launch until its outcome is known, as for the first machine of a satellite. */
 export function settleReplacement(
   observed: Observation,
   replacement: Replacement,
@@ -101,7 +101,7 @@ export function settleReplacement(
     return {
       kind: "WriteStatus",
       status: renderStatus(observed, {
-        // What an earlier leader decided on the launch as it was must not land after this.
+        // Changes power, so that a late patch of an earlier leader is refused.
         ...(power.state === "Updating" ? { power: { ...power, accepted: true } } : {}),
         replacement: {
           ...replacement,
@@ -129,7 +129,7 @@ export function settleReplacement(
     : nextCombination(observed, replacement, refused);
 }
 
-/** Another type in the same zone while EC2 has no capacity, once around; else the machine stays what it is. */
+/** For want of capacity each other type of the zone is tried once; after that the machine stays what it is. */
 function nextCombination(observed: Observation, replacement: Replacement, refused: Failure): Action {
   if (refused.class === "capacity" && refused.count % (observed.memory.launch.combinations ?? 1) !== 0) {
     return planReplacement(observed, refused.count);
@@ -146,7 +146,7 @@ function bringUp(
   const { replacement: machine, now, memory, nowMs } = observed;
   const ageMs = now.getTime() - Date.parse(replacement.since);
   if (machine === undefined) {
-    return ageMs < settings.unknownInstanceMs
+    return ageMs < settings.unknownMachineMs
       ? {
           kind: "Wait",
           afterMs: missingPollMs(observed, replacement.machine?.id ?? ""),
@@ -200,7 +200,7 @@ function bringUp(
   return probeReplacement(observed, machine);
 }
 
-/** Steps without which the new machine is of no use. */
+/** Steps that the new machine is of no use without. */
 const VOLUME_MOVES: ReadonlySet<string> = new Set<ActionKind>([
   "CreateVolume",
   "AttachVolume",
@@ -216,7 +216,7 @@ function moveVolume(observed: Observation, machine: Machine, settings: OperatorS
   if (id === undefined || holder === undefined || holder.machine !== old || machine.volumes.includes(id)) {
     return giveVolume(observed, machine, settings);
   }
-  // One that is not shown may run: nobody pulls a disk from under it.
+  // A machine that reads do not show may run, and its disk must not be taken away.
   if (observed.machine === undefined) {
     return { kind: "Wait", afterMs: missingPollMs(observed, holder.machine), reason: NOT_VISIBLE };
   }
@@ -227,7 +227,7 @@ function moveVolume(observed: Observation, machine: Machine, settings: OperatorS
     : (waitingForRetry(observed, "DetachVolume") ?? { kind: "DetachVolume", id, machine: holder.machine });
 }
 
-/** The new machine answers: it is the one in use from now on, known by its own key, and the old one may go. */
+/** The new machine answers: from now on it is the one in use, known by its own key, and the old one may go. */
 function replace(observed: Observation): Action {
   const { satellite, replacement: machine } = observed;
   const { power, replacement, machine: old } = satellite.status;
@@ -274,14 +274,14 @@ function giveUp(
   };
 }
 
-/** Terminates the new machine, so that it lets go of the volume, and gives that back to the old one. */
+/** Terminates the new machine, which frees the volume, and gives that back to the old one. */
 function goBack(
   observed: Observation,
   replacement: Replacement,
   old: Machine | undefined,
   settings: OperatorSettings,
 ): Action {
-  const removal = remove(observed, replacement.machine?.id, observed.replacement, settings);
+  const removal = terminate(observed, replacement.machine?.id, observed.replacement, settings);
   if (removal !== undefined) {
     return removal;
   }
@@ -299,12 +299,11 @@ function goBack(
 }
 
 /**
- * The next step until a machine that nobody uses is terminated; `undefined` when it is, or is proved not to be there.
- * Other machines' terminations do not count for it.
+ * The next step until a machine that nobody uses is terminated; `undefined` when it is, or is proved to be gone.
  *
  * @param id as the status names it; `undefined`: it names none
  */
-export function remove(
+export function terminate(
   observed: Observation,
   id: string | undefined,
   machine: Machine | undefined,
@@ -325,13 +324,13 @@ export function remove(
     : (waitingForRetry(observed, "Terminate") ?? { kind: "Terminate", id: machine.id });
 }
 
-/** Terminates the machine that was replaced, beside everything else; a wait for it holds nothing up. */
+/** Terminates the machine that was replaced. This goes on beside everything else: a wait for it delays nothing. */
 export function retire(observed: Observation, settings: OperatorSettings): Action | undefined {
   const { retired } = observed.satellite.status;
   if (retired === undefined) {
     return undefined;
   }
-  const step = remove(observed, retired.id, observed.retired, settings);
+  const step = terminate(observed, retired.id, observed.retired, settings);
   if (step === undefined) {
     return { kind: "WriteStatus", status: renderStatus(observed, { retired: undefined }) };
   }

@@ -1,8 +1,7 @@
 /**
- * What to do next for one satellite: a pure function from what was observed to one action. The order of the
- * rules is the order of the file: deletion, pause, finalizer, entries of routers that are gone, launch, then the machine
- * by `status.power.state`. A replaced machine is terminated beside that.
- * Each state has its own function; docs/power-protocol.md explains the moves between them.
+ * What to do next for one satellite: a pure function from what was observed to one action. The rules come in this order:
+ * deletion, pause, finalizer, entries of routers that are gone, termination of a replaced machine, launch, then the machine
+ * by `status.power.state`. Each state has a function of its own; docs/power-protocol.md explains the moves between them.
  */
 import type { Machine } from "../machines/cloud.ts";
 import { FINALIZER, isPaused } from "../satellite/resource.ts";
@@ -22,11 +21,11 @@ import { lateness } from "./waiting.ts";
 /** The next action for the satellite in `observed`. Throws only on a bug. */
 export function decide(observed: Observation, settings: OperatorSettings): Action {
   const action = decideAction(observed, settings);
-  return action.kind === "Wait" ? statusFirst(observed, soonEnough(observed, action, settings)) : action;
+  return action.kind === "Wait" ? statusFirst(observed, withRetirement(observed, action, settings)) : action;
 }
 
-/** While a machine that was replaced goes away, its end is looked for. */
-function soonEnough(
+/** The same wait, short enough to notice the end of a machine that was replaced and is being terminated. */
+function withRetirement(
   { satellite: { status }, memory }: Observation,
   wait: Extract<Action, { kind: "Wait" }>,
   settings: OperatorSettings,
@@ -35,7 +34,7 @@ function soonEnough(
   return isGoing ? { ...wait, afterMs: Math.min(wait.afterMs, settings.quotaPollMs) } : wait;
 }
 
-/** Before waiting, the status must say what is, and where that takes long what is waited for. */
+/** Before a wait, the status is brought up to date; where it takes long, it says what is waited for. */
 function statusFirst(observed: Observation, wait: Extract<Action, { kind: "Wait" }>): Action {
   if (isPaused(observed.satellite) && observed.satellite.metadata.deletionTimestamp === undefined) {
     return wait;

@@ -24,7 +24,7 @@ export interface ProbeAnswer {
   readonly runningWork: number;
   /** Fingerprint of the key that it showed, where TLS was asked for. */
   readonly shown?: string;
-  /** Why the port, although it answered, cannot be spoken TLS with. */
+  /** Why TLS failed, although the port answered. */
   readonly notTls?: string;
   readonly buildkit?: BuildkitFacts;
 }
@@ -40,7 +40,7 @@ export interface Dependencies {
     list(): Satellite[];
     upsert(satellite: Satellite): unknown;
   };
-  /** Writes to the API server at the same time, so that their time is not spent waiting for a connection. */
+  /** Limits how many writes to the API server run at once, so that their time-out is not spent on waiting for a connection. */
   readonly writes: Turns;
   readonly classes: { get(name: string): SatelliteClass | undefined };
   /** The account and region that a class's machines live in. */

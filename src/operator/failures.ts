@@ -5,18 +5,18 @@ import type { Action, ActionKind } from "./action.ts";
 import type { Failure } from "./memory/failures.ts";
 import type { Observation } from "./observation.ts";
 
-/** Nothing but a change of spec, class or permissions cures these. */
+/** These pass only when spec, class or permissions change. */
 const TERMINAL: ReadonlySet<Failure["class"]> = new Set<Failure["class"]>(["parameter", "configuration"]);
 
 /**
- * These may pass by themselves within seconds, since what was just permitted is not so everywhere yet (IAM user guide,
- * "Changes that I make are not always immediately visible"); later only a person can mend them.
+ * These may pass within seconds, since a new permission takes effect with a delay (IAM user guide, "Changes that I make are
+ * not always immediately visible"); after that they need a person.
  */
 const TERMINAL_LATER: ReadonlySet<Failure["class"]> = new Set<Failure["class"]>(["permission", "refused"]);
-/** Half a minute of quick retries. */
+/** About half a minute of quick retries. */
 const QUICK_RETRIES = 5;
 
-/** What only a person can mend is tried again soon at first, and then so seldom that it burns no API calls. */
+/** For what needs a person: soon at first, and then so seldom that it costs hardly any API calls. */
 const FOR_PEOPLE = { baseMs: 1000, maxMs: 30 * 60_000 };
 
 const BACKOFF_BY_CLASS: Readonly<Partial<Record<Failure["class"], { baseMs: number; maxMs: number }>>> = {
@@ -34,21 +34,21 @@ const BACKOFF_BY_CLASS: Readonly<Partial<Record<Failure["class"], { baseMs: numb
 };
 const DEFAULT_BACKOFF = { baseMs: 1000, maxMs: 120_000 };
 
-/** A round through very many types and zones is a burst of calls; the next one is so much later for each. */
+/** A round through many types and zones is a burst of calls: the pause after it is so much longer for each of them. */
 const ROUND_PAUSE_MS = 10_000;
 
-/** What failed when the machine could not even be looked at. */
+/** Stands for an action where the machine could not even be looked at. */
 export const OBSERVE = "Observe";
 
-/** A mistake in class or satellite that only a person can mend. */
+/** A mistake in class or satellite that only a person can correct. */
 export class ConfigurationError extends SatelliteError {}
 
-/** What an action is decided on: it is worth trying again when one of these changes. */
+/** The versions of satellite and class: when one changes, a failed action is worth another try at once. */
 export function inputsOf(observed: Observation): string {
   return `${observed.satellite.metadata.generation ?? 0}/${observed.satelliteClass?.metadata.uid ?? ""}/${observed.satelliteClass?.metadata.generation ?? 0}`;
 }
 
-/** The failure to remember after `thrown` ended an action, following up on the one before. */
+/** The failure to remember after an action threw; it counts on from the one before. */
 export function failureOf(
   observed: Observation,
   action: ActionKind | typeof OBSERVE,
@@ -63,7 +63,7 @@ export function failureOf(
   const count = (previous?.count ?? 0) + 1;
   const terminal = TERMINAL.has(failureClass) || (TERMINAL_LATER.has(failureClass) && count > QUICK_RETRIES);
   const backoff = BACKOFF_BY_CLASS[failureClass] ?? DEFAULT_BACKOFF;
-  // Each type and zone is tried once at once; pauses are between rounds.
+  // All types and zones are tried in a row; pauses are between rounds.
   const perRound =
     failureClass === "capacity" && action === "Launch" ? (observed.memory.launch.combinations ?? 1) : 1;
   const maxMs = Math.max(backoff.maxMs, perRound > 1 ? perRound * ROUND_PAUSE_MS : 0);
@@ -84,13 +84,13 @@ export function failureOf(
   };
 }
 
-/** The last failure of an action that has not worked since. */
+/** The last failure of an action that has not succeeded since. */
 export function failureOfAction({ memory }: Observation, action: string): Failure | undefined {
   const { last, byAction } = memory.failures;
   return byAction?.[action] ?? (last?.action === action ? last : undefined);
 }
 
-/** A wait when this action failed lately and its time has not come again; else `undefined`. */
+/** A wait where this action has failed and its next try is not due; else `undefined`. */
 export function waitingForRetry(observed: Observation, action: ActionKind): Action | undefined {
   const failure = failureOfAction(observed, action);
   if (failure === undefined || failure.inputs !== inputsOf(observed)) {

@@ -5,7 +5,7 @@ import type { Observation } from "./observation.ts";
 import { healthOf, hibernationOf } from "./older-status.ts";
 import { isKeyTrouble, keyTrouble } from "./vm-key.ts";
 
-/** Troubles after which nothing happens by itself. */
+/** Troubles that the operator does nothing more about. */
 const HOPELESS: ReadonlySet<Health["trouble"]> = new Set<Health["trouble"]>([
   "Unreachable",
   "MachineLost",
@@ -18,20 +18,20 @@ export function isHopeless(health: Health | undefined): boolean {
   return health !== undefined && HOPELESS.has(health.trouble);
 }
 
-/** A trouble as the status has room for it. */
+/** A trouble, with its message cut to what the CRD allows. */
 export function healthField(trouble: Health["trouble"], message: string): Health {
   return { trouble, message: boundedMessage(message) };
 }
 
-/** What a step leaves of the rest of the status, as far as health goes by it. */
+/** The fields of the status after a step that health depends on. */
 interface Standing {
   readonly power: Power;
   readonly attempts?: Attempts | undefined;
 }
 
 /**
- * `status.health` after a step that does not say anything about it: what the last look at the port showed, else what was
- * wrong before, until that is over.
+ * `status.health` after a step that does not set it: what the last look at the port showed, else what was wrong before, as
+ * long as that lasts.
  */
 export function healthAfter(observed: Observation, after: Standing): Health | undefined {
   const seen = keyTrouble(observed, after.power);
@@ -42,7 +42,7 @@ export function healthAfter(observed: Observation, after: Standing): Health | un
   return before === undefined || isOver(before, observed, after) ? undefined : before;
 }
 
-/** Whether the VM's port has answered in this epoch, and the last look was not in vain. */
+/** Whether the VM's port answered at the last look, in this epoch. */
 export function answers(
   {
     memory: {
@@ -54,12 +54,12 @@ export function answers(
   return probe?.epoch === epoch && probe.ready;
 }
 
-/** Whether the machine is about to be stopped, after it was awake. */
+/** Whether this step is the intent to stop a machine that was awake. */
 export function isLeaving(observed: Observation, after: Power): boolean {
   return observed.satellite.status.power.state === "Running" && after.state === "Stopping";
 }
 
-/** A silent port is well again when it has answered; asleep as wished, the steps against it begin anew. */
+/** A silent port is over when it has answered. One that sleeps as wished gets all steps of recovery again at its next wake. */
 function isOver({ trouble }: Health, observed: Observation, { power, attempts }: Standing): boolean {
   const wish = observed.satellite.spec.desiredPower;
   if (answers(observed, power) && (power.state === "Running" || isLeaving(observed, power))) {
@@ -72,8 +72,8 @@ function isOver({ trouble }: Health, observed: Observation, { power, attempts }:
 }
 
 /**
- * `status.machine.hibernation` after a step that says nothing about it: a refusal holds while the machine is the same, and a
- * loss of memory until the end of the next wake.
+ * `status.machine.hibernation` after a step that does not set it: a refusal holds as long as the machine is the same one, a
+ * loss of memory until the next wake has ended.
  */
 export function hibernationAfter(
   observed: Observation,

@@ -19,7 +19,7 @@ export class HostEvents {
   /**
    * Takes a complete list.
    *
-   * @returns IDs of the machines of which it says something else than the list before
+   * @returns IDs of the machines whose first event differs from that of the list before
    */
   replace(events: readonly MachineEvent[], now: Date): string[] {
     const before = this.#byMachine;
@@ -37,7 +37,7 @@ export class HostEvents {
     });
   }
 
-  /** The first event that is to come for a machine. */
+  /** The first event that is still to come for a machine. */
   of(machine: string | undefined): SeenEvent | undefined {
     return machine === undefined ? undefined : this.#byMachine.get(machine);
   }

@@ -6,13 +6,13 @@ import type { Satellite } from "../satellite/types.ts";
 import type { Idleness } from "./observation.ts";
 
 /**
- * An entry whose lease ended this long ago, and that nobody renewed, belongs to a router that is gone: longer than any
- * two clocks differ, since the end is read from the time that the router wrote.
+ * An entry whose lease ended this long ago belongs to a router that is gone. The end is reckoned from the time that the
+ * router wrote, so this is more than clocks ever differ by.
  */
 const ROUTER_GONE_MS = 24 * 3_600_000;
-/** Among many entries this is enough where nothing can be admitted under the entry any more, whatever the clocks say. */
+/** Among many entries this is enough, if nothing can be admitted under the entry any more whatever the clocks say. */
 const CROWDED_GONE_MS = 10 * 60_000;
-/** More entries than this are many; the schema has room for twice as many. */
+/** More entries than this are many. The CRD allows twice as many. */
 const CROWD = 32;
 
 interface SeenLease {
@@ -26,15 +26,15 @@ interface Track {
   restartedAtMs: number;
   generation: number | undefined;
   state: PowerState;
-  /** When the routers were told to let go; leases that were live then do not age while they drain. */
+  /** When the routers were told to drain; leases that were live then do not age until that is over. */
   drainingSinceMs: number | undefined;
   readonly leases: Map<string, SeenLease>;
 }
 
 /**
- * Ages the routers' leases on this process's own monotonic clock, from when it saw their `seq` change, so that
- * no two clocks are ever compared. It must see every update of every satellite, also in an operator that is not
- * the leader, so that a new leader does not start from zero.
+ * Measures how old the routers' leases are, by this process's own monotonic clock and from the moment at which it saw `seq`
+ * change, so that clocks of two machines are never compared. It must be told of every update of every satellite, in an
+ * operator that does not lead too, so that a new leader does not begin at zero.
  */
 export class IdleTracker {
   readonly #clock: Clock;
@@ -44,7 +44,7 @@ export class IdleTracker {
     this.#clock = clock;
   }
 
-  /** Takes note of the satellite as it is now. `key` is its "namespace/name". */
+  /** Notes the satellite as it is now. `key` is its "namespace/name". */
   observe(key: string, satellite: Satellite): void {
     const nowMs = this.#clock.monotonicMs();
     const { status, metadata } = satellite;
@@ -73,7 +73,7 @@ export class IdleTracker {
     for (const [router, { seenAtMs, lease }] of track.leases) {
       if (activity[router] === undefined) {
         track.leases.delete(router);
-        // A router that ends withdraws its lease: until then the satellite was used. One that lapsed says nothing new.
+        // A router that ends removes its lease, and has used the satellite until then. A lease that was over says nothing new.
         const wasLive = leasedUntilMs({ seq: lease.seq, seenAtMs, lease }) > nowMs;
         track.restartedAtMs = Math.max(track.restartedAtMs, wasLive ? nowMs : seenAtMs);
       }
@@ -90,7 +90,7 @@ export class IdleTracker {
     this.#tracks.delete(key);
   }
 
-  /** How idle the satellite is, which was observed as it is now. Of one that never was, nothing may be concluded. */
+  /** How idle the satellite is, which must have been observed as it is now. One that never was does not count as idle. */
   idleness(key: string, satellite: Satellite): Idleness {
     const track = this.#tracks.get(key);
     if (track === undefined) {
@@ -116,8 +116,8 @@ export class IdleTracker {
   }
 
   /**
-   * Routers whose entries may go (docs/power-protocol.md, "Operator"): by what the entries themselves say, so that an
-   * operator that leads since a minute ago prunes as well as one that has watched for a day.
+   * Routers whose entries may go (docs/power-protocol.md, "Operator"). This is judged by what the entries themselves say, so
+   * that an operator that has just begun to lead removes them like one that has watched for a day.
    */
   #staleRouters(track: Track, { status: { activity, power } }: Satellite): string[] {
     const [now, nowMs] = [this.#clock.now().getTime(), this.#clock.monotonicMs()];
@@ -140,7 +140,7 @@ function leasedUntilMs({ seenAtMs, lease }: SeenLease): number {
   return seenAtMs + lease.validSeconds * 1000;
 }
 
-/** At entry to Running and whenever the spec changes, also when it changed back (docs/decisions/0010). */
+/** When power becomes Running, and at every change of the spec, one back to what it was included (docs/decisions/0010). */
 function restartsIdleClock(before: Track, { metadata, status }: Satellite): boolean {
   return (
     before.generation !== metadata.generation ||

@@ -6,7 +6,7 @@ import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import { ConfigurationError } from "./failures.ts";
 import { launchDetailsOf } from "./older-status.ts";
 
-/** Name of the size that the satellite is to have. */
+/** Name of the size that the satellite asks for, or of the class's default. */
 export function sizeOf(satellite: Satellite, satelliteClass: SatelliteClass): string {
   return satellite.spec.size ?? satelliteClass.spec.defaultSize;
 }
@@ -54,7 +54,7 @@ export function launchRequest(
   };
 }
 
-/** Whether the class cannot go while machines of it are left: only then may one be launched. */
+/** Whether the class bears our finalizer, and so cannot be removed while it has machines. Only then may one be launched. */
 export function isHeld({ metadata }: SatelliteClass): boolean {
   return metadata.finalizers?.includes(CLASS_FINALIZER) === true;
 }
@@ -103,7 +103,7 @@ export function checkNamespaceAllowed(
 }
 
 /**
- * The same for a namespace by name; its labels are read where they matter.
+ * The same for a namespace by its name; its labels are read where the class asks for them.
  *
  * @throws ConfigurationError when it may not; KubeError when the namespace cannot be read
  */
@@ -131,7 +131,7 @@ export function intentOf(plan: LaunchPlan, size: string, { metadata, spec }: Sat
   };
 }
 
-/** The class as far as it was asked to when the launch was planned: the guest must serve what is then expected of it. */
+/** The class with the TLS setting that the launch was planned with, since that is what the guest will be expected to serve. */
 export function asPlanned(satelliteClass: SatelliteClass, { tls }: LaunchIntent): SatelliteClass {
   const { spec } = satelliteClass;
   return tls === undefined || tls === spec.guest.tls
@@ -142,7 +142,7 @@ export function asPlanned(satelliteClass: SatelliteClass, { tls }: LaunchIntent)
 /**
  * The plan that `status.launch` holds.
  *
- * @throws ConfigurationError when parameters are missing: somebody else wrote the field, or the CRD dropped some
+ * @throws ConfigurationError when parameters are missing: somebody else wrote the field, or an older CRD dropped some
  */
 export function planOf(intent: LaunchIntent): LaunchPlan {
   const { attempt, token, type, zone, image, userDataHash } = intent;

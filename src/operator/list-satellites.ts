@@ -5,7 +5,7 @@ import type { Satellite } from "../satellite/types.ts";
 const PAGE_SIZE = 500;
 
 /**
- * All satellites as the API server has them now, where a cache that lags would do harm.
+ * All satellites as the API server has them now; for decisions in which a cache that lags would do harm.
  *
  * @throws KubeError
  */

@@ -12,17 +12,17 @@ export interface MachineChanges {
 }
 
 /**
- * The cluster's machines as one complete list showed them last. It serves to notice drift, and to find the
- * machine of a satellite whose status was lost.
+ * The cluster's machines as the last complete list showed them. By it changes from outside are noticed, and the machine of
+ * a satellite whose status was lost is found.
  */
 export class MachineDirectory {
   #machines = new Map<string, Machine>();
   #byOwner = new Map<string, Machine[]>();
   /** Those that run, by the class that they are tagged with; "" where they are tagged with none. */
   #running = new Map<string, Machine[]>();
-  /** IDs of machines that are dealt with, whatever the last list shows. */
+  /** IDs of machines whose satellites have finished with them, whatever the last list shows. */
   readonly #forgotten = new Set<string>();
-  /** What satellites that went without being dealt with have left running, until a list shows it. */
+  /** Machines that satellites have left running when they were removed by force, until a list shows them. */
   readonly #left: Tagged[] = [];
   #lists = 0;
   #volumes: ReadonlySet<string> = new Set();
@@ -38,7 +38,7 @@ export class MachineDirectory {
     return this.#lists;
   }
 
-  /** Takes a complete list and says what is different from the one before. */
+  /** Takes a complete list and says what has changed since the one before. */
   replace(machines: readonly Machine[]): MachineChanges {
     const before = this.#machines;
     this.#machines = new Map(machines.map((machine) => [machine.id, machine]));
@@ -105,12 +105,12 @@ export class MachineDirectory {
     );
   }
 
-  /** Takes note that a machine is dealt with, and its satellite about to go. */
+  /** Notes that a satellite has finished with its machine and is about to go. */
   forget(id: string): void {
     this.#forgotten.add(id);
   }
 
-  /** Takes note that a satellite is gone. Where its machine was not dealt with, that runs on. */
+  /** Notes that a satellite is gone. Its machine may still run, where the finalizer was removed by force. */
   gone({ metadata, spec, status }: Satellite): void {
     const { machine, power } = status;
     if (machine !== undefined && power.state !== "Off") {
@@ -120,10 +120,10 @@ export class MachineDirectory {
   }
 
   /**
-   * A live machine that is tagged with the satellite's "namespace/name". One that is kept aside of it is not meant, unless
-   * a person has offered it again.
+   * A live machine that is tagged with the satellite's "namespace/name", but none that is kept aside (orphans.ts) unless a
+   * person has offered it again.
    *
-   * @param uid of the satellite; a machine of an earlier one of this name is its to take up
+   * @param uid of the satellite; it may take up a machine of an earlier satellite of this name
    * @param offer value of {@link Tag.adoptableBy} that offers a machine to this satellite
    */
   ownedBy(key: string, uid: string, offer: string): Machine | undefined {
@@ -134,7 +134,7 @@ export class MachineDirectory {
     );
   }
 
-  /** Live machines that are kept aside of the satellite. */
+  /** Live machines of the satellite that are kept aside. */
   keptAside(key: string, uid: string): readonly Machine[] {
     return (this.#byOwner.get(key) ?? []).filter((machine) => isKeptAside(machine, uid));
   }
@@ -147,7 +147,7 @@ export interface SatelliteFinder {
   readonly get: (key: string) => Satellite | undefined;
 }
 
-/** What is known of a machine that runs: whose it is. */
+/** A machine, with what tells whose it is. */
 export type Tagged = Pick<Machine, "id" | "tags">;
 
 function isSomebodys(machine: Tagged, { naming, get }: SatelliteFinder): boolean {
@@ -166,7 +166,7 @@ function isKeptAside({ tags }: Machine, uid: string): boolean {
   return tags[Tag.uid] === uid && (tags[Tag.orphanedAt] ?? "") !== "";
 }
 
-/** Whether the machine exists and is meant to. */
+/** Whether the machine exists, is not being terminated, and is not one that was kept at a deletion. */
 export function isAlive(machine: Machine): boolean {
   return (
     machine.state !== "terminated" &&

@@ -5,13 +5,13 @@ import type { Satellite } from "../satellite/types.ts";
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
 const MINUTES_PER_DAY = 24 * 60;
 
-/** Whether a change that touches the machine may be made now: always without a window, or when told to. */
+/** Whether a change that touches the machine may be made now: always where there is no window, or an annotation asks for it. */
 export function mayUpdateNow({ metadata, spec }: Satellite, now: Date): boolean {
   const isTold = metadata.annotations?.[Annotation.updateNow] === "true";
   return isTold || spec.maintenance === undefined || isInWindow(spec.maintenance, now);
 }
 
-/** Whether the IANA database has the time zone; the CRD's schema cannot know. */
+/** Whether the IANA database has the time zone, which the CRD's schema cannot check. */
 export function isTimeZone(name: string): boolean {
   try {
     return new Intl.DateTimeFormat("en-US", { timeZone: name }).resolvedOptions().timeZone !== "";
@@ -24,8 +24,8 @@ export function isTimeZone(name: string): boolean {
 }
 
 /**
- * Whether `now` is in a maintenance window: one that began today, or yesterday and goes on past midnight. The time
- * of day is that of the window's time zone; a window in no known time zone never opens.
+ * Whether `now` is in a maintenance window: one that began today, or yesterday if it goes on past midnight. Days and times
+ * are those of the window's time zone; a window in an unknown time zone never opens.
  */
 export function isInWindow(window: NonNullable<SatelliteSpec["maintenance"]>, now: Date): boolean {
   if (!isTimeZone(window.timeZone)) {

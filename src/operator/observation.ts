@@ -7,7 +7,7 @@ import type { SeenEvent } from "./host-events.ts";
 import type { Remembered } from "./memory/memory.ts";
 import type { Adoption } from "./memory/ownership.ts";
 
-/** What is known of idleness (idle.ts). */
+/** How idle a satellite is (idle.ts). */
 export interface Idleness {
   /** Milliseconds until the satellite may sleep; Infinity when it never does. */
   readonly remainingMs: number;
@@ -26,25 +26,25 @@ export interface Observation extends Adoption {
   readonly satelliteClass: SatelliteClass | undefined;
   /** What messages say of the class's cloud. */
   readonly cloud: CloudTraits;
-  /** The machine in `status.machine`, as the cloud describes it; `undefined`: the read did not show it, which proves nothing. */
+  /** The machine of `status.machine`, as the cloud describes it; `undefined`: reads do not show it, which proves nothing. */
   readonly machine: Machine | undefined;
   /** The machine in `status.replacement`. */
   readonly replacement: Machine | undefined;
   /** The machine in `status.retired`. */
   readonly retired: Machine | undefined;
-  /** The volume in `status.volume`, looked at while it may have to be attached, moved or deleted. */
+  /** The volume of `status.volume`; read only while it may have to be attached, moved or deleted. */
   readonly volume: Volume | undefined;
   /** Whether a complete list of machines was taken, so that `stray` can be believed. */
   readonly listed: boolean;
   /** A live machine tagged with this satellite's name although `status` names none. */
   readonly stray: Machine | undefined;
-  /** Live machines of the satellite that it does not name, and that are kept for people (orphans.ts). */
+  /** Live machines of the satellite that its status does not name, and that are kept for people (orphans.ts). */
   readonly keptAside: readonly Machine[];
   /** What the cloud has announced for the machine. */
   readonly event: SeenEvent | undefined;
   /** Whether a complete list of events was taken, so that the absence of one can be believed. */
   readonly eventsKnown: boolean;
-  /** Why it may not be started now, by the class's limit. */
+  /** Why the class's limit does not let it be started now. */
   readonly awakeLimit: Blocker | undefined;
   readonly idleness: Idleness;
   readonly memory: Remembered;

@@ -9,15 +9,15 @@ import { noteAdoption, type Adoption } from "./memory/ownership.ts";
 import type { Observation } from "./observation.ts";
 import { adoptionBlocker, wantedAdoption } from "./ownership.ts";
 
-/** How long to wait for the owner to tag the instance, or for it to appear, before another look. */
+/** Pauses between looks at a machine that may not be taken over yet, or does not exist. */
 const AGAIN = { baseMs: 30_000, maxMs: 10 * 60_000, jitter: 0.2 };
 
 const NOTHING: Adoption = { adoptee: undefined, adopteeUser: undefined, adoptionRefusal: undefined };
 
 /**
- * The instance that the satellite is to take over, and who uses it already. While it may not be taken over it is looked at
- * with growing pauses, which end when the annotations change: whoever may write satellites may name what does not exist,
- * or is not theirs, as often as they like.
+ * The machine that the satellite is to take over, and who uses it already. While it may not be taken over, the pauses
+ * between looks grow; a change of the annotations ends them. Otherwise people could cause calls without end by naming
+ * machines that do not exist or are not theirs.
  *
  * @throws CloudError, KubeError when it cannot be seen
  */

@@ -14,7 +14,7 @@ import { observeAdoption } from "./observe-adoption.ts";
 import { noteStretch } from "./memory/stretch.ts";
 import { cloudTraits } from "./unknown-cloud.ts";
 
-/** What is known of a satellite without asking the cloud: nothing of its machine. */
+/** What is known of a satellite without asking the cloud; of its machine that is nothing. */
 export function observeBlindly(
   key: string,
   satellite: Satellite,
@@ -48,8 +48,8 @@ export function observeBlindly(
 }
 
 /**
- * Gathers what one decision about a satellite needs. The machine is described anew while it changes state, and
- * from what is known lately while it rests, so that resting satellites cost no call.
+ * Gathers what one decision about a satellite needs. A machine that changes state is described anew; for one at rest the
+ * last list will do, so that satellites at rest cost no calls.
  *
  * @throws CloudError, ConfigurationError when the machine cannot be seen
  */
@@ -81,7 +81,7 @@ export async function observe(
 }
 
 /**
- * A machine that the status names, and what it speaks for when EC2 does not show it. A list that shows its end is believed
+ * Describes a machine that the status names, and notes whether it was seen. That a list shows it as terminated is believed
  * at once.
  */
 async function describe(
@@ -103,7 +103,7 @@ async function describe(
   return machine ?? ended;
 }
 
-/** A data volume that the status names, and what it speaks for when EC2 does not show it. */
+/** Describes the data volume that the status names, and notes whether it was seen. */
 async function describeVolume(
   cloud: MachineCloud,
   id: string,
@@ -120,7 +120,7 @@ async function describeVolume(
   return volume;
 }
 
-/** What there is beside the machine in use: while it is replaced, after that, and until all is taken down. */
+/** What there is beside the machine in use while that is replaced or the satellite deleted. */
 async function observeBesides(
   satellite: Satellite,
   satelliteClass: SatelliteClass | undefined,
@@ -148,7 +148,7 @@ async function observeBesides(
   return { replacement, retired, volume };
 }
 
-/** The data volume, where the machine that was started does not have it. */
+/** The data volume, where a machine that is being started does not have it. */
 async function missingVolume(
   { status }: Satellite,
   machine: Machine | undefined,
@@ -193,7 +193,7 @@ function maxAgeMs(
   return resting ? settings.restingMaxAgeMs : settings.transitionPollMs / 2;
 }
 
-/** A live machine of the satellite that its status does not name, asked for anew before it is believed. */
+/** A live machine of the satellite that its status does not name; it is described anew before it is believed. */
 async function findStray(
   key: string,
   observed: Observation,

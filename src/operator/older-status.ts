@@ -1,9 +1,10 @@
 /**
- * What must outlive the operator's process stands in fields of the status. A version before wrote some of it as reasons of
- * conditions alone; a status that it left behind is read here as if it had the fields. The first write makes them.
+ * Reads statuses that an older version of the operator wrote. What must survive a restart is in fields of the status; that
+ * version wrote some of it as reasons of conditions only. Here such a status is read as if it had the fields, and the first
+ * write adds them.
  *
- * A field that is absent means "nothing is wrong", so an older status is known by a condition that says otherwise: whoever
- * has the field never writes the one without the other (test/operator/older-status.test.ts).
+ * An absent field means that nothing is wrong. So an older status is recognised by a condition that says otherwise: this
+ * version never writes such a condition without its field (test/operator/older-status.test.ts).
  */
 import { findCondition } from "../satellite/conditions.ts";
 import type { Health, Hibernation, LaunchIntent, SatelliteStatus, Unready } from "../satellite/resource.ts";
@@ -28,7 +29,7 @@ export function healthOf(status: SatelliteStatus): Health | undefined {
   return trouble === undefined ? undefined : { trouble, message: healthy?.message ?? "" };
 }
 
-/** Reasons of the condition Hibernatable that stood for what `status.machine.hibernation` says. */
+/** Reasons of the condition Hibernatable that meant what `status.machine.hibernation` says. */
 const HIBERNATION: Readonly<Record<string, Hibernation["trouble"]>> = {
   HibernationRefused: "Refused",
   MemoryLost: "MemoryLost",
@@ -55,7 +56,7 @@ export function unreadyOf({ unready, conditions, phase }: SatelliteStatus): Unre
   return { since: ready.lastTransitionTime, ...(phase === "Failed" ? { needsPerson: true } : {}) };
 }
 
-/** `status.launch.details`; before, the details of a launch in EC2 stood beside the rest. `undefined`: there are none. */
+/** `status.launch.details`; an older version wrote those of EC2 as fields beside the others. `undefined`: there are none. */
 export function launchDetailsOf(launch: LaunchIntent): Readonly<Record<string, string>> | undefined {
   const { details, subnet, securityGroups = [], rootVolume, instanceProfile } = launch;
   if (details !== undefined || subnet === undefined || rootVolume === undefined) {

@@ -27,7 +27,7 @@ export interface OperatorOptions {
   readonly settings: OperatorSettings;
   /** The cluster's identity in tags: UID of its kube-system namespace. */
   readonly cluster: string;
-  /** Satellites worked on at the same time; each may wait for a shared call to the cloud. */
+  /** Most satellites that are worked on at the same time; each may wait for a shared call to the cloud. */
   readonly concurrency: number;
   /** Between complete lists of the cluster's machines, in milliseconds. */
   readonly listPeriodMs: number;
@@ -36,7 +36,7 @@ export interface OperatorOptions {
     "namespace" | "name" | "identity" | "leaseDurationMs" | "renewDeadlineMs" | "retryPeriodMs" | "owner"
   >;
   /**
-   * Milliseconds of lease that must be left for a side effect to be sent: longer than the longest call
+   * Milliseconds of the lease that must be left for a side effect to be sent: longer than the longest call
    * (docs/power-protocol.md, "Operator").
    */
   readonly leaderMarginMs: number;

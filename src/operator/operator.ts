@@ -13,33 +13,34 @@ import { SATELLITE_CLASSES, SATELLITES, type Phase } from "../satellite/resource
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import { AwakeQuota } from "./awake-quota.ts";
 import { ClassReconciler } from "./class-reconciler.ts";
+import type { CollectorOptions } from "./collector.ts";
 import { IdleTracker } from "./idle.ts";
 import type { OperatorMetrics } from "./metrics.ts";
 import type { OperatorOptions } from "./operator-options.ts";
-import { OrphanCollector, type OrphanCollectorOptions } from "./orphan-collector.ts";
+import { machineCollector } from "./machine-collector.ts";
 import { Reconciler } from "./reconcile.ts";
 import { SATELLITE_INDEXES } from "./satellite-indexes.ts";
 import { Surveyor } from "./surveyor.ts";
 import { knownCloud } from "./unknown-cloud.ts";
-import { VolumeCollector } from "./volume-collector.ts";
+import { volumeCollector } from "./volume-collector.ts";
 
 /** How long the last events may take to be sent when the process stops, in milliseconds. */
 const EVENTS_CLOSE_MS = 2000;
-/** Share of the lease by which the clocks of two machines may differ in speed. */
+/** Share of the lease that is kept in reserve, since clocks of two machines may differ in speed. */
 const CLOCK_RESERVE = 0.1;
 /**
- * Writes of satellites at the same time: fewer than the client has connections. Five hundred at once would each wait
- * longer for a connection than a write may take, and be given up although nothing is wrong.
+ * Most writes of satellites at the same time: fewer than the client has connections. Of five hundred at once many would
+ * time out while they wait for a connection.
  */
 const WRITES_AT_ONCE = 12;
-/** How long the work of a lost lead may take to end: longer than any call to EC2 or the API server. */
+/** How long the work may take to end after the lead was lost: longer than any call to a cloud or the API server. */
 const LAY_DOWN_MS = 60_000;
-/** How often a follower's caches must have shown life to count as ready, in milliseconds. */
+/** How old the last sign of life of a cache may be for the process to count as ready, in milliseconds. */
 const STALE_CACHE_MS = 300_000;
 
 /**
- * The operator: watches satellites and classes, and, while it leads, reconciles them. Followers keep their
- * caches and the ages of leases up to date, so that one of them can take over at once.
+ * The operator: watches satellites and classes, and reconciles them while it leads. Followers keep their caches and the ages
+ * of leases up to date, so that one of them can take over at once.
  */
 export class Operator {
   readonly #options: OperatorOptions;
@@ -47,7 +48,7 @@ export class Operator {
   readonly #classes: Reflector<SatelliteClass>;
   readonly #idle: IdleTracker;
   #surveyor: Surveyor;
-  /** The work of the lead, until all of it has ended. */
+  /** What this process does as the leader, until all of it has ended. */
   #work: Promise<void> = Promise.resolve();
   readonly #events: EventRecorder;
   readonly #elector: LeaderElector;
@@ -110,24 +111,24 @@ export class Operator {
   }
 
   /**
-   * Whether a side effect may be sent now: this process leads, and will for as long as the call may take. The cloud
-   * asks again right before each call, since it may have waited for its turn.
+   * Whether a side effect may be sent now: this process leads, and will lead for as long as the call may take. The cloud asks
+   * again right before each call, since calls wait for their turn.
    */
   mayAct(): boolean {
     return this.#elector.isLeader() && this.#elector.marginMs() >= this.#options.leaderMarginMs;
   }
 
   /**
-   * Milliseconds that a change of a machine may take if it is sent now: what is left of the lease, less a reserve
-   * for clocks that do not run alike. 0 means that it must not be sent ({@link mayAct}).
+   * Milliseconds that a change of a machine may take if it is sent now: what is left of the lease, minus a reserve for clocks
+   * that run at different speeds. 0: it must not be sent ({@link mayAct}).
    */
   changeBudgetMs(): number {
     return this.mayAct() ? this.#elector.marginMs() * (1 - CLOCK_RESERVE) : 0;
   }
 
   /**
-   * Runs until `signal` aborts ("released"). A lead that is lost is laid down: this process follows, with its caches, and
-   * leads again when it can; unless its work does not end ("lost": the process must exit at once).
+   * Runs until `signal` aborts ("released"). When the lead is lost, this process goes on as a follower, with its caches, and
+   * leads again when it can; but if its work as the leader does not end, it must exit at once ("lost").
    */
   async run(signal: AbortSignal): Promise<LeadershipEnd> {
     const watching = new AbortController();
@@ -150,8 +151,8 @@ export class Operator {
   }
 
   /**
-   * Whether nothing is left of the work of a lead that was lost: until then this process must not lead again, since two
-   * steps for one satellite could be under way.
+   * Whether the work of a lead that was lost has ended. Before that this process must not lead again, since two steps for one
+   * satellite could be under way.
    */
   async #hasEnded(): Promise<boolean> {
     const { clock, logger } = this.#options;
@@ -176,7 +177,7 @@ export class Operator {
     const changed = (satellite: Satellite): void => {
       const key = keyString(objectKey(satellite));
       this.#idle.observe(key, satellite);
-      this.#queue?.add(key, wakes(satellite) ? "high" : "normal");
+      this.#queue?.add(key, isAwaited(satellite) ? "high" : "normal");
     };
     this.#satellites.cache.subscribe({
       added: (satellite) => {
@@ -238,8 +239,8 @@ export class Operator {
       metrics: kubeMetrics,
     });
     const surveyor = this.#surveyor;
-    const collector = new OrphanCollector(this.#collectorOptions());
-    const volumes = new VolumeCollector(this.#collectorOptions());
+    const collector = machineCollector(this.#collectorOptions());
+    const volumes = volumeCollector(this.#collectorOptions());
     while (!signal.aborted) {
       await surveyor.machines(collector).catch((error: unknown) => {
         logger.warn("The machines could not be surveyed; drift and orphans are noticed later", { error });
@@ -256,7 +257,7 @@ export class Operator {
     this.#queue = undefined;
   }
 
-  /** What was read of the cloud before this lead says nothing: another operator may have led meanwhile. */
+  /** What was read before this process began to lead is out of date: another operator may have led meanwhile. */
   #forget(): void {
     this.#surveyor = this.#newSurveyor();
     for (const cloud of this.#clouds()) {
@@ -299,7 +300,7 @@ export class Operator {
     this.#classQueue = undefined;
   }
 
-  #collectorOptions(): OrphanCollectorOptions {
+  #collectorOptions(): CollectorOptions {
     return {
       ...this.#options,
       metrics: this.#metrics,
@@ -360,7 +361,7 @@ export class Operator {
     }
   }
 
-  /** Every place that a class names. */
+  /** The connection to each account and region that a class names. */
   #clouds(): ReadonlySet<MachineCloud> {
     const { cloudOf } = this.#options;
     return new Set(
@@ -370,6 +371,6 @@ export class Operator {
 }
 
 /** Whether somebody may be waiting for it to be awake. */
-function wakes({ spec, status }: Satellite): boolean {
+function isAwaited({ spec, status }: Satellite): boolean {
   return spec.desiredPower === "on" && status.power.state !== "Running";
 }

@@ -1,33 +1,20 @@
 import type { Volume } from "../machines/cloud.ts";
 import { Tag } from "../machines/tags.ts";
 import type { Satellite } from "../satellite/types.ts";
-import { lately, type OrphanSettings } from "./orphans.ts";
+import {
+  lately,
+  limited,
+  markedAt,
+  suspicionsOf,
+  type OrphanFacts,
+  type OrphanMemory,
+  type OrphanSettings,
+  type OrphanStep,
+  type OrphanVerdict,
+} from "./orphan-rules.ts";
 
-/** Two complete lists, the satellites read after the volumes. */
-export interface VolumeFacts {
-  /** UID of the cluster's kube-system namespace. */
-  readonly cluster: string;
-  readonly volumes: readonly Volume[];
-  readonly satellites: readonly Satellite[];
-  readonly now: Date;
-  /** Monotonic clock. */
-  readonly nowMs: number;
-}
-
-/** What is remembered between two looks: since when every list has shown a volume as nobody's, and what was touched. */
-export interface VolumeMemory {
-  readonly since: ReadonlyMap<string, number>;
-  readonly touched: ReadonlyMap<string, number>;
-}
-
-/** One thing to do to one volume. */
-export interface VolumeStep {
-  readonly kind: "Mark" | "Unmark" | "Delete";
-  readonly volume: Volume;
-}
-
-/** Before the first look. */
-export const NO_VOLUME_MEMORY: VolumeMemory = { since: new Map(), touched: new Map() };
+/** What may be done to a data volume: it is tagged, untagged where it is used again, or deleted. */
+export type VolumeStepKind = "Mark" | "Unmark" | "Delete";
 
 /**
  * Finds data volumes that no satellite uses, by the rules for machines (orphans.ts): only those with this cluster's tag
@@ -36,52 +23,48 @@ export const NO_VOLUME_MEMORY: VolumeMemory = { since: new Map(), touched: new M
  * `orphanShare` of them within `orphanWindowMs`.
  */
 export function judgeOrphanVolumes(
-  facts: VolumeFacts,
-  memory: VolumeMemory,
+  { cluster, items, satellites, now, nowMs }: OrphanFacts<Volume>,
+  memory: OrphanMemory,
   settings: OrphanSettings,
-): { readonly steps: readonly VolumeStep[]; readonly memory: VolumeMemory } {
-  const ours = facts.volumes.filter(
-    ({ tags, state }) =>
-      tags[Tag.cluster] === facts.cluster && (tags[Tag.uid] ?? "") !== "" && state !== "deleted",
+): OrphanVerdict<Volume, VolumeStepKind> {
+  const ours = items.filter(
+    ({ tags, state }) => tags[Tag.cluster] === cluster && (tags[Tag.uid] ?? "") !== "" && state !== "deleted",
   );
-  if (ours.length === 0 || facts.satellites.length === 0) {
-    return { steps: [], memory: { since: new Map(), touched: memory.touched } };
+  if (ours.length === 0 || satellites.length === 0) {
+    return { steps: [], memory: { ...memory, suspicions: new Map() } };
   }
-  const isUsed = usersOf(facts.satellites);
-  const since = new Map<string, number>();
-  const touched = lately(memory.touched, facts.nowMs - settings.orphanWindowMs);
+  const isUsed = usersOf(satellites);
+  const graceMs = settings.orphanWindowMs;
+  const suspectOf = (volume: Volume): { evidence: string; graceMs: number } | undefined =>
+    isUsed(volume) ? undefined : { evidence: "unused", graceMs };
+  const { suspicions, due } = suspicionsOf(ours, suspectOf, memory, nowMs);
+  const touched = lately(memory.touched, nowMs - settings.orphanWindowMs);
   const most = Math.max(1, Math.floor(ours.length * settings.orphanShare));
-  const steps: VolumeStep[] = [];
-  for (const volume of ours) {
-    const marked = Date.parse(volume.tags[Tag.orphanedAt] ?? "");
-    if (isUsed(volume)) {
-      if (!Number.isNaN(marked)) {
-        steps.push({ kind: "Unmark", volume });
-      }
-      continue;
-    }
-    const before = memory.since.get(volume.id);
-    since.set(volume.id, before ?? facts.nowMs);
-    const isSure = before !== undefined && facts.nowMs - before >= settings.orphanWindowMs;
-    const kind = isSure ? stepFor(volume, facts.now.getTime() - marked, settings) : undefined;
-    if (kind !== undefined && (touched.has(volume.id) || touched.size < most)) {
-      touched.set(volume.id, facts.nowMs);
-      steps.push({ kind, volume });
-    }
-  }
-  return { steps, memory: { since, touched } };
+  const steps = [
+    ...ours
+      .filter((volume) => isUsed(volume) && markedAt(volume) !== undefined)
+      .map((item) => ({ kind: "Unmark", item }) as const),
+    ...limited(
+      due.map(({ item }) => stepsFor(item, now, settings)),
+      touched,
+      most,
+      nowMs,
+    ),
+  ];
+  return { steps, memory: { ...memory, suspicions, touched } };
 }
 
-/** @param keptMs since it was tagged as an orphan; NaN when it was not */
-function stepFor(
-  { state }: Volume,
-  keptMs: number,
-  settings: OrphanSettings,
-): VolumeStep["kind"] | undefined {
-  if (Number.isNaN(keptMs)) {
-    return "Mark";
+function stepsFor(
+  volume: Volume,
+  now: Date,
+  { orphanKeptMs }: OrphanSettings,
+): OrphanStep<Volume, VolumeStepKind>[] {
+  const marked = markedAt(volume);
+  if (marked === undefined) {
+    return [{ kind: "Mark", item: volume }];
   }
-  return state === "available" && keptMs >= settings.orphanKeptMs ? "Delete" : undefined;
+  const isDue = volume.state === "available" && now.getTime() - marked >= orphanKeptMs;
+  return isDue ? [{ kind: "Delete", item: volume }] : [];
 }
 
 /** Whether a volume is somebody's, or may become so. */
@@ -94,7 +77,7 @@ function usersOf(satellites: readonly Satellite[]): (volume: Volume) => boolean 
   return ({ id, tags }) => {
     const satellite = byUid.get(tags[Tag.uid]);
     const namesake = byName.get(`${tags[Tag.namespace]}/${tags[Tag.name]}`);
-    // The ID is about to be written; or the satellite was restored from a backup, and takes its machine up again.
+    // Its ID is about to be written; or the satellite was restored from a backup, and takes its machine up again.
     const maySoonBe =
       (satellite !== undefined && satellite.status.volume?.id === undefined) ||
       (satellite === undefined && namesake !== undefined && namesake.status.machine === undefined);

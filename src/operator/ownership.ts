@@ -13,7 +13,7 @@ export function wantedAdoption({ metadata }: Satellite): string | undefined {
   return id === "" ? undefined : id;
 }
 
-/** Whether the machine's tags say that it is this satellite's, and nothing else. */
+/** Whether the machine's tags say that it is this satellite's, and in use. */
 export function bearsOurTags(observed: Observation, { tags }: Machine): boolean {
   return (
     tags[Tag.cluster] === observed.cluster &&
@@ -24,10 +24,9 @@ export function bearsOurTags(observed: Observation, { tags }: Machine): boolean 
 }
 
 /**
- * Tags the satellite's machine, and its data volume, as its own where the machine's tags say something else: after a restore
- * from a backup (the UID is another one), or because somebody changed them. The volume comes first: as long as the machine
- * bears the wrong tags, whoever leads knows that something is left to do. `undefined` when they are right, or were set just
- * now.
+ * Tags the satellite's machine and data volume as its own where the machine's tags say something else: after a restore from
+ * a backup, where the UID is another one, or because somebody changed them. The volume comes first: the machine's wrong tags
+ * tell the next leader, too, that something is left to do. `undefined` when the tags are right, or were set just now.
  */
 export function claim(observed: Observation, machine: Machine): Action | undefined {
   const isRight = bearsOurTags(observed, machine);
@@ -39,7 +38,7 @@ export function claim(observed: Observation, machine: Machine): Action | undefin
   return id === undefined ? undefined : { kind: "Claim", id };
 }
 
-/** Tags that cannot be set must not keep the satellite from being started or stopped: they are tried now and then. */
+/** Pause after tags could not be set, so that the satellite can be started and stopped meanwhile. */
 const CLAIM_PAUSE_MS = 10 * 60_000;
 
 /**
@@ -67,7 +66,7 @@ export function adoptionBlocker(observed: Observation): Blocker | undefined {
       message: `machine ${id} does not exist; correct or remove the annotation ${Annotation.adopt}`,
     };
   }
-  // Before anything else is said of it: what is said may be another tenant's business.
+  // This comes first, since any other answer could tell about machines of other tenants.
   const { namespace = "", name } = observed.satellite.metadata;
   const value = adoptableBy(observed.cluster, { namespace, name });
   if (adoptee.tags[Tag.adoptableBy] !== value) {
@@ -87,9 +86,9 @@ export function adoptionBlocker(observed: Observation): Blocker | undefined {
 
 /** How far the adoption of a machine has come. */
 export type AdoptionStep =
-  /** Its tags are ours by now: the status may name it. */
+  /** Its tags say that it is this satellite's: the status may name it. */
   | { readonly kind: "ours"; readonly machine: Machine }
-  /** What is to be done, or waited for, before that. */
+  /** What has to be done or waited for before that. */
   | { readonly kind: "not yet"; readonly next: Action };
 
 /** Takes over the machine that the annotation names, once its tags allow it. */

@@ -22,7 +22,7 @@ import { noteMiss } from "./memory/search.ts";
 import type { Observation } from "./observation.ts";
 import { renderStatus } from "./render-status.ts";
 
-/** Resolves a launch and says how it is written as the intent. @throws CloudError, ConfigurationError, KubeError */
+/** Resolves a launch into the status that holds it as the intent. @throws CloudError, ConfigurationError, KubeError */
 export async function planLaunch(
   action: Extract<Action, { kind: "PlanLaunch" }>,
   observed: Observation,
@@ -39,7 +39,7 @@ export async function planLaunch(
 /**
  * The same for a machine that is to replace the one in use.
  *
- * @throws ConfigurationError when the class has come to the machine's own image again meanwhile
+ * @throws ConfigurationError when the class has meanwhile gone back to the machine's own image
  */
 export async function planReplacement(
   action: Extract<Action, { kind: "PlanReplacement" }>,
@@ -65,7 +65,7 @@ export async function planReplacement(
   return { kind: "WriteStatus", status, announce };
 }
 
-/** Resolves every parameter of a launch, within what the class allows. What came of the launch before is forgotten. */
+/** Resolves every parameter of a launch, within what the class allows. The result of the launch before is forgotten. */
 async function resolveLaunch(
   step: { readonly attempt: number; readonly combination: number },
   { satellite, satelliteClass: known }: Observation,
@@ -84,8 +84,8 @@ async function resolveLaunch(
 }
 
 /**
- * The cache may show a class that has gone since. Whoever removes its finalizer lists the satellites first, so a class
- * that the API server shows with it now stays for this one.
+ * Asks the API server, since the cache may show a class that has gone. Whoever removes the finalizer of a class lists the
+ * satellites first; so a class that has it now stays as long as this satellite.
  *
  * @throws SatelliteError when it has none
  */
@@ -115,7 +115,7 @@ export async function launch(
   noteLaunched(memory, machine, intent.token);
 }
 
-/** Looks for the machine of the written intent, and remembers it, or that it was not there. @throws CloudError */
+/** Looks for the machine of the written intent, and remembers what was found, or that nothing was. @throws CloudError */
 export async function findLaunched(
   observed: Observation,
   memory: Memory,

@@ -11,7 +11,7 @@ import { isAt, otherVm, tlsNotServed } from "./vm-key.ts";
 /** Most characters of a boot ID, which the guest is free to make up; the CRD's bound. */
 const MAX_BOOT_ID = 64;
 
-/** Looks at the port of the machine in use, and notes whom it has met there. @throws CloudError, ConfigurationError */
+/** Looks at the port of the machine in use, and notes which machine answered. @throws CloudError, ConfigurationError */
 export async function probe(
   target: Extract<Action, { kind: "Probe" }>,
   observed: Observation,
@@ -56,8 +56,8 @@ export async function probeReplacement(
 }
 
 /**
- * Whom a look has met. The cloud gives an address to one machine at a time, and for that machine's life: where it said
- * so of our machine before the handshake, and says so after it, ours is the one that made it.
+ * Judges which machine has answered. The cloud gives an address to one machine at a time, for as long as that exists: where
+ * it named our machine for this address before the handshake and after it, ours has made the handshake.
  *
  * @param before the machine as it was described before the look
  */

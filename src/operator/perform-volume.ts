@@ -56,7 +56,7 @@ export async function performOnVolume(
   }
 }
 
-/** The plan that `status.volume` holds; tags are those of the machine's launch. */
+/** The plan that `status.volume` holds, with the tags of the machine's launch. */
 function volumePlan({ cluster, satellite: { metadata, status } }: Observation): VolumePlan {
   const { volume, launch } = status;
   const { token, zone, sizeGiB, type, iops, throughput, kmsKeyID } = volume ?? {};

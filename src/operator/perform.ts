@@ -23,18 +23,18 @@ import { findLaunched, launch, planLaunch, planReplacement } from "./perform-lau
 import { probe, probeReplacement } from "./perform-probe.ts";
 import { performOnVolume } from "./perform-volume.ts";
 
-/** What came of a step. */
+/** The result of a step. */
 export type StepResult =
-  /** Done; what follows is to be decided at once. */
+  /** Done; the next step is decided at once. */
   | { readonly kind: "done" }
-  /** The API server refused a write because the object had changed; the newest one is in the cache now. */
+  /** The API server refused a write because the object had changed; the cache has the newest one now. */
   | { readonly kind: "stale" }
   /** The API server accepted a write and stored nothing: the CRD is older than this operator, and lacks a field. */
   | { readonly kind: "unstored" };
 
 const DONE: StepResult = { kind: "done" };
 
-/** Milliseconds after which a write to the API server is given up; below the leader's margin. */
+/** Time-out of a write to the API server, in milliseconds; less than the leader's margin. */
 const WRITE_TIMEOUT_MS = 5000;
 
 /**
@@ -145,7 +145,7 @@ function cloudFor(observed: Observation, { cloudOf }: Dependencies): MachineClou
   return cloudOf(requireClass(observed.satellite, observed.satelliteClass));
 }
 
-/** Nothing of ours lists, counts or collects a machine with these tags any more. */
+/** A machine with these tags is not listed, counted or collected by this cluster any more. */
 function retainedTags(): Record<string, string> {
   return { [Tag.retained]: "true", [Tag.cluster]: "", [Tag.uid]: "" };
 }
@@ -204,7 +204,7 @@ async function patchNow(
   options: { readonly status?: boolean },
   { assertLeading, client, satellites }: Dependencies,
 ): Promise<StepResult> {
-  // It may have waited for its turn.
+  // The lead may have been lost while this waited for its turn.
   assertLeading();
   const key = objectKey(satellite);
   try {

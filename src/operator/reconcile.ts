@@ -29,7 +29,7 @@ interface Remembered {
 const STALE_BACKOFF = { baseMs: 5, maxMs: 5000 };
 const AGAIN_AT_ONCE: WorkResult = { requeueAfterMs: 0 };
 
-/** Actions that change nothing outside this process; everything else needs the leader's lease. */
+/** Actions that change nothing outside this process; all others need the leader's lease. */
 const HARMLESS: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>([
   "Wait",
   "Probe",
@@ -43,8 +43,8 @@ const HARMLESS: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>([
 const MAY_ANSWER: ReadonlySet<PowerState> = new Set<PowerState>(["Starting", "Running"]);
 
 /**
- * Brings one satellite a step nearer to its spec each time it is called: observe, decide, act once. It keeps
- * in memory only what paces it; after a crash everything that matters is in the satellite.
+ * Brings one satellite a step nearer to its spec each time it is called: observe, decide, act once. It remembers only what
+ * sets its pace; everything that must survive a crash is in the satellite.
  */
 export class Reconciler {
   readonly #dependencies: Dependencies;
@@ -62,7 +62,7 @@ export class Reconciler {
    * Does the next step for the satellite under `key` ("namespace/name").
    *
    * @returns when to call again; nothing when only a change of the satellite makes it worthwhile
-   * @throws whatever could not be turned into a failure shown on the satellite
+   * @throws what cannot be shown on the satellite: failures of writes to the API server
    */
   async reconcile(key: string): Promise<WorkResult | undefined> {
     const satellite = this.#dependencies.satellites.get(key);
@@ -74,7 +74,7 @@ export class Reconciler {
     if (!MAY_ANSWER.has(satellite.status.power.state)) {
       this.#silent.delete(key);
     }
-    // The cache may be ahead of what the tracker was told.
+    // The cache may know a newer version than the tracker was told of.
     this.#dependencies.idle.observe(key, satellite);
     const remembered = this.#recall(key, satellite);
     const logger = this.#dependencies.logger.child({
@@ -96,7 +96,7 @@ export class Reconciler {
     return this.#act(action, observed, remembered);
   }
 
-  /** `undefined` when the machine cannot be seen now; why is remembered. */
+  /** `undefined` when the machine cannot be observed now; the reason is remembered. */
   async #observe(
     key: string,
     satellite: Satellite,
@@ -125,7 +125,7 @@ export class Reconciler {
     }
   }
 
-  /** Nothing can be decided of a machine that nobody sees; why that is so is shown on the satellite. */
+  /** Shows on the satellite why its machine cannot be observed, and waits: without that nothing can be decided. */
   async #waitBlindly(
     key: string,
     satellite: Satellite,
@@ -205,7 +205,7 @@ export class Reconciler {
     }
   }
 
-  /** Until the CRD is that of this version, what it lacks is read from the conditions (older-status.ts). */
+  /** Says so once. Until the CRD is that of this version, the fields that it lacks are read from conditions (older-status.ts). */
   #warnOfOldSchema(): void {
     if (!this.#hasWarnedOfSchema) {
       this.#hasWarnedOfSchema = true;
@@ -237,7 +237,7 @@ export class Reconciler {
     }
   }
 
-  /** Says on the satellite why nothing moves, where at least that can be stored, and waits. */
+  /** Shows on the satellite why nothing goes on, if at least that can be stored, and waits. */
   async #showRejection(rejection: Failure, observed: Observation): Promise<WorkResult> {
     const status = rejectedStatus(observed, rejection);
     if (statusPatch(observed.satellite, status) !== undefined) {
@@ -285,7 +285,7 @@ export class Reconciler {
   }
 }
 
-/** Writes to the API server: their failure is the server's, not the satellite's, and is retried by the queue. */
+/** Writes to the API server. Their failures say nothing about the satellite, and the queue repeats them. */
 const WRITES: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>([
   "AddFinalizer",
   "RemoveFinalizer",

@@ -9,12 +9,12 @@ import { unreadyOf } from "./older-status.ts";
 
 /** Most causes that a message names. */
 const NAMED_CAUSES = 3;
-/** An object that cannot be written is tried again all the same: an administrator may have mended the CRD. */
+/** A rejected write is repeated all the same, since an administrator may have corrected the CRD. */
 const RETRY = { baseMs: 1000, maxMs: 120_000 };
 
 /**
- * A write that the API server understood and will not store, since what is written does not fit the CRD's schema. To send
- * it again as it is brings nothing, and it is no sign that the object has changed.
+ * A write that the API server refuses because it does not fit the CRD's schema. Sending it again does not help, and it is no
+ * sign that the object has changed.
  */
 export class RejectedWrite extends ConfigurationError {
   constructor(cause: KubeError) {
@@ -22,7 +22,7 @@ export class RejectedWrite extends ConfigurationError {
   }
 }
 
-/** What people are told: the causes that the API server names, and what to do. */
+/** For people: the causes that the API server names, and what to do. */
 export function rejectionMessage({ causes, message }: KubeError): string {
   const named = causes
     .slice(0, NAMED_CAUSES)
@@ -33,7 +33,7 @@ export function rejectionMessage({ causes, message }: KubeError): string {
   );
 }
 
-/** When a rejected write is worth another try. */
+/** The same failure with the time at which a rejected write is tried again. */
 export function rejectionOf(
   failure: Failure,
   context: { readonly nowMs: number; readonly random: Random },
@@ -41,7 +41,7 @@ export function rejectionOf(
   return { ...failure, retryAtMs: context.nowMs + backoffMs(failure.count - 1, RETRY, context.random) };
 }
 
-/** The status as it is, with nothing new in it but that it cannot be brought up to date. */
+/** The status as it is, and that it cannot be brought up to date. */
 export function rejectedStatus(
   { satellite, now }: Observation,
   { reason, message }: Failure,

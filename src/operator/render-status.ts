@@ -16,7 +16,7 @@ import { presentEndpoint } from "./vm-key.ts";
 
 type StatusMachine = NonNullable<SatelliteStatus["machine"]>;
 
-/** Fields of the status that a step sets itself; the rest is derived. */
+/** Fields of the status that a step sets; the others are derived. */
 export interface StatusChange {
   readonly power?: Power;
   readonly machine?: SatelliteStatus["machine"] | undefined;
@@ -29,14 +29,13 @@ export interface StatusChange {
   readonly retired?: SatelliteStatus["retired"] | undefined;
   readonly usage?: SatelliteStatus["usage"] | undefined;
   readonly health?: SatelliteStatus["health"] | undefined;
-  /** `machine.hibernation`, where the step has found it out. */
+  /** `machine.hibernation`, where the step has found out about it. */
   readonly hibernation?: Hibernation;
 }
 
 /**
- * The whole status that the operator wants, from what it observed and what this step changes. A field that is
- * `undefined` in `change` although named there is removed. Conditions are made from the fields, and from nothing that
- * stands in conditions.
+ * The whole status after a step, from what was observed and what the step changes. A field that `change` has as `undefined`
+ * is removed. Conditions are made from the fields, never from conditions.
  *
  * @param late what is waited for, where that takes long
  */
@@ -90,17 +89,16 @@ export function renderStatus(
   };
 }
 
-/** Without these a satellite still does what it is for. */
+/** Actions whose failure does not keep a satellite from its work. */
 const SIDE_ACTIONS: ReadonlySet<string> = new Set<ActionKind>(["Claim", "ChangeType", "PlanReplacement"]);
 
-/** A launch is one of these, too, where there is a machine that it was to replace. */
+/** Whether the satellite works although the action failed; a launch is such an action where it was to replace a machine. */
 function isBeside(action: string, hasMachine: boolean): boolean {
   return SIDE_ACTIONS.has(action) || (action === "Launch" && hasMachine);
 }
 
 /**
- * `status.machine` with the type that the machine has by now, the size that this type stands for, and what is known of its
- * memory.
+ * `status.machine` with the type that the machine has now, the size that it belongs to, and what is known of hibernation.
  */
 function describedMachine(
   observed: Observation,
@@ -120,7 +118,7 @@ function describedMachine(
   };
 }
 
-/** Since when it has not been as wished: as long as Ready has been False. */
+/** `status.unready`: since when Ready has not been True. */
 function unreadyAfter(
   { satellite, now }: Observation,
   conditions: readonly Condition[],
@@ -147,7 +145,7 @@ export function machineStatus(machine: Machine, size: string | undefined): Statu
   };
 }
 
-/** `status.power` after a move within the same epoch: not yet accepted by the cloud, and since now. */
+/** `status.power` in another state of the same epoch: from now on, and not yet accepted by the cloud. */
 export function movePower(
   observed: Observation,
   state: Power["state"],

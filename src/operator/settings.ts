@@ -1,30 +1,30 @@
-import type { OrphanSettings } from "./orphans.ts";
+import type { OrphanSettings } from "./orphan-rules.ts";
 
-/** Times that the operator goes by, in milliseconds. */
+/** The operator's times, in milliseconds. */
 export interface OperatorSettings extends OrphanSettings {
   /** Between looks at a machine whose start or stop is under way. */
   readonly transitionPollMs: number;
   /** Between looks at the port of a VM that is coming up. */
   readonly probePollMs: number;
-  /** Between looks at any two of the VMs that are coming up: a thousand of them are each looked at less often. */
+  /** Between looks at any two VMs that are coming up, so that each of a thousand is looked at less often. */
   readonly probeSpacingMs: number;
-  /** How old a description may be of a machine whose start was accepted: its port tells more, and costs no call. */
+  /** How old a description may be of a machine whose start was accepted. Its port tells more, and costs no call. */
   readonly comingUpMaxAgeMs: number;
   /** How old a description may be of a machine that is at rest. */
   readonly restingMaxAgeMs: number;
   /**
-   * How long a description that contradicts an accepted call is put down to eventual consistency (EC2 API
+   * How long a description may contradict a call that was accepted, since clouds are eventually consistent (EC2 API
    * reference, "Eventual consistency").
    */
   readonly settleMs: number;
   /** How long every read and list must have lacked a machine or volume before it counts as gone (absence.ts). */
   readonly missingMs: number;
-  /** How long an ID that is not known yet is put down to eventual consistency after it was made. */
-  readonly unknownInstanceMs: number;
-  /** How long after its launch "not ready to hibernate yet" is worth another try. */
+  /** For how long after it was made a machine may not be visible yet, for the same reason. */
+  readonly unknownMachineMs: number;
+  /** For how long after its launch a machine that is "not ready to hibernate yet" is asked again. */
   readonly hibernateReadyMs: number;
   readonly hibernateRetryMs: number;
-  /** After this time in `pending` a machine is said to be stuck. */
+  /** After this time in `pending` a machine counts as stuck. */
   readonly stuckStartingMs: number;
   /** After this time in `stopping` a machine is stopped by force. */
   readonly stuckStoppingMs: number;
@@ -32,19 +32,19 @@ export interface OperatorSettings extends OrphanSettings {
   readonly unreachableMs: number;
   /** Between looks at the port of a machine that is awake and not in use. */
   readonly healthPollMs: number;
-  /** Longest time that the guest's word alone keeps a satellite awake. */
+  /** How long at most a guest that says it works keeps a satellite awake that no router uses. */
   readonly guestBusyMaxMs: number;
-  /** Between questions to the guest whether it still works. */
+  /** Between questions to the guest whether it works on something. */
   readonly guestPollMs: number;
-  /** Between looks whether there is a place among those that may be awake. */
+  /** Between looks whether the class's limit lets another satellite be awake. */
   readonly quotaPollMs: number;
-  /** At rest, a satellite is looked at again after this time at the latest. */
+  /** Longest time between looks at a satellite at rest. */
   readonly resyncMs: number;
   /** Between complete lists of the events that the cloud has announced. */
   readonly eventPollMs: number;
   /** Between complete lists of data volumes, which are looked at for orphans. */
   readonly volumePollMs: number;
-  /** A hibernated machine is refreshed after this time (EC2 keeps hibernation for 60 days at most). */
+  /** A hibernated machine is started and hibernated again after this time: clouds keep its memory for 60 days or longer (docs/ec2.md). */
   readonly refreshHibernatedMs: number;
 }
 
@@ -53,7 +53,7 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** What is right for EC2 (docs/operations.md). */
+/** What is right for clouds whose machines start within minutes and whose reads are eventually consistent (docs/operations.md). */
 export const defaultSettings: OperatorSettings = {
   transitionPollMs: 500,
   probePollMs: 200,
@@ -62,7 +62,7 @@ export const defaultSettings: OperatorSettings = {
   restingMaxAgeMs: 2 * MINUTE,
   settleMs: 10 * SECOND,
   missingMs: 10 * MINUTE,
-  unknownInstanceMs: 5 * MINUTE,
+  unknownMachineMs: 5 * MINUTE,
   hibernateReadyMs: 5 * MINUTE,
   hibernateRetryMs: 10 * SECOND,
   stuckStartingMs: 10 * MINUTE,

@@ -1,6 +1,6 @@
 import { parseKey } from "../kube/objects.ts";
 
-/** Satellites whose port did not answer the last look, by namespace: looks are shared out among namespaces. */
+/** Satellites whose port did not answer the last look, by namespace: each namespace gets as many looks as any other. */
 export class SilentPorts {
   readonly #byNamespace = new Map<string, Set<string>>();
 
@@ -22,8 +22,8 @@ export class SilentPorts {
   }
 
   /**
-   * How many looks at silent ports come between two at this one, when each namespace has as many looks as any other: a
-   * namespace with a thousand silent ports slows down its own.
+   * How many looks at silent ports come between two at this one. A namespace with a thousand silent ports only slows down the
+   * looks at its own.
    */
   besides(key: string): number {
     return (this.#byNamespace.get(namespaceOf(key))?.size ?? 0) * this.#byNamespace.size;

@@ -6,20 +6,20 @@ import { mayUpdateNow } from "./maintenance-window.ts";
 import type { Observation } from "./observation.ts";
 import type { OperatorSettings } from "./settings.ts";
 
-/** The size that is wished, with its instance types in order of preference. */
+/** The wished size, with its machine types in order of preference. */
 export interface WantedSize {
   readonly name: string;
   readonly types: readonly string[];
 }
 
-/** The size that satellite and class ask for; `undefined` when the class does not have it. */
+/** The size that satellite and class ask for; `undefined` when the class has none of that name. */
 export function wantedSize({ satellite, satelliteClass }: Observation): WantedSize | undefined {
   const name = satellite.spec.size ?? satelliteClass?.spec.defaultSize;
   const types = name === undefined ? undefined : satelliteClass?.spec.sizes[name]?.types;
   return name === undefined || types === undefined ? undefined : { name, types };
 }
 
-/** The wished size while the machine has another one, which only another instance type can give. */
+/** The wished size, where the machine has another one and only another machine type can change that. */
 export function pendingSize(observed: Observation): WantedSize | undefined {
   const wanted = wantedSize(observed);
   const { machine } = observed.satellite.status;
@@ -32,8 +32,8 @@ export function pendingSize(observed: Observation): WantedSize | undefined {
 }
 
 /**
- * The machine's instance type. After this process changed it, descriptions may be older than the change (EC2 API
- * reference, "Eventual consistency").
+ * The machine's type. After this process has changed it, descriptions may be older than the change (EC2 API reference,
+ * "Eventual consistency").
  */
 export function currentType(observed: Observation, machine: Machine, settings: OperatorSettings): string {
   const { changed } = observed.memory.type;
@@ -41,7 +41,7 @@ export function currentType(observed: Observation, machine: Machine, settings: O
   return isFresh ? changed.type : machine.type;
 }
 
-/** Whether the stopped machine holds its memory; then its type cannot change (EC2 user guide, "Hibernate"). */
+/** Whether the stopped machine keeps its memory; then its type cannot change (EC2 user guide, "Hibernate"). */
 export function isHibernated(observed: Observation, machine: Machine): boolean {
   const { sleep } = observed.satellite.status;
   return sleep === undefined ? machine.stateReason?.hibernated === true : sleep.kind === "Hibernated";
@@ -73,12 +73,13 @@ export function applySize(
   return { kind: "ChangeType", id: machine.id, types: pending.types };
 }
 
-/** How long a start for want of capacity waits after its type could not be changed. */
+/** How long a machine that was refused for want of capacity waits, when its type could not be changed. */
 const UNCHANGEABLE_PAUSE_MS = 30_000;
 
 /**
- * What to do before another start of a machine that EC2 had no capacity for, whether it said so at once or after it had
- * accepted the start: another type of the same size, once around the list between two back-offs. A hibernated machine can only wait.
+ * What to do before another start of a machine that there was no capacity for, whether the cloud said so at once or after it
+ * had accepted the start: change to another type of the same size, each of them once between two pauses. A hibernated machine
+ * can only wait.
  *
  * @returns `undefined` when the start is simply repeated after its back-off
  */

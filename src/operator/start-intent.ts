@@ -6,7 +6,7 @@ import { secondsOf } from "./usage.ts";
 import { renderStatus } from "./render-status.ts";
 
 /**
- * Writes the intent to start, before any call: the next epoch.
+ * Writes the intent to start before any call. It begins the next epoch.
  *
  * @param accepted whether the machine runs already
  */

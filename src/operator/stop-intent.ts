@@ -9,8 +9,8 @@ import { pendingSize } from "./size.ts";
 import { secondsOf } from "./usage.ts";
 
 /**
- * Writes the intent to stop, before any call. Leases that may still be counted on make it a drain: from this
- * write on no lease can be taken, and the call waits until the routers have let go.
+ * Writes the intent to stop before any call. Where there are live leases, it is a drain: from this write on no lease can be
+ * taken, and the call waits until the routers have let their streams end.
  */
 export function beginStop(
   observed: Observation,
@@ -27,7 +27,7 @@ export function beginStop(
     status: renderStatus(observed, {
       power: movePower(observed, "Stopping", reason, { sleepKind: hibernate ? "Hibernate" : "Stop" }),
       usage: { ...usage, runningSeconds: (usage?.runningSeconds ?? 0) + ran },
-      // It was of use until somebody, or its idleness, ended that.
+      // It has been of use, so failures before that do not count any more.
       ...(power.state === "Running" ? { attempts: undefined } : {}),
       ...change,
     }),
@@ -63,8 +63,8 @@ export function mayHibernate(observed: Observation): boolean {
 }
 
 /**
- * Milliseconds until the call may be sent: the routers whose leases may still be counted on have until
- * drainTimeout to let go of this epoch (docs/decisions/0017). 0 when they have.
+ * Milliseconds until the call may be sent: routers with live leases have drainTimeout to say that they have drained this
+ * epoch (docs/decisions/0017). 0 when all have.
  */
 export function drainingMs(observed: Observation): number {
   const { power } = observed.satellite.status;

@@ -1,9 +1,10 @@
 import type { Clock } from "../base/clock.ts";
-import type { MachineCloud } from "../machines/cloud.ts";
+import type { Machine, MachineCloud } from "../machines/cloud.ts";
 import type { Satellite } from "../satellite/types.ts";
 import { HostEvents } from "./host-events.ts";
 import { MachineDirectory } from "./machine-directory.ts";
-import type { MachineListing, OrphanCollector } from "./orphan-collector.ts";
+import type { Listing } from "./collector.ts";
+import type { MachineCollector } from "./machine-collector.ts";
 import type { OperatorSettings } from "./settings.ts";
 import type { VolumeCollector } from "./volume-collector.ts";
 
@@ -11,38 +12,38 @@ import type { VolumeCollector } from "./volume-collector.ts";
 export interface SurveyorOptions {
   readonly clock: Clock;
   readonly settings: Pick<OperatorSettings, "eventPollMs" | "volumePollMs">;
-  /** Every place that a class names. */
+  /** The connection to each account and region that a class names. */
   readonly clouds: () => ReadonlySet<MachineCloud>;
   readonly satellites: () => Satellite[];
-  /** Something is new about the machine of this ID: the satellites that name it are to be looked at. */
+  /** Called when something about this machine has changed, so that satellites that name it are looked at. */
   readonly machineChanged: (id: string) => void;
-  /** The same of the satellite under "namespace/name", which a machine is tagged with. */
+  /** Called with the "namespace/name" that such a machine is tagged with, for the same reason. */
   readonly ownerChanged: (key: string) => void;
 }
 
-/** What complete lists of every place have shown during one lead; while another operator leads it gets old. */
+/** Takes complete lists of every account and region while this process leads, and holds what they have shown. */
 export class Surveyor {
   readonly directory = new MachineDirectory();
   readonly hostEvents = new HostEvents();
   readonly #options: SurveyorOptions;
   #eventsReadAtMs = -Infinity;
   #volumesReadAtMs = -Infinity;
-  /** The listing under way; callers share it. */
-  #listing: Promise<MachineListing> | undefined;
+  /** The list that is being taken; callers share it. */
+  #listing: Promise<Listing<Machine>> | undefined;
 
   constructor(options: SurveyorOptions) {
     this.#options = options;
   }
 
   /** Takes a complete list of machines, and looks again at what changed. */
-  listMachines(): Promise<MachineListing> {
+  listMachines(): Promise<Listing<Machine>> {
     this.#listing ??= this.#listAll().finally(() => {
       this.#listing = undefined;
     });
     return this.#listing;
   }
 
-  async #listAll(): Promise<MachineListing> {
+  async #listAll(): Promise<Listing<Machine>> {
     const listing = await this.#everywhere((cloud) => cloud.list());
     const { ids, owners } = this.directory.replace([...listing.keys()]);
     ids.forEach((id) => this.#options.machineChanged(id));
@@ -51,12 +52,12 @@ export class Surveyor {
   }
 
   /** Looks at all machines: for drift, and for those that nobody uses. */
-  async machines(collector: OrphanCollector): Promise<void> {
+  async machines(collector: MachineCollector): Promise<void> {
     const listing = await this.listMachines();
     await collector.collect(listing, this.#options.satellites());
   }
 
-  /** Asks now and then what the cloud has announced, and looks again at the satellites that it concerns. */
+  /** Reads from time to time what the cloud has announced, and has the satellites that it concerns looked at. */
   async events(): Promise<void> {
     const { clock, settings, clouds, machineChanged } = this.#options;
     if (clock.monotonicMs() - this.#eventsReadAtMs < settings.eventPollMs) {
@@ -70,7 +71,7 @@ export class Surveyor {
     }
   }
 
-  /** Looks now and then at all data volumes, for those that nobody uses. */
+  /** Looks at all data volumes from time to time, for those that nobody uses. */
   async volumes(collector: VolumeCollector): Promise<void> {
     const { clock, settings } = this.#options;
     if (clock.monotonicMs() - this.#volumesReadAtMs < settings.volumePollMs) {
@@ -82,7 +83,7 @@ export class Surveyor {
     await collector.collect(listing, this.#options.satellites());
   }
 
-  /** What each place lists, with the place. */
+  /** What each connection lists, with the connection. */
   async #everywhere<T>(list: (cloud: MachineCloud) => Promise<T[]>): Promise<Map<T, MachineCloud>> {
     const lists = await Promise.all(
       [...this.#options.clouds()].map(async (cloud) =>

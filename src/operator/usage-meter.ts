@@ -13,7 +13,7 @@ import { usageRates, usageState, type UsageRates, type UsageState } from "./usag
 export interface UsageMeterOptions {
   readonly clock: Clock;
   readonly registry: Registry;
-  /** Most pairs of namespace and class that are told apart; the others count together. Default 1,000. */
+  /** Most pairs of namespace and class that have time series of their own; all others share one. Default 1,000. */
   readonly maxPairs?: number;
 }
 
@@ -25,7 +25,7 @@ export interface UsageSources {
   readonly cloudOf: (satelliteClass: SatelliteClass) => Pick<MachineCloud, "diskGiB">;
 }
 
-/** One satellite's account since it was settled last. */
+/** What one satellite has done and cost since it was last settled. */
 interface Account {
   readonly satellite: Satellite;
   readonly state: UsageState | undefined;
@@ -34,12 +34,12 @@ interface Account {
 }
 
 const DEFAULT_MAX_PAIRS = 1_000;
-/** Stands for the namespaces and classes beyond the bound; no namespace begins so. */
+/** Stands for all pairs beyond the bound. No namespace begins with an underscore. */
 const OTHERS: UsageLabels = { satellite_namespace: "_others", class: "_others" };
 
 /**
- * Counts what satellites do and cost, by namespace and class, from one change of a satellite to the next: exact however
- * seldom anybody scrapes. It counts while this process leads, so that several operators count nothing twice.
+ * Counts what satellites do and cost, by namespace and class. It counts from one change of a satellite to the next, so that
+ * the figures are exact however rarely they are scraped; and only while this process leads, so that nothing counts twice.
  */
 export class UsageMeter {
   readonly #clock: Clock;
@@ -57,7 +57,7 @@ export class UsageMeter {
     this.#metrics = createUsageMetrics(registry, () => this.#settleAll());
   }
 
-  /** Follows these caches for ever; once. */
+  /** Subscribes to these caches. To be called once. */
   follow(sources: UsageSources): void {
     this.#sources = sources;
     sources.satellites.subscribe({
@@ -131,7 +131,7 @@ export class UsageMeter {
     }
   }
 
-  /** Brings all accounts up to date, by the rates that held until now, and opens them by those that hold from now on. */
+  /** Settles all accounts by the rates that were valid until now, and opens them by those that are valid from now on. */
   #settleAll(): void {
     const longest = new Map<UsageLabels, number>();
     for (const [key, account] of this.#accounts) {

@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from "@prometheus-io/client";
 
 /**
- * Labels by namespace and class. Not `namespace`: Prometheus gives that to the operator's own, and renames a metric's.
+ * Labels by namespace and class. The first is not called `namespace`, since Prometheus sets that label to the operator's own.
  */
 export interface UsageLabels {
   readonly satellite_namespace: string;
@@ -31,7 +31,7 @@ export function createUsageMetrics(registry: Registry, beforeScrape: () => void)
   return {
     seconds: new Counter({
       ...common,
-      // A registry asks its metrics in the order in which they were created, so this one is up to date for all.
+      // A registry collects metrics in the order of their creation: this first one brings all of them up to date.
       collect: beforeScrape,
       name: "satellites_state_seconds_total",
       help: "Seconds that machines of satellites ran (awake), or were stopped or hibernated (asleep).",
@@ -58,7 +58,7 @@ export function createUsageMetrics(registry: Registry, beforeScrape: () => void)
     unpricedSeconds: new Counter({
       ...common,
       name: "satellites_unpriced_seconds_total",
-      help: "Seconds awake of instance types for which the class has no price: satellites_cost_total lacks them.",
+      help: "Seconds awake of machine types for which the class has no price: satellites_cost_total lacks them.",
       labelNames,
     }),
     longestAwake: new Gauge({

@@ -1,6 +1,6 @@
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 
-/** What a satellite is, for its bill. */
+/** The states of a satellite that cost differently. */
 export type UsageState = "awake" | "asleep";
 
 /** What a second in the present state costs and saves; without a currency where the class has no prices. */

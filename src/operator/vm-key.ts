@@ -1,6 +1,6 @@
 /**
- * The key that a VM is known by (docs/decisions/0030): learned when its machine is first ready, written beside the
- * machine's ID, and compared at every look from then on. It is never replaced by another.
+ * The key that a VM is known by (docs/decisions/0030). It is learned when the machine is first ready, written beside the
+ * machine's ID, compared at every look from then on, and never replaced.
  */
 import type { Machine } from "../machines/cloud.ts";
 import type { SatelliteStatus } from "../satellite/resource.ts";
@@ -24,7 +24,7 @@ export function isKeyTrouble(trouble: string): boolean {
   return trouble === KeyTrouble.OtherVM || trouble === KeyTrouble.TLSNotServed;
 }
 
-/** Endpoint of a machine that the status did not name before, so without a key; `undefined` without an address. */
+/** The endpoint of a machine that the status did not name before: it has no key yet. `undefined` without an address. */
 export function firstEndpoint(observed: Observation, machine: Machine): Endpoint | undefined {
   const { launch } = observed.satellite.status;
   const asked = launch !== undefined && launch.token === machine.clientToken ? launch.tls : undefined;
@@ -35,9 +35,9 @@ export function firstEndpoint(observed: Observation, machine: Machine): Endpoint
 }
 
 /**
- * The endpoint of the machine that is to replace the one in use, as soon as that may be used: its port answered and,
- * where it is known by a key, the key is known. It is another machine, so it has a key of its own; until it is the one in
- * use, `status.endpoint` stays that of the old machine, key and all.
+ * The endpoint of the machine that is to replace the one in use, once it can be used: its port has answered and, under TLS,
+ * its key is known. It is another machine with a key of its own; until it is in use, `status.endpoint` stays that of the old
+ * machine, key included.
  */
 export function readyEndpoint(observed: Observation, machine: Machine): Endpoint | undefined {
   const endpoint = firstEndpoint(observed, machine);
@@ -52,7 +52,7 @@ export function readyEndpoint(observed: Observation, machine: Machine): Endpoint
   return seen.key?.host === present.host ? { ...present, tlsFingerprint: seen.key.fingerprint } : undefined;
 }
 
-/** The endpoint of the satellite's machine where the cloud says that it is now; its key stays the same. */
+/** The endpoint of the satellite's machine at the address that the cloud shows now; its key stays the same. */
 export function movedEndpoint(observed: Observation, machine: Machine): Endpoint | undefined {
   const { endpoint } = observed.satellite.status;
   return endpoint === undefined
@@ -61,8 +61,8 @@ export function movedEndpoint(observed: Observation, machine: Machine): Endpoint
 }
 
 /**
- * The endpoint as it holds now. A machine keeps what was asked of it at its launch, except that a class may give TLS up
- * for one whose key was never seen: its guest cannot serve it.
+ * The endpoint as it is valid now. A machine keeps the TLS setting of its launch, except that a class may turn TLS off for
+ * one whose key was never seen, since its guest cannot serve it.
  */
 export function presentEndpoint(observed: Observation, endpoint: Endpoint): Endpoint {
   const givenUp = needsKey(endpoint) && observed.satelliteClass?.spec.guest.tls === "Off";
@@ -102,7 +102,7 @@ export function withLearnedKey(observed: Observation, endpoint: Endpoint): Endpo
     : undefined;
 }
 
-/** What is wrong with who answers at the port, as the last look of this epoch showed. */
+/** What is wrong with the VM that answered at the port, by the last look of this epoch. */
 export function keyTrouble(
   observed: Observation,
   { epoch, state }: SatelliteStatus["power"],
@@ -111,7 +111,7 @@ export function keyTrouble(
   return seen?.epoch === epoch && (state === "Starting" || state === "Running") ? seen.trouble : undefined;
 }
 
-/** Whether a machine, as the cloud describes it, is the one that was looked at, and can have answered there. */
+/** Whether a machine, as the cloud describes it, is the one that was looked at and can have answered at this address. */
 export function isAt(machine: Machine | undefined, id: string | undefined, host: string): boolean {
   return (
     machine !== undefined &&

@@ -2,7 +2,7 @@ import type { Action } from "./action.ts";
 import type { Blocker } from "./blocker.ts";
 import type { Observation } from "./observation.ts";
 
-/** So long a move may take without a word: most take less. */
+/** How long a move may take before people are told what it waits for: most take less. */
 const LATE_MS = 60_000;
 
 /** Reason of waiting for a machine's address, which a cloud may give at the launch or never. */
@@ -11,7 +11,7 @@ export const NO_ADDRESS = "NoIPv4Address";
 /** Reason of waiting for a machine that reads do not show. */
 export const NOT_VISIBLE = "MachineNotVisible";
 
-/** What is waited for, for people; by reason of the wait. */
+/** What is waited for, in words for people, by reason of the wait. */
 const WORDS: Readonly<Record<string, (observed: Observation) => string>> = {
   ComingUp: ({ machine, cloud: { words }, satellite: { status } }) =>
     machine?.state === "pending"
@@ -23,9 +23,8 @@ const WORDS: Readonly<Record<string, (observed: Observation) => string>> = {
   Terminating: ({ cloud: { words } }) =>
     `${words.name} has not finished terminating a machine of the satellite`,
   Draining: () => "open streams are waited for, up to spec.drainTimeout",
-  [NOT_VISIBLE]: ({ cloud: { words }, satellite: { status } }) =>
-    `${words.name} does not show machine ${status.machine?.id ?? status.replacement?.machine?.id ?? ""}, which may be too new to be ` +
-    "seen; it is looked for",
+  [NOT_VISIBLE]: (observed) =>
+    `${observed.cloud.words.name} does not show machine ${unseenID(observed)}, which may be too new to be seen; it is looked for`,
   MachineStateContradicts: ({ machine, cloud: { words } }) =>
     `${words.name} shows machine ${machine?.id ?? ""} as ${machine?.state ?? "gone"}, and nobody here has stopped it; it is looked at again`,
   [NO_ADDRESS]: ({ machine, cloud: { words } }) =>
@@ -43,7 +42,17 @@ const WORDS: Readonly<Record<string, (observed: Observation) => string>> = {
   Replacing: () => "the machine that is to replace this one does not answer yet; see status.replacement",
 };
 
-/** What is waited for, where that takes long; `undefined` where it is nothing to speak of. */
+/** ID of the machine that the status names and reads do not show. */
+function unseenID({ machine, replacement, retired, satellite: { status } }: Observation): string {
+  const named = [
+    { id: status.machine?.id, seen: machine },
+    { id: status.replacement?.machine?.id, seen: replacement },
+    { id: status.retired?.id, seen: retired },
+  ];
+  return named.find(({ id, seen }) => id !== undefined && seen === undefined)?.id ?? "";
+}
+
+/** What is waited for, where that has taken long; otherwise `undefined`. */
 export function lateness(
   observed: Observation,
   wait: Extract<Action, { kind: "Wait" }>,
@@ -59,10 +68,10 @@ export function lateness(
 }
 
 /**
- * Between looks at a machine that changes state: often at first, and less often the longer it takes, so that one that
+ * Milliseconds between looks at a machine that changes state: they grow with the time that it takes, so that a machine that
  * hangs costs few calls.
  *
- * @param pollMs while it may be done any moment
+ * @param pollMs between the first looks
  */
 export function transitionPollMs({ satellite, now }: Observation, pollMs: number): number {
   const sinceMs = now.getTime() - Date.parse(satellite.status.power.since ?? "");

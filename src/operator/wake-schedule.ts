@@ -12,12 +12,12 @@ export interface WakeTimes {
   readonly invalid?: string;
 }
 
-/** A time that was missed for longer than this, because no operator ran, is let go: nobody waits for it any more. */
+/** A time that was missed by more than this, because no operator ran, is left out: nobody waits for it any more. */
 const LATE_MS = 3_600_000;
 
 /**
  * Reads `spec.wakeSchedule` in the time zone of `spec.maintenance`, or UTC. Expressions have five fields: minute,
- * hour, day, month, weekday. Times before it fell asleep have been served.
+ * hour, day, month, weekday. Only times after it fell asleep count.
  */
 export function wakeTimes({ metadata, spec, status }: Satellite, now: Date): WakeTimes {
   const asleepSince =

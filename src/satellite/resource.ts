@@ -39,7 +39,7 @@ export const Annotation = {
   updateNow: "satellites.dev/update-now",
   /** "true" lets a machine that is kept (deletionPolicy Retain) run on, where its class has no limit. */
   retainRunning: "satellites.dev/retain-running",
-  /** ID of an instance to take over instead of launching one; its tags must allow it. */
+  /** ID of a machine to take over, where none is to be launched; its tags must allow it. */
   adopt: "satellites.dev/adopt",
 } as const;
 

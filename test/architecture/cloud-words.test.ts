@@ -6,18 +6,18 @@ const ROOT = join(import.meta.dirname, "../..");
 
 /** Words of one cloud. */
 const WORDS =
-  /\bEC2\b|\bec2\b|\bAWS\b|\bEBS\b|\bIAM\b|\bAMI\b|\bVPC\b|(?:Run|Start|Stop|Terminate|Describe)Instances|\binstances?\b|\bInstance[A-Z]|subnet|security ?group/i;
+  /\bEC2\b|\bec2\b|\bAWS\b|\bEBS\b|\bIAM\b|\bAMI\b|\bVPC\b|instance(?!of\b)|subnet|security ?group/i;
 
 /** Where a bound or a rule comes from: a page by its title, or the page about EC2. */
 const CITATIONS =
-  /\((?:EC2|AWS|IAM)[\w\s]*(?:guide|reference|Calculator)(?:,[\s*]*"[^"]*")?\)|\(docs\/ec2\.md\)/g;
+  /\((?:EC2|AWS|IAM)[\w\s*]*(?:guide|reference|Calculator)(?:,[\s*]*"[^"]*")?\)|\(docs\/ec2\.md(?:, "[^"]*")?\)/g;
 
 /** What may stand there all the same, and why. */
 const EXCEPTIONS: readonly { readonly file: string; readonly text: string; readonly why: string }[] = [
   {
     file: "src/operator/older-status.ts",
     text: "/** `status.launch.details`",
-    why: "a version before wrote the details of a launch in EC2 as fields of their own; all of that function is about them",
+    why: "an older version wrote the details of a launch in EC2 as fields of their own; the function reads them",
   },
   {
     file: "src/operator/operator.ts",

@@ -1,11 +1,58 @@
 import { expect } from "chai";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { inMemory, satelliteClass } from "./fixtures.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
 
 describe("another cloud than EC2", () => {
+  it("serves a satellite from its launch to its deletion, by its own block of the class alone", async () => {
+    const own = satelliteClass(inMemory({ sizeGiB: 200, type: "fast" }));
+    expect(own.spec).not.to.have.property("ec2");
+    const world = new World({ satelliteClass: own });
+    await world.run(MINUTE);
+    world.setPower("off");
+    await world.run(MINUTE);
+    world.setPower("on");
+    await world.run(MINUTE);
+    const { status } = world.satellite();
+    expect(status).to.nested.include({ phase: "Running", "machine.id": "i-1", "volume.id": "vol-2" });
+    world.edit(({ metadata }) => {
+      metadata.deletionTimestamp = "2026-01-01T00:01:00Z";
+    });
+    await world.run(MINUTE);
+    expect(world.exists()).to.equal(false);
+    expect([...world.cloud.machines.values()].map(({ state }) => state)).to.deep.equal(["terminated"]);
+    expect([...world.cloud.volumes.keys()]).to.deep.equal([]);
+  });
+
+  it("is what messages speak of, in its own words", async () => {
+    const said: string[] = [];
+    const runs = async (world: World, durationMs: number): Promise<void> => {
+      await world.run(durationMs);
+      said.push(...(world.satellite().status.conditions ?? []).map(({ message }) => message));
+    };
+    const failing = new World();
+    failing.cloud.failLater("launch", "Server.InternalError", 1);
+    await runs(failing, 2000);
+    const silent = new World();
+    silent.answers = () => false;
+    await runs(silent, 2 * MINUTE);
+    silent.cloud.neverStops = true;
+    silent.setPower("off");
+    await runs(silent, 2 * MINUTE);
+    silent.cloud.unseen.byID.add("i-1");
+    await runs(silent, MINUTE);
+    said.push(...[...failing.events, ...silent.events].map(({ message }) => message));
+    const all = said.join("\n");
+    expect(all).to.include("(the memory says Server.InternalError: EC2's own words");
+    expect(all).to.include("check that the rack's door lets operator and routers in");
+    expect(all).to.include("the memory has not finished stopping machine i-1");
+    expect(all).to.include("the memory does not show i-1").and.include("or ask its programmer");
+    expect(all).not.to.match(/EC2 (?!failed)|AWS (?!Health|support)|security group|subnet/);
+  });
+
   it("gets back what it alone needs of a launch, from an operator that has not planned it", async () => {
     const world = new World();
     world.cloud.fail("launch", "InternalError", Infinity);

@@ -1,11 +1,8 @@
 import { expect } from "chai";
 import type { Volume } from "../../src/machines/cloud.ts";
 import { dataVolumeTags, ownerTags, Tag } from "../../src/machines/tags.ts";
-import {
-  judgeOrphanVolumes,
-  NO_VOLUME_MEMORY,
-  type VolumeMemory,
-} from "../../src/operator/orphan-volumes.ts";
+import { NO_MEMORY, type OrphanMemory } from "../../src/operator/orphan-rules.ts";
+import { judgeOrphanVolumes } from "../../src/operator/orphan-volumes.ts";
 import { defaultSettings } from "../../src/operator/settings.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { CLUSTER, satellite } from "./fixtures.ts";
@@ -37,13 +34,13 @@ function judgeAt(
   volumes: readonly Volume[],
   satellites: readonly Satellite[],
 ): string[] {
-  let memory: VolumeMemory = NO_VOLUME_MEMORY;
+  let memory: OrphanMemory = NO_MEMORY;
   let said: string[] = [];
   for (const minute of minutes) {
     const verdict = judgeOrphanVolumes(
       {
         cluster: CLUSTER,
-        volumes,
+        items: volumes,
         satellites,
         nowMs: minute * MINUTE,
         now: new Date(START + minute * MINUTE),
@@ -52,7 +49,7 @@ function judgeAt(
       defaultSettings,
     );
     memory = verdict.memory;
-    said = verdict.steps.map((step) => `${step.kind} ${step.volume.id}`);
+    said = verdict.steps.map((step) => `${step.kind} ${step.item.id}`);
   }
   return said;
 }

@@ -2,7 +2,8 @@ import { expect } from "chai";
 import { array, assert, integer, property } from "fast-check";
 import type { Machine } from "../../src/machines/cloud.ts";
 import { ownerTags, Tag } from "../../src/machines/tags.ts";
-import { judgeOrphans, NO_MEMORY, type OrphanMemory, type OrphanStep } from "../../src/operator/orphans.ts";
+import { NO_MEMORY, type OrphanMemory, type OrphanStep } from "../../src/operator/orphan-rules.ts";
+import { judgeOrphans } from "../../src/operator/orphans.ts";
 import { defaultSettings } from "../../src/operator/settings.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { CLUSTER, machine, satellite } from "./fixtures.ts";
@@ -16,12 +17,14 @@ const START = Date.parse("2026-01-01T00:00:00Z");
 function judgeAt(
   minutes: readonly number[],
   lists: (minute: number) => { machines: readonly Machine[]; satellites: readonly Satellite[] },
-): readonly OrphanStep[] {
+): readonly OrphanStep<Machine>[] {
   let memory: OrphanMemory = NO_MEMORY;
-  let steps: readonly OrphanStep[] = [];
+  let steps: readonly OrphanStep<Machine>[] = [];
   for (const minute of minutes) {
+    const { machines, satellites } = lists(minute);
     const facts = {
-      ...lists(minute),
+      items: machines,
+      satellites,
       cluster: CLUSTER,
       nowMs: minute * MINUTE,
       now: new Date(START + minute * MINUTE),
@@ -35,8 +38,8 @@ const always =
   (machines: readonly Machine[], satellites: readonly Satellite[]) =>
   (): { machines: readonly Machine[]; satellites: readonly Satellite[] } => ({ machines, satellites });
 
-const kinds = (steps: readonly OrphanStep[]): string[] =>
-  steps.map(({ kind, machine: { id } }) => `${kind} ${id}`);
+const kinds = (steps: readonly OrphanStep<Machine>[]): string[] =>
+  steps.map(({ kind, item: { id } }) => `${kind} ${id}`);
 
 const other = satellite({ name: "other", status: { machine: { id: "i-other" } } });
 
@@ -157,7 +160,7 @@ describe("orphans", () => {
   });
 
   it("are stopped at once in a small cluster, and within ten minutes a half at most in a large one", () => {
-    const stops = (steps: readonly OrphanStep[]): number =>
+    const stops = (steps: readonly OrphanStep<Machine>[]): number =>
       steps.filter(({ kind }) => kind === "Stop").length;
     expect(stops(judgeAt([0, 10], always(some(10), [other])))).to.equal(10);
     const many = always(some(50), [other]);
@@ -185,7 +188,7 @@ describe("orphans", () => {
           at.toSorted((a, b) => a - b),
           always(machines, satellites),
         );
-        expect(steps.filter(({ machine: { id } }) => id.startsWith("i-used"))).to.deep.equal([]);
+        expect(steps.filter(({ item: { id } }) => id.startsWith("i-used"))).to.deep.equal([]);
       }),
     );
   });

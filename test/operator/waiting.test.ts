@@ -2,7 +2,9 @@ import { expect } from "chai";
 import { decide } from "../../src/operator/decide.ts";
 import { defaultSettings } from "../../src/operator/settings.ts";
 import { transitionPollMs } from "../../src/operator/waiting.ts";
+import { Annotation } from "../../src/satellite/resource.ts";
 import { machine, satellite } from "./fixtures.ts";
+import { asleep, publish } from "./replacement-world.ts";
 import { NOW, observation } from "./observation.ts";
 import { World } from "./world.ts";
 
@@ -26,6 +28,24 @@ describe("what takes long", () => {
     world.setPower("off");
     await world.run(2 * MINUTE);
     expect(world.condition("Ready")).to.include({ status: "False", reason: "FallingAsleep" });
+  });
+
+  it("is said: a machine that is to replace another one and cannot be seen", async () => {
+    const world = await asleep();
+    publish(world);
+    world.edit(({ metadata }) => {
+      metadata.annotations = { [Annotation.updateNow]: "true" };
+    });
+    world.cloud.unseen.byID.add("i-3");
+    await world.run(MINUTE);
+    world.setPower("on");
+    await world.run(MINUTE);
+    const { power, replacement } = world.satellite().status;
+    expect(power.state).to.equal("Updating");
+    expect(world.condition("Ready")).to.include({ status: "False", reason: "MachineNotVisible" });
+    expect(world.condition("Ready")?.message).to.include(
+      `does not show machine ${replacement?.machine?.id ?? "?"}`,
+    );
   });
 
   it("is said no more when it is over", async () => {

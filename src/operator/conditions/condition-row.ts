@@ -12,9 +12,9 @@ export interface Rendering {
       | SatelliteStatus[Field]
       | undefined;
   };
-  /** What is waited for, where that takes long. */
+  /** What is waited for, where that has taken long. */
   readonly late: Blocker | undefined;
-  /** How the condition reads now; only so that what is over is said to be over. */
+  /** The condition as it is shown now; only for saying that something is over. */
   readonly shown: Condition | undefined;
 }
 
@@ -24,7 +24,7 @@ export type Said = Omit<ConditionChange, "type">;
 /** One condition, and how it is made. */
 export interface ConditionRow {
   readonly type: ConditionType;
-  /** `undefined`: there is nothing new to say, and it stays as it is. */
+  /** `undefined`: the condition stays as it is. */
   readonly render: (rendering: Rendering) => Said | undefined;
 }
 
@@ -32,5 +32,5 @@ export const yes = (reason: string, message: string): Said => ({ status: "True",
 export const no = (reason: string, message: string): Said => ({ status: "False", reason, message });
 export const unknown = (reason: string, message: string): Said => ({ status: "Unknown", reason, message });
 
-/** That it is not so, for a reason that stands elsewhere in the status. */
+/** That it is not so, for a reason that is known already. */
 export const noFor = ({ reason, message }: Blocker): Said => no(reason, message);

@@ -2,7 +2,7 @@ import { timestamp } from "../../satellite/conditions.ts";
 import { LEAD_MS, pendingEvent } from "../scheduled-event.ts";
 import { no, yes, type Rendering, type Said } from "./condition-row.ts";
 
-/** What people are told of an event that the cloud has announced. Silent while no list of events was taken. */
+/** The event that the cloud has announced for the machine. Says nothing before a list of events was taken. */
 export function eventScheduled({ observed, shown }: Rendering): Said | undefined {
   const event = pendingEvent(observed);
   if (event !== undefined) {
@@ -19,7 +19,7 @@ export function eventScheduled({ observed, shown }: Rendering): Said | undefined
     : undefined;
 }
 
-/** `instance-retirement` as a reason: `InstanceRetirement`. */
+/** The cloud's name of an event as a reason: `host-retirement` as `HostRetirement`. */
 function reasonOf(code: string): string {
   return code.replaceAll(/(?:^|-)([a-z])/g, (_match, letter: string) => letter.toUpperCase());
 }

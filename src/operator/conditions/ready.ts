@@ -13,7 +13,7 @@ const MOVING_MESSAGE: Readonly<Record<Power["state"], string>> = {
   Updating: "the machine is being updated",
 };
 
-/** In the power state that was wished: also a sleeper that is meant to sleep, so that nobody waits for it for ever. */
+/** Whether power is as wished. A satellite that is meant to sleep and does is ready, so that nobody waits for it forever. */
 export function ready(rendering: Rendering): Said {
   const { observed, status, late } = rendering;
   const { power } = status;
@@ -34,7 +34,7 @@ export function ready(rendering: Rendering): Said {
   return failure === undefined ? no(power.state, MOVING_MESSAGE[power.state]) : noFor(failure);
 }
 
-/** What is wrong with the machine: it is lost, it is stuck, or its port does not answer while it should. */
+/** What is wrong with the machine: it is lost or stuck, or its port should answer and does not. */
 function silenceOf({ observed, status }: Rendering): Blocker | undefined {
   const { power, health } = status;
   const isStuckStopping = health?.trouble === "Stuck" && power.state === "Stopping";

@@ -11,8 +11,8 @@ import { ready } from "./ready.ts";
 import { updated } from "./updated.ts";
 
 /**
- * The conditions of a Satellite but for those that follow from Ready (`withProgress`), in the order in which they are
- * listed. Nothing but people, and what reads conditions for them, goes by what they say.
+ * The conditions of a Satellite, in the order in which they are listed; without those that follow from Ready
+ * (`withProgress`). They are for people and their tools: the operator decides nothing by them.
  */
 const CONDITIONS: readonly ConditionRow[] = [
   { type: "Ready", render: ready },
@@ -36,7 +36,7 @@ export function renderConditions(rendering: Omit<Rendering, "shown">, generation
   return setConditions(before, changes, now, generation);
 }
 
-/** Whether people are told already that it is not ready for this reason, so that it is not announced again. */
+/** Whether Ready already has this reason, so that it need not be announced again. */
 export function isSaid(status: SatelliteStatus, reason: string): boolean {
   return findCondition(status.conditions, "Ready")?.reason === reason;
 }

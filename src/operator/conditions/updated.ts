@@ -8,7 +8,7 @@ import { no, noFor, yes, type Rendering, type Said } from "./condition-row.ts";
 
 type Machine = NonNullable<SatelliteStatus["machine"]>;
 
-/** Whether the machine is as spec and class ask for; what is pending, or why not. */
+/** Whether the machine is as spec and class ask; otherwise which change is pending, or why none is made. */
 export function updated({ observed, status: { machine, replacement } }: Rendering): Said | undefined {
   const { satellite, satelliteClass } = observed;
   const { invalid } = wakeTimes(satellite, observed.now);
@@ -67,7 +67,7 @@ function tlsOutdated(
       );
 }
 
-/** What becomes of a machine whose class has another image by now. */
+/** What happens to a machine whose class has another image by now. */
 function imageOutdated(
   observed: Rendering["observed"],
   machine: Machine,

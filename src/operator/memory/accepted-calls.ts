@@ -43,14 +43,14 @@ export function startOf({ epoch, fence }: Power): string {
   return `${epoch}/${fence}`;
 }
 
-/** A start whose intent this process wrote, with an answer, is its own to send. */
+/** Notes a start whose intent this process has written and had confirmed: it may send the call. */
 export function noteOwnedStart(memory: Holder, power: Power): void {
   if (power.state === "Starting" && !power.accepted) {
     memory.calls.ownedStart = startOf(power);
   }
 }
 
-/** A write of unknown outcome may still land: a start that it could meet must be fenced first (docs/decisions/0012). */
+/** After a write of unknown outcome, which may still land, a start must be fenced before it is sent (docs/decisions/0012). */
 export function disownStart(memory: Holder): void {
   delete memory.calls.ownedStart;
 }

@@ -14,11 +14,11 @@ export interface Failure {
   readonly outcomeUnknown: boolean;
   /** How often in a row. */
   readonly count: number;
-  /** Only a person can mend it; it is shown as phase Failed. */
+  /** Only a person can help; it is shown as phase Failed. */
   readonly terminal: boolean;
   /** Monotonic milliseconds before which it is not tried again, unless its inputs change. */
   readonly retryAtMs: number;
-  /** Instance type of the machine at that time. */
+  /** Type of the machine at that time. */
   readonly machineType: string | undefined;
   /** When it failed last; monotonic milliseconds. */
   readonly atMs: number;
@@ -26,13 +26,13 @@ export interface Failure {
   readonly inputs: string;
 }
 
-/** What has failed and has not worked since. */
+/** What has failed and has not succeeded since. */
 export interface FailureMemory {
   /** The last failure of all: it is shown. */
   last?: Failure;
-  /** The last failure of each action: two that fail in turn must not begin anew each time. */
+  /** The last failure of each action, so that two that fail in turn both keep their growing pauses. */
   byAction?: Readonly<Record<string, Failure>>;
-  /** The write that the API server will not store. */
+  /** The write that the API server has rejected. */
   rejection?: Failure;
   /** Why the machine could not be seen the last time. */
   blindness?: Failure;
@@ -47,7 +47,7 @@ export function noteFailure({ failures }: Holder, failure: Failure): void {
   failures.byAction = { ...failures.byAction, [failure.action]: failure };
 }
 
-/** A failure is over when what failed has worked; a new plan alone does not mend a refused launch. */
+/** Forgets the failure of an action that has succeeded. A new plan alone does not end the failure of a launch. */
 export function noteWorked({ failures }: Holder, action: string): void {
   if (failures.last?.action === action) {
     delete failures.last;

@@ -1,8 +1,8 @@
-/** What this process knows of the machine's instance type beside what is described. */
+/** What this process knows of the machine's type beside what descriptions say. */
 export interface TypeMemory {
   /** The type that it gave the machine last, and when; monotonic milliseconds. */
   changed?: { readonly type: string; readonly atMs: number };
-  /** In this epoch no other type could be had. */
+  /** The epoch in which the type could not be changed. */
   fixedEpoch?: number;
 }
 

@@ -10,8 +10,8 @@ import type { TypeMemory } from "./machine-type.ts";
 import type { Stretch } from "./stretch.ts";
 
 /**
- * What one operator process remembers of a satellite between steps. It paces and saves calls; nothing that must
- * be true after a crash depends on it. Each part is declared, and written, in one file of this folder.
+ * What one operator process remembers of a satellite between steps. It sets the pace and saves calls; nothing that must hold
+ * after a crash depends on it. Each part is declared, and written, in one file of this folder.
  */
 export interface Memory {
   readonly calls: AcceptedCalls;
@@ -28,7 +28,7 @@ export interface Memory {
   stretch?: Stretch;
 }
 
-/** The same for who decides by it. */
+/** The same for those who only read it. */
 export type Remembered = { readonly [Part in keyof Memory]: Readonly<Memory[Part]> };
 
 /** What a process remembers of a satellite that it sees for the first time. */

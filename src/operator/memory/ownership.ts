@@ -1,7 +1,7 @@
 import type { Machine } from "../../machines/cloud.ts";
 import type { Blocker } from "../blocker.ts";
 
-/** That a machine or data volume was told that it is this satellite's. */
+/** An attempt to tag a machine or data volume as this satellite's. */
 export interface Claim {
   /** When; monotonic milliseconds. */
   readonly atMs: number;
@@ -9,16 +9,16 @@ export interface Claim {
   readonly isDone: boolean;
 }
 
-/** What is known of the instance that a satellite is to take over, while it has no machine. */
+/** What is known of the machine that a satellite is to take over, while it has none. */
 export interface Adoption {
   readonly adoptee: Machine | undefined;
   /** "namespace/name" of another satellite that uses the adoptee. */
   readonly adopteeUser: string | undefined;
-  /** Why the satellite may take over nothing, whatever the instance is like. */
+  /** Why the satellite may not take over any machine. */
   readonly adoptionRefusal: Blocker | undefined;
 }
 
-/** The last look at the instance to take over, and when to look again while it may not be. */
+/** The last look at the machine to take over, and the time of the next one while it may not be. */
 export interface AdoptionLook {
   readonly inputs: string;
   readonly count: number;
@@ -27,7 +27,7 @@ export interface AdoptionLook {
   readonly againAtMs: number;
 }
 
-/** What this process has tagged, and is to take over. */
+/** What this process has tagged, and what the satellite is to take over. */
 export interface OwnershipMemory {
   /** Machines and data volumes that were to be tagged as this satellite's, by ID. */
   claims?: Readonly<Record<string, Claim>>;

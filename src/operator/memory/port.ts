@@ -1,17 +1,17 @@
 import type { BuildkitFacts } from "../buildkit-facts.ts";
 
-/** Why a VM that answers is not taken for ready. */
+/** Why a VM does not count as ready although it answers. */
 export interface ProbeTrouble {
   readonly reason: "OtherVM" | "TLSNotServed";
   /** What to do. */
   readonly message: string;
 }
 
-/** What a look at the port of a VM showed of who is there. */
+/** Which VM a look at a port has found. */
 export interface Meeting {
-  /** Whether it answered, and was known not to be another VM where that can be known. */
+  /** Whether it answered and, where VMs have keys, is not another one. */
   readonly ready: boolean;
-  /** The key that was learned, and of which machine: before and after the look the cloud said that it was there. */
+  /** The key that was learned, and whose: before and after the look the cloud named that machine for the address. */
   readonly key?: { readonly machine: string; readonly host: string; readonly fingerprint: string };
   readonly trouble?: ProbeTrouble;
 }
@@ -45,7 +45,7 @@ interface Holder {
   readonly port: PortMemory;
 }
 
-/** Takes note of a look at the machine in use. A VM that is not taken for ours answers all the same: no reboot gives it another key. */
+/** Takes note of a look at the machine in use. One with a wrong key is not silent: a reboot would not change its key. */
 export function noteProbe({ port }: Holder, probe: Probe): void {
   const { epoch, atMs, ready, trouble, runningWork } = probe;
   port.probe = probe;
@@ -69,7 +69,7 @@ export function noteReplacementProbe(
   port.replacementProbe = probe;
 }
 
-/** From now on it is given as long again to come up. */
+/** Lets the time of silence begin anew. */
 export function restartSilence({ port }: Holder, epoch: number, atMs: number): void {
   port.silence = { epoch, sinceMs: atMs };
 }

@@ -2,9 +2,9 @@ import type { Machine } from "../../machines/cloud.ts";
 import type { Satellite } from "../../satellite/types.ts";
 
 /**
- * What speaks for a machine or volume being gone that EC2 does not show. EC2 shows a terminated machine for about an hour
- * (EC2 user guide, "Terminate instances"), and its reads are eventually consistent (EC2 API reference, "Eventual
- * consistency"): one that is missing from a read may be there all the same.
+ * The evidence that a machine or volume is gone which reads do not show. One missing read proves nothing: reads are eventually
+ * consistent (EC2 API reference, "Eventual consistency"), and a terminated machine is still shown for about an hour (EC2 user
+ * guide, "Terminate instances").
  */
 export interface Absence {
   /** Since when every read by ID has lacked it; monotonic milliseconds. */
@@ -13,7 +13,7 @@ export interface Absence {
   readonly readAtMs: number;
   /** How many reads that were some time apart have lacked it. */
   readonly reads: number;
-  /** Number of the last complete list that showed it, or that was taken before it was missed. */
+  /** Number of the last complete list that showed it, or that was taken before it was first missing. */
   readonly lastList: number;
   /** How many complete lists have lacked it since. */
   readonly lists: number;
@@ -31,7 +31,7 @@ export interface Sighting {
 
 /** What reads of the cloud have shown, and not shown. */
 export interface Sightings {
-  /** What EC2 does not show of what the status names, by ID. */
+  /** Machines and volumes that the status names and reads do not show, by ID. */
   absent?: Readonly<Record<string, Absence>>;
   /** Since when the machine has been seen in a state that contradicts `status.power`; monotonic ms. */
   contradictedSinceMs?: number;
@@ -41,7 +41,7 @@ interface Holder {
   readonly sightings: Sightings;
 }
 
-/** Reads that count as two are at least so far apart. */
+/** Reads that are less than this apart count as one. */
 const READ_APART_MS = 1000;
 
 /** Takes note of what was seen, or not, of the machine or volume `id`. */
@@ -68,7 +68,7 @@ export function noteSighting({ sightings }: Holder, id: string, seen: Sighting, 
   };
 }
 
-/** Running, says the status; not so, says the cloud: since when? One stale description is no proof. */
+/** Notes since when the cloud describes a machine as stopped that should run. One stale description is no proof. */
 export function noteContradiction(
   { status }: Satellite,
   machine: Machine | undefined,

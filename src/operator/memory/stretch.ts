@@ -1,6 +1,6 @@
 import type { Satellite } from "../../satellite/types.ts";
 
-/** A stretch of running or sleeping, as this process saw it first. */
+/** A stretch of running or sleeping, as it was when this process first saw it. */
 export interface Stretch {
   /** Its beginning as the status has it, RFC 3339. */
   readonly since: string;
@@ -10,7 +10,7 @@ export interface Stretch {
   readonly atMs: number;
 }
 
-/** Takes note of the stretch that the satellite is in, so that its length does not follow a wall clock that is set. */
+/** Takes note of the stretch that the satellite is in, so that a wall clock that is set does not change its length. */
 export function noteStretch(
   memory: { stretch?: Stretch },
   { status }: Satellite,

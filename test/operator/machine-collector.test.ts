@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { Registry } from "@prometheus-io/client";
 import { ownerTags, Tag } from "../../src/machines/tags.ts";
 import { createOperatorMetrics } from "../../src/operator/metrics.ts";
-import { OrphanCollector } from "../../src/operator/orphan-collector.ts";
+import { machineCollector } from "../../src/operator/machine-collector.ts";
 import { defaultSettings } from "../../src/operator/settings.ts";
 import { SATELLITES } from "../../src/satellite/resource.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
@@ -23,7 +23,7 @@ class Survey {
   readonly announced: string[] = [];
   leads = true;
   cached: Satellite[] = [];
-  readonly #collector = new OrphanCollector({
+  readonly #collector = machineCollector({
     client: this.store,
     cluster: CLUSTER,
     clock: this.clock,
