@@ -3,7 +3,8 @@
  * `node build/generate-error-docs.ts --check` only compares, and fails on a difference.
  */
 import { readFile, writeFile } from "node:fs/promises";
-import { ERROR_TABLE, HIBERNATION_NOT_READY, type Retry } from "../src/machines/ec2/error-table.ts";
+import { HIBERNATION_NOT_READY, type Retry } from "../src/machines/ec2/error-rules.ts";
+import { ERROR_TABLE } from "../src/machines/ec2/error-table.ts";
 import { STATE_REASONS } from "../src/machines/ec2/state-reasons.ts";
 
 const TARGET = new URL("../docs/errors.md", import.meta.url);

@@ -53,7 +53,7 @@ export interface Machine {
   readonly tags: Readonly<Record<string, string>>;
 }
 
-/** Something that the cloud will do to a machine or its host, and that a stop and a start avoids. */
+/** Something that the cloud is going to do to a machine or its host, and that a stop and a start avoid. */
 export interface MachineEvent {
   readonly id: string;
   /** ID of the machine. */
@@ -73,11 +73,11 @@ export interface LaunchRequest {
   /** Machine types in order of preference. */
   readonly types: readonly string[];
   readonly hibernate: boolean;
-  /** Goes up with every launch that was given up or whose machine is gone; makes the token a new one. */
+  /** One more after each launch that was given up or whose machine is gone, so that the token is a new one. */
   readonly attempt: number;
-  /** Which type and zone to take: 0 is the most preferred; counts on modulo their number. */
+  /** Which type and zone to take: 0 is the most preferred; after the last one it begins again. */
   readonly combination: number;
-  /** The only zone that it may be in, since its data volume is there. */
+  /** The only zone that the machine may be in, since its data volume is there. */
   readonly zone?: string;
   /** Script or cloud-config that the guest runs at its first boot; at most 16 KB (EC2 user guide). */
   readonly userData: string;
@@ -131,7 +131,7 @@ export interface LaunchPlan {
   /** SHA-256 of the user data, hex. */
   readonly userDataHash: string;
   readonly tags: Readonly<Record<string, string>>;
-  /** What this cloud needs beside that to repeat the launch: stored and handed back, and read by nobody else. */
+  /** What else this cloud needs to repeat the launch. The operator stores it and hands it back; nobody else reads it. */
   readonly details: Readonly<Record<string, string>>;
 }
 
@@ -221,8 +221,8 @@ export interface MachineCloud {
    */
   describe(id: string, maxAgeMs: number): Promise<Machine | undefined>;
   /**
-   * A machine that nobody waits for, read when there is room; `undefined` when the cloud does not know it. Many look-ups
-   * share one request, and they come after everything else.
+   * A machine that nobody waits for; `undefined` when the cloud does not know it. Many look-ups share one request, and all
+   * other calls go first.
    */
   lookUp(id: string): Promise<Machine | undefined>;
   /** All machines tagged as this cluster's, read now and complete; terminated ones included while visible. */

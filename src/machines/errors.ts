@@ -6,7 +6,7 @@ export type CloudErrorClass =
   | "capacity"
   /** Too many calls; try later. */
   | "throttled"
-  /** Held back by this process, which may not change anything (any more): another one decides. */
+  /** Not sent, because this process may not change anything (any more): another one decides. */
   | "not-sent"
   /** The machine is in a state that does not allow the call. */
   | "state"
@@ -18,7 +18,7 @@ export type CloudErrorClass =
   | "parameter"
   /** Not allowed: terminal until somebody changes permissions. */
   | "permission"
-  /** Refused for a reason that is not in our table: nothing was done. */
+  /** Refused for a reason that is not in the cloud's table: nothing was done. */
   | "refused"
   /** The machine is protected against this call. */
   | "protection"
@@ -32,8 +32,8 @@ export type CloudErrorClass =
   | "server";
 
 /**
- * Failures that say nothing of what came of earlier requests with the same token, of this process or of the one before:
- * the same is sent again.
+ * Failures that do not tell whether an earlier request with the same token, of this process or of one before, was carried
+ * out: the same request is sent again.
  */
 const UNDECIDED: ReadonlySet<string> = new Set<CloudErrorClass>(["throttled", "not-sent", "server"]);
 

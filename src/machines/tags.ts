@@ -4,8 +4,8 @@ import { createHash } from "node:crypto";
 export const MAX_TAG_VALUE = 256;
 
 /**
- * Tags by which the product knows its machines (docs/ec2.md). A machine is ours when it bears the cluster tag
- * with our cluster's identity; nothing else makes it so.
+ * Tags by which the product recognises its machines (docs/ec2.md). A machine is ours if and only if its cluster tag has our
+ * cluster's identity.
  */
 export const Tag = {
   /** UID of the cluster's kube-system namespace: whose it is. */
@@ -18,13 +18,13 @@ export const Tag = {
   volume: "satellites.dev/volume",
   /** ClientToken of a data volume, since EC2 cannot look for volumes by that. */
   token: "satellites.dev/token",
-  /** Name of the SatelliteClass that it was launched by: its limit counts the machine as long as that runs. */
+  /** Name of the SatelliteClass that it was launched by, whose limit counts the machine while it runs. */
   class: "satellites.dev/class",
   /** "true" on a machine that its satellite left behind (deletionPolicy Retain). */
   retained: "satellites.dev/retained",
   /**
-   * RFC 3339 time at which it was found that no satellite names it, and from which it is kept for people; empty when it was
-   * taken up again.
+   * RFC 3339 time at which it was found that no satellite names it; from then on it is kept for people. Empty when a
+   * satellite has taken it up again.
    */
   orphanedAt: "satellites.dev/orphaned-at",
   /** Which satellite may take the machine over ({@link adoptableBy}); set by its owner. */
@@ -53,7 +53,7 @@ export function ownerTags(cluster: string, owner: MachineOwner): Record<string, 
     [Tag.name]: owner.name,
     [Tag.uid]: owner.uid,
     ...(owner.className === undefined ? {} : { [Tag.class]: owner.className }),
-    // For people; the whole names stand in the tags above.
+    // For people. The tags above have the names in full.
     Name: `${owner.namespace}/${owner.name}`.slice(0, MAX_TAG_VALUE),
   };
 }

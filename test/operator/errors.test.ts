@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { ruleFor } from "../../src/machines/ec2/error-table.ts";
+import { ruleFor } from "../../src/machines/ec2/to-cloud-error.ts";
 import { satellite } from "./fixtures.ts";
 import type { CloudCall } from "./memory-cloud.ts";
 import { World } from "./world.ts";

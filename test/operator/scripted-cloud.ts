@@ -1,6 +1,6 @@
 import type { ClassFacts, ClassInspection, Machine, StateReason, Volume } from "../../src/machines/cloud.ts";
 import { CloudError } from "../../src/machines/errors.ts";
-import { ruleFor } from "../../src/machines/ec2/error-table.ts";
+import { ruleFor } from "../../src/machines/ec2/to-cloud-error.ts";
 import { stateReason } from "../../src/machines/ec2/state-reasons.ts";
 import { MemoryCloud, type CloudCall } from "./memory-cloud.ts";
 

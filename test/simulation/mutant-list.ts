@@ -114,22 +114,22 @@ export const MUTANTS: readonly Mutant[] = [
     name: "start: sent while the machine is stopping",
     edits: [
       edit(
-        "operator/decide-transition.ts",
+        "operator/decide-stopping.ts",
         '  if (machine.state === "stopped") {\n    return stopIsAnswered(observed)',
         '  if (machine.state === "stopped" || machine.state === "stopping") {\n    return stopIsAnswered(observed)',
       ),
       edit(
-        "operator/decide-transition.ts",
+        "operator/decide-sleeping.ts",
         'switch (machine.state) {\n    case "stopped":',
         'switch (machine.state) {\n    case "stopping":\n    case "stopped":',
       ),
       edit(
-        "operator/decide-transition.ts",
+        "operator/decide-sleeping.ts",
         '    case "stopping":\n    case "shutting-down":\n    case "terminated":',
         '    case "shutting-down":\n    case "terminated":',
       ),
       edit(
-        "operator/decide-transition.ts",
+        "operator/decide-starting.ts",
         '  if (!power.accepted) {\n    return machine.state === "stopping"',
         '  if (!power.accepted) {\n    return machine.state === "shutting-down"',
       ),
@@ -328,7 +328,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "hibernation: not refreshed before its sixty days are over",
     edits: [
       edit(
-        "operator/decide-transition.ts",
+        "operator/decide-sleeping.ts",
         "if (asleepMs >= settings.refreshHibernatedMs) {",
         "if (asleepMs >= 9 * settings.refreshHibernatedMs) {",
       ),
@@ -340,7 +340,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "hibernation: a machine that was forced off is said to hibernate",
     edits: [
       edit(
-        "operator/decide-transition.ts",
+        "operator/decide-stopping.ts",
         'if (power.sleepKind === "Hibernate") {\n    return giveUpHibernation(observed);',
         "if (power.sleepKind === undefined) {\n    return giveUpHibernation(observed);",
       ),
@@ -526,7 +526,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "errors: a refusal that is not in the table is taken for an unknown outcome",
     edits: [
       edit(
-        "machines/ec2/error-table.ts",
+        "machines/ec2/to-cloud-error.ts",
         "return PATTERNS.find(([pattern]) => pattern.test(code))?.[1] ?? REFUSED;",
         "return PATTERNS.find(([pattern]) => pattern.test(code))?.[1] ?? SERVER;",
       ),

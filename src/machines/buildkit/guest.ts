@@ -16,7 +16,7 @@ export interface BuildkitGuest {
   readonly diskReservePercent: number;
   /** BuildKit's version; {@link DEFAULT_VERSION} when absent. */
   readonly version?: string;
-  /** Where the release archive of the version is had, and what it must be. */
+  /** Where the release archive of the version is, and its checksum. */
   readonly archive?: BuildkitArchive;
   readonly proxy?: GuestProxy;
   /** Mirrors by registry, as "host" or "host/path". */
@@ -25,7 +25,7 @@ export interface BuildkitGuest {
   readonly caCertificates?: string;
   /** Most build steps that run at once; no limit when absent. */
   readonly maxParallelism?: number;
-  /** What builds may ask for that takes down the wall around them; nothing when absent. */
+  /** Entitlements that builds may ask for and that weaken their isolation; none when absent. */
   readonly insecureEntitlements?: readonly string[];
   /** Further lines of buildkitd.toml. */
   readonly extraConfig?: string;
@@ -33,7 +33,7 @@ export interface BuildkitGuest {
   readonly dataVolume?: boolean;
 }
 
-/** A release archive of BuildKit, or of a program that takes its place. */
+/** A release archive of BuildKit, or of a program that replaces it. */
 export interface BuildkitArchive {
   /** URL with `{version}` and `{architecture}` (amd64, arm64); that of BuildKit's own releases when absent. */
   readonly url?: string;

@@ -5,8 +5,8 @@ import * as at from "./paths.ts";
 const BUILD_OOM_SCORE = 500;
 
 /**
- * Installs the archive of archive.json unless the image holds that version already. It is Python, which is there
- * wherever cloud-init is; curl and wget are not. What it cannot do it says on the console too, where the cloud shows it.
+ * Installs the archive of archive.json unless the image has that version already. It is written in Python, which every image
+ * with cloud-init has; curl and wget may be missing. Failures are also printed on the console, which the cloud shows.
  */
 export const INSTALL_SCRIPT = `#!/usr/bin/python3
 import hashlib, io, json, os, platform, ssl, subprocess, sys, tarfile, time, urllib.request
@@ -79,8 +79,8 @@ with open(MARK, "w") as file:
 `;
 
 /**
- * Makes the key that the VM is known by (docs/decisions/0030), once, and anew on another instance: an image that was
- * taken after the first boot must not give its key to all that start from it. It is on the disk before it is used.
+ * Makes the key that the VM is known by (docs/decisions/0030), once for each instance: an image that was made after the first
+ * boot must not give its key to every machine that starts from it. The key is on the disk before it is used.
  */
 export const MAKE_KEY_SCRIPT = `#!/bin/sh
 set -eu
@@ -101,9 +101,9 @@ sync
 `;
 
 /**
- * Counts the limits anew at each boot, since the instance type may change. systemd counts CPUQuota in percent of one
- * CPU (systemd.resource-control(5)). Of memory, the system keeps 192 MiB whatever the share says, and the daemon keeps
- * an eighth of the rest, 256 MiB at most, that no build can take.
+ * Computes the limits at each boot, since the instance type may change. systemd takes CPUQuota in percent of one CPU
+ * (systemd.resource-control(5)). At least 192 MiB of memory are left to the system, and an eighth of the rest, 256 MiB at
+ * most, is the daemon's alone.
  */
 export function limitScript({ cpuPercent, memoryPercent, swapPercent }: BuildkitGuest): string {
   return `#!/bin/sh
@@ -120,7 +120,7 @@ systemctl set-property --runtime ${at.BUILDS_SLICE} "MemoryMax=$(( all - daemon 
 `;
 }
 
-/** Runs a build's container so that it is ended before anything else when memory runs out, and can't change that. */
+/** Runs a build's container so that it is the first to be ended when memory runs out, and cannot change that. */
 export const RUN_BUILD_SCRIPT = `#!/bin/sh
 echo ${BUILD_OOM_SCORE} >/proc/self/oom_score_adj
 if command -v buildkit-runc >/dev/null; then
@@ -130,9 +130,9 @@ exec runc "$@"
 `;
 
 /**
- * Waits for the data volume, makes a file system on it if it holds nothing at all, and mounts it. Its device is that of
- * the attachment, or an EBS disk by the name that udev gives it, where it is NVMe (EC2 user guide, "Amazon EBS volumes
- * and NVMe"); the disk of the root file system is none of these. A machine that replaces another one finds its cache.
+ * Waits for the data volume, makes a file system on it if it is empty, and mounts it. Its device has the name of the
+ * attachment or, where it is NVMe, the one that udev gives to EBS disks (EC2 user guide, "Amazon EBS volumes and NVMe"); the
+ * disk of the root file system is left alone. On a machine that replaces another one the cache is there already.
  */
 export const MOUNT_CACHE_SCRIPT = `#!/bin/sh
 set -eu

@@ -1,7 +1,7 @@
 import type { BuildkitGuest } from "./guest.ts";
 import * as at from "./paths.ts";
 
-/** The daemon answers the operator's probe, so the kernel ends nearly anything before it (sshd has -1000). */
+/** The daemon answers the operator's probe, so the kernel ends nearly everything else before it (sshd has -1000). */
 const DAEMON_OOM_SCORE = -900;
 
 /** Builds give way to the rest of the system where both want the processors or the disk. */
@@ -51,10 +51,10 @@ ExecStart=${at.MOUNT_CACHE}
 `;
 
 /**
- * The daemon. The archive may take minutes to come, and what failed is tried again for as long as the machine runs. A
- * build that runs out of memory ends alone: the daemon and other builds go on (OOMPolicy=continue). Builds are not in the
- * service's own cgroup, so those of a daemon that died are ended by name. Its worker bears the boot's ID (systemd.unit,
- * "Specifiers"), by which the operator finds that memory was lost.
+ * The daemon. The download of the archive may take minutes, and what fails is repeated as long as the machine runs. A build
+ * that runs out of memory ends alone: the daemon and other builds go on (OOMPolicy=continue). Builds are not in the cgroup of
+ * the service, so when the daemon dies they are ended by the name of their slice. Its worker bears the ID of the boot
+ * (systemd.unit, "Specifiers"), by which the operator notices that memory was lost.
  */
 export function daemonUnit({ tls, dataVolume }: BuildkitGuest): string {
   const needed = `buildkit-limit.service${dataVolume === true ? " buildkit-cache.service" : ""}`;

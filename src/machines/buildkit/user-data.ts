@@ -13,8 +13,8 @@ import { buildsSliceUnit, CACHE_UNIT, daemonUnit, LIMIT_UNIT, SLICE_UNIT } from 
 
 /**
  * Cloud-config by which a stock image with cloud-init and systemd (docs/guest.md) serves BuildKit on the satellite's
- * port within the class's limits. It is run once, at the first boot; what it installs holds for every boot after, with
- * another instance type too: limits are shares of the machine, counted anew at each boot.
+ * port within the class's limits. It runs once, at the first boot. What it installs works at every later boot, with another
+ * instance type too: limits are shares of the machine and are computed at each boot.
  */
 export function buildkitUserData(guest: BuildkitGuest): string {
   const archive = { version: wantedVersion(guest), ...wantedArchive(guest) };

@@ -11,8 +11,8 @@ export interface AwsClientOptions {
   /** URL of the EC2 endpoint; default AWS's own of the region. */
   readonly endpoint?: string;
   /**
-   * URL of the SSM endpoint; default `endpoint`, since a stand-in serves both. Beside a private EC2 endpoint of
-   * AWS it must be given, as that one knows nothing of SSM.
+   * URL of the SSM endpoint. The default is `endpoint`, since a stand-in for EC2 serves both; a private EC2 endpoint of AWS
+   * does not, so there it must be given.
    */
   readonly ssmEndpoint?: string;
   /** Default: the SDK's chain (environment, web identity, container, instance). */
@@ -21,13 +21,13 @@ export interface AwsClientOptions {
   readonly roleARN?: string;
   /** Which proxy EC2, SSM and STS are reached through. Default: none. */
   readonly proxyFor?: ProxyRule;
-  /** Takes the place of the network. */
+  /** Used in place of the network. */
   readonly transport?: Transport;
 }
 
 /**
- * SDK clients, one per class of action, each with connections of its own, so that an action that is slow or
- * throttled does not hold up the others.
+ * SDK clients, one for each class of action. Each has connections of its own, so that an action that is slow or throttled
+ * does not hold up the others.
  */
 export interface AwsClients {
   /** RunInstances and StartInstances. */
@@ -38,7 +38,7 @@ export interface AwsClients {
   readonly housekeeping: EC2Client;
   readonly read: EC2Client;
   readonly ssm: SSMClient;
-  /** Asks for credentials anew, whatever is remembered of them; rejects when there are none. */
+  /** Fetches credentials anew, past all caches; rejects when there are none. */
   refreshCredentials(): Promise<void>;
   /** Closes all connections. */
   destroy(): void;
@@ -46,10 +46,10 @@ export interface AwsClients {
 
 const CONNECTION_TIMEOUT_MS = 3_000;
 
-/** The SDK must not try again by itself: `Ec2Calls` does, by the injected clock and within the limits. */
+/** The SDK must not repeat calls: `Ec2Calls` does that, by the injected clock and within the limits. */
 const ONE_ATTEMPT = { maxAttempts: 1, retryMode: "standard", defaultsMode: "standard" } as const;
 
-/** Settings that the SDK would otherwise read from files, which a simulation cannot wait for. */
+/** Settings that the SDK would otherwise read from files, which takes real time and so cannot be simulated. */
 const NO_FILES = {
   useDualstackEndpoint: false,
   useFipsEndpoint: false,
@@ -73,7 +73,7 @@ export function createAwsClients(options: AwsClientOptions): AwsClients {
   const ec2 = (credentials: AwsCredentials): EC2Client =>
     new EC2Client(config(options.endpoint, credentials));
   const wake = ec2(awsCredentials(options));
-  // What one client remembers serves all of them: they are asked for once, and once again when they are refused.
+  // All clients share the credentials that one of them remembers, so they are fetched once, and again when they are refused.
   const { credentials } = wake.config;
   const ssm = new SSMClient(config(options.ssmEndpoint ?? options.endpoint, credentials));
   const clients = {

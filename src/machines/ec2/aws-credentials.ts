@@ -1,7 +1,7 @@
 import type { EC2ClientConfig } from "@aws-sdk/client-ec2";
 import { fromNodeProviderChain, fromTemporaryCredentials } from "@aws-sdk/credential-providers";
 
-/** Credentials, or a function of the SDK's form that fetches them; it is told `forceRefresh` when they were refused. */
+/** Credentials, or a function as the SDK expects it that fetches them; `forceRefresh` tells it that they were refused. */
 export type AwsCredentials = NonNullable<EC2ClientConfig["credentials"]>;
 
 type Provider = Extract<AwsCredentials, (...properties: never[]) => unknown>;
@@ -18,11 +18,11 @@ export interface AwsCredentialOptions {
 const SESSION = "satellites-operator";
 
 /**
- * The credentials themselves, or those of the role that they may assume (STS AssumeRole). With `forceRefresh` nothing is
- * taken from memory: shared files and the web identity's token are read again, and STS and the agents are asked again.
+ * The credentials, or those of the role that is assumed with them (STS AssumeRole). With `forceRefresh` no cache is used:
+ * shared files and the token of the web identity are read again, and STS and the agents are asked again.
  */
 export function awsCredentials({ credentials, roleARN, region }: AwsCredentialOptions): AwsCredentials {
-  // Without `ignoreCache` the SDK reads each shared file once in a process's life.
+  // Without `ignoreCache` the SDK reads each shared file only once in the life of the process.
   const own = credentials ?? fromNodeProviderChain({ ignoreCache: true });
   return roleARN === undefined ? own : ofRole(roleARN, own, region);
 }
@@ -37,7 +37,7 @@ function ofRole(roleARN: string, own: AwsCredentials, region: string): Provider 
   let current = assume();
   return async (properties = {}) => {
     if (properties["forceRefresh"] === true) {
-      // It may be our own credentials that are refused, and the client that assumes the role remembers those, too.
+      // The refused credentials may be our own, which the client that assumes the role remembers too.
       if (typeof own === "function") {
         await own(properties);
       }

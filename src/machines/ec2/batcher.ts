@@ -1,17 +1,17 @@
 import type { Clock, Timer } from "../../base/clock.ts";
 import { FairLine } from "../../base/fair-line.ts";
 
-/** When a batch is sent, as Karpenter's batcher has proved it. */
+/** When a batch is sent. Karpenter's batcher works by such a window. */
 export interface BatchWindow {
-  /** Sent when nothing was added for this long, in milliseconds. */
+  /** It is sent when nothing has been added for this long, in milliseconds. */
   readonly idleMs: number;
-  /** Sent this long after the first item at the latest, in milliseconds. */
+  /** It is sent at most this long after its first item, in milliseconds. */
   readonly maxMs: number;
-  /** Sent as soon as there are so many. */
+  /** It is sent as soon as it has so many items. */
   readonly maxItems: number;
   /**
-   * While one request of a tenant follows the other, `idleMs` doubles with each, up to so many times itself and to
-   * `maxMs`. 1: it never grows.
+   * While requests of a tenant follow each other, `idleMs` doubles with each of them, up to `growth` times its value and to
+   * `maxMs`. 1: it does not grow.
    */
   readonly growth: number;
 }
@@ -31,7 +31,7 @@ export interface BatcherOptions<Result> {
    * @returns how many of them the request may carry, at least 1
    */
   readonly acquire: (wanted: () => number, tenant?: string) => Promise<number>;
-  /** Whose an ID is; where not all fit into a request, tenants take turns. Default: all are one's. */
+  /** The tenant of an ID; where not all fit into a request, tenants take turns. Default: there is one tenant. */
   readonly tenantOf?: (id: string) => string | undefined;
   /** Sends one request; the map holds a result per ID. */
   readonly send: (ids: readonly string[]) => Promise<ReadonlyMap<string, Result>>;
@@ -56,18 +56,18 @@ interface Item<Result> {
 /** What one tenant has added lately. */
 interface Streak {
   lastAddedMs: number;
-  /** Requests that carried something of it since the last time that it added nothing for twice `maxMs`. */
+  /** Requests with items of it since it last added nothing for twice `maxMs`. */
   requests: number;
 }
 
 /**
- * Gathers single requests into few. The first after a quiet time goes out at once, so that one wake is not
- * delayed; those that follow while it is on its way, or shortly after, are gathered for a window of time, which may
- * grow while they keep coming: a thousand wakes that arrive over seconds must not use up EC2's few requests.
- * Whatever waits for a token goes out together once there is one; where not all fit, tenants take turns.
+ * Gathers single requests into batches. The first after a quiet time is sent at once, so that a single wake is not delayed.
+ * Those that follow soon are gathered for a window of time, which may grow while they keep coming, since a thousand wakes
+ * over some seconds must not use up the few requests that EC2 allows. What waits for a token is sent together when there is
+ * one; where not all of it fits, tenants take turns.
  *
- * When a request fails for some of its items, those that the error names are dropped and the others are sent
- * again; when it names none, the request is halved until the culprits stand alone.
+ * When a request fails for some of its items, those that the error names fail and the others are sent again. When it names
+ * none, the request is halved until the items at fault are alone.
  */
 export class Batcher<Result> {
   readonly #options: BatcherOptions<Result>;
@@ -80,7 +80,7 @@ export class Batcher<Result> {
   #lastAddedMs = Number.NEGATIVE_INFINITY;
   /** When the open window closes at the latest, on the monotonic clock. */
   #closesMs = 0;
-  /** Tenants that keep adding: a window grows for those, and not for whoever comes anew. */
+  /** Tenants that keep adding: the window grows for them, and not for one that has just begun. */
   readonly #streaks = new Map<string, Streak>();
   /** Whether the open window is that of the first item after a quiet time. */
   #leads = false;
@@ -126,7 +126,7 @@ export class Batcher<Result> {
     }
     if (this.#waiting.size === 1) {
       this.#closesMs = nowMs + maxMs;
-      // Zero and not now: what is asked for in the same turn of the event loop still goes along.
+      // A timer of zero, so that what is added in the same turn of the event loop is sent along.
       this.#arm(quiet ? 0 : idleMs);
       this.#leads = quiet;
       return;
@@ -144,7 +144,7 @@ export class Batcher<Result> {
     const requests = goesOn ? known.requests : 0;
     this.#streaks.set(tenant, { lastAddedMs: nowMs, requests });
     if (requests === 0) {
-      // Those who keep adding must not put off whoever has just come.
+      // Tenants that keep adding must not delay one that has just begun.
       this.#closesMs = Math.min(this.#closesMs, nowMs + idleMs);
     }
     // The first request of a streak went out at once; the second waits as long as any.
@@ -277,8 +277,8 @@ export class Batcher<Result> {
 }
 
 /**
- * Two parts of a batch that was refused: the tenant with most items by itself, since its items are the likeliest culprits
- * and the others must not wait for the search; halves where there is one tenant.
+ * Two parts of a batch that was refused. The tenant with most items is separated, since its items are most likely at fault
+ * and the others must not wait for the search; one tenant's batch is halved.
  */
 function parted<T extends { readonly tenant: string }>(
   batch: readonly T[],

@@ -40,17 +40,17 @@ export interface SubnetFacts {
   readonly freeAddresses: number;
 }
 
-/** Images by name and parameter, and networks, may change: they are looked up again after this. */
+/** Images that are chosen by name or parameter, and networks, may change: they are read again after this time. */
 const RESOLVED_TTL_MS = 5 * 60_000;
-/** Facts of a type or of one image hardly change. */
+/** Types, and images by ID, hardly ever change. */
 const FACTS_TTL_MS = 6 * 3_600_000;
-/** Linux RAM that can hibernate, exclusive (EC2 user guide, "Prerequisites for hibernation"). */
+/** A Linux instance can hibernate with less memory than this (EC2 user guide, "Prerequisites for hibernation"). */
 const MAX_HIBERNATION_MIB = 150 * 1024;
 /** Most groups that a network interface can have, whatever its quota (Amazon VPC user guide, "Amazon VPC quotas"). */
 const MAX_SECURITY_GROUPS = 16;
 const READ_TIMEOUT_MS = 15_000;
 
-/** What there is in the region to launch from: images, types, subnets, security groups. Reads are cached. */
+/** What a region has for launches: images, types, subnets, security groups. Reads are cached. */
 export class Catalogue {
   readonly #clients: AwsClients;
   readonly #calls: Ec2Calls;
@@ -64,7 +64,7 @@ export class Catalogue {
     this.#facts = new TtlCache(clock, FACTS_TTL_MS);
   }
 
-  /** Has images and networks looked up anew, whatever was read lately. */
+  /** Makes the next look-ups of images and networks read anew. */
   forgetResolved(): void {
     this.#resolved.clear();
   }
@@ -229,7 +229,7 @@ export class Catalogue {
     });
   }
 
-  /** One type at a time: EC2 refuses a whole request for one type that the region lacks. */
+  /** One type at a time, since EC2 refuses a whole request when the region lacks one of its types. */
   #type(name: string): Promise<TypeFacts | undefined> {
     return this.#facts.get(`type/${name}`, async () => {
       const command = new DescribeInstanceTypesCommand({

@@ -28,13 +28,13 @@ export interface Ec2Block {
   readonly tags: Readonly<Record<string, string>>;
 }
 
-/** Defaults of the CRD's schema, for classes that were made without it. */
+/** The CRD's defaults, for classes that were not read from an API server. */
 const DEFAULT_VOLUME = { sizeGiB: 40, type: "gp3" };
 
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Reads `spec.ec2`, which the CRD's schema has checked; what cannot be used all the same is refused by name.
+ * Reads `spec.ec2`, which the CRD's schema has checked. What is still wrong is refused with its name.
  *
  * @throws CloudError of class `parameter`
  */
@@ -79,7 +79,7 @@ function blockOf(classSpec: ClassSpec): Fields {
 /** Most characters of a tag's key (EC2 user guide, "Tag restrictions"). */
 const MAX_TAG_KEY = 128;
 
-/** The CRD's schema bounds values and number, and cannot bound keys. */
+/** The CRD's schema limits values and number of tags; it cannot limit keys. */
 function checkTags(tags: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   for (const key of Object.keys(tags)) {
     const isReserved = key.toLowerCase().startsWith("aws:");
@@ -169,7 +169,7 @@ function invalid(field: string): never {
   );
 }
 
-/** A refusal of the class itself: terminal until the class changes. */
+/** A refusal of the class itself, which holds until the class changes. */
 export function invalidClass(code: string, message: string, reason = "InvalidClass"): CloudError {
   return new CloudError({ code, class: "parameter", reason, message });
 }

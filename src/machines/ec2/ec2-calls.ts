@@ -2,7 +2,7 @@ import { backoffMs, type Random } from "../../base/backoff.ts";
 import { sleep, type Clock } from "../../base/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { CloudError } from "../errors.ts";
-import { toCloudError } from "./error-table.ts";
+import { toCloudError } from "./to-cloud-error.ts";
 import { DEFAULT_LIMITS, type LimitedAction } from "./limits.ts";
 import type { Ec2Metrics } from "./metrics.ts";
 import { TokenBucket, type ActionLimit, type Priority } from "./token-bucket.ts";
@@ -16,12 +16,12 @@ export interface Ec2CallsOptions {
   /** Replaces some of {@link DEFAULT_LIMITS}. */
   readonly limits?: Partial<Record<LimitedAction, ActionLimit>>;
   /**
-   * Milliseconds that a change may take from now on, asked right before each one is sent, however long it waited
-   * for its turn. A leader answers what is left of its lease: 0 stops the call, and a call under way is given up
-   * when that time is over. Without it only the call's own timeout counts.
+   * Milliseconds that a change may take from now on. It is asked right before each one is sent, since calls wait for their
+   * turn. A leader answers with what is left of its lease: at 0 the call is not sent, and a call under way is given up when
+   * that time is over. Without it only the call's own timeout counts.
    */
   readonly changeBudgetMs?: () => number;
-  /** Asks for credentials anew, whatever is remembered of them. */
+  /** Fetches credentials anew, past all caches. */
   readonly refreshCredentials?: () => Promise<void>;
 }
 
@@ -32,7 +32,7 @@ export interface Call<T> {
   readonly bucket: LimitedAction;
   readonly kind: "read" | "change";
   readonly priority: Priority;
-  /** On whose behalf, where it is for one tenant: tenants take turns. */
+  /** The tenant that it is for, if it is for one: tenants take turns. */
   readonly tenant?: string | undefined;
   /** When the caller gives up waiting for the answer, in milliseconds. */
   readonly timeoutMs: number;
@@ -40,13 +40,13 @@ export interface Call<T> {
   readonly send: (signal: AbortSignal) => Promise<T>;
 }
 
-/** How often a call is made in all while EC2 refuses it as one too many: it is certain that nothing happened. */
+/** How often a call is sent at most while EC2 refuses it as one too many; then it is certain that nothing was done. */
 const MAX_THROTTLED_ATTEMPTS = 4;
-/** After this time the caller hears of it, to say so on the satellite. */
+/** After this time the caller is told, so that the satellite can say so. */
 const THROTTLED_PATIENCE_MS = 15_000;
-/** How often a read is made in all, as in the SDK's standard retry mode. */
+/** How often a read is sent at most, as in the SDK's standard retry mode. */
 const MAX_READ_ATTEMPTS = 3;
-/** Refusals of the credentials that a request was signed with; others may be there already. */
+/** Refusals of the credentials that a request was signed with. Newer ones may exist already. */
 const STALE_CREDENTIALS: ReadonlySet<string> = new Set([
   "ExpiredToken",
   "ExpiredTokenException",
@@ -55,15 +55,15 @@ const STALE_CREDENTIALS: ReadonlySet<string> = new Set([
   "InvalidClientTokenId",
   "UnrecognizedClientException",
 ]);
-/** Credentials that are refused so soon after they were asked for are not asked for again. */
+/** Credentials that are refused so soon after they were fetched are not fetched again. */
 const FRESH_MS = 5_000;
 const ONE = (): number => 1;
 const READ_BACKOFF = { baseMs: 100, maxMs: 20_000, jitter: 1 };
 
 /**
- * Makes calls: waits for a token of the action's bucket, limits the time, counts, and turns what goes wrong
- * into a `CloudError`. All waiting is done by the injected clock. Reads are repeated as the SDK's standard
- * mode does; changes are sent once, and again only when EC2 refused them for their number alone.
+ * Makes calls: waits for a token of the action's bucket, limits the time, counts, and turns failures into `CloudError`s.
+ * All waiting is by the injected clock. Reads are repeated as in the SDK's standard mode; changes are sent once, and again
+ * only when EC2 has refused them as one request too many.
  */
 export class Ec2Calls {
   readonly #options: Ec2CallsOptions;
@@ -126,7 +126,7 @@ export class Ec2Calls {
     }
   }
 
-  /** Whether there may be better credentials by now than those that were refused; asks for them once for all calls. */
+  /** Whether there are newer credentials than those that were refused. They are fetched once for all calls. */
   async #renewCredentials({ code }: CloudError, sentAtMs: number): Promise<boolean> {
     const { clock, logger, refreshCredentials } = this.#options;
     if (!STALE_CREDENTIALS.has(code) || refreshCredentials === undefined) {
@@ -156,7 +156,7 @@ export class Ec2Calls {
     return this.#refreshing;
   }
 
-  /** Waits as the error demands; false when the call must not be made again. */
+  /** Waits as long as the error requires; false when the call must not be repeated. */
   async #mayRepeat<T>(call: Call<T>, error: CloudError, attempt: number, beganMs: number): Promise<boolean> {
     const { clock, random, logger } = this.#options;
     if (error.class === "throttled") {

@@ -14,7 +14,6 @@ import type {
   ClassFacts,
   ClassInspection,
   ClassSpec,
-  CloudWords,
   LaunchPlan,
   LaunchRequest,
   Machine,
@@ -43,9 +42,10 @@ import { Rehearsal } from "./rehearsal.ts";
 import { suitableTypes } from "./suitable-types.ts";
 import { Ec2Volumes, VOLUME_NOT_FOUND } from "./volumes.ts";
 import { toTagList } from "./tags.ts";
+import { EC2_WORDS, isInstanceID } from "./words.ts";
 import type { ActionLimit, Priority } from "./token-bucket.ts";
 
-/** What the EC2 cloud is made of. */
+/** What a connection to EC2 is made of. */
 export interface Ec2CloudOptions extends AwsClientOptions {
   /** UID of the cluster's kube-system namespace; only machines with this tag are listed. */
   readonly cluster: string;
@@ -70,9 +70,9 @@ export interface Ec2Cloud extends MachineCloud {
 /** How long answers are waited for, in milliseconds. */
 const CHANGE_TIMEOUT_MS = 10_000;
 /**
- * Changes are gathered for longer while they keep coming: a start takes many seconds anyhow, and StartInstances has a
- * bucket of five requests and two a second. A thousand wakes that trickle in need a dozen requests, and a single one
- * none that waits.
+ * Changes are gathered for longer while they keep coming: a start takes many seconds anyway, and StartInstances allows five
+ * requests at once and two a second. So a thousand wakes that arrive one by one need a dozen requests, and a single wake does
+ * not wait.
  */
 const CHANGE_WINDOW: BatchWindow = { idleMs: 100, maxMs: 2_000, maxItems: 500, growth: 16 };
 /** Nobody waits for these. A filter takes 200 values (EC2 API reference, "DescribeInstances"). */
@@ -91,19 +91,6 @@ const DIVISIBLE: ReadonlySet<string> = new Set([
   "hibernation-unsupported",
 ]);
 
-/** What an instance's ID looks like: 8 hexadecimal digits, or 17 (EC2 user guide, "Resource IDs"). */
-const INSTANCE_ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
-
-const WORDS: CloudWords = {
-  name: "EC2",
-  support: "AWS",
-  firewall: "the security group",
-  addressless: {
-    meaning: "as in a subnet that has IPv6 alone",
-    advice: "Choose subnets with IPv4 in the class",
-  },
-};
-
 /** Creates the `MachineCloud` of EC2 for one region and role. Nothing is sent yet. */
 export function createEc2Cloud(options: Ec2CloudOptions): Ec2Cloud {
   return new BatchingEc2Cloud(options);
@@ -117,7 +104,7 @@ interface BatchedCall {
 }
 
 class BatchingEc2Cloud implements Ec2Cloud {
-  readonly words = WORDS;
+  readonly words = EC2_WORDS;
   readonly #options: Ec2CloudOptions;
   readonly #clients: AwsClients;
   readonly #calls: Ec2Calls;
@@ -197,7 +184,7 @@ class BatchingEc2Cloud implements Ec2Cloud {
   }
 
   isMachineID(text: string): boolean {
-    return INSTANCE_ID.test(text);
+    return isInstanceID(text);
   }
 
   hasDataVolume(classSpec: ClassSpec): boolean {
@@ -231,7 +218,7 @@ class BatchingEc2Cloud implements Ec2Cloud {
   }
 
   stop(id: string, options: { readonly hibernate: boolean; readonly force: boolean }): Promise<void> {
-    // A forced guest cannot keep its memory, so force comes first.
+    // A stop by force cannot keep the memory, so `force` wins over `hibernate`.
     const unforced = options.hibernate ? "hibernate" : "stop";
     return this.#changing(id, this.#stops[options.force ? "force" : unforced]);
   }
@@ -240,16 +227,11 @@ class BatchingEc2Cloud implements Ec2Cloud {
     return this.#changing(id, this.#terminate);
   }
 
-  async tag(id: string, tags: Readonly<Record<string, string>>): Promise<void> {
+  tag(id: string, tags: Readonly<Record<string, string>>): Promise<void> {
     const command = new CreateTagsCommand({ Resources: [id], Tags: toTagList(tags) });
-    await this.#change(
-      "CreateTags",
-      "housekeeping",
-      CHANGE_TIMEOUT_MS,
-      this.#snapshot.tenantOf(id),
-      (abortSignal) => this.#clients.housekeeping.send(command, { abortSignal }),
+    return this.#changeOne(id, "CreateTags", "housekeeping", (abortSignal) =>
+      this.#clients.housekeeping.send(command, { abortSignal }),
     );
-    this.#snapshot.changed(id);
   }
 
   async describe(id: string, maxAgeMs: number): Promise<Machine | undefined> {
@@ -304,28 +286,18 @@ class BatchingEc2Cloud implements Ec2Cloud {
     return readEvents(this.#clients, this.#calls);
   }
 
-  async reboot(id: string): Promise<void> {
+  reboot(id: string): Promise<void> {
     const command = new RebootInstancesCommand({ InstanceIds: [id] });
-    await this.#change(
-      "RebootInstances",
-      "wake",
-      CHANGE_TIMEOUT_MS,
-      this.#snapshot.tenantOf(id),
-      (abortSignal) => this.#clients.housekeeping.send(command, { abortSignal }),
+    return this.#changeOne(id, "RebootInstances", "wake", (abortSignal) =>
+      this.#clients.housekeeping.send(command, { abortSignal }),
     );
-    this.#snapshot.changed(id);
   }
 
-  async changeType(id: string, type: string): Promise<void> {
+  changeType(id: string, type: string): Promise<void> {
     const command = new ModifyInstanceAttributeCommand({ InstanceId: id, InstanceType: { Value: type } });
-    await this.#change(
-      "ModifyInstanceAttribute",
-      "wake",
-      CHANGE_TIMEOUT_MS,
-      this.#snapshot.tenantOf(id),
-      (abortSignal) => this.#clients.housekeeping.send(command, { abortSignal }),
+    return this.#changeOne(id, "ModifyInstanceAttribute", "wake", (abortSignal) =>
+      this.#clients.housekeeping.send(command, { abortSignal }),
     );
-    this.#snapshot.changed(id);
   }
 
   async suitableTypes(wanted: Parameters<MachineCloud["suitableTypes"]>[0]): Promise<string[]> {
@@ -346,14 +318,17 @@ class BatchingEc2Cloud implements Ec2Cloud {
     }
   }
 
-  #change<T>(
+  /** Changes one machine or volume by a call of its own; what was read of it before is forgotten. */
+  async #changeOne(
+    id: string,
     action: LimitedAction,
     priority: Priority,
-    timeoutMs: number,
-    tenant: string | undefined,
-    send: Call<T>["send"],
-  ): Promise<T> {
-    return this.#calls.call({ action, bucket: action, kind: "change", priority, tenant, timeoutMs, send });
+    send: Call<unknown>["send"],
+  ): Promise<void> {
+    const tenant = this.#snapshot.tenantOf(id);
+    const timeoutMs = CHANGE_TIMEOUT_MS;
+    await this.#calls.call({ action, bucket: action, kind: "change", priority, tenant, timeoutMs, send });
+    this.#snapshot.changed(id);
   }
 
   #batchChanges({ action, priority, send }: BatchedCall): Batcher<void> {
@@ -393,7 +368,11 @@ class BatchingEc2Cloud implements Ec2Cloud {
   }
 }
 
-/** What EC2 does not know is no failure of the read. @param code the only one that says so, where it matters much */
+/**
+ * Turns "not found" into `undefined`.
+ *
+ * @param code the only code that counts as that; default: every one of class `gone`
+ */
 async function unlessGone<T>(read: Promise<T | undefined>, code?: string): Promise<T | undefined> {
   try {
     return await read;
@@ -406,8 +385,8 @@ async function unlessGone<T>(read: Promise<T | undefined>, code?: string): Promi
 }
 
 /**
- * Whether EC2 may have refused the whole request for the sake of one machine in it. Policies name resources and their
- * tags, so a refusal of permission may be about one, too; credentials and an account that is blocked are about all.
+ * Whether EC2 may have refused the whole request because of one machine in it. Policies name resources and their tags, so
+ * missing permission may be about one machine, too; refused credentials and a blocked account are about all.
  */
 function isDivisible(error: unknown): boolean {
   return (
@@ -416,7 +395,7 @@ function isDivisible(error: unknown): boolean {
   );
 }
 
-/** Those of `ids` that stand in EC2's message. */
+/** Those of `ids` that EC2's message names. */
 function blamedIds(error: unknown, ids: readonly string[]): string[] {
   const said = error instanceof CloudError && error.cause instanceof Error ? error.cause.message : "";
   const words = new Set(said.split(/[^\w-]+/));

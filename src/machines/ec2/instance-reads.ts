@@ -1,4 +1,8 @@
-import { DescribeInstancesCommand, type Instance } from "@aws-sdk/client-ec2";
+import {
+  DescribeInstancesCommand,
+  type DescribeInstancesCommandInput,
+  type Instance,
+} from "@aws-sdk/client-ec2";
 import type { LaunchPlan, Machine } from "../cloud.ts";
 import { Tag } from "../tags.ts";
 import type { AwsClients } from "./aws-clients.ts";
@@ -9,6 +13,11 @@ import { toMachine } from "./machine.ts";
 const READ_TIMEOUT_MS = 15_000;
 /** Most that EC2 gives per page. */
 const PAGE_SIZE = 1_000;
+
+/** Reads by ID, which somebody waits for. */
+const BY_ID = { bucket: "DescribeInstances", priority: "wake" } as const;
+/** Reads by filter, which have a bucket of their own. */
+const BY_FILTER = { bucket: "DescribeInstancesFiltered", priority: "housekeeping" } as const;
 
 /** The ways in which instances are read; what is read goes into the snapshot. */
 export class InstanceReads {
@@ -28,58 +37,36 @@ export class InstanceReads {
   /** Instances by ID, read now. A token was taken for it. */
   async describe(ids: readonly string[]): Promise<ReadonlyMap<string, Machine>> {
     const mark = this.#snapshot.mark();
-    const command = new DescribeInstancesCommand({ InstanceIds: [...ids] });
-    const { Reservations = [] } = await this.#calls.callWithToken({
-      action: "DescribeInstances",
-      bucket: "DescribeInstances",
-      kind: "read",
-      priority: "wake",
-      timeoutMs: READ_TIMEOUT_MS,
-      send: (abortSignal) => this.#clients.read.send(command, { abortSignal }),
-    });
-    const instances = Reservations.flatMap(({ Instances }) => Instances ?? []);
-    const machines = new Map(instances.map(toMachine).map((machine) => [machine.id, machine]));
+    const { instances } = await this.#describe({ InstanceIds: [...ids] }, BY_ID, "has a token");
+    const machines = byID(instances);
     for (const id of ids) {
       this.#snapshot.set(id, machines.get(id), mark);
     }
     return machines;
   }
 
-  /** By a filter, which EC2 does not refuse for an ID that there is not. A token was taken for it. */
+  /** By a filter, since EC2 refuses to describe IDs that do not exist. A token was taken for it. */
   async lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, Machine>> {
-    const command = new DescribeInstancesCommand({
-      Filters: [{ Name: "instance-id", Values: [...ids] }],
-      MaxResults: PAGE_SIZE,
-    });
-    const { Reservations = [] } = await this.#calls.callWithToken({
-      action: "DescribeInstances",
-      bucket: "DescribeInstancesFiltered",
-      kind: "read",
-      priority: "housekeeping",
-      timeoutMs: READ_TIMEOUT_MS,
-      send: (abortSignal) => this.#clients.read.send(command, { abortSignal }),
-    });
-    const machines = Reservations.flatMap(({ Instances }) => Instances ?? []).map(toMachine);
-    return new Map(machines.map((machine) => [machine.id, machine]));
+    const Filters = [{ Name: "instance-id", Values: [...ids] }];
+    const { instances } = await this.#describe({ Filters, MaxResults: PAGE_SIZE }, BY_FILTER, "has a token");
+    return byID(instances);
   }
 
-  async #describePage(
-    filters: readonly { readonly Name: string; readonly Values: string[] }[],
-    token: string | undefined,
+  async #describe(
+    input: DescribeInstancesCommandInput,
+    how: typeof BY_ID | typeof BY_FILTER,
+    token: "has a token" | "waits for one",
   ): Promise<{ readonly instances: Instance[]; readonly NextToken: string | undefined }> {
-    const command = new DescribeInstancesCommand({
-      Filters: [...filters],
-      MaxResults: PAGE_SIZE,
-      ...(token === undefined ? {} : { NextToken: token }),
-    });
-    const { Reservations = [], NextToken } = await this.#calls.call({
+    const call = {
+      ...how,
       action: "DescribeInstances",
-      bucket: "DescribeInstancesFiltered",
       kind: "read",
-      priority: "housekeeping",
       timeoutMs: READ_TIMEOUT_MS,
-      send: (abortSignal) => this.#clients.read.send(command, { abortSignal }),
-    });
+      send: (abortSignal: AbortSignal) =>
+        this.#clients.read.send(new DescribeInstancesCommand(input), { abortSignal }),
+    } as const;
+    const { Reservations = [], NextToken } =
+      token === "has a token" ? await this.#calls.callWithToken(call) : await this.#calls.call(call);
     return {
       instances: Reservations.flatMap(({ Instances }) => Instances ?? []),
       NextToken: NextToken === "" ? undefined : NextToken,
@@ -92,9 +79,14 @@ export class InstanceReads {
     const machines: Machine[] = [];
     let NextToken: string | undefined;
     do {
-      const page = await this.#describePage(
-        [{ Name: `tag:${Tag.cluster}`, Values: [this.#cluster] }],
-        NextToken,
+      const page = await this.#describe(
+        {
+          Filters: [{ Name: `tag:${Tag.cluster}`, Values: [this.#cluster] }],
+          MaxResults: PAGE_SIZE,
+          ...(NextToken === undefined ? {} : { NextToken }),
+        },
+        BY_FILTER,
+        "waits for one",
       );
       machines.push(...page.instances.map(toMachine));
       ({ NextToken } = page);
@@ -103,15 +95,21 @@ export class InstanceReads {
     return machines;
   }
 
-  /** What the plan's token has launched, as far as it is visible. */
+  /** The instances that the plan's token has launched, as far as they are visible. */
   async withToken({ token, zone }: LaunchPlan): Promise<readonly Instance[]> {
-    const { instances } = await this.#describePage(
-      [
-        { Name: "client-token", Values: [token] },
-        { Name: "availability-zone", Values: [zone] },
-      ],
-      undefined,
+    const Filters = [
+      { Name: "client-token", Values: [token] },
+      { Name: "availability-zone", Values: [zone] },
+    ];
+    const { instances } = await this.#describe(
+      { Filters, MaxResults: PAGE_SIZE },
+      BY_FILTER,
+      "waits for one",
     );
     return instances;
   }
+}
+
+function byID(instances: readonly Instance[]): ReadonlyMap<string, Machine> {
+  return new Map(instances.map(toMachine).map((machine) => [machine.id, machine]));
 }

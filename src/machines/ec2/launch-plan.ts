@@ -19,8 +19,8 @@ export interface PlanContext {
 }
 
 /**
- * Chooses every parameter of one launch: by preference of type first, then of zone, `combination` counting
- * through them. Zones are gone through from a different one for each satellite, so that machines spread.
+ * Chooses every parameter of one launch. `combination` counts through all zones of the most preferred type, then through
+ * those of the next. Each satellite begins with another zone, so that machines are spread.
  *
  * @throws CloudError of class `parameter` when the class does not add up, or of another one from reads
  */
@@ -64,8 +64,8 @@ interface Combination {
 }
 
 /**
- * Token of one attempt: the same for the same attempt whatever happens in between, and another one for another
- * zone or type, since EC2 takes tokens per zone. 64 hexadecimal digits, the most that EC2 allows.
+ * Token of one attempt. It is the same whenever the attempt is sent again, and another one for another zone or type, since
+ * EC2 keeps tokens by zone. 64 hexadecimal digits, the most that EC2 allows.
  */
 export function launchToken(uid: string, attempt: number, zone: string, type: string): string {
   return createHash("sha256")
@@ -132,7 +132,7 @@ function bestPerZone(subnets: readonly SubnetFacts[]): SubnetFacts[] {
   return [...best.values()].sort((a, b) => (a.zone < b.zone ? -1 : 1));
 }
 
-/** The same zones, beginning with one that the UID decides. */
+/** The same zones in another order: the UID decides which is first. */
 function spread(subnets: readonly SubnetFacts[], uid: string): SubnetFacts[] {
   const start = createHash("sha256").update(uid).digest().readUInt32BE(0) % Math.max(1, subnets.length);
   return [...subnets.slice(start), ...subnets.slice(0, start)];

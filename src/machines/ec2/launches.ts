@@ -1,12 +1,13 @@
 import { RunInstancesCommand, type Instance } from "@aws-sdk/client-ec2";
 import type { LaunchPlan, Machine } from "../cloud.ts";
-import { CloudError, isRefusal } from "../errors.ts";
+import { CloudError } from "../errors.ts";
 import { Tag } from "../tags.ts";
 import type { AwsClients } from "./aws-clients.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { Ec2Calls } from "./ec2-calls.ts";
 import type { InstanceReads } from "./instance-reads.ts";
 import type { MachineSnapshot } from "./machine-snapshot.ts";
+import { isMade, madeBefore } from "./made-before.ts";
 import { toMachine } from "./machine.ts";
 import { toRunInstances } from "./run-instances.ts";
 
@@ -21,7 +22,7 @@ interface LaunchesOptions {
   readonly snapshot: MachineSnapshot;
 }
 
-/** Launches by written plans, and what has come of them. */
+/** Launches by written plans, and finds what they have launched. */
 export class Launches {
   readonly #options: LaunchesOptions;
 
@@ -30,9 +31,9 @@ export class Launches {
   }
 
   /**
-   * Sends the plan's request. Sending it again is safe, and is the proof of the outcome: EC2 answers with the
-   * machine that the same token launched. Where EC2 finds the request different from the one before (new user
-   * data, a new version of this code), the machine is looked for by its token.
+   * Sends the plan's request. Sending it again is safe, and shows the outcome: EC2 answers with the machine that the same
+   * token has launched. If EC2 takes the request for another one than before (new user data, a new version of this code),
+   * the machine is looked for by the token.
    */
   async launch(plan: LaunchPlan, userData: string): Promise<Machine> {
     let instance: Instance | undefined;
@@ -51,7 +52,11 @@ export class Launches {
       });
       instance = Instances?.[0];
     } catch (error) {
-      instance = await this.#launchedBefore(plan, error);
+      instance = await madeBefore(
+        error,
+        async () => (await this.#options.reads.withToken(plan))[0],
+        (refusal, cause) => notVisible(plan, refusal, cause),
+      );
     }
     const machine = toMachine(instance ?? {});
     this.#options.snapshot.changed(machine.id, machine);
@@ -63,38 +68,12 @@ export class Launches {
     const [instance] = await this.#options.reads.withToken(plan);
     return instance === undefined ? undefined : toMachine(instance);
   }
-
-  /**
-   * The machine that the plan's token launched, looked for after a refusal: an earlier request for it may have been
-   * carried out without an answer, and a refusal need not have looked at the token.
-   *
-   * @throws the refusal when there is none; CloudError of class `server` when it is not known whether there is one,
-   *   so that nothing else is launched in its place
-   */
-  async #launchedBefore(plan: LaunchPlan, refusal: unknown): Promise<Instance> {
-    const isUsedUp = refusal instanceof CloudError && refusal.code === "IdempotentInstanceTerminated";
-    if (!(refusal instanceof CloudError) || !isRefusal(refusal.class) || isUsedUp) {
-      throw refusal;
-    }
-    const why = `the launch was refused (${refusal.code}), and EC2 does not say whether an earlier request succeeded`;
-    const [instance] = await this.#options.reads.withToken(plan).catch((error: unknown) => {
-      throw notVisible(plan, why, error);
-    });
-    if (instance === undefined && refusal.code !== "IdempotentParameterMismatch") {
-      throw refusal;
-    }
-    if (instance === undefined) {
-      throw notVisible(
-        plan,
-        "EC2 has launched the machine of this attempt, but does not show it yet",
-        refusal,
-      );
-    }
-    return instance;
-  }
 }
 
-function notVisible(plan: LaunchPlan, why: string, cause: unknown): CloudError {
+function notVisible(plan: LaunchPlan, refusal: CloudError, cause: unknown): CloudError {
+  const why = isMade(refusal)
+    ? "EC2 has launched the machine of this attempt, but does not show it yet"
+    : `the launch was refused (${refusal.code}), and EC2 does not say whether an earlier request succeeded`;
   return new CloudError({
     code: "LaunchNotVisible",
     class: "server",

@@ -19,8 +19,9 @@ export type LimitedAction =
   | "Other";
 
 /**
- * EC2's limits per account and region (EC2 developer guide, "Request throttling for the Amazon EC2 API"):
- * requests, and instances that requests name. `Other` is the bucket for all other reads.
+ * EC2's limits per account and region (EC2 developer guide, "Request throttling for the Amazon EC2 API"): of requests, and
+ * of instances that requests name. `Other` is the bucket of all other reads. The stand-in for EC2 has the limits a second time
+ * (src/local/ec2/request-buckets.ts): what the client side is tested against must not share its mistakes.
  */
 export const DEFAULT_LIMITS: Readonly<Record<LimitedAction, ActionLimit>> = {
   RunInstances: {

@@ -12,15 +12,15 @@ const EVENT_CODES = [
   "system-reboot",
 ];
 
-/** EC2 goes on listing events that are over, for a week, with one of these in front of the description. */
+/** EC2 still lists events for a week after they are over, with one of these before the description. */
 const OVER = /^\[(?:Completed|Canceled)\]/;
 
 const PAGE_SIZE = 1_000;
 const READ_TIMEOUT_MS = 15_000;
 
 /**
- * Events that are still to come for running instances of the account and region. EC2 cannot filter them by tag; a
- * filter by kind leaves those few that have an event, so that one call does for any number of machines.
+ * Events that are still to come for running instances of the account and region. EC2 cannot filter them by tag. A filter by
+ * kind leaves the few instances that have an event, so that one call is enough for any number of machines.
  *
  * @throws CloudError
  */

@@ -2,11 +2,11 @@ import type { Clock } from "../../base/clock.ts";
 import type { Machine } from "../cloud.ts";
 import { Tag } from "../tags.ts";
 
-/** When a read was sent: what it shows is at least that fresh. */
+/** When a read was sent; what it shows is not older. */
 export interface ReadMark {
   /** On the monotonic clock. */
   readonly atMs: number;
-  /** Order among reads and changes; times alone can be equal. */
+  /** Order among reads and changes, since times can be equal. */
   readonly order: number;
 }
 
@@ -32,7 +32,7 @@ export class MachineSnapshot {
     this.#clock = clock;
   }
 
-  /** To be taken right before a read is sent. */
+  /** Must be called right before a read is sent. */
   mark(): ReadMark {
     this.#order += 1;
     return { atMs: this.#clock.monotonicMs(), order: this.#order };
@@ -52,7 +52,7 @@ export class MachineSnapshot {
     return isFresh ? seen : undefined;
   }
 
-  /** Takes note of what a read said; one from before a change, or before a later read, is ignored. */
+  /** Notes the result of a read, unless the machine was changed, or read again, after it was sent. */
   set(id: string, machine: Machine | undefined, mark: ReadMark): void {
     const newest = Math.max(this.#changed.get(id) ?? 0, this.#seen.get(id)?.mark.order ?? 0);
     if (mark.order >= newest) {
@@ -61,7 +61,7 @@ export class MachineSnapshot {
     this.#noteTenant(machine);
   }
 
-  /** A machine that was there when EC2 was last asked. */
+  /** Any machine that existed at the last read. */
   any(): Machine | undefined {
     for (const { machine } of this.#seen.values()) {
       if (machine !== undefined && !ENDED.has(machine.state)) {
@@ -71,7 +71,7 @@ export class MachineSnapshot {
     return undefined;
   }
 
-  /** Namespace whose machine it is, as far as its tags have told. */
+  /** Namespace of the machine, if its tags are known. */
   tenantOf(id: string): string | undefined {
     return this.#tenants.get(id);
   }
@@ -83,7 +83,7 @@ export class MachineSnapshot {
     }
   }
 
-  /** Takes note that the machine was changed just now: what was read before says nothing any more. */
+  /** Notes that the machine was changed just now: what was read before does not count any more. */
   changed(id: string, machine?: Machine): void {
     this.#noteTenant(machine);
     this.#order += 1;
@@ -96,7 +96,7 @@ export class MachineSnapshot {
     this.#seen.clear();
   }
 
-  /** Takes note of a complete list, and forgets what is not in it and older. */
+  /** Notes a complete list, and forgets older reads of machines that it lacks. */
   replace(machines: readonly Machine[], mark: ReadMark): void {
     for (const machine of machines) {
       this.set(machine.id, machine, mark);

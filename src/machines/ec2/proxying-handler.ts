@@ -9,9 +9,9 @@ const MAX_SOCKETS = 50;
 type Handle = NodeHttpHandler["handle"];
 
 /**
- * Sends the SDK's requests directly, or through the HTTP proxy that `proxyFor` names for their URL. The credentials of
- * roles and web identities are fetched from STS through the same handler; those of the instance and of the container
- * never are, since the SDK has clients of its own for these.
+ * Sends the SDK's requests directly, or through the HTTP proxy that `proxyFor` names for their URL. STS is asked for
+ * credentials of roles and web identities through the same handler. Credentials of the instance and the container are never
+ * fetched through it, since the SDK has clients of its own for these.
  */
 export class ProxyingHandler extends NodeHttpHandler {
   readonly #proxyFor: ProxyRule;

@@ -30,9 +30,9 @@ export interface RehearsalOptions {
   readonly anyMachine: () => Machine | undefined;
 }
 
-/** How long EC2's consent is believed, in milliseconds: rights change rarely, and these calls count like others. */
+/** How long EC2's consent counts, in milliseconds: rights change rarely, and these calls use up limits like others. */
 const CONSENT_MS = 6 * 3_600_000;
-/** How long a look at a class waits for its turn and the answers, in milliseconds. What comes later counts at the next look. */
+/** How long a look at a class waits for its turn and the answers, in milliseconds. Later answers count at the next look. */
 const PATIENCE_MS = 20_000;
 /** How long an answer is waited for, in milliseconds. */
 const TIMEOUT_MS = 10_000;
@@ -40,9 +40,9 @@ const TIMEOUT_MS = 10_000;
 const CONSENT = "DryRunOperation";
 
 /**
- * Asks EC2 whether it would carry out what a class leads to, by dry runs: a right that is missing, also for the sake of an
- * organisation's policy, shows before the first satellite does. EC2 judges a request by what it names, and what may be done
- * to an instance by the instance's tags; so all but the launch are asked about once a machine is there.
+ * Asks EC2 by dry runs whether it would carry out the calls that a class leads to. So a missing right, or a policy of the
+ * organisation, shows before the first satellite is created. EC2 judges requests by what they name, and those about an
+ * instance by its tags too; so all calls but the launch are tried when there is a machine.
  *
  * A dry run does not use the key of a volume. One that cannot be used shows at the first launch, as the reason why the
  * machine ended.
@@ -86,7 +86,7 @@ export class Rehearsal {
     const asking = this.#asking.get(question) ?? ask();
     this.#asking.set(question, asking);
     const patience = new AbortController();
-    // Launches of others may keep this waiting for minutes, and a class has more to do than to be ready.
+    // Launches may keep this waiting for minutes, and the class must not wait for so long.
     const waited = sleep(clock, PATIENCE_MS, patience.signal).then(
       () => undefined,
       () => undefined,
@@ -115,7 +115,7 @@ export class Rehearsal {
     architecture: string,
   ): Promise<boolean> {
     const { catalogue, context, clients } = this.#options;
-    // Nobody's machine, with the tags that policies ask for.
+    // A machine of no satellite, with the tags that policies ask for.
     const owner = { namespace: "satellites", name: "dry-run", uid: "00000000-0000-0000-0000-000000000000" };
     const request = {
       owner,
@@ -184,7 +184,7 @@ export class Rehearsal {
   }
 }
 
-/** EC2 answers every dry run with an error; anything else is not EC2, and has said nothing about rights. */
+/** EC2 answers every dry run with an error. Anything else is not EC2's answer, and says nothing about rights. */
 const notDry = (): boolean => false;
 
 function consentOf(thrown: unknown): boolean {

@@ -3,12 +3,12 @@ import type { LaunchPlan } from "../cloud.ts";
 import { readDetails } from "./launch-details.ts";
 import { toTagList } from "./tags.ts";
 
-/** Containers in the guest, one hop further away, must not reach the metadata and credentials of its machine. */
+/** One hop: containers in the guest, which are two hops away, must not reach its machine's metadata and credentials. */
 const METADATA_HOP_LIMIT = 1;
 
 /**
- * The request that launches a plan. It depends on nothing but its arguments, so that the same plan is the
- * same request after a crash and EC2 takes its token for what it is.
+ * The request that launches a plan. It depends only on its arguments: after a crash the same plan must give the same request,
+ * or EC2 would refuse its token.
  *
  * @param rootDeviceName of the plan's image
  */
@@ -25,7 +25,7 @@ export function toRunInstances(
     MaxCount: 1,
     ImageId: plan.image,
     InstanceType: plan.type as NonNullable<RunInstancesCommandInput["InstanceType"]>,
-    // Given as an interface, since only so a public address can be refused that the subnet would give.
+    // An interface, since only there a public address can be declined that the subnet would give.
     NetworkInterfaces: [
       {
         DeviceIndex: 0,
@@ -42,7 +42,7 @@ export function toRunInstances(
       HttpTokens: "required",
       HttpPutResponseHopLimit: METADATA_HOP_LIMIT,
       HttpEndpoint: "enabled",
-      // Our tags' keys contain "/", which EC2 refuses where the account has instance metadata show tags.
+      // Keys of our tags contain "/", which EC2 refuses if the account's default is to show tags in the metadata.
       InstanceMetadataTags: "disabled",
     },
     BlockDeviceMappings: [

@@ -15,8 +15,8 @@ const SPOT: StateRule = {
 };
 
 /**
- * Why EC2 ended or stopped an instance by itself or for others (EC2 API reference, "StateReason"). It is the only word
- * that EC2 gives of a launch or a start that it first accepted and then could not carry out.
+ * Why EC2 has ended or stopped an instance by itself or for somebody else (EC2 API reference, "StateReason"). This is all that
+ * EC2 says of a launch or start that it accepted and could not carry out.
  */
 export const STATE_REASONS: Readonly<Record<string, StateRule>> = {
   "Server.InsufficientInstanceCapacity": {
@@ -69,7 +69,7 @@ export const STATE_REASONS: Readonly<Record<string, StateRule>> = {
 /** Codes of stops that keep the memory: `Client.UserInitiatedHibernate` (EC2 API reference, "StateReason"). */
 const HIBERNATED = /Hibernate/;
 
-/** What EC2's reason means; one that is not in the table keeps its own name, without dots. */
+/** What EC2's reason means. A code that is not in the table becomes the reason, without its dots. */
 export function stateReason(code: string, message: string): StateReason {
   const known = Object.hasOwn(STATE_REASONS, code) ? STATE_REASONS[code] : undefined;
   return {

@@ -14,7 +14,7 @@ export interface ActionLimit {
   readonly resources?: BucketSize;
 }
 
-/** Who goes first where tokens are short. */
+/** Which calls go first when tokens are short. */
 export const PRIORITIES = ["wake", "sleep", "housekeeping"] as const;
 
 /** Why a call is made. */
@@ -40,7 +40,7 @@ class Level {
     this.#tokens = Math.min(this.#size.burst, this.#tokens + (elapsedMs / 1000) * this.#size.refillPerSecond);
   }
 
-  /** Whole tokens; the tiny share that rounding may lose is given back. */
+  /** Whole tokens. What rounding may have lost is added first. */
   get whole(): number {
     return Math.floor(this.#tokens + 1e-6);
   }
@@ -62,7 +62,7 @@ class Level {
 /**
  * The client side of EC2's request throttling (EC2 developer guide, "Request throttling for the Amazon EC2
  * API"): calls wait here for a token rather than being refused there. Waiters of a higher priority go first; within
- * one priority tenants take turns, so that none uses up what all share. A refusal that comes all the same, since the account's buckets are shared
+ * one priority tenants take turns, so that none uses up what all share. EC2 may refuse a request all the same, since the account's buckets are shared
  * with others, empties this bucket and closes it for a growing, jittered while.
  */
 export class TokenBucket {
@@ -140,7 +140,7 @@ export class TokenBucket {
       waiter.admit(resources);
     }
     if (PRIORITIES.some((priority) => this.#waiting[priority].size > 0)) {
-      // A millisecond at least: less would not move a clock that counts whole ones.
+      // At least one millisecond: a clock that counts whole ones would not move for less.
       this.#timer = this.#clock.setTimer(Math.max(1, this.#waitMs()), () => this.#serve());
     }
   }

@@ -1,4 +1,4 @@
-/** An HTTP request of the SDK, whole. */
+/** An HTTP request of the SDK with its whole body. */
 export interface TransportRequest {
   readonly method: string;
   readonly path: string;
@@ -14,7 +14,7 @@ export interface TransportResponse {
   readonly body: string;
 }
 
-/** Takes the place of the network, so that a simulation can have both ends in one process. */
+/** Used in place of the network, so that a simulation has both ends in one process. */
 export type Transport = (request: TransportRequest) => Promise<TransportResponse>;
 
 interface SdkRequest {

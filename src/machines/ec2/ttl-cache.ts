@@ -1,6 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 
-/** Remembers the results of reads for a while; callers that come meanwhile share one read. */
+/** Remembers the results of reads for a while. Calls during a read share it. */
 export class TtlCache {
   readonly #clock: Clock;
   readonly #ttlMs: number;
@@ -15,7 +15,7 @@ export class TtlCache {
   /**
    * The remembered result under `key`, or that of `read`. A failure is passed on and not remembered.
    *
-   * @param key names what is read; one key always goes with one type
+   * @param key names what is read; a key is always used with the same type of result
    */
   get<T>(key: string, read: () => Promise<T>): Promise<T> {
     const nowMs = this.#clock.monotonicMs();

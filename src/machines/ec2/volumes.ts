@@ -8,17 +8,18 @@ import {
   type Volume as Ec2Volume,
 } from "@aws-sdk/client-ec2";
 import type { Volume, VolumePlan } from "../cloud.ts";
-import { CloudError, isRefusal } from "../errors.ts";
+import { CloudError } from "../errors.ts";
 import { DATA_VOLUME, Tag } from "../tags.ts";
 import type { AwsClients } from "./aws-clients.ts";
 import type { Ec2Calls } from "./ec2-calls.ts";
 import type { LimitedAction } from "./limits.ts";
+import { madeBefore } from "./made-before.ts";
 import { toTagList } from "./tags.ts";
 
 /** Device of the data volume (EC2 user guide, "Device names for volumes"); on Nitro the guest sees an NVMe disk. */
 export const DATA_DEVICE = "/dev/sdf";
 
-/** EC2's code for a volume that it does not know; no other refusal proves that there is none. */
+/** EC2's code for a volume that does not exist; no other refusal proves that. */
 export const VOLUME_NOT_FOUND = "InvalidVolume.NotFound";
 
 const CHANGE_TIMEOUT_MS = 10_000;
@@ -38,8 +39,8 @@ export class Ec2Volumes {
   }
 
   /**
-   * Creates an encrypted volume. Sending the same plan again is safe, and is the proof of the outcome: EC2 answers
-   * with the volume that the same token created.
+   * Creates an encrypted volume. Sending the same plan again is safe, and shows the outcome: EC2 answers with the volume that
+   * the same token has created.
    */
   async create(plan: VolumePlan): Promise<Volume> {
     const input: CreateVolumeCommandInput = {
@@ -63,30 +64,12 @@ export class Ec2Volumes {
       );
       return toVolume(volume);
     } catch (error) {
-      return this.#createdBefore(plan, error);
+      return madeBefore(
+        error,
+        () => this.findCreated(plan),
+        (_refusal, cause) => volumeNotVisible(plan, cause),
+      );
     }
-  }
-
-  /**
-   * The volume of the plan's token, looked for after a refusal: an earlier request for it may have been carried out
-   * without an answer, and a refusal need not have looked at the token.
-   *
-   * @throws the refusal when there is none; CloudError of class `server` when it is not known whether there is one
-   */
-  async #createdBefore(plan: VolumePlan, refusal: unknown): Promise<Volume> {
-    if (!(refusal instanceof CloudError) || !isRefusal(refusal.class)) {
-      throw refusal;
-    }
-    let found: Volume | undefined;
-    try {
-      found = await this.findCreated(plan);
-    } catch (error) {
-      throw volumeNotVisible(plan, error);
-    }
-    if (found === undefined) {
-      throw refusal.code === "IdempotentParameterMismatch" ? volumeNotVisible(plan, refusal) : refusal;
-    }
-    return found;
   }
 
   /** The volume of the plan's token; `undefined`: none is visible. */
@@ -117,7 +100,7 @@ export class Ec2Volumes {
     }
   }
 
-  /** Those of `ids` that there are. A token of DescribeVolumes was taken for it. */
+  /** Those of `ids` that exist. The caller has taken a token of DescribeVolumes. */
   async describe(ids: readonly string[]): Promise<ReadonlyMap<string, Volume>> {
     const command = new DescribeVolumesCommand({ VolumeIds: [...ids] });
     const { Volumes = [] } = await this.#calls.callWithToken({

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import type { CloudErrorClass } from "../../../src/machines/errors.ts";
-import { ERROR_TABLE, ruleFor, toCloudError } from "../../../src/machines/ec2/error-table.ts";
+import { ERROR_TABLE } from "../../../src/machines/ec2/error-table.ts";
+import { ruleFor, toCloudError } from "../../../src/machines/ec2/to-cloud-error.ts";
 import { createAccount, launchOne } from "./ec2-account.ts";
 
 /** What the operator must take each code for; written down apart from the table on purpose. */
