@@ -13,7 +13,7 @@ const CONCURRENT_REQUESTS = 50;
 const CONCURRENT_CLIENTS = 10;
 const KEPT_FILE = "kept.txt";
 
-/** Throws what the demo then reports as not holding. */
+/** Throws the failure that the demo then reports. */
 function must(holds: boolean, what: string): void {
   if (!holds) {
     throw new SatelliteError("DemoClaimFailed", what);

@@ -31,7 +31,7 @@ import { Program } from "./supervisor.ts";
 export interface LocalSystemOptions {
   /** Everything is kept here. */
   readonly stateDir: string;
-  /** Whether to begin with nothing: VMs and files that an earlier run left there are done away with. */
+  /** Whether to begin anew: VMs and files of an earlier run are removed. */
   readonly fresh?: boolean;
   /** Kernel and guest image are kept here between runs. */
   readonly cacheDir: string;

@@ -39,7 +39,7 @@ export interface OperatorCommandOptions {
   readonly timing: "ec2" | "local";
 }
 
-/** Runs the operator until it is stopped; exits with an error when it loses the lead and cannot lay it down. */
+/** Runs the operator until it is stopped; ends with an error when it has lost the lead and its work does not end. */
 export async function runOperator(options: OperatorCommandOptions, context: ProcessContext): Promise<void> {
   const registry = createMetricsRegistry();
   const kubeMetrics = createKubeMetrics(registry);
@@ -135,7 +135,7 @@ function createOperator(
   return operator;
 }
 
-/** What the leader's Lease belongs to: nobody can release it at an uninstallation, when all rights go at once. */
+/** Owner of the leader's Lease: at an uninstallation all rights go at once, so that no process can release or delete it. */
 function ownerOf(
   { namespace, deployment }: OperatorCommandOptions,
   client: KubeClient,

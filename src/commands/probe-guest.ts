@@ -13,7 +13,7 @@ import { buildkitQuestions } from "./probe-buildkit.ts";
 /** An emulated VM that has just been resumed may need a while for its first answer. */
 const PROBE_TIMEOUT_MS = 3000;
 
-/** Statuses with which nobody has answered. */
+/** gRPC statuses that mean that nobody has answered. */
 const NO_ANSWER: ReadonlySet<number> = new Set([
   GrpcStatus.UNAVAILABLE,
   GrpcStatus.DEADLINE_EXCEEDED,

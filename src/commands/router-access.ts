@@ -23,11 +23,11 @@ export interface RouterAccessOptions {
   readonly tokenAudience?: readonly string[];
   /** Issuers whose tokens are taken without the API server. */
   readonly oidcIssuer?: readonly OidcIssuerFlags[];
-  /** Ask nobody for a credential; on loopback only. */
+  /** Serve without credentials, on loopback only. */
   readonly anonymous?: boolean;
-  /** Ask nobody for a credential, on any address. */
+  /** Serve without credentials, on any address. */
   readonly insecureAnonymous?: boolean;
-  /** Take credentials without TLS on any address. */
+  /** Accept credentials without TLS, on any address. */
   readonly insecureCleartext?: boolean;
   /** Networks whose connections begin with a PROXY protocol v2 header. */
   readonly proxyProtocolFrom?: string;
@@ -36,7 +36,7 @@ export interface RouterAccessOptions {
   readonly wakesPerMinute?: number;
 }
 
-/** What the options come to. */
+/** What follows from the options. */
 export interface RouterAccessSettings {
   readonly isAnonymous: boolean;
   readonly tlsFiles: TlsFiles | undefined;
@@ -101,7 +101,7 @@ export function createAccess(
   });
 }
 
-/** An issuer whose keys are being read already; one that is away keeps nothing from starting. */
+/** An issuer whose keys are being read. The router starts even if the issuer does not answer. */
 function createIssuer(
   { settings, caFile }: OidcIssuerSetup,
   metrics: AccessMetrics,

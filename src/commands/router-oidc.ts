@@ -15,7 +15,7 @@ export interface OidcIssuerFlags {
   caFile?: string;
 }
 
-/** An issuer, and who vouches for its server's certificate. */
+/** An issuer, and the authorities that its server's certificate is checked by. */
 export interface OidcIssuerSetup {
   readonly settings: OidcIssuerSettings;
   readonly caFile?: string;

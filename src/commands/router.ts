@@ -20,7 +20,7 @@ export interface RouterCommandOptions extends RouterAccessOptions {
   readonly kubeconfig?: string;
   /** Where clients connect. */
   readonly listen: string;
-  /** Of no effect any more: whoever still sets it is told so. */
+  /** Has no effect any more, and setting it is answered with a warning. */
   readonly engine?: string;
   readonly healthAddress: string;
   /** Key of this router's leases; stable over restarts, different for each replica. */

@@ -19,7 +19,7 @@ export interface ProgramOptions {
 const RESTART = { baseMs: 200, maxMs: 10_000 };
 const READY_POLL_MS = 50;
 const READY_TIMEOUT_MS = 60_000;
-/** A program that ran for so long before it ended did not end of its start; the pause is short again. */
+/** A program that ran for longer than this had started well: after its end the pause is short again. */
 const STEADY_MS = 5000;
 const STOP_TIMEOUT_MS = 35_000;
 

@@ -29,8 +29,8 @@ interface Entry<T> {
 }
 
 /**
- * How long own writes and seen deletions are believed against an older listing. A listing older than this is
- * no lagging API server but one that went back (etcd restored from a backup), and then it is right.
+ * How long own writes and observed deletions win over an older listing. A listing that is older than this is not from an
+ * API server that lags, but from one whose etcd was restored from a backup, and then it is right.
  */
 const BELIEF_MS = 300_000;
 /** Deleted UIDs that are remembered, at most. */
@@ -99,8 +99,8 @@ export class ObjectCache<T extends KubeObject> {
   }
 
   /**
-   * Tells `handlers` of every change from now on, and of the objects already here as added. What a handler
-   * throws is logged and concerns nobody else.
+   * Tells `handlers` of every change from now on, and of the present objects as added. What a handler throws is logged, and
+   * does not affect others.
    *
    * @returns ends the subscription
    */
@@ -193,7 +193,7 @@ export class ObjectCache<T extends KubeObject> {
       return false;
     }
     if (before !== undefined && before.metadata.uid !== object.metadata.uid) {
-      // Deleted and made anew between two looks: whoever holds something for the old one must hear of its end.
+      // Deleted and created again meanwhile: handlers must be told of the end of the old one.
       this.#bury(before);
       this.#remove(key, before);
       this.#store(key, object, writtenAtMs);
@@ -216,7 +216,7 @@ export class ObjectCache<T extends KubeObject> {
     this.#tell((handlers) => handlers.deleted?.(object));
   }
 
-  /** Remembers that an object is gone for good: a late answer to a write must not bring it back. */
+  /** Remembers that an object was deleted, so that a late answer to a write does not bring it back. */
   #bury({ metadata: { uid } }: T): void {
     if (uid !== undefined) {
       this.#tombstones.set(uid, this.#clock.monotonicMs());

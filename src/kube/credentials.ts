@@ -117,8 +117,8 @@ export class CredentialSource {
 
   /**
    * Forgets credentials that the server refused, here and in client-node, whose providers keep the answers of
-   * exec plugins for themselves. The next `get` reads files and runs plugins again; those who were refused
-   * together share that one reading.
+   * exec plugins for themselves. The next `get` reads files and runs plugins again; calls that were refused
+   * at the same time share that reading.
    */
   invalidate(refused: Credentials): void {
     if (this.#current?.read === refused) {
@@ -128,8 +128,8 @@ export class CredentialSource {
   }
 
   /**
-   * Says that a server ended a connection, without a word on why. It may be a certificate that it does not take: then
-   * it is forgotten like a refused one, but seldom, since servers end connections for other reasons, too.
+   * Notes that a server has ended a connection without a reason. It may not accept the certificate, which is then forgotten
+   * like a refused one; but rarely, since servers end connections for other reasons, too.
    */
   suspect(credentials: Credentials): void {
     const nowMs = this.#clock.monotonicMs();
@@ -147,7 +147,7 @@ function withoutCaches({ clusters, users, contexts, currentContext }: KubeConfig
   return fresh;
 }
 
-/** Whether a server that refused the one may take the other. */
+/** Whether a server that has refused one of them may accept the other. */
 export function differ(left: Credentials, right: Credentials): boolean {
   return (
     left.tlsFingerprint !== right.tlsFingerprint ||

@@ -25,7 +25,7 @@ function createDispatcher(
 ): Dispatcher {
   const options = {
     connections: maxConnections,
-    // One request per connection: a lost connection then costs one request, and the cap above means something.
+    // One request per connection: a lost connection then costs one request, and the limit above is one of requests.
     allowH2: false,
     pipelining: 1,
     keepAliveTimeout: IDLE_MS,

@@ -89,7 +89,7 @@ function retryDelayMs(
   if (error.status === 429) {
     return Math.max(asked ?? 0, backoff);
   }
-  // Of a write without an answer nobody knows what came of it; only its author can find out.
+  // The outcome of a write without an answer is unknown; only the caller can find it out.
   if (request.method !== "GET") {
     return undefined;
   }

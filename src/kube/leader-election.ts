@@ -10,7 +10,7 @@ import type { KubeMetrics } from "./metrics.ts";
 import type { OwnerReference } from "./objects.ts";
 import { type Lease, LEASE } from "./resources.ts";
 
-/** How the time of leader was ended: given up in order, or taken by silence or by another. */
+/** How this process's time as the leader has ended: it was given up in order, or lost for want of renewals or to another. */
 export type LeadershipEnd = "released" | "lost";
 
 /** What a {@link LeaderElector} takes. Defaults are client-go's. */
@@ -23,7 +23,7 @@ export interface LeaderElectionOptions {
   /** Where the Lease object is, and what it is called. */
   readonly namespace: string;
   readonly name: string;
-  /** Of this process alone, such as its pod's name: whoever bears the holder's identity takes the lease at once. */
+  /** Must be unique, like the pod's name: a process with the holder's identity takes the lease at once. */
   readonly identity: string;
   /** How long others wait after the last renewal they saw. Default 15 s. */
   readonly leaseDurationMs?: number;
@@ -39,8 +39,8 @@ export interface LeaderElectionOptions {
   /** After "lost" the process should exit at once: its work may still be running and another leads. */
   readonly onStoppedLeading: (end: LeadershipEnd) => void;
   /**
-   * The object with which a Lease goes that this process creates. Where it is not there, or may not be read, the Lease is
-   * nobody's and stays.
+   * Owner of a Lease that this process creates, which is deleted with it. Where the owner does not exist or may not be read,
+   * the Lease has none and stays.
    */
   readonly owner?: () => Promise<OwnerReference>;
   /** Told whenever another holder is seen, this process included. */
@@ -272,7 +272,7 @@ export class LeaderElector {
       current === undefined
         ? await client.create<Lease>(LEASE, { metadata: { namespace, name, ...ownerReferences }, spec }, call)
         : await client.replace<Lease>(LEASE, { ...current, spec }, call);
-    // An attempt that was given up says nothing any more: the next one may be under way.
+    // An attempt that was given up must not change anything: the next one may be under way.
     signal.throwIfAborted();
     this.#lease = written;
     this.#renewSentMs = sentMs;
@@ -345,7 +345,7 @@ export class LeaderElector {
       timeoutError: () =>
         new KubeError({ reason: "Timeout", status: 0, message: "the lease was not answered in time" }),
     };
-    // From here on this process acts no more, whatever comes of the write.
+    // From here on this process does not act any more, whatever the write's outcome.
     this.#renewSentMs = undefined;
     try {
       await withDeadline(clock, deadline, async (signal) => {

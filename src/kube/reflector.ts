@@ -32,8 +32,8 @@ const LIST_TIMEOUT_MS = 60_000;
 /** client-go's reflector: 800 ms doubling up to 30 s; half of it random. */
 const BACKOFF: BackoffOptions = { baseMs: 800, maxMs: 30_000, jitter: 0.5 };
 /**
- * While nobody answers, an attempt costs the server nothing, and it may be back at any moment: others wait for what only
- * the caches show (docs/decisions/0059-back-soon-after-an-outage.md).
+ * While nobody answers, an attempt costs the server nothing, and it may be back at any moment. The caches should then be
+ * up to date soon (docs/decisions/0059-back-soon-after-an-outage.md).
  */
 const AWAY_BACKOFF: BackoffOptions = { ...BACKOFF, maxMs: 5_000 };
 /** A watch that ended sooner and brought nothing counts as failed (client-go, "very short watch"). */
@@ -41,7 +41,7 @@ const SHORT_WATCH_MS = 1_000;
 /** Watches that fail in a row until the cache is listed afresh. */
 const MAX_WATCH_FAILURES = 5;
 
-/** Whether the server will not be talked round by the same request: a fresh listing is the way on. */
+/** Whether the same request would fail again, so that a fresh listing is needed. */
 function isRefusal(error: unknown): boolean {
   if (!(error instanceof KubeError) || error.status === 429) {
     return false;
@@ -53,8 +53,8 @@ function isRefusal(error: unknown): boolean {
 
 /**
  * Keeps an {@link ObjectCache} equal to the API server: lists in pages, then watches with bookmarks, resuming
- * where the last watch ended; lists again when the server has forgotten that version (410). Nothing ends it
- * but its signal: every failure is logged and followed by a growing, jittered pause.
+ * where the last watch ended; lists again when the server has forgotten that version (410). Only its
+ * signal ends it: every failure is logged and followed by a growing, jittered pause.
  */
 export class Reflector<T extends KubeObject> {
   readonly cache: ObjectCache<T>;
@@ -129,12 +129,12 @@ export class Reflector<T extends KubeObject> {
       this.#resourceVersion = undefined;
       this.#watchFailures = 0;
     }
-    // After an outage the server often forgot the version meanwhile; it serves again, so there is nothing to wait for.
+    // After an outage the server has often forgotten the version. It answers again, so nothing has to be waited for.
     const again = this.#expired;
     this.#expired = expired;
     const away = hasReason(error, "Unreachable");
     if (this.#away && !away) {
-      // The server is back: what it refuses now, such as for roles that it has not loaded yet, is a story of its own.
+      // The server answers again: what it refuses now, since it has not loaded its roles yet for example, is a new failure.
       this.#failures = 0;
     }
     this.#away = away;

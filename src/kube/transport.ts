@@ -15,7 +15,7 @@ export interface HttpRequest {
   readonly path: string;
   readonly body?: string;
   readonly contentType?: string;
-  /** Does not wait behind calls that are not. */
+  /** Whether it must not wait behind other calls. */
   readonly urgent?: boolean;
   /** `Accept` header where the answer is not plain JSON of the type: a Table, for example. */
   readonly accept?: string;
@@ -51,7 +51,7 @@ const URGENT_CONNECTIONS = 2;
  */
 const CERTIFICATE_REFUSED =
   /^ERR_OSSL_|^ERR_SSL_\S*ALERT_(?:BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)$/;
-/** Codes of connections that the other side ended without a word. Some servers refuse a certificate so. */
+/** Codes of connections that the other side has ended without a reason. Some servers refuse a certificate in this way. */
 const ENDED: ReadonlySet<string> = new Set(["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]);
 /** The deepest cause that a transport error is searched for. */
 const MAX_CAUSES = 5;
@@ -238,7 +238,7 @@ export class Transport {
     return await this.#accepted(request, second);
   }
 
-  /** What a connection ended with where that was about the client's certificate; else throws it on. */
+  /** The error of a connection that ended because of the client's certificate; any other error is thrown on. */
   #certificateRefusal(credentials: Credentials, thrown: unknown): KubeError {
     const code = errorCode(thrown) ?? "";
     if (thrown instanceof KubeError && CERTIFICATE_REFUSED.test(code)) {

@@ -25,7 +25,7 @@ export interface ConditionChange {
 
 /** Bounds of the CRDs' schemas. */
 const MAX_MESSAGE_LENGTH = 4096;
-/** A message as it fits into a status, in a condition or beside them. */
+/** A message, cut to what the CRDs allow. */
 export const boundedMessage = (message: string): string => message.slice(0, MAX_MESSAGE_LENGTH);
 const MAX_REASON_LENGTH = 128;
 

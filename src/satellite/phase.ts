@@ -27,7 +27,7 @@ const PHASES: readonly (readonly [Phase, (facts: PhaseFacts) => boolean])[] = [
   ["Asleep", () => true],
 ];
 
-/** What the satellite is doing, in one word for people. Never steered by: decisions use the facts themselves. */
+/** What the satellite is doing, in one word for people. No decision depends on it. */
 export function phaseOf(facts: PhaseFacts): Phase {
   return PHASES.find(([, matches]) => matches(facts))?.[0] ?? "Asleep";
 }

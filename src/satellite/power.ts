@@ -27,7 +27,7 @@ export const PowerReason = {
   Unreachable: "Unreachable",
   /** The cloud has announced to stop or reboot the machine; stopped and started, it runs on another host. */
   ScheduledEvent: "ScheduledEvent",
-  /** The machine changed state without us. */
+  /** The machine changed state, and it was not the operator. */
   Drift: "Drift",
 } as const;
 
@@ -56,14 +56,14 @@ const UNCONDITIONAL_STOPS: ReadonlySet<string> = new Set([
   PowerReason.ScheduledEvent,
 ]);
 
-/** Reasons for which the call waits until the routers have let go of the machine. */
+/** Reasons for which the call waits until the routers have let their streams end. */
 const DRAINING_STOPS: ReadonlySet<string> = new Set([
   PowerReason.Draining,
   PowerReason.Deleting,
   PowerReason.ScheduledEvent,
 ]);
 
-/** Whether the routers are given time to let go of the machine, and say so by `drainedEpoch`. */
+/** Whether the routers are given time to let their streams end, which they confirm by `drainedEpoch`. */
 export function isDraining({ state, reason = "" }: Power): boolean {
   return state === "Stopping" && DRAINING_STOPS.has(reason);
 }
@@ -95,8 +95,8 @@ export function wakePatch(satellite: Satellite): PatchOperation[] {
 }
 
 /**
- * The operator's wish to wake a satellite because its schedule says so; whoever changed the spec meanwhile knows
- * better. wakePolicy does not matter: the schedule is its owner's word too.
+ * The operator's wish to wake a satellite because its schedule says so. A change of the spec in the meantime wins.
+ * wakePolicy does not matter, since the schedule is the owner's wish too.
  */
 export function scheduledWakePatch(satellite: Satellite): PatchOperation[] {
   return [
@@ -149,8 +149,8 @@ export function activityPatch(satellite: Satellite, router: string, lease: Lease
 }
 
 /**
- * Removes entries of routers, unless one of them is not the one that is known any more: the operator does so for routers
- * that are gone for good, and a router as its last act. Written to the status subresource.
+ * Removes entries of routers, unless one of them has changed. The operator does so for routers that are gone for good, and a
+ * router as its last act. Written to the status subresource.
  */
 export function removeActivityPatch(satellite: Satellite, ...routers: readonly string[]): PatchOperation[] {
   const removals = routers.flatMap((router): PatchOperation[] => {

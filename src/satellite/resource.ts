@@ -18,7 +18,7 @@ export const SATELLITE_CLASSES = {
   namespaced: false,
 } as const;
 
-/** Keeps a Satellite until its machine is dealt with. */
+/** Keeps a Satellite until its machine is terminated, or kept on purpose. */
 export const FINALIZER = "satellites.dev/machine";
 
 /** Keeps a SatelliteClass while satellites name it. */

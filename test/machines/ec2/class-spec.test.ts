@@ -2,7 +2,8 @@ import { expect } from "chai";
 import { CLASS, createAccount, launchRequest } from "./ec2-account.ts";
 
 describe("what EC2 says of a class and its machines without being asked", () => {
-  const { cloud, run } = createAccount();
+  const account = createAccount();
+  const { cloud } = account;
 
   it("is what may be a machine's ID", () => {
     for (const id of ["i-01234567", "i-0123456789abcdef0"]) {
@@ -25,7 +26,7 @@ describe("what EC2 says of a class and its machines without being asked", () => 
   });
 
   it("is the size of the root volume: as the machine was launched with, which may hibernate, else as the class has it", async () => {
-    const { plan } = await run(cloud.resolve(launchRequest({ types: ["m7i.2xlarge"] })));
+    const { plan } = await account.run(cloud.resolve(launchRequest({ types: ["m7i.2xlarge"] })));
     expect(cloud.diskGiB({ ec2: CLASS }, plan.details)).to.equal(4 + 32);
     expect(cloud.diskGiB({ ec2: CLASS }, undefined)).to.equal(10);
     expect(cloud.diskGiB({ ec2: { ...CLASS, rootVolume: undefined } }, undefined)).to.equal(40);
