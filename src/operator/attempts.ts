@@ -26,7 +26,7 @@ interface Standing {
 }
 
 /** After this many failures in a row the phase is Failed, so that a person looks. Attempts go on. */
-const HOPELESS_AFTER = 4;
+const PERSON_AFTER = 4;
 
 /** The one reason that needs no person, however often it comes. */
 export const NO_CAPACITY = "InsufficientCapacity";
@@ -88,11 +88,11 @@ export function attemptTrouble({ attempts, power }: Standing): Blocker | undefin
 }
 
 /** Whether a person should look. Whoever waits for the satellite is told so. */
-export function areHopeless({ attempts, power }: Standing): boolean {
+export function attemptsNeedPerson({ attempts, power }: Standing): boolean {
   return (
     attempts !== undefined &&
     power.state !== "Running" &&
-    attempts.failed >= HOPELESS_AFTER &&
+    attempts.failed >= PERSON_AFTER &&
     attempts.reason !== NO_CAPACITY
   );
 }

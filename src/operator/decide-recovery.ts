@@ -53,11 +53,14 @@ export function decideRecovery(
     case "Rebooting":
       return observed.memory.calls.reboot?.epoch === power.epoch
         ? beginStop(observed, PowerReason.Unreachable, {
-            health: silent(observed, "Restarting", "it is stopped and started"),
+            health: silentHealth(observed, "Restarting", "it is stopped and started"),
           })
         : (waitingForRetry(observed, "Reboot") ?? { kind: "Reboot", id: machine.id });
     case "Restarting":
-      return report(observed, silent(observed, "Unreachable", "a reboot and a restart did not help"));
+      return reportHealth(
+        observed,
+        silentHealth(observed, "Unreachable", "a reboot and a restart did not help"),
+      );
     case "Unreachable":
       return undefined;
     case "Stuck":
@@ -65,11 +68,11 @@ export function decideRecovery(
     case "OtherVM":
     case "TLSNotServed":
     case undefined:
-      return report(observed, silent(observed, "Rebooting", "it is rebooted"));
+      return reportHealth(observed, silentHealth(observed, "Rebooting", "it is rebooted"));
   }
 }
 
-function report(observed: Observation, health: Health): Action {
+function reportHealth(observed: Observation, health: Health): Action {
   return {
     kind: "WriteStatus",
     status: renderStatus(observed, { health }),
@@ -77,7 +80,7 @@ function report(observed: Observation, health: Health): Action {
   };
 }
 
-function silent(observed: Observation, trouble: Health["trouble"], step: string): Health {
+function silentHealth(observed: Observation, trouble: Health["trouble"], step: string): Health {
   const { endpoint } = observed.satellite.status;
   const { firewall } = observed.cloud.words;
   return healthField(

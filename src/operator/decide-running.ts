@@ -8,7 +8,7 @@ import { movePower, renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { decideScheduledEvent } from "./decide-scheduled-event.ts";
 import { beginStop } from "./stop-intent.ts";
-import { needsKey, probe, withLearnedKey } from "./vm-key.ts";
+import { needsKey, probeAction, withLearnedKey } from "./vm-key.ts";
 
 /** `status.power.state` is Running: watch for the wish to sleep, for idleness and for drift. */
 export function decideRunning(observed: Observation, machine: Machine, settings: OperatorSettings): Action {
@@ -54,7 +54,7 @@ function decideAwake(observed: Observation, machine: Machine, settings: Operator
   const dueMs = seenAtMs + everyMs - observed.nowMs;
   return dueMs > 0
     ? { kind: "Wait", afterMs: Math.min(waitMs, dueMs), reason: "InUse" }
-    : probe(observed, endpoint);
+    : probeAction(observed, endpoint);
 }
 
 /** The machine was stopped by somebody else, or the description is older than its last start. */
@@ -90,7 +90,7 @@ function decideIdle(observed: Observation, settings: OperatorSettings): Action {
   const fresh =
     last !== undefined && last.epoch === power.epoch && observed.nowMs - last.atMs < settings.guestPollMs;
   if (!fresh && endpoint !== undefined) {
-    return probe(observed, endpoint);
+    return probeAction(observed, endpoint);
   }
   const busyMs = guestBusySinceMs === undefined ? 0 : observed.nowMs - guestBusySinceMs;
   if (last !== undefined && last.runningWork > 0 && busyMs < settings.guestBusyMaxMs) {

@@ -14,7 +14,7 @@ import type { OperatorSettings } from "./settings.ts";
 import { anotherType } from "./size.ts";
 import { beginStop } from "./stop-intent.ts";
 import { isSettling, isStuck, reportStuck, writePower } from "./transition.ts";
-import { movedEndpoint, needsKey, probe, withLearnedKey } from "./vm-key.ts";
+import { movedEndpoint, needsKey, probeAction, withLearnedKey } from "./vm-key.ts";
 import { NO_ADDRESS, transitionPollMs } from "./waiting.ts";
 
 /** `status.power.state` is Starting: sends the call once, then waits until the VM's port answers. */
@@ -118,7 +118,7 @@ function decideComingUp(
   if (seen !== undefined && observed.nowMs - seen.atMs < pollMs) {
     return { kind: "Wait", afterMs: seen.atMs + pollMs - observed.nowMs, reason: "ComingUp" };
   }
-  return probe(observed, endpoint);
+  return probeAction(observed, endpoint);
 }
 
 function becomeRunning(

@@ -16,7 +16,7 @@ import { machineStatus, movePower, renderStatus, type StatusChange } from "./ren
 import type { OperatorSettings } from "./settings.ts";
 import { isHibernated } from "./size.ts";
 import { beginStart } from "./start-intent.ts";
-import { probeReplacement, readyEndpoint } from "./vm-key.ts";
+import { readyEndpoint, replacementProbeAction } from "./vm-key.ts";
 import { NOT_VISIBLE, transitionPollMs } from "./waiting.ts";
 
 /** How long a new machine may take until its port answers; routers hold requests for 20 minutes. */
@@ -197,7 +197,7 @@ function bringUp(
   if (seen !== undefined && nowMs - seen.atMs < settings.probePollMs) {
     return { kind: "Wait", afterMs: seen.atMs + settings.probePollMs - nowMs, reason: "Replacing" };
   }
-  return probeReplacement(observed, machine);
+  return replacementProbeAction(observed, machine);
 }
 
 /** Steps that the new machine is of no use without. */

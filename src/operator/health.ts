@@ -6,7 +6,7 @@ import { healthOf, hibernationOf } from "./older-status.ts";
 import { isKeyTrouble, keyTrouble } from "./vm-key.ts";
 
 /** Troubles that the operator does nothing more about. */
-const HOPELESS: ReadonlySet<Health["trouble"]> = new Set<Health["trouble"]>([
+const FOR_PERSON: ReadonlySet<Health["trouble"]> = new Set<Health["trouble"]>([
   "Unreachable",
   "MachineLost",
   "OtherVM",
@@ -14,8 +14,8 @@ const HOPELESS: ReadonlySet<Health["trouble"]> = new Set<Health["trouble"]>([
 ]);
 
 /** Whether only a person can help. */
-export function isHopeless(health: Health | undefined): boolean {
-  return health !== undefined && HOPELESS.has(health.trouble);
+export function healthNeedsPerson(health: Health | undefined): boolean {
+  return health !== undefined && FOR_PERSON.has(health.trouble);
 }
 
 /** A trouble, with its message cut to what the CRD allows. */

@@ -111,7 +111,7 @@ export class MachineDirectory {
   }
 
   /** Notes that a satellite is gone. Its machine may still run, where the finalizer was removed by force. */
-  gone({ metadata, spec, status }: Satellite): void {
+  noteGone({ metadata, spec, status }: Satellite): void {
     const { machine, power } = status;
     if (machine !== undefined && power.state !== "Off") {
       const { namespace = "" } = metadata;

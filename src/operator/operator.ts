@@ -188,7 +188,7 @@ export class Operator {
       deleted: (satellite) => {
         const key = keyString(objectKey(satellite));
         this.#idle.forget(key);
-        this.#surveyor.directory.gone(satellite);
+        this.#surveyor.directory.noteGone(satellite);
         this.#queue?.add(key);
         this.#classQueue?.add(satellite.spec.className);
       },

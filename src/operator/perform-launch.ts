@@ -23,7 +23,7 @@ import type { Observation } from "./observation.ts";
 import { renderStatus } from "./render-status.ts";
 
 /** Resolves a launch into the status that holds it as the intent. @throws CloudError, ConfigurationError, KubeError */
-export async function planLaunch(
+export async function launchIntent(
   action: Extract<Action, { kind: "PlanLaunch" }>,
   observed: Observation,
   memory: Memory,
@@ -41,7 +41,7 @@ export async function planLaunch(
  *
  * @throws ConfigurationError when the class has meanwhile gone back to the machine's own image
  */
-export async function planReplacement(
+export async function replacementIntent(
   action: Extract<Action, { kind: "PlanReplacement" }>,
   observed: Observation,
   memory: Memory,

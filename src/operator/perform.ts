@@ -19,7 +19,7 @@ import type { Memory } from "./memory/memory.ts";
 import { noteClaim, noteRetained } from "./memory/ownership.ts";
 import { restartSilence } from "./memory/port.ts";
 import type { Observation } from "./observation.ts";
-import { findLaunched, launch, planLaunch, planReplacement } from "./perform-launch.ts";
+import { findLaunched, launch, launchIntent, replacementIntent } from "./perform-launch.ts";
 import { probe, probeReplacement } from "./perform-probe.ts";
 import { performOnVolume } from "./perform-volume.ts";
 
@@ -75,7 +75,7 @@ export async function perform(
       return DONE;
     case "PlanLaunch":
       return writeStatus(
-        await planLaunch(action, observed, memory, dependencies),
+        await launchIntent(action, observed, memory, dependencies),
         observed,
         memory,
         dependencies,
@@ -88,7 +88,7 @@ export async function perform(
       return DONE;
     case "PlanReplacement":
       return writeStatus(
-        await planReplacement(action, observed, memory, dependencies),
+        await replacementIntent(action, observed, memory, dependencies),
         observed,
         memory,
         dependencies,

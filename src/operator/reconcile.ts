@@ -20,7 +20,7 @@ import { SilentPorts } from "./silent-ports.ts";
 import { rejectedStatus, RejectedWrite, rejectionOf } from "./rejected-write.ts";
 import { renderStatus } from "./render-status.ts";
 
-interface Remembered {
+interface RememberedSatellite {
   readonly uid: string | undefined;
   readonly memory: Memory;
   staleWrites: number;
@@ -48,7 +48,7 @@ const MAY_ANSWER: ReadonlySet<PowerState> = new Set<PowerState>(["Starting", "Ru
  */
 export class Reconciler {
   readonly #dependencies: Dependencies;
-  readonly #remembered = new Map<string, Remembered>();
+  readonly #remembered = new Map<string, RememberedSatellite>();
   /** Satellites whose port did not answer the last look. */
   readonly #silent = new SilentPorts();
   #reconcileID = 0;
@@ -100,7 +100,7 @@ export class Reconciler {
   async #observe(
     key: string,
     satellite: Satellite,
-    { memory }: Remembered,
+    { memory }: RememberedSatellite,
   ): Promise<Observation | undefined> {
     const { clock, random, logger, metrics } = this.#dependencies;
     const blind = observeBlindly(key, satellite, memory, this.#dependencies);
@@ -129,7 +129,7 @@ export class Reconciler {
   async #waitBlindly(
     key: string,
     satellite: Satellite,
-    remembered: Remembered,
+    remembered: RememberedSatellite,
   ): Promise<WorkResult | undefined> {
     const { memory } = remembered;
     const { blindness } = memory.failures;
@@ -146,7 +146,7 @@ export class Reconciler {
     return { requeueAfterMs: Math.max(0, (blindness?.retryAtMs ?? 0) - observed.nowMs) };
   }
 
-  #recall(key: string, satellite: Satellite): Remembered {
+  #recall(key: string, satellite: Satellite): RememberedSatellite {
     const { uid } = satellite.metadata;
     let remembered = this.#remembered.get(key);
     if (remembered === undefined || remembered.uid !== uid) {
@@ -159,7 +159,7 @@ export class Reconciler {
   async #act(
     action: Exclude<Action, { kind: "Wait" }>,
     observed: Observation,
-    remembered: Remembered,
+    remembered: RememberedSatellite,
   ): Promise<WorkResult | undefined> {
     const { metrics, clock, random, assertLeading } = this.#dependencies;
     const { rejection } = remembered.memory.failures;

@@ -4,9 +4,9 @@ import { phaseOf } from "../satellite/phase.ts";
 import type { Condition, Hibernation, Power, SatelliteStatus, Unready } from "../satellite/resource.ts";
 import type { OperatorStatus } from "../satellite/status-patch.ts";
 import type { ActionKind } from "./action.ts";
-import { areHopeless, countingAttempts } from "./attempts.ts";
+import { attemptsNeedPerson, countingAttempts } from "./attempts.ts";
 import { renderConditions } from "./conditions/table.ts";
-import { healthAfter, hibernationAfter, isHopeless } from "./health.ts";
+import { healthAfter, hibernationAfter, healthNeedsPerson } from "./health.ts";
 import type { Blocker } from "./blocker.ts";
 import type { Observation } from "./observation.ts";
 import { unreadyOf } from "./older-status.ts";
@@ -61,8 +61,8 @@ export function renderStatus(
   const failure = observed.memory.failures.last;
   const failed =
     (failure?.terminal === true && !isBeside(failure.action, machine !== undefined)) ||
-    (satellite.spec.desiredPower === "on" && areHopeless(status)) ||
-    isHopeless(status.health);
+    (satellite.spec.desiredPower === "on" && attemptsNeedPerson(status)) ||
+    healthNeedsPerson(status.health);
   const facts = {
     deleting: satellite.metadata.deletionTimestamp !== undefined,
     failed,

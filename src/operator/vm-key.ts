@@ -75,12 +75,12 @@ export function needsKey({ tls, tlsFingerprint }: Endpoint): boolean {
 }
 
 /** The look at the port. */
-export function probe(observed: Observation, endpoint: Endpoint): Action {
+export function probeAction(observed: Observation, endpoint: Endpoint): Action {
   return { kind: "Probe", ...targetOf(observed, endpoint) };
 }
 
 /** The look at the port of a machine that is to replace the one in use; `undefined` while it has no address. */
-export function probeReplacement(observed: Observation, machine: Machine): Action | undefined {
+export function replacementProbeAction(observed: Observation, machine: Machine): Action | undefined {
   const endpoint = firstEndpoint(observed, machine);
   return endpoint === undefined
     ? undefined

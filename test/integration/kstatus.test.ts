@@ -71,11 +71,11 @@ describe("kstatus", function () {
   ): Promise<void> {
     const satellite = (await read()) as Satellite;
     const power = { state, epoch: 1, accepted: true, fence: 0 };
-    const o = observation({
+    const observed = observation({
       satellite: { ...satellite, status: { ...satellite.status, power } },
       memory,
     });
-    const answer = await server.admin.mergePatch(`${path}/status`, { status: renderStatus(o) });
+    const answer = await server.admin.mergePatch(`${path}/status`, { status: renderStatus(observed) });
     expect(answer.status, JSON.stringify(answer.body)).to.equal(200);
   }
 

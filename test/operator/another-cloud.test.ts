@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { inMemory, satelliteClass } from "./fixtures.ts";
+import { inMemory, MEMORY_BLOCK, satelliteClass } from "./fixtures.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -51,6 +51,17 @@ describe("another cloud than EC2", () => {
     expect(all).to.include("the memory has not finished stopping machine i-1");
     expect(all).to.include("the memory does not show i-1").and.include("or ask its programmer");
     expect(all).not.to.match(/EC2 (?!failed)|AWS (?!Health|support)|security group|subnet/);
+  });
+
+  it("is asked for by name: a satellite whose class names none that is known says so", async () => {
+    const { spec, ...rest } = satelliteClass();
+    const { [MEMORY_BLOCK]: _own, ...without } = spec as Record<string, unknown>;
+    const world = new World({ satelliteClass: { ...rest, spec: without as typeof spec } });
+    await world.run(MINUTE);
+    expect(world.thrown).to.deep.equal([]);
+    expect(world.satellite().status.phase).to.equal("Failed");
+    expect(world.condition("Ready")).to.include({ status: "False", reason: "InvalidClass" });
+    expect(world.condition("Ready")?.message).to.include("spec.memory");
   });
 
   it("gets back what it alone needs of a launch, from an operator that has not planned it", async () => {

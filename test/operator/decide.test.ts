@@ -171,8 +171,13 @@ describe("decide", () => {
   const lease = { seq: 1, validSeconds: 1800, openStreams: 1, time: LONG_AGO };
 
   it("drains where a router may still count on its lease", () => {
-    const o = situation({ power: RUNNING, is: "running", wish: "off", idleness: { liveLeases: [lease] } });
-    expect(inWords(decide(o, defaultSettings))).to.equal("write Stopping Draining");
+    const observed = situation({
+      power: RUNNING,
+      is: "running",
+      wish: "off",
+      idleness: { liveLeases: [lease] },
+    });
+    expect(inWords(decide(observed, defaultSettings))).to.equal("write Stopping Draining");
   });
 
   it("sends the stop once every router has let go of this epoch, and not before", () => {
@@ -207,7 +212,7 @@ describe("decide", () => {
   });
 
   it("does not believe the guest's work for longer than its bound", () => {
-    const o = situation({
+    const observed = situation({
       power: RUNNING,
       is: "running",
       wish: "on",
@@ -219,17 +224,17 @@ describe("decide", () => {
         },
       },
     });
-    expect(inWords(decide(o, defaultSettings))).to.equal("DesireOff");
+    expect(inWords(decide(observed, defaultSettings))).to.equal("DesireOff");
   });
 
   it("takes a contradicting description right after the start for an old one", () => {
-    const o = situation({
+    const observed = situation({
       power: { ...RUNNING, since: "2026-01-01T00:59:55Z" },
       is: "stopped",
       wish: "on",
       memory: { sightings: { contradictedSinceMs: NOW_MS - 6000 } },
     });
-    expect(inWords(decide(o, defaultSettings))).to.equal("wait: MachineStateContradicts");
+    expect(inWords(decide(observed, defaultSettings))).to.equal("wait: MachineStateContradicts");
   });
 
   it("resends a planned launch while its outcome is unknown, also when it is refused for the number of requests", () => {
@@ -297,12 +302,12 @@ describe("decide", () => {
 
   describe("of a satellite that is being deleted", () => {
     const deleting = (is: MachineState, init: Partial<Situation> = {}): Observation => {
-      const o = situation({ power: RUNNING, is, wish: "on", ...init });
+      const observed = situation({ power: RUNNING, is, wish: "on", ...init });
       return {
-        ...o,
+        ...observed,
         satellite: {
-          ...o.satellite,
-          metadata: { ...o.satellite.metadata, deletionTimestamp: "2026-01-01T00:59:00Z" },
+          ...observed.satellite,
+          metadata: { ...observed.satellite.metadata, deletionTimestamp: "2026-01-01T00:59:00Z" },
         },
       };
     };
@@ -313,9 +318,9 @@ describe("decide", () => {
       ["then terminates", deleting("running", { power: intent }), "Terminate"],
       ["lets it go once terminated", deleting("terminated", { power: intent }), "RemoveFinalizer"],
     ];
-    for (const [title, o, expected] of rows) {
+    for (const [title, observed, expected] of rows) {
       it(`${title}: ${expected}`, () => {
-        expect(inWords(decide(o, defaultSettings))).to.equal(expected);
+        expect(inWords(decide(observed, defaultSettings))).to.equal(expected);
       });
     }
   });

@@ -11,8 +11,8 @@ function cloudError(errorClass: CloudErrorClass): CloudError {
   return new CloudError({ code: "Code", class: errorClass, reason: "Reason", message: "what to do" });
 }
 
-function fail(o: Observation, thrown: unknown): Failure {
-  return failureOf(o, "Start", thrown, { nowMs: NOW_MS, random: () => 0 });
+function fail(observed: Observation, thrown: unknown): Failure {
+  return failureOf(observed, "Start", thrown, { nowMs: NOW_MS, random: () => 0 });
 }
 
 /** The failures of one action that fails so often in a row. */
@@ -25,10 +25,10 @@ function inARow(
   const failures: Failure[] = [];
   for (let index = 0; index < count; index++) {
     const previous = failures.at(-1);
-    const o = observation({
+    const observed = observation({
       memory: { ...memory, ...(previous === undefined ? {} : { failures: { last: previous } }) },
     });
-    failures.push(failureOf(o, action, thrown, { nowMs: NOW_MS, random: () => 0 }));
+    failures.push(failureOf(observed, action, thrown, { nowMs: NOW_MS, random: () => 0 }));
   }
   return failures;
 }
@@ -114,10 +114,10 @@ describe("failures", () => {
 
   it("hold the same action back until their time, and no other action", () => {
     const failure = fail(observation(), cloudError("quota"));
-    const o = observation({ memory: { failures: { last: failure } } });
-    expect(waitingForRetry(o, "Start")).to.deep.include({ kind: "Wait", afterMs: 30_000 });
-    expect(waitingForRetry(o, "Stop")).to.equal(undefined);
-    expect(waitingForRetry({ ...o, nowMs: NOW_MS + 30_000 }, "Start")).to.equal(undefined);
+    const observed = observation({ memory: { failures: { last: failure } } });
+    expect(waitingForRetry(observed, "Start")).to.deep.include({ kind: "Wait", afterMs: 30_000 });
+    expect(waitingForRetry(observed, "Stop")).to.equal(undefined);
+    expect(waitingForRetry({ ...observed, nowMs: NOW_MS + 30_000 }, "Start")).to.equal(undefined);
   });
 
   it("hold nothing back once spec or class have changed", () => {

@@ -84,7 +84,7 @@ describe("machines that run and that no satellite names", () => {
     });
     const directory = new MachineDirectory();
     directory.replace([]);
-    directory.gone(running);
+    directory.noteGone(running);
     expect(ids(directory)).to.deep.equal(["i-1"]);
     directory.replace([machine({ tags })]);
     expect(ids(directory)).to.deep.equal(["i-1"]);

@@ -45,9 +45,12 @@ export function observation(init: Seen = {}): Observation {
 }
 
 /** The same, with a status that already says what is: nothing is left to be written before the next step. */
-export function settled(o: Observation): Observation {
-  const { status } = o.satellite;
-  return { ...o, satellite: { ...o.satellite, status: { ...status, ...written(renderStatus(o)) } } };
+export function settled(observed: Observation): Observation {
+  const { status } = observed.satellite;
+  return {
+    ...observed,
+    satellite: { ...observed.satellite, status: { ...status, ...written(renderStatus(observed)) } },
+  };
 }
 
 /** A status without the fields that are to be removed. */

@@ -47,8 +47,8 @@ function seen(
   });
 }
 
-const condition = (o: Observation, type: ConditionType): Condition | undefined =>
-  findCondition(renderStatus(o).conditions, type);
+const condition = (observed: Observation, type: ConditionType): Condition | undefined =>
+  findCondition(renderStatus(observed).conditions, type);
 
 describe("the rendered status", () => {
   it("is ready while awake and wished on, and while asleep and wished off", () => {
@@ -66,9 +66,12 @@ describe("the rendered status", () => {
   });
 
   it("says why it does not go on, and is Failed where only a person can help", () => {
-    const o = seen({ state: "Starting" }, { memory: { failures: { last: FAILURE } } });
-    expect(condition(o, "Ready")).to.include({ reason: "NotPermitted", message: "correct the policy" });
-    expect(renderStatus(o).phase).to.equal("Failed");
+    const observed = seen({ state: "Starting" }, { memory: { failures: { last: FAILURE } } });
+    expect(condition(observed, "Ready")).to.include({
+      reason: "NotPermitted",
+      message: "correct the policy",
+    });
+    expect(renderStatus(observed).phase).to.equal("Failed");
     const passing = seen(
       { state: "Starting" },
       { memory: { failures: { last: { ...FAILURE, terminal: false } } } },
@@ -94,10 +97,10 @@ describe("the rendered status", () => {
 
   it("keeps the cloud's refusal to hibernate while the machine is the same", () => {
     const hibernation = { trouble: "Refused", message: "EC2 says no" } as const;
-    const o = seen({ state: "Running" }, { hibernation });
+    const observed = seen({ state: "Running" }, { hibernation });
     const said = { status: "False", reason: "HibernationRefused", message: "EC2 says no" };
-    expect(condition(o, "Hibernatable")).to.include(said);
-    const other = renderStatus(o, { machine: machineStatus(machine({ id: "i-2" }), "large") });
+    expect(condition(observed, "Hibernatable")).to.include(said);
+    const other = renderStatus(observed, { machine: machineStatus(machine({ id: "i-2" }), "large") });
     expect(findCondition(other.conditions, "Hibernatable")).to.include({ status: "True" });
     expect(other.machine).not.to.have.property("hibernation");
   });

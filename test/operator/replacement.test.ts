@@ -57,7 +57,7 @@ describe("a data volume", () => {
   it("is waited for where the port answers before the machine is said to run", () => {
     const launch = { attempt: 0, token: "t", dataVolume: { sizeGiB: 200, type: "gp3" } };
     const next = (volumes: readonly string[], id?: string): string => {
-      const o = observation({
+      const observed = observation({
         satellite: satellite({
           status: {
             power: { state: "Starting", epoch: 1, accepted: true, fence: 0, reason: "Launch" },
@@ -70,7 +70,7 @@ describe("a data volume", () => {
         machine: machine({ state: "pending", volumes }),
         memory: { port: { probe: { epoch: 1, atMs: NOW_MS, ready: true, runningWork: 0 } } },
       });
-      const action = decide(o, defaultSettings);
+      const action = decide(observed, defaultSettings);
       return action.kind === "WriteStatus" ? action.status.power.state : action.kind;
     };
     expect(next([])).not.to.equal("Running");

@@ -60,8 +60,8 @@ function running(
 }
 
 /** What is done next, in words. */
-function next(o: Observation): string {
-  const action = decide(o, defaultSettings);
+function next(observed: Observation): string {
+  const action = decide(observed, defaultSettings);
   return action.kind === "WriteStatus"
     ? `${action.status.power.state} ${action.status.power.reason ?? ""} ${action.status.power.sleepKind ?? ""}`.trim()
     : action.kind;
@@ -128,7 +128,7 @@ describe("a scheduled event", () => {
   });
 
   it("leaves a sleeper asleep: its next start is on another host", () => {
-    const o = running({
+    const observed = running({
       satellite: satellite({
         spec: { desiredPower: "off" },
         status: {
@@ -139,19 +139,19 @@ describe("a scheduled event", () => {
       }),
       machine: machine({ state: "stopped", launchedAt: LONG_AGO }),
     });
-    expect(next(o)).to.equal("Wait");
+    expect(next(observed)).to.equal("Wait");
   });
 
   it("is shown until it is over", () => {
-    const o = running({ idleness: IN_USE });
-    const shown = findCondition(o.satellite.status.conditions, "EventScheduled");
+    const observed = running({ idleness: IN_USE });
+    const shown = findCondition(observed.satellite.status.conditions, "EventScheduled");
     expect(shown).to.include({ status: "True", reason: "InstanceRetirement" });
     expect(shown?.message)
       .to.include("instance-retirement")
       .and.include(at(47 * HOUR).slice(0, 16));
-    const unread = settled({ ...o, event: undefined, eventsKnown: false });
+    const unread = settled({ ...observed, event: undefined, eventsKnown: false });
     expect(findCondition(unread.satellite.status.conditions, "EventScheduled")?.status).to.equal("True");
-    const over = settled({ ...o, event: undefined });
+    const over = settled({ ...observed, event: undefined });
     expect(findCondition(over.satellite.status.conditions, "EventScheduled")?.status).to.equal("False");
   });
 

@@ -105,7 +105,7 @@ describe("looks at a machine that changes state", () => {
   });
 
   it("are what the wait for it comes to", () => {
-    const o = observation({
+    const observed = observation({
       satellite: satellite({
         spec: { desiredPower: "on" },
         status: {
@@ -115,7 +115,7 @@ describe("looks at a machine that changes state", () => {
       }),
       machine: machine({ state: "stopping" }),
     });
-    const action = decide(o, defaultSettings);
+    const action = decide(observed, defaultSettings);
     expect(action.kind === "WriteStatus" ? action.status.conditions?.[0] : undefined).to.include({
       reason: "FallingAsleep",
     });

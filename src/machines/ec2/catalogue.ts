@@ -48,7 +48,6 @@ const FACTS_TTL_MS = 6 * 3_600_000;
 const MAX_HIBERNATION_MIB = 150 * 1024;
 /** Most groups that a network interface can have, whatever its quota (Amazon VPC user guide, "Amazon VPC quotas"). */
 const MAX_SECURITY_GROUPS = 16;
-const READ_TIMEOUT_MS = 15_000;
 
 /** What a region has for launches: images, types, subnets, security groups. Reads are cached. */
 export class Catalogue {
@@ -249,7 +248,6 @@ export class Catalogue {
       bucket: "Other",
       kind: "read",
       priority: "housekeeping",
-      timeoutMs: READ_TIMEOUT_MS,
       send,
     });
   }

@@ -34,12 +34,14 @@ export interface Call<T> {
   readonly priority: Priority;
   /** The tenant that it is for, if it is for one: tenants take turns. */
   readonly tenant?: string | undefined;
-  /** When the caller gives up waiting for the answer, in milliseconds. */
-  readonly timeoutMs: number;
+  /** How long the answer is waited for, in milliseconds; {@link TIMEOUT_MS} when absent. */
+  readonly timeoutMs?: number;
   /** Makes the request. */
   readonly send: (signal: AbortSignal) => Promise<T>;
 }
 
+/** How long answers are waited for unless the call says otherwise, in milliseconds. */
+const TIMEOUT_MS = { read: 15_000, change: 10_000 } as const;
 /** How often a call is sent at most while EC2 refuses it as one too many; then it is certain that nothing was done. */
 const MAX_THROTTLED_ATTEMPTS = 4;
 /** After this time the caller is told, so that the satellite can say so. */
@@ -184,7 +186,8 @@ export class Ec2Calls {
       throw notSent(call.action);
     }
     const timeout = new AbortController();
-    const timer = clock.setTimer(Math.min(call.timeoutMs, budgetMs), () => timeout.abort());
+    const timeoutMs = Math.min(call.timeoutMs ?? TIMEOUT_MS[call.kind], budgetMs);
+    const timer = clock.setTimer(timeoutMs, () => timeout.abort());
     const startedMs = clock.monotonicMs();
     let outcome = "ok";
     try {

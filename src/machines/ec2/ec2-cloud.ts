@@ -67,8 +67,6 @@ export interface Ec2Cloud extends MachineCloud {
   close(): void;
 }
 
-/** How long answers are waited for, in milliseconds. */
-const CHANGE_TIMEOUT_MS = 10_000;
 /**
  * Changes are gathered for longer while they keep coming: a start takes many seconds anyway, and StartInstances allows five
  * requests at once and two a second. So a thousand wakes that arrive one by one need a dozen requests, and a single wake does
@@ -326,8 +324,7 @@ class BatchingEc2Cloud implements Ec2Cloud {
     send: Call<unknown>["send"],
   ): Promise<void> {
     const tenant = this.#snapshot.tenantOf(id);
-    const timeoutMs = CHANGE_TIMEOUT_MS;
-    await this.#calls.call({ action, bucket: action, kind: "change", priority, tenant, timeoutMs, send });
+    await this.#calls.call({ action, bucket: action, kind: "change", priority, tenant, send });
     this.#snapshot.changed(id);
   }
 
@@ -339,7 +336,6 @@ class BatchingEc2Cloud implements Ec2Cloud {
         bucket: action,
         kind: "change",
         priority,
-        timeoutMs: CHANGE_TIMEOUT_MS,
         send: (signal) => send([...ids], signal),
       });
       return new Map<string, void>();

@@ -9,8 +9,8 @@ import type { AwsClients } from "./aws-clients.ts";
 import type { Ec2Calls } from "./ec2-calls.ts";
 import type { MachineSnapshot } from "./machine-snapshot.ts";
 import { toMachine } from "./machine.ts";
+import { allPages, pageOf, type Page } from "./pages.ts";
 
-const READ_TIMEOUT_MS = 15_000;
 /** Most that EC2 gives per page. */
 const PAGE_SIZE = 1_000;
 
@@ -37,8 +37,8 @@ export class InstanceReads {
   /** Instances by ID, read now. A token was taken for it. */
   async describe(ids: readonly string[]): Promise<ReadonlyMap<string, Machine>> {
     const mark = this.#snapshot.mark();
-    const { instances } = await this.#describe({ InstanceIds: [...ids] }, BY_ID, "has a token");
-    const machines = byID(instances);
+    const { items } = await this.#describe({ InstanceIds: [...ids] }, BY_ID, "has a token");
+    const machines = byID(items);
     for (const id of ids) {
       this.#snapshot.set(id, machines.get(id), mark);
     }
@@ -48,49 +48,35 @@ export class InstanceReads {
   /** By a filter, since EC2 refuses to describe IDs that do not exist. A token was taken for it. */
   async lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, Machine>> {
     const Filters = [{ Name: "instance-id", Values: [...ids] }];
-    const { instances } = await this.#describe({ Filters, MaxResults: PAGE_SIZE }, BY_FILTER, "has a token");
-    return byID(instances);
+    const { items } = await this.#describe({ Filters, MaxResults: PAGE_SIZE }, BY_FILTER, "has a token");
+    return byID(items);
   }
 
   async #describe(
     input: DescribeInstancesCommandInput,
     how: typeof BY_ID | typeof BY_FILTER,
     token: "has a token" | "waits for one",
-  ): Promise<{ readonly instances: Instance[]; readonly NextToken: string | undefined }> {
+  ): Promise<Page<Instance>> {
     const call = {
       ...how,
       action: "DescribeInstances",
       kind: "read",
-      timeoutMs: READ_TIMEOUT_MS,
       send: (abortSignal: AbortSignal) =>
         this.#clients.read.send(new DescribeInstancesCommand(input), { abortSignal }),
     } as const;
     const { Reservations = [], NextToken } =
       token === "has a token" ? await this.#calls.callWithToken(call) : await this.#calls.call(call);
-    return {
-      instances: Reservations.flatMap(({ Instances }) => Instances ?? []),
-      NextToken: NextToken === "" ? undefined : NextToken,
-    };
+    return { items: Reservations.flatMap(({ Instances }) => Instances ?? []), nextToken: NextToken };
   }
 
   /** All machines of the cluster, read now and complete. */
   async list(): Promise<Machine[]> {
     const mark = this.#snapshot.mark();
-    const machines: Machine[] = [];
-    let NextToken: string | undefined;
-    do {
-      const page = await this.#describe(
-        {
-          Filters: [{ Name: `tag:${Tag.cluster}`, Values: [this.#cluster] }],
-          MaxResults: PAGE_SIZE,
-          ...(NextToken === undefined ? {} : { NextToken }),
-        },
-        BY_FILTER,
-        "waits for one",
-      );
-      machines.push(...page.instances.map(toMachine));
-      ({ NextToken } = page);
-    } while (NextToken !== undefined);
+    const Filters = [{ Name: `tag:${Tag.cluster}`, Values: [this.#cluster] }];
+    const instances = await allPages((token) =>
+      this.#describe({ Filters, MaxResults: PAGE_SIZE, ...pageOf(token) }, BY_FILTER, "waits for one"),
+    );
+    const machines = instances.map(toMachine);
     this.#snapshot.replace(machines, mark);
     return machines;
   }
@@ -101,12 +87,8 @@ export class InstanceReads {
       { Name: "client-token", Values: [token] },
       { Name: "availability-zone", Values: [zone] },
     ];
-    const { instances } = await this.#describe(
-      { Filters, MaxResults: PAGE_SIZE },
-      BY_FILTER,
-      "waits for one",
-    );
-    return instances;
+    const { items } = await this.#describe({ Filters, MaxResults: PAGE_SIZE }, BY_FILTER, "waits for one");
+    return items;
   }
 }
 

@@ -2,6 +2,7 @@ import { DescribeInstanceStatusCommand, type InstanceStatus } from "@aws-sdk/cli
 import type { MachineEvent } from "../cloud.ts";
 import type { AwsClients } from "./aws-clients.ts";
 import type { Ec2Calls } from "./ec2-calls.ts";
+import { allPages, pageOf } from "./pages.ts";
 
 /** Kinds of events (EC2 user guide, "Types of scheduled events"); a stop and a start avoids each of them. */
 const EVENT_CODES = [
@@ -16,7 +17,6 @@ const EVENT_CODES = [
 const OVER = /^\[(?:Completed|Canceled)\]/;
 
 const PAGE_SIZE = 1_000;
-const READ_TIMEOUT_MS = 15_000;
 
 /**
  * Events that are still to come for running instances of the account and region. EC2 cannot filter them by tag. A filter by
@@ -25,26 +25,22 @@ const READ_TIMEOUT_MS = 15_000;
  * @throws CloudError
  */
 export async function readEvents(clients: AwsClients, calls: Ec2Calls): Promise<MachineEvent[]> {
-  const events: MachineEvent[] = [];
-  let token: string | undefined;
-  do {
+  const statuses = await allPages(async (token) => {
     const command = new DescribeInstanceStatusCommand({
       Filters: [{ Name: "event.code", Values: EVENT_CODES }],
       MaxResults: PAGE_SIZE,
-      ...(token === undefined ? {} : { NextToken: token }),
+      ...pageOf(token),
     });
     const { InstanceStatuses = [], NextToken } = await calls.call({
       action: "DescribeInstanceStatus",
       bucket: "Other",
       kind: "read",
       priority: "housekeeping",
-      timeoutMs: READ_TIMEOUT_MS,
       send: (abortSignal) => clients.read.send(command, { abortSignal }),
     });
-    events.push(...InstanceStatuses.flatMap(eventsOf));
-    token = NextToken === "" ? undefined : NextToken;
-  } while (token !== undefined);
-  return events;
+    return { items: InstanceStatuses, nextToken: NextToken };
+  });
+  return statuses.flatMap(eventsOf);
 }
 
 function eventsOf({ InstanceId: machine = "", Events = [] }: InstanceStatus): MachineEvent[] {

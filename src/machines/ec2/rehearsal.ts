@@ -34,8 +34,6 @@ export interface RehearsalOptions {
 const CONSENT_MS = 6 * 3_600_000;
 /** How long a look at a class waits for its turn and the answers, in milliseconds. Later answers count at the next look. */
 const PATIENCE_MS = 20_000;
-/** How long an answer is waited for, in milliseconds. */
-const TIMEOUT_MS = 10_000;
 /** EC2's answer to a dry run that would have been carried out (EC2 API reference, "DryRun"). */
 const CONSENT = "DryRunOperation";
 
@@ -172,7 +170,6 @@ export class Rehearsal {
         bucket: action,
         kind: "change",
         priority: "housekeeping",
-        timeoutMs: TIMEOUT_MS,
         send: (signal) => send(signal).then(notDry, consentOf),
       });
     } catch (error) {

@@ -14,6 +14,7 @@ import type { AwsClients } from "./aws-clients.ts";
 import type { Ec2Calls } from "./ec2-calls.ts";
 import type { LimitedAction } from "./limits.ts";
 import { madeBefore } from "./made-before.ts";
+import { allPages, pageOf } from "./pages.ts";
 import { toTagList } from "./tags.ts";
 
 /** Device of the data volume (EC2 user guide, "Device names for volumes"); on Nitro the guest sees an NVMe disk. */
@@ -22,8 +23,6 @@ export const DATA_DEVICE = "/dev/sdf";
 /** EC2's code for a volume that does not exist; no other refusal proves that. */
 export const VOLUME_NOT_FOUND = "InvalidVolume.NotFound";
 
-const CHANGE_TIMEOUT_MS = 10_000;
-const READ_TIMEOUT_MS = 15_000;
 const PAGE_SIZE = 500;
 
 /** The calls that concern data volumes. */
@@ -108,7 +107,6 @@ export class Ec2Volumes {
       bucket: "DescribeVolumes",
       kind: "read",
       priority: "wake",
-      timeoutMs: READ_TIMEOUT_MS,
       send: (abortSignal) => this.#clients.read.send(command, { abortSignal }),
     });
     return new Map(Volumes.map(toVolume).map((volume) => [volume.id, volume]));
@@ -123,26 +121,22 @@ export class Ec2Volumes {
   }
 
   async #find(filters: { Name: string; Values: string[] }[]): Promise<Volume[]> {
-    const volumes: Volume[] = [];
-    let token: string | undefined;
-    do {
+    const volumes = await allPages(async (token) => {
       const command = new DescribeVolumesCommand({
         Filters: filters,
         MaxResults: PAGE_SIZE,
-        ...(token === undefined ? {} : { NextToken: token }),
+        ...pageOf(token),
       });
       const { Volumes = [], NextToken } = await this.#calls.call({
         action: "DescribeVolumes",
         bucket: "DescribeVolumes",
         kind: "read",
         priority: "housekeeping",
-        timeoutMs: READ_TIMEOUT_MS,
         send: (abortSignal) => this.#clients.read.send(command, { abortSignal }),
       });
-      volumes.push(...Volumes.map(toVolume));
-      token = NextToken === "" ? undefined : NextToken;
-    } while (token !== undefined);
-    return volumes;
+      return { items: Volumes, nextToken: NextToken };
+    });
+    return volumes.map(toVolume);
   }
 
   #change<T>(action: LimitedAction, send: (signal: AbortSignal) => Promise<T>, tenant?: string): Promise<T> {
@@ -152,7 +146,6 @@ export class Ec2Volumes {
       kind: "change",
       priority: "wake",
       tenant,
-      timeoutMs: CHANGE_TIMEOUT_MS,
       send,
     });
   }
