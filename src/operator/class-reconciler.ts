@@ -13,6 +13,7 @@ import { sameJson } from "../satellite/status-patch.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Announcement } from "./action.ts";
+import { addFinalizer, removeFinalizer } from "./finalizers.ts";
 import { listSatellites } from "./list-satellites.ts";
 import type { OperatorMetrics } from "./metrics.ts";
 import { RejectedWrite } from "./rejected-write.ts";
@@ -71,7 +72,7 @@ export class ClassReconciler {
       return holds ? this.#decideDeletion(satelliteClass, users) : undefined;
     }
     if (!holds && users.length > 0) {
-      return this.#patch(satelliteClass, addFinalizer(satelliteClass));
+      return this.#patch(satelliteClass, addFinalizer(satelliteClass, CLASS_FINALIZER));
     }
     return this.#inspect(satelliteClass);
   }
@@ -88,7 +89,7 @@ export class ClassReconciler {
         ? cached
         : (await listSatellites(client)).filter(({ spec }) => spec.className === name);
     if (users.length === 0) {
-      return this.#patch(satelliteClass, removeFinalizer(satelliteClass));
+      return this.#patch(satelliteClass, removeFinalizer(satelliteClass, CLASS_FINALIZER));
     }
     const named = users.slice(0, NAMED_USERS).map((user) => keyString(objectKey(user)));
     const more = users.length > NAMED_USERS ? ` and ${users.length - NAMED_USERS} more` : "";
@@ -244,18 +245,4 @@ function readiness({ architectures, images }: ClassFacts): ConditionChange {
 /** `status.resolved`: the images, which the operator goes by, and what the cloud itself says to people. */
 function resolvedOf({ images, details }: ClassFacts): Resolved {
   return { ...details, images };
-}
-
-function addFinalizer({ metadata }: SatelliteClass): JsonPatchOperation[] {
-  return [
-    test("/metadata/resourceVersion", metadata.resourceVersion),
-    metadata.finalizers === undefined
-      ? set("/metadata/finalizers", [CLASS_FINALIZER])
-      : set("/metadata/finalizers/-", CLASS_FINALIZER),
-  ];
-}
-
-function removeFinalizer({ metadata }: SatelliteClass): JsonPatchOperation[] {
-  const path = `/metadata/finalizers/${metadata.finalizers?.indexOf(CLASS_FINALIZER) ?? 0}`;
-  return [test(path, CLASS_FINALIZER), { op: "remove", path }];
 }

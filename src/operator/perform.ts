@@ -3,7 +3,7 @@ import { isConflict, isInvalid, isNotFound, isRejected } from "../kube/errors.ts
 import { objectKey } from "../kube/objects.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import { ownerTags, Tag } from "../machines/tags.ts";
-import { set, test } from "../satellite/json-patch.ts";
+import { test } from "../satellite/json-patch.ts";
 import { idleOffPatch, PowerReason, removeActivityPatch, scheduledWakePatch } from "../satellite/power.ts";
 import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
 import { statusPatch } from "../satellite/status-patch.ts";
@@ -11,6 +11,7 @@ import type { Satellite } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { ConfigurationError } from "./failures.ts";
+import { addFinalizer, removeFinalizer } from "./finalizers.ts";
 import { requireClass } from "./launch-request.ts";
 import { RejectedWrite } from "./rejected-write.ts";
 import { noteAccepted, noteOwnedStart, noteTerminated } from "./memory/accepted-calls.ts";
@@ -53,10 +54,20 @@ export async function perform(
   const { clock } = dependencies;
   switch (action.kind) {
     case "AddFinalizer":
-      return patch(observed.satellite, addFinalizer(observed.satellite), {}, dependencies);
+      return patch(
+        observed.satellite,
+        ofItself(observed.satellite, addFinalizer(observed.satellite, FINALIZER)),
+        {},
+        dependencies,
+      );
     case "RemoveFinalizer":
       dependencies.directory.forget(observed.satellite.status.machine?.id ?? "");
-      return patch(observed.satellite, removeFinalizer(observed.satellite), {}, dependencies);
+      return patch(
+        observed.satellite,
+        ofItself(observed.satellite, removeFinalizer(observed.satellite, FINALIZER)),
+        {},
+        dependencies,
+      );
     case "WriteStatus":
       return writeStatus(action, observed, memory, dependencies);
     case "DesireOff":
@@ -236,19 +247,9 @@ async function patchNow(
   }
 }
 
-function addFinalizer({ metadata }: Satellite): JsonPatchOperation[] {
-  return [
-    test("/metadata/uid", metadata.uid),
-    test("/metadata/resourceVersion", metadata.resourceVersion),
-    metadata.finalizers === undefined
-      ? set("/metadata/finalizers", [FINALIZER])
-      : set("/metadata/finalizers/-", FINALIZER),
-  ];
-}
-
-function removeFinalizer({ metadata }: Satellite): JsonPatchOperation[] {
-  const path = `/metadata/finalizers/${metadata.finalizers?.indexOf(FINALIZER) ?? 0}`;
-  return [test("/metadata/uid", metadata.uid), test(path, FINALIZER), { op: "remove", path }];
+/** The patch, for this very satellite and no later one of its name. */
+function ofItself({ metadata }: Satellite, operations: readonly JsonPatchOperation[]): JsonPatchOperation[] {
+  return [test("/metadata/uid", metadata.uid), ...operations];
 }
 
 async function writeStatus(

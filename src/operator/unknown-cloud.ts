@@ -17,10 +17,10 @@ const UNKNOWN_CLOUD: CloudTraits = {
 };
 
 /** The cloud of a class; `undefined` when the class names none that this operator knows. */
-export function knownCloud(
+export function knownCloud<Cloud>(
   satelliteClass: SatelliteClass,
-  cloudOf: (satelliteClass: SatelliteClass) => MachineCloud,
-): MachineCloud | undefined {
+  cloudOf: (satelliteClass: SatelliteClass) => Cloud,
+): Cloud | undefined {
   try {
     return cloudOf(satelliteClass);
   } catch (error) {

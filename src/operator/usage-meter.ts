@@ -6,6 +6,7 @@ import { keyString, objectKey } from "../kube/objects.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import { launchDetailsOf } from "./older-status.ts";
+import { knownCloud } from "./unknown-cloud.ts";
 import { createUsageMetrics, type UsageLabels, type UsageMetrics } from "./usage-metrics.ts";
 import { usageRates, usageState, type UsageRates, type UsageState } from "./usage-rates.ts";
 
@@ -117,10 +118,11 @@ export class UsageMeter {
   }
 
   #diskGiB({ status: { launch } }: Satellite, satelliteClass: SatelliteClass | undefined): number {
+    if (satelliteClass === undefined || this.#sources === undefined) {
+      return 0;
+    }
     const details = launch === undefined ? undefined : launchDetailsOf(launch);
-    return satelliteClass === undefined
-      ? 0
-      : (this.#sources?.cloudOf(satelliteClass).diskGiB(satelliteClass.spec, details) ?? 0);
+    return knownCloud(satelliteClass, this.#sources.cloudOf)?.diskGiB(satelliteClass.spec, details) ?? 0;
   }
 
   #close(key: string): void {
