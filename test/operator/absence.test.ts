@@ -43,7 +43,7 @@ async function asleep(options: WorldOptions = {}): Promise<World> {
   return world;
 }
 
-describe("a machine that EC2 does not show", () => {
+describe("a machine that reads do not show", () => {
   it("is woken once it is shown again, when it was missed for a moment", async () => {
     const world = await asleep();
     hide(world, "i-1");
@@ -215,7 +215,7 @@ describe("a machine that is kept aside", () => {
   });
 });
 
-describe("a data volume that EC2 does not show", () => {
+describe("a data volume that reads do not show", () => {
   const dataVolume = { sizeGiB: 100, type: "fast" };
 
   it("is not made anew before it has been missing for minutes, and the machine waits for it", async () => {

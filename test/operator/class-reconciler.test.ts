@@ -111,7 +111,7 @@ describe("a SatelliteClass", () => {
     expect(world.ready).to.include({ status: "True" });
   });
 
-  it("is of unknown readiness while EC2 does not answer, and keeps what it came to", async () => {
+  it("is of unknown readiness while the cloud does not answer, and keeps what was found before", async () => {
     const world = new ClassWorld();
     await world.settle();
     world.cloud.fail("inspect", "InternalError", 1);

@@ -42,7 +42,7 @@ describe("the deletion of a satellite whose launch has an unknown outcome", () =
     expect(alive(world)).to.deep.equal([]);
   });
 
-  it("does not end while EC2 cannot be asked, and sends nothing meanwhile", async () => {
+  it("does not end while the cloud cannot be asked, and sends nothing meanwhile", async () => {
     const world = new World();
     world.cloud.fail("launch", "InternalError", Infinity);
     world.cloud.fail("findLaunched", "InternalError", Infinity);

@@ -70,7 +70,7 @@ describe("adoption", () => {
     expect(world.cloud.count("launch")).to.equal(0);
   });
 
-  it("asks EC2 nothing about what is no instance's ID, and says so", async () => {
+  it("asks the cloud nothing about what is no machine's ID, and says so", async () => {
     for (const id of [
       "i-zz1",
       "i-0123",

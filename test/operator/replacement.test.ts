@@ -376,7 +376,7 @@ describe("a replacement", () => {
     expect(world.condition("Updated")).to.include({ status: "False", reason: "MachineStartedOutside" });
   });
 
-  it("waits while EC2 does not show the old machine, which may run for all that anybody knows", async () => {
+  it("waits while reads do not show the old machine, which may run", async () => {
     const world = await asleep();
     publish(world);
     while (world.satellite().status.replacement?.machine === undefined) {

@@ -167,7 +167,7 @@ describe("a scheduled event", () => {
     }
     expect(world.satellite().status.power).to.include({ state: "Running", reason: "Wake" });
     expect(world.cloud.count("start")).to.equal(1);
-    // EC2 lists the event for as long as it likes.
+    // The cloud may list the event for long.
     world.hostEvents.replace([retirement({ notBefore })], now());
     await world.run(HOUR);
     expect(world.cloud.count("start")).to.equal(1);

@@ -110,7 +110,7 @@ describe("a change of size with a maintenance window", () => {
   }
 });
 
-describe("a start for which EC2 has no capacity", () => {
+describe("a start for which there is no capacity", () => {
   const noCapacityFor = (world: World, ...types: string[]): void =>
     world.cloud.fail("start", "InsufficientInstanceCapacity", Infinity, {
       only: (machine) => types.includes(machine?.type ?? ""),

@@ -96,7 +96,7 @@ describe("the meter of satellites' use", () => {
     expect(await read("satellites_starts_total")).to.deep.equal(["team-a,default: 1"]);
   });
 
-  it("counts nothing for a satellite without a machine, and sleep until EC2 has accepted a start", async () => {
+  it("counts nothing for a satellite without a machine, and sleep until a start is accepted", async () => {
     satellites.upsert(
       satellite({ status: { power: { state: "Starting", epoch: 1, accepted: false, fence: 0 } } }),
     );
