@@ -34,7 +34,7 @@ export function heldBy(
   };
 }
 
-/** The record that gives the lease up, as client-go writes it: nobody's, so that the next one takes it at once. */
+/** The record that gives the lease up, as client-go writes it: without a holder, so that another process takes it at once. */
 export function released(before: LeaseSpec | undefined, now: Date): LeaseSpec {
   const time = microTime(now);
   return {

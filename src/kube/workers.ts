@@ -3,7 +3,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { KubeMetrics } from "./metrics.ts";
 import type { WorkQueue } from "./work-queue.ts";
 
-/** What came of the work on one key, when it did not throw. */
+/** The result of the work on one key, when it did not throw. */
 export interface WorkResult {
   /** Milliseconds after which the key is wanted again, whatever happens meanwhile. */
   readonly requeueAfterMs?: number;

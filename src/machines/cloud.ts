@@ -146,7 +146,7 @@ export interface ClassInspection {
   readonly classSpec: ClassSpec;
   /** Machine types of all its sizes. */
   readonly types: readonly string[];
-  /** Whether everything is read anew, since somebody has just changed the class; else answers of minutes ago do. */
+  /** Whether everything is read again, since somebody has just changed the class; otherwise answers of some minutes ago will do. */
   readonly isFresh?: boolean;
 }
 

@@ -15,7 +15,7 @@ import { transitionPollMs } from "./waiting.ts";
 /** Milliseconds between looks at a volume that is being made. */
 const POLL_MS = 1000;
 
-/** Whether the machine lacks a data volume that it is to have; until it has it nobody may use the machine, even if its port answers. */
+/** Whether the machine lacks a data volume that it is to have. Until it has it, its port may answer, but nobody may use it. */
 export function lacksVolume({ satellite: { status } }: Observation, machine: Machine): boolean {
   const { volume, launch } = status;
   return volume === undefined

@@ -15,7 +15,7 @@ import type { OperatorSettings } from "./settings.ts";
 import { NOT_VISIBLE, transitionPollMs } from "./waiting.ts";
 
 /**
- * Takes the machine down, or lets go of it, before the finalizer goes. A launch whose outcome is unknown is
+ * Terminates the machine, or tags it as kept, before the finalizer is removed. A launch whose outcome is unknown is
  * settled first: by sending the same request again, or by searches for its token (decide-search.ts).
  */
 export function decideDeletion(observed: Observation, settings: OperatorSettings): Action {

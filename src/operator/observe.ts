@@ -48,7 +48,7 @@ export function observeBlindly(
 }
 
 /**
- * Gathers what one decision about a satellite needs. A machine that changes state is described anew; for one at rest the
+ * Gathers what one decision about a satellite needs. A machine that changes state is read again; for one at rest the
  * last list will do, so that satellites at rest cost no calls.
  *
  * @throws CloudError, ConfigurationError when the machine cannot be seen
@@ -193,7 +193,7 @@ function maxAgeMs(
   return resting ? settings.restingMaxAgeMs : settings.transitionPollMs / 2;
 }
 
-/** A live machine of the satellite that its status does not name; it is described anew before it is believed. */
+/** A live machine of the satellite that its status does not name; it is read again, since the list may be old. */
 async function findStray(
   key: string,
   observed: Observation,

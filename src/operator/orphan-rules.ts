@@ -28,9 +28,9 @@ export interface OrphanFacts<Item> {
   readonly nowMs: number;
 }
 
-/** Why an item seems to be nobody's. */
+/** Why an item seems to belong to no satellite. */
 export interface Suspect {
-  /** What that rests on; when this changes, the time counts anew. */
+  /** The reason; when it changes, the time begins again. */
   readonly evidence: string;
   /** How long every list must have said so before anything is done. Milliseconds. */
   readonly graceMs: number;
@@ -95,7 +95,7 @@ export function suspicionsOf<Item extends { readonly id: string }>(
   return { suspicions, due };
 }
 
-/** When the item was tagged as nobody's, in milliseconds since 1970; `undefined` when it was not. */
+/** When the item was tagged as orphaned, in milliseconds since 1970; `undefined` when it was not. */
 export function markedAt({ tags }: { readonly tags: Readonly<Record<string, string>> }): number | undefined {
   const atMs = Date.parse(tags[Tag.orphanedAt] ?? "");
   return Number.isNaN(atMs) ? undefined : atMs;

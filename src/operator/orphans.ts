@@ -121,7 +121,7 @@ class Owners {
     return this.#byMachine.has(id);
   }
 
-  /** Why a live machine of this cluster seems to be nobody's; `undefined` when it is somebody's, or may become so. */
+  /** Why a live machine of this cluster seems to belong to no satellite; `undefined` when it does, or may soon. */
   suspect({ id, tags, clientToken }: Machine): Suspect | undefined {
     const uid = tags[Tag.uid] ?? "";
     if (uid === "" || this.#byMachine.has(id)) {

@@ -44,7 +44,10 @@ export interface OperatorSettings extends OrphanSettings {
   readonly eventPollMs: number;
   /** Between complete lists of data volumes, which are looked at for orphans. */
   readonly volumePollMs: number;
-  /** A hibernated machine is started and hibernated again after this time: clouds keep its memory for 60 days or longer (docs/ec2.md). */
+  /**
+   * A hibernated machine is started and hibernated again after this time, since a cloud may keep its memory for 60 days only
+   * (docs/ec2.md).
+   */
   readonly refreshHibernatedMs: number;
 }
 

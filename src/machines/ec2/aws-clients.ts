@@ -38,7 +38,7 @@ export interface AwsClients {
   readonly housekeeping: EC2Client;
   readonly read: EC2Client;
   readonly ssm: SSMClient;
-  /** Fetches credentials anew, past all caches; rejects when there are none. */
+  /** Fetches credentials again, without any cache; rejects when there are none. */
   refreshCredentials(): Promise<void>;
   /** Closes all connections. */
   destroy(): void;

@@ -63,7 +63,7 @@ export class Catalogue {
     this.#facts = new TtlCache(clock, FACTS_TTL_MS);
   }
 
-  /** Makes the next look-ups of images and networks read anew. */
+  /** Forgets images and networks, so that they are read again. */
   forgetResolved(): void {
     this.#resolved.clear();
   }

@@ -21,7 +21,7 @@ export interface Ec2CallsOptions {
    * that time is over. Without it only the call's own timeout counts.
    */
   readonly changeBudgetMs?: () => number;
-  /** Fetches credentials anew, past all caches. */
+  /** Fetches credentials again, without any cache. */
   readonly refreshCredentials?: () => Promise<void>;
 }
 

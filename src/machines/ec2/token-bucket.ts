@@ -60,10 +60,10 @@ class Level {
 }
 
 /**
- * The client side of EC2's request throttling (EC2 developer guide, "Request throttling for the Amazon EC2
- * API"): calls wait here for a token rather than being refused there. Waiters of a higher priority go first; within
- * one priority tenants take turns, so that none uses up what all share. EC2 may refuse a request all the same, since the account's buckets are shared
- * with others, empties this bucket and closes it for a growing, jittered while.
+ * The client side of EC2's request throttling (EC2 developer guide, "Request throttling for the Amazon EC2 API"): calls wait
+ * here for a token rather than being refused there. Waiters of a higher priority go first; within one priority tenants take
+ * turns, so that none uses up what all share. EC2 may refuse a request all the same, since others use the account's buckets,
+ * too: that empties this bucket and closes it for a growing, jittered time.
  */
 export class TokenBucket {
   readonly #clock: Clock;

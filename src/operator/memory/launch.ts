@@ -1,6 +1,6 @@
 import type { Machine } from "../../machines/cloud.ts";
 
-/** What came of the launch that is planned. */
+/** The result of the planned launch. */
 export interface LaunchMemory {
   machine?: Machine;
   /** Token of the intent that `machine` was launched by. */
@@ -13,7 +13,7 @@ interface Holder {
   readonly launch: LaunchMemory;
 }
 
-/** Takes note of a plan; what came of the one before is forgotten. */
+/** Takes note of a plan, and forgets the result of the one before. */
 export function notePlanned({ launch }: Holder, combinations: number): void {
   launch.combinations = combinations;
   delete launch.machine;

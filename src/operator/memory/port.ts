@@ -69,7 +69,7 @@ export function noteReplacementProbe(
   port.replacementProbe = probe;
 }
 
-/** Lets the time of silence begin anew. */
+/** Counts the silence from now on. */
 export function restartSilence({ port }: Holder, epoch: number, atMs: number): void {
   port.silence = { epoch, sinceMs: atMs };
 }
