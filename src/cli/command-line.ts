@@ -81,6 +81,10 @@ function withRouterFlags(command: Command): Command {
     .option("--client-key <file>", "its private key (PEM)")
     .option("--service-account <name>", 'account of the namespace whose token is used; "default" when absent')
     .option("--token-file <file>", "token for the router, as a pod mounts it; read again when it changes")
+    .option(
+      "--token-from <source>",
+      "token of a CI job or a program: github, gitlab, gitlab:VARIABLE, file:PATH, exec:COMMAND",
+    )
     .option("--token-audience <name>", "for whom the token is; the router's own when absent")
     .option("--insecure-cleartext", "send a token without TLS: something else protects the way");
 }

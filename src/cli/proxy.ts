@@ -7,7 +7,7 @@ import type { CliContext } from "./context.ts";
 import type { SatelliteKey } from "./follow.ts";
 import { type LocalAddress, LocalPort } from "./proxy/local-port.ts";
 import { checkFlags, findRoute, type Route } from "./proxy/route.ts";
-import { AccountTokens, FileTokens, type TokenSource } from "./proxy/token-source.ts";
+import type { TokenSource } from "./proxy/token-source.ts";
 import type { RouterFlags } from "./router-flags.ts";
 import { chosenSatellite } from "./use.ts";
 
@@ -78,7 +78,7 @@ export async function openProxy(
       await checkExists(satellite, connection());
     }
     const route = await findRoute(satellite, flags, connection, context);
-    tokens = tokensFor(satellite, route, flags, connection, context);
+    tokens = await tokensFor(satellite, route, flags, connection, context);
     await tokens?.get();
     const local = await LocalPort.listen(at, { satellite, route, tokens, context, say: speaker(context) });
     const source = tokens;
@@ -115,24 +115,22 @@ async function checkExists(satellite: SatelliteKey, { client }: Connection): Pro
   }
 }
 
-function tokensFor(
+async function tokensFor(
   satellite: SatelliteKey,
-  route: Route,
-  { tokenFile, serviceAccount }: RouterFlags,
+  { needsToken, audience }: Route,
+  { tokenFile, tokenFrom, serviceAccount }: RouterFlags,
   connection: () => Connection,
   context: CliContext,
-): TokenSource | undefined {
-  if (!route.needsToken) {
+): Promise<TokenSource | undefined> {
+  if (!needsToken) {
     return undefined;
   }
-  return tokenFile === undefined
-    ? new AccountTokens(
-        { namespace: satellite.namespace, name: serviceAccount ?? DEFAULT_ACCOUNT },
-        route.audience,
-        connection(),
-        context,
-      )
-    : new FileTokens(tokenFile, context.clock);
+  const from = tokenFile === undefined ? tokenFrom : `file:${tokenFile}`;
+  if (from !== undefined) {
+    return (await import("./proxy/outside-tokens.ts")).tokensFrom(from, audience, context);
+  }
+  const account = { namespace: satellite.namespace, name: serviceAccount ?? DEFAULT_ACCOUNT };
+  return (await import("./proxy/account-tokens.ts")).accountTokens(account, audience, connection(), context);
 }
 
 /** Says each thing once a minute at most: clients try again and again. */

@@ -10,6 +10,7 @@ export interface RouterFlags {
   readonly clientKey?: string;
   readonly serviceAccount?: string;
   readonly tokenFile?: string;
+  readonly tokenFrom?: string;
   readonly tokenAudience?: string;
   readonly insecureCleartext?: boolean;
 }

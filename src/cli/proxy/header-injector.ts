@@ -33,10 +33,34 @@ export class HeaderInjector {
   #isRequest = false;
   /** Bytes to send behind the payload under way. */
   #behind: Buffer | undefined;
+  /** What came behind the header of a frame that waits for fields. */
+  #kept: Buffer | undefined;
 
-  /** The bytes to send on for these. @param block the fields, as {@link encodeFields} writes them */
-  push(chunk: Buffer, block: Buffer): Buffer[] {
+  /** Whether a request waits for its fields: nothing behind it goes on before they are there. */
+  get wantsFields(): boolean {
+    return this.#kept !== undefined;
+  }
+
+  /**
+   * The bytes to send on for these, up to a request that has no fields yet ({@link wantsFields}).
+   *
+   * @param more bytes from the client; none to go on with the fields alone
+   * @param block the fields, as {@link encodeFields} writes them; absent where there are none at the moment
+   */
+  push(more: Buffer, block: Buffer | undefined): Buffer[] {
     const out: Buffer[] = [];
+    let chunk = more;
+    if (this.#kept !== undefined) {
+      chunk = Buffer.concat([this.#kept, more]);
+      if (block === undefined) {
+        this.#kept = chunk;
+        return out;
+      }
+      this.#kept = undefined;
+      this.#headerBytes = 0;
+      out.push(this.#begin(block));
+      this.#sendBehind(out);
+    }
     let at = 0;
     const pass = (bytes: number): void => {
       if (bytes > 0) {
@@ -60,32 +84,51 @@ export class HeaderInjector {
         this.#headerBytes += bytes;
         at += bytes;
         if (this.#headerBytes === FRAME_HEADER_BYTES) {
+          if (block === undefined && this.#endsRequest()) {
+            this.#kept = chunk.subarray(at);
+            return out;
+          }
           this.#headerBytes = 0;
           out.push(this.#begin(block));
         }
       }
-      if (this.#payload === 0 && this.#behind !== undefined) {
-        out.push(this.#behind);
-        this.#behind = undefined;
-      }
+      this.#sendBehind(out);
     }
     return out;
   }
 
-  /** Begins a frame; returns its header as it is sent on. */
-  #begin(block: Buffer): Buffer {
+  #sendBehind(out: Buffer[]): void {
+    if (this.#payload === 0 && this.#behind !== undefined) {
+      out.push(this.#behind);
+      this.#behind = undefined;
+    }
+  }
+
+  /** Whether the header block of a request ends in the frame whose header has come. */
+  #endsRequest(): boolean {
+    const [type, flags] = [this.#header[3], this.#header[4] ?? 0];
+    const isRequest = type === FrameType.HEADERS ? this.#stream() > this.#newestStream : this.#isRequest;
+    const isOfBlock = type === FrameType.HEADERS || type === FrameType.CONTINUATION;
+    return isOfBlock && isRequest && (flags & Flag.END_HEADERS) !== 0;
+  }
+
+  #stream(): number {
+    return this.#header.readUInt32BE(5) & MAX_31_BIT;
+  }
+
+  /** Begins a frame; returns its header as it is sent on. @param block there for a frame that ends a request's block */
+  #begin(block: Buffer | undefined): Buffer {
     const header = Buffer.from(this.#header);
     const length = header.readUIntBE(0, 3);
     const type = header[3] ?? 0;
     const flags = header[4] ?? 0;
+    const endsRequest = this.#endsRequest();
     this.#payload = length;
     if (type === FrameType.HEADERS) {
-      const stream = header.readUInt32BE(5) & MAX_31_BIT;
-      this.#isRequest = stream > this.#newestStream;
-      this.#newestStream = Math.max(this.#newestStream, stream);
+      this.#isRequest = this.#stream() > this.#newestStream;
+      this.#newestStream = Math.max(this.#newestStream, this.#stream());
     }
-    const isOfBlock = type === FrameType.HEADERS || type === FrameType.CONTINUATION;
-    if (!isOfBlock || (flags & Flag.END_HEADERS) === 0 || !this.#isRequest) {
+    if (!endsRequest || block === undefined) {
       return header;
     }
     const isPadded = type === FrameType.HEADERS && (flags & Flag.PADDED) !== 0;

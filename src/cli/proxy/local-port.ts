@@ -29,6 +29,7 @@ export interface LocalPortOptions {
   readonly patienceMs?: number;
 }
 
+const NO_BYTES = Buffer.alloc(0);
 const PATIENCE_MS = 15_000;
 /** Longest that one attempt to connect may take. */
 const DIAL_MS = 10_000;
@@ -164,19 +165,21 @@ export class LocalPort {
 
   async #passOn(client: Socket, received: readonly Buffer[], router: Duplex): Promise<void> {
     const injector = new HeaderInjector();
-    let known: { readonly token: string | undefined; readonly block: Buffer } | undefined;
+    const fields = new RequestFields(this.#options);
     const send = async (chunk: Buffer): Promise<void> => {
-      const { tokens } = this.#options;
-      const token = tokens === undefined ? undefined : (tokens.current() ?? (await tokens.get()));
-      if (known === undefined || known.token !== token) {
-        known = { token, block: encodeFields(this.#fields(token)) };
-      }
-      router.cork();
       let hasRoom = true;
-      for (const bytes of injector.push(chunk, known.block)) {
-        hasRoom = router.write(bytes);
+      const write = (parts: readonly Buffer[]): void => {
+        router.cork();
+        for (const bytes of parts) {
+          hasRoom = router.write(bytes);
+        }
+        router.uncork();
+      };
+      write(injector.push(chunk, fields.current()));
+      while (injector.wantsFields) {
+        // Streams that are open go on without a token: only what begins now waits for one.
+        write(injector.push(NO_BYTES, await fields.get()));
       }
-      router.uncork();
       if (!hasRoom && !router.destroyed) {
         await hasRoomOrEnds(router);
       }
@@ -192,13 +195,45 @@ export class LocalPort {
         await send(chunk as Buffer);
       }
       router.end();
-    } catch (error) {
+    } catch {
       router.destroy();
       client.destroy();
-      if (error instanceof SatelliteError) {
-        throw error;
-      }
     }
+  }
+}
+
+/** What is added to each request, encoded once for each token. */
+class RequestFields {
+  readonly #options: LocalPortOptions;
+  #known: { readonly token: string | undefined; readonly block: Buffer } | undefined;
+
+  constructor(options: LocalPortOptions) {
+    this.#options = options;
+  }
+
+  /** The fields of now; absent while a token is needed and there is none. */
+  current(): Buffer | undefined {
+    const { tokens } = this.#options;
+    const token = tokens?.current();
+    return tokens !== undefined && token === undefined ? undefined : this.#block(token);
+  }
+
+  /** Waits for a token. Where none is to be had the router says what it thinks of a request without one. */
+  async get(): Promise<Buffer> {
+    const { tokens, say } = this.#options;
+    try {
+      return this.#block(await tokens?.get());
+    } catch (error) {
+      say(toError(error).message);
+      return this.#block(undefined);
+    }
+  }
+
+  #block(token: string | undefined): Buffer {
+    if (this.#known === undefined || this.#known.token !== token) {
+      this.#known = { token, block: encodeFields(this.#fields(token)) };
+    }
+    return this.#known.block;
   }
 
   #fields(token: string | undefined): Fields {

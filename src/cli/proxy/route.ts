@@ -34,6 +34,8 @@ interface TlsPlan {
 }
 
 const DEFAULT_AUDIENCE = "satellites.dev";
+/** Shows within a minute that a router is gone, as after a sleep of this machine, when no FIN told of it. */
+const TCP_KEEPALIVE_MS = 30_000;
 /** HTTP/2, which a gRPC server wants to be offered. */
 const ALPN = ["h2"];
 
@@ -54,12 +56,20 @@ export async function findRoute(
 }
 
 /** @throws SatelliteError `InvalidOption` when flags contradict each other */
-export function checkFlags({ clientCert, clientKey, tokenFile, serviceAccount }: RouterFlags): void {
+export function checkFlags({
+  clientCert,
+  clientKey,
+  tokenFile,
+  tokenFrom,
+  serviceAccount,
+}: RouterFlags): void {
   if ((clientCert === undefined) !== (clientKey === undefined)) {
     throw invalidOption("--client-cert and --client-key go together");
   }
-  if (tokenFile !== undefined && serviceAccount !== undefined) {
-    throw invalidOption("--token-file and --service-account both give a token; leave one out");
+  if ([tokenFile, tokenFrom, serviceAccount].filter((flag) => flag !== undefined).length > 1) {
+    throw invalidOption(
+      "--token-file, --token-from and --service-account each give a token; leave one of them",
+    );
   }
 }
 
@@ -67,7 +77,9 @@ function namedRoute(address: string, flags: RouterFlags): Route {
   const { host, port } = parseHostPort(address);
   const isTls =
     flags.tls === true || [flags.ca, flags.serverName, flags.clientCert].some((flag) => flag !== undefined);
-  const needsToken = flags.serviceAccount !== undefined || flags.tokenFile !== undefined;
+  const needsToken = [flags.serviceAccount, flags.tokenFile, flags.tokenFrom].some(
+    (flag) => flag !== undefined,
+  );
   if (needsToken && !isTls && !isLoopback(host) && flags.insecureCleartext !== true) {
     throw invalidOption(
       `a token would travel to ${host} in the clear; add --tls or --ca, or --insecure-cleartext where something else ` +
@@ -175,7 +187,14 @@ function read(flag: string, file: string | undefined): Buffer | undefined {
 }
 
 async function dialTcp(host: string, port: number, signal: AbortSignal): Promise<Duplex> {
-  const socket = connectTcp({ host, port, noDelay: true, keepAlive: true, allowHalfOpen: true });
+  const socket = connectTcp({
+    host,
+    port,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: TCP_KEEPALIVE_MS,
+    allowHalfOpen: true,
+  });
   return await established(
     socket,
     "connect",

@@ -117,6 +117,41 @@ describe("header fields that are added to requests", () => {
     assert(property(array(nat(sent.length)), (cuts) => through(sent, cuts).equals(whole)));
   });
 
+  it("are waited for by a request alone: what came before has gone on, and nothing behind it does", () => {
+    const before = Buffer.concat([
+      PREFACE,
+      frame(HEADERS, END_HEADERS, 1, request),
+      frame(DATA, 0, 1, Buffer.from("a")),
+    ]);
+    const behind = Buffer.concat([
+      frame(HEADERS, 0, 3, request),
+      frame(CONTINUATION, END_HEADERS, 3, request),
+      frame(DATA, 0, 1, Buffer.from("b")),
+      frame(HEADERS, END_HEADERS | END_STREAM, 1, trailers),
+    ]);
+    const whole = through(Buffer.concat([before, behind]));
+    for (let cut = 0; cut <= behind.length; cut += 1) {
+      const injector = new HeaderInjector();
+      const out = injector.push(before, BLOCK);
+      out.push(...injector.push(frame(DATA, 0, 1, Buffer.from("a")), undefined));
+      expect(injector.wantsFields).to.equal(false);
+      out.push(...injector.push(behind.subarray(0, cut), undefined));
+      const early = Buffer.concat(out).length;
+      out.push(...injector.push(behind.subarray(cut), undefined));
+      expect(injector.wantsFields).to.equal(true);
+      expect(Buffer.concat(out).length).to.be.within(
+        early,
+        before.length + BLOCK.length + 10 + 9 + request.length,
+      );
+      out.push(...injector.push(Buffer.alloc(0), BLOCK));
+      const [first, more] = [through(before), frame(DATA, 0, 1, Buffer.from("a"))];
+      expect(
+        Buffer.concat(out).equals(Buffer.concat([first, more, whole.subarray(first.length)])),
+        `cut at ${cut}`,
+      ).to.equal(true);
+    }
+  });
+
   it("are read by an HTTP/2 server, request after request, with compressed fields of the client's own", async () => {
     const seen: unknown[] = [];
     const server = createServer((incoming, response) => {

@@ -22,11 +22,13 @@ describe("the local port of a proxy", () => {
   const stops: (() => unknown)[] = [];
   let said: string[];
   let token: string | undefined;
+  let ask: () => Promise<string>;
   let dial: () => Promise<Duplex>;
 
   beforeEach(() => {
     said = [];
     token = "first";
+    ask = async () => (token = "asked for");
   });
   afterEach(async () => {
     for (const stop of stops.splice(0).toReversed()) {
@@ -44,7 +46,7 @@ describe("the local port of a proxy", () => {
     const tokens: TokenSource = {
       owner: "a test",
       current: () => token,
-      get: async () => (token ??= "asked for"),
+      get: async () => token ?? (await ask()),
       close: () => {},
     };
     const context = { clock: systemClock, random: () => 0 };
@@ -106,6 +108,34 @@ describe("the local port of a proxy", () => {
       "Bearer asked for",
     ]);
     expect(heard[0]).to.include({ "satellite-name": "ada", "satellite-namespace": "team-a" });
+  });
+
+  it("lets an open stream go on when its token has run out and no other is to be had, and says why to whoever calls then", async () => {
+    const heard: unknown[] = [];
+    const vm = await TestVM.start({
+      unary: (call, callback) => {
+        heard.push(call.metadata.getMap()["authorization"]);
+        callback(null, call.request);
+      },
+    });
+    stops.push(() => vm.stop());
+    dial = () => socketTo(vm.port);
+    const one = client(await open());
+    const { stream, result } = one.open(UNNAMED);
+    const echoed = async (text: string): Promise<string> => {
+      stream.write(Buffer.from(text));
+      return String((await once(stream, "data"))[0]);
+    };
+    expect(await echoed("before")).to.equal("before");
+    token = undefined;
+    ask = () => Promise.reject(new SatelliteError("NoToken", "the API server is away"));
+    expect(await echoed("while there is no token")).to.equal("while there is no token");
+    expect((await one.call("unary", UNNAMED)).code).to.equal(grpc.status.OK);
+    expect(heard).to.deep.equal([undefined]);
+    expect(said).to.deep.equal(["the API server is away"]);
+    expect(await echoed("after")).to.equal("after");
+    stream.end();
+    expect((await result).code).to.equal(grpc.status.OK);
   });
 
   it("answers each call with the reason where no router is reached", async () => {

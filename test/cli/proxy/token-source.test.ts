@@ -1,11 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { expect } from "chai";
-import type { Connection } from "../../../src/cli/connect.ts";
 import type { CliContext } from "../../../src/cli/context.ts";
-import { AccountTokens, FileTokens } from "../../../src/cli/proxy/token-source.ts";
+import { accountTokens } from "../../../src/cli/proxy/account-tokens.ts";
+import type { TokenSource } from "../../../src/cli/proxy/token-source.ts";
 import { KubeError } from "../../../src/kube/errors.ts";
 import type { HttpRequest } from "../../../src/kube/transport.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
@@ -17,7 +14,7 @@ describe("tokens for a router", () => {
   let asked: HttpRequest[];
   let said: string;
   let failure: KubeError | undefined;
-  let tokens: AccountTokens;
+  let tokens: TokenSource;
 
   beforeEach(() => {
     clock = new VirtualClock();
@@ -43,7 +40,7 @@ describe("tokens for a router", () => {
       stop: new AbortController().signal,
     };
     const account = { namespace: "team-a", name: "ci" };
-    tokens = new AccountTokens(account, "satellites.example", { call } as unknown as Connection, context);
+    tokens = accountTokens(account, "satellites.example", { call }, context);
   });
   afterEach(() => tokens.close());
 
@@ -102,22 +99,5 @@ describe("tokens for a router", () => {
     );
     refuse("NotFound", 404);
     expect(await tokens.get().catch(String)).to.contain("kubectl create serviceaccount ci -n team-a");
-  });
-
-  it("come from a file that somebody else renews", async () => {
-    const directory = mkdtempSync(join(tmpdir(), "satellites-token-"));
-    try {
-      const file = join(directory, "token");
-      const source = new FileTokens(file, clock);
-      expect(await source.get().catch(String)).to.contain("--token-file");
-      await clock.advance(2_000);
-      writeFileSync(file, "first\n");
-      expect(await source.get()).to.equal("first");
-      writeFileSync(file, "second\n");
-      await clock.advance(2_000);
-      expect(source.current()).to.equal("second");
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
   });
 });
