@@ -1,9 +1,7 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { SatelliteError } from "../base/errors.ts";
 import { untilAborted } from "../base/abort.ts";
 import type { ConnectFlags } from "./connect.ts";
 import type { CliContext } from "./context.ts";
+import { runBuildx } from "./buildx/run-buildx.ts";
 import { openProxy, type OpenProxy } from "./proxy.ts";
 import type { RouterFlags } from "./router-flags.ts";
 
@@ -13,10 +11,15 @@ export interface BuildxFlags extends RouterFlags {
   readonly builder?: string;
   /** Make it the one that docker buildx uses by default. */
   readonly use?: boolean;
+  /** Secret with a client certificate, by which buildx reaches routers itself. */
+  readonly certSecret?: string;
+  /** Remove a builder that was made of a certificate, and the certificate. */
+  readonly rm?: boolean;
 }
 
 /**
- * Makes one buildx builder of one or several satellites, each a node behind a proxy of its own, and removes it at the end.
+ * Makes one buildx builder of one or several satellites, each a node: behind a proxy of its own until this command ends, or
+ * by a client certificate, and then for good.
  *
  * @throws SatelliteError `BuildxFailed` with buildx's own words
  */
@@ -26,6 +29,22 @@ export async function buildx(
   context: CliContext,
 ): Promise<void> {
   const builder = flags.builder ?? names[0] ?? "";
+  if (flags.rm === true) {
+    await (await import("./buildx/certificates.ts")).removeBuilder(builder, context);
+  } else if (flags.certSecret === undefined) {
+    await proxied(builder, names, flags, context);
+  } else {
+    const { certified } = await import("./buildx/certificates.ts");
+    await certified(builder, names, { ...flags, certSecret: flags.certSecret }, context);
+  }
+}
+
+async function proxied(
+  builder: string,
+  names: readonly string[],
+  flags: ConnectFlags & BuildxFlags,
+  context: CliContext,
+): Promise<void> {
   const proxies: OpenProxy[] = [];
   const made: string[] = [];
   try {
@@ -52,31 +71,4 @@ export async function buildx(
     }
     await Promise.all(proxies.map((opened) => opened.close()));
   }
-}
-
-/** `docker buildx`, or the plug-in by itself where BUILDX names it. */
-async function runBuildx(args: readonly string[], { environment }: CliContext): Promise<void> {
-  const own = environment["BUILDX"];
-  const [program, ...before] = own === undefined ? ["docker", "buildx"] : [own];
-  const child = spawn(program ?? "docker", [...before, ...args], {
-    stdio: ["ignore", "ignore", "pipe"],
-    env: environment,
-  });
-  let words = "";
-  child.stderr.on("data", (chunk: Buffer) => {
-    words += chunk.toString();
-  });
-  try {
-    const [code] = (await once(child, "close")) as [number | null];
-    if (code === 0) {
-      return;
-    }
-  } catch (error) {
-    throw new SatelliteError(
-      "BuildxFailed",
-      "docker is not in PATH; install Docker's command line with buildx, or name the plug-in itself: BUILDX=/path/to/docker-buildx",
-      { cause: error },
-    );
-  }
-  throw new SatelliteError("BuildxFailed", `docker buildx ${args[0] ?? ""}: ${words.trim()}`);
 }

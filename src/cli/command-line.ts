@@ -221,10 +221,17 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
       run(async (context) => (await import("./run.ts")).run(name, command, flags, context)),
     );
   withRouterFlags(program.command("buildx"))
-    .description("a docker buildx builder of one or several satellites, until it is stopped")
+    .description(
+      "a docker buildx builder of one or several satellites: behind proxies until it is stopped, or by a certificate",
+    )
     .argument("<name...>", "their names; each becomes a node, as for several architectures")
     .option("--builder <name>", "name of the builder; the first satellite's when absent")
     .option("--use", "makes it the one that docker buildx uses")
+    .option(
+      "--cert-secret <name>",
+      "Secret with a client certificate, written where buildx reads it; needs no proxy",
+    )
+    .option("--rm", "removes the builder of that name, made with --cert-secret, and its certificate")
     .action((names: string[], flags: ConnectFlags & BuildxFlags) =>
       run(async (context) => (await import("./buildx.ts")).buildx(names, flags, context)),
     );

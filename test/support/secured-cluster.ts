@@ -49,7 +49,8 @@ export class SecuredCluster {
     this.#ports = ports;
   }
 
-  static async start(): Promise<SecuredCluster> {
+  /** @param names of the routers' certificate, beside 127.0.0.1 and localhost */
+  static async start(names: readonly string[] = []): Promise<SecuredCluster> {
     const directory = mkdtempSync(join(tmpdir(), "satellites-secured-"));
     const authority = await createTestAuthority("servers");
     const ports = new Map<string, number>();
@@ -63,7 +64,7 @@ export class SecuredCluster {
         await cluster.post(`/api/v1/namespaces/${name}/serviceaccounts`, { metadata: { name: "default" } });
       }
       await cluster.#registerNode();
-      const serving = await authority.issueServer();
+      const serving = await authority.issueServer(names);
       cluster.write("tls.crt", serving.cert);
       cluster.write("tls.key", serving.key);
       await cluster.#grantRouter();
