@@ -243,18 +243,28 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
       ),
     );
   withKubectlFlags(program.command("savings"))
-    .description("hours awake and asleep since satellites were made, and what that saved")
+    .description("hours awake and asleep, and what that saved")
     .option("-A, --all-namespaces", "those of all namespaces")
     .option("-l, --selector <labels>", "those whose labels match")
     .addOption(
-      new Option("--by <what>", "what is summed up")
-        .choices(["satellite", "namespace", "class"])
-        .default("satellite"),
+      new Option(
+        "--by <what>",
+        "what is summed up; satellite, or namespace with --prometheus, when absent",
+      ).choices(["satellite", "namespace", "class"]),
     )
     .option(
       "--prices <file>",
-      'dollars an hour by type: {"t3.small": 0.0208}, or a file of the AWS Price List',
+      'dollars an hour by type: {"t3.small": 0.0208}, or a file of the AWS Price List; those of classes when absent',
     )
+    .option(
+      "--since <when>",
+      "30d, 12h, a date, or a file that -o json wrote; since each was made when absent",
+    )
+    .option(
+      "--prometheus <where>",
+      "that scrapes the operator, for --since: its URL, or NAMESPACE/SERVICE:PORT",
+    )
+    .addOption(new Option("-o, --output <format>", "a statement to compare with later").choices(["json"]))
     .action((flags: ConnectFlags & SavingsFlags) =>
       connected(flags, async (connection, context) =>
         (await import("./savings.ts")).savings(flags, connection, context),

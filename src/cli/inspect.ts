@@ -3,11 +3,13 @@ import { KubeError } from "../kube/errors.ts";
 import type { KubeObject } from "../kube/objects.ts";
 import { EVENT } from "../kube/resources.ts";
 import { findCondition } from "../satellite/conditions.ts";
-import { Annotation, isPaused, SATELLITES } from "../satellite/resource.ts";
-import type { Satellite } from "../satellite/types.ts";
+import { Annotation, isPaused, SATELLITE_CLASSES, SATELLITES } from "../satellite/resource.ts";
+import type { Satellite, SatelliteClass } from "../satellite/types.ts";
+import { usageRates } from "../satellite/usage-rates.ts";
 import type { Connection } from "./connect.ts";
 import type { CliContext } from "./context.ts";
 import type { SatelliteKey } from "./follow.ts";
+import { accountOf } from "./savings/usage.ts";
 import { age, shortDuration, type Style, styleFor } from "./style.ts";
 
 /** A core/v1 Event, as far as the page shows it. */
@@ -40,6 +42,7 @@ export async function inspect(target: Connection & SatelliteKey, context: CliCon
     events = `cannot be read: ${error.message}`;
   }
   const view = {
+    satelliteClass: await classOf(satellite, client),
     now: context.clock.now(),
     style: styleFor(context.out, context),
     columns: context.out.columns ?? DEFAULT_COLUMNS,
@@ -47,8 +50,25 @@ export async function inspect(target: Connection & SatelliteKey, context: CliCon
   context.out.write(renderPage(satellite, events, view));
 }
 
+/** The class, where it can be read: many may read satellites alone. */
+async function classOf(
+  { spec }: Satellite,
+  client: Connection["client"],
+): Promise<SatelliteClass | undefined> {
+  try {
+    return await client.get<SatelliteClass>(SATELLITE_CLASSES, { name: spec.className });
+  } catch (error) {
+    if (error instanceof KubeError) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
 /** How a page is drawn. */
 export interface PageView {
+  /** The class, whose prices are shown. */
+  readonly satelliteClass: SatelliteClass | undefined;
   readonly now: Date;
   readonly style: Style;
   /** Width of the terminal. */
@@ -66,7 +86,7 @@ export function renderPage(
     ["Power", powerLines(satellite, view)],
     ["Held awake", holders(satellite, view)],
     ["Machine", machineLines(satellite, view)],
-    ["Usage", usageLines(satellite)],
+    ["Usage", usageLines(satellite, view)],
     ["Conditions", conditionLines(satellite, view)],
     ["Last events", eventLines(events, view)],
     ["Next", nextSteps(satellite)],
@@ -174,16 +194,43 @@ function machineLines({ spec, status }: Satellite, { now }: PageView): string[] 
   ];
 }
 
-function usageLines({ status: { usage } }: Satellite): string[] {
-  if (usage === undefined) {
+function usageLines(satellite: Satellite, { now, satelliteClass }: PageView): string[] {
+  const { awakeSeconds, asleepSeconds, wakes } = accountOf(satellite, now);
+  const all = awakeSeconds + asleepSeconds;
+  if (all === 0) {
     return [];
   }
-  const { runningSeconds = 0, asleepSeconds = 0, wakes = 0 } = usage;
-  const all = runningSeconds + asleepSeconds;
-  const share = all === 0 ? "" : ` (${Math.round((100 * asleepSeconds) / all)} % of its time)`;
+  const share = ` (${Math.round((100 * asleepSeconds) / all)} % of its time)`;
   return [
-    `awake ${shortDuration(runningSeconds)}, asleep ${shortDuration(asleepSeconds)}${share}, ${wakes} wakes; ` +
-      "without the stretch that goes on now",
+    row(
+      "time",
+      `awake ${shortDuration(awakeSeconds)}, asleep ${shortDuration(asleepSeconds)}${share}, ${wakes} wakes`,
+    ),
+    ...costLines(satellite, { awakeSeconds, asleepSeconds }, satelliteClass),
+  ];
+}
+
+/** What it costs in each state and came to, by the prices of its class. */
+function costLines(
+  satellite: Satellite,
+  { awakeSeconds, asleepSeconds }: { readonly awakeSeconds: number; readonly asleepSeconds: number },
+  prices: SatelliteClass | undefined,
+): string[] {
+  const [awake, asleep] = [usageRates("awake", satellite, prices), usageRates("asleep", satellite, prices)];
+  const { currency } = awake;
+  if (prices === undefined) {
+    return [];
+  }
+  if (currency === undefined || awake.isUnpriced) {
+    const type = satellite.status.machine?.type ?? "its type";
+    return [row("cost", `class ${prices.metadata.name} has no price of ${type} (spec.prices.perHour)`)];
+  }
+  const perHour = (rate: number): string => `${(3600 * rate).toFixed(4)} ${currency}/h`;
+  const sum = (amount: number): string => `${amount.toFixed(2)} ${currency}`;
+  const paid = awakeSeconds * awake.machine + (awakeSeconds + asleepSeconds) * awake.storage;
+  return [
+    row("cost", `awake ${perHour(awake.machine + awake.storage)}, asleep ${perHour(asleep.storage)}`),
+    row("so far", `${sum(paid)}; sleeping saved ${sum(asleepSeconds * asleep.saved)}`),
   ];
 }
 

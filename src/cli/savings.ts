@@ -1,10 +1,14 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { SatelliteError, toError } from "../base/errors.ts";
-import { SATELLITES } from "../satellite/resource.ts";
-import type { Satellite } from "../satellite/types.ts";
+import { KubeError } from "../kube/errors.ts";
+import { SATELLITE_CLASSES, SATELLITES } from "../satellite/resource.ts";
+import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import type { Connection } from "./connect.ts";
 import type { CliContext } from "./context.ts";
 import { type Prices, readPrices } from "./prices.ts";
+import { prometheus, usageWithin } from "./savings/prometheus.ts";
+import { readStatement, since } from "./savings/statement.ts";
+import { accountOf, MIXED, priceBook, summarize, type SumBy, total, type Usage } from "./savings/usage.ts";
 import { styleFor } from "./style.ts";
 import { Columns } from "./table.ts";
 
@@ -12,59 +16,140 @@ import { Columns } from "./table.ts";
 export interface SavingsFlags {
   readonly allNamespaces?: boolean;
   readonly selector?: string;
-  readonly by: "satellite" | "namespace" | "class";
-  /** File with prices. */
+  readonly by?: SumBy;
+  /** File with prices; those of classes when absent. */
   readonly prices?: string;
+  /** From when on: a length of time, a date, or a file that `-o json` wrote; since each was made when absent. */
+  readonly since?: string;
+  /** Where a Prometheus is that has scraped the operator. */
+  readonly prometheus?: string;
+  readonly output?: "json";
 }
 
-/** What one satellite, or several together, came to. */
-export interface Usage {
-  readonly name: string;
-  readonly awakeHours: number;
-  readonly asleepHours: number;
-  readonly wakes: number;
-  /** Dollars for the hours awake, and those that the hours asleep would have cost; absent without a price. */
-  readonly paid: number | undefined;
-  readonly saved: number | undefined;
+/** What is shown below the table. */
+interface Report {
+  readonly by: SumBy;
+  readonly rows: readonly Usage[];
+  readonly notes: readonly string[];
 }
 
 const BAR_WIDTH = 24;
-const HOUR_MS = 3_600_000;
+const MACHINES_ALONE =
+  "machine hours alone, at the price of today's type; disks cost the same awake and asleep";
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
 
-/** Shows how long satellites were awake and asleep since they were made, and what that saved. */
+/** Shows how long satellites were awake and asleep, and what that saved. */
 export async function savings(
   flags: SavingsFlags,
   connection: Connection,
   context: CliContext,
 ): Promise<void> {
-  const { items } = await connection.client.list<Satellite>(SATELLITES, {
-    ...(flags.allNamespaces === true ? {} : { namespace: connection.namespace }),
-    ...(flags.selector === undefined ? {} : { labelSelector: flags.selector }),
-  });
-  const prices = flags.prices === undefined ? new Map<string, number>() : pricesIn(flags.prices);
-  const rows = summarize(items, prices, flags.by, context.clock.now());
-  if (rows.length === 0) {
-    context.err.write("No resources found.\n");
+  if (flags.output === "json") {
+    const at = context.clock.now();
+    const satellites = (await listed(flags, connection)).map((satellite) => accountOf(satellite, at));
+    context.out.write(`${JSON.stringify({ at: at.toISOString(), satellites }, undefined, 2)}\n`);
     return;
   }
-  const style = styleFor(context.out, context);
-  const lines = [...rows, total(rows)].map(line);
-  const [header = "", ...body] = new Columns()
-    .render([[flags.by.toUpperCase(), ...HEADERS], ...lines])
-    .trimEnd()
-    .split("\n");
-  context.out.write(`${style.bold(header)}\n${body.map((text) => `${text}\n`).join("")}`);
-  const unpriced = [...new Set(items.map(({ status }) => status.machine?.type ?? ""))].filter(
-    (type) => type !== "" && !prices.has(type),
-  );
-  context.err.write(
-    unpriced.length > 0
-      ? `no price is known of ${unpriced.join(", ")}: name a file with --prices, {"TYPE": dollars an hour} or one of the AWS Price List\n`
-      : "machine hours alone, at today's price of today's type; disks cost the same awake and asleep\n",
-  );
+  const isFile = flags.since !== undefined && existsSync(flags.since);
+  const report =
+    flags.since === undefined || isFile
+      ? await ofStatuses(flags, connection, context)
+      : await ofPrometheus(flags.since, flags, connection, context);
+  if (report.rows.length === 0) {
+    const where = flags.allNamespaces === true ? "" : ` in ${connection.namespace} namespace`;
+    context.err.write(`No resources found${where}.\n`);
+    return;
+  }
+  show(report, context);
 }
 
-const HEADERS = ["AWAKE", "ASLEEP", "WAKES", "PAID", "SAVED", "AWAKE █ ASLEEP ░"];
+async function listed(flags: SavingsFlags, { client, namespace }: Connection): Promise<readonly Satellite[]> {
+  const { items } = await client.list<Satellite>(SATELLITES, {
+    ...(flags.allNamespaces === true ? {} : { namespace }),
+    ...(flags.selector === undefined ? {} : { labelSelector: flags.selector }),
+  });
+  return items;
+}
+
+async function ofStatuses(flags: SavingsFlags, connection: Connection, context: CliContext): Promise<Report> {
+  const by = flags.by ?? "satellite";
+  const list = flags.prices === undefined ? undefined : pricesIn(flags.prices);
+  const now = context.clock.now();
+  const all = (await listed(flags, connection)).map((satellite) => accountOf(satellite, now));
+  const statement = flags.since === undefined ? undefined : readStatement(flags.since);
+  const accounts = statement === undefined ? all : since(all, statement);
+  const priceOf = priceBook(list, list === undefined ? await classesOf(connection) : []);
+  const unpriced = [
+    ...new Set(accounts.flatMap((account) => (priceOf(account) === undefined ? (account.type ?? []) : []))),
+  ];
+  return {
+    by,
+    rows: summarize(accounts, priceOf, by),
+    notes: [
+      ...(statement === undefined ? [] : [`since ${statement.at}`]),
+      unpriced.length > 0
+        ? `no price is known of ${unpriced.join(", ")}: give classes prices (spec.prices.perHour), or name a file with ` +
+          '--prices, {"TYPE": dollars an hour} or one of the AWS Price List'
+        : MACHINES_ALONE,
+    ],
+  };
+}
+
+/** Prices are of use to those alone who may read classes. */
+async function classesOf({ client }: Connection): Promise<readonly SatelliteClass[]> {
+  try {
+    return (await client.list<SatelliteClass>(SATELLITE_CLASSES)).items;
+  } catch (error) {
+    if (error instanceof KubeError) {
+      return [];
+    }
+    throw error;
+  }
+}
+
+async function ofPrometheus(
+  from: string,
+  flags: SavingsFlags,
+  connection: Connection,
+  context: CliContext,
+): Promise<Report> {
+  const seconds = secondsUpTo(context.clock.now(), from);
+  if (flags.prometheus === undefined) {
+    throw new SatelliteError(
+      "InvalidOption",
+      `a satellite's status knows sums since it was made, and not since ${from}: name a Prometheus that scrapes the ` +
+        "operator (--prometheus URL, or NAMESPACE/SERVICE:PORT), or compare with an earlier statement (kubectl satellite " +
+        "savings -o json > before.json; later: --since before.json)",
+    );
+  }
+  if (flags.by === "satellite" || flags.selector !== undefined || flags.prices !== undefined) {
+    throw new SatelliteError(
+      "InvalidOption",
+      "the operator's metrics know namespaces and classes, and prices of classes: leave out --selector and --prices, and " +
+        "say --by namespace or --by class",
+    );
+  }
+  const by = flags.by ?? "namespace";
+  const namespace = flags.allNamespaces === true ? undefined : connection.namespace;
+  const rows = await usageWithin(seconds, by, namespace, prometheus(flags.prometheus, connection));
+  return { by, rows, notes: [`since ${from}, as far back as Prometheus knows`, MACHINES_ALONE] };
+}
+
+/** @throws SatelliteError `InvalidOption` */
+function secondsUpTo(now: Date, from: string): number {
+  const groups = /^(?<count>\d+)(?<unit>[smhdw])$/.exec(from)?.groups;
+  const seconds =
+    groups === undefined
+      ? (now.getTime() - Date.parse(from)) / 1000
+      : Number(groups["count"]) * (UNIT_SECONDS[groups["unit"] ?? ""] ?? NaN);
+  if (!(seconds > 0)) {
+    throw new SatelliteError(
+      "InvalidOption",
+      `--since ${from} is neither a length of time (30d, 12h), nor a date of before (2026-11-01), nor a file that is there`,
+    );
+  }
+  return seconds;
+}
 
 function pricesIn(file: string): Prices {
   try {
@@ -76,70 +161,20 @@ function pricesIn(file: string): Prices {
   }
 }
 
-/** Sums by satellite, namespace or class; those that saved most come first. The stretch that goes on now counts. */
-export function summarize(
-  satellites: readonly Satellite[],
-  prices: Prices,
-  by: SavingsFlags["by"],
-  now: Date,
-): Usage[] {
-  const groups = new Map<string, Usage[]>();
-  for (const satellite of satellites) {
-    const { namespace = "", name } = satellite.metadata;
-    const key = { satellite: `${namespace}/${name}`, namespace, class: satellite.spec.className }[by];
-    groups.set(key, [...(groups.get(key) ?? []), usageOf(satellite, prices, now)]);
-  }
-  return [...groups]
-    .map(([name, usages]) => sum(name, usages))
-    .toSorted(
-      (left, right) => (right.saved ?? 0) - (left.saved ?? 0) || right.asleepHours - left.asleepHours,
-    );
-}
+const HEADERS = ["AWAKE", "ASLEEP", "WAKES", "PAID", "SAVED", "AWAKE █ ASLEEP ░"];
 
-/** All together. */
-export function total(rows: readonly Usage[]): Usage {
-  return sum("total", rows);
-}
-
-function usageOf({ metadata, spec: _spec, status }: Satellite, prices: Prices, now: Date): Usage {
-  const { runningSeconds = 0, asleepSeconds = 0, wakes = 0 } = status.usage ?? {};
-  const { power, sleep, machine } = status;
-  const runsOnMs = power?.state === "Running" ? since(power.since, now) : 0;
-  const awakeHours = runningSeconds / 3600 + runsOnMs / HOUR_MS;
-  const asleepHours = asleepSeconds / 3600 + since(sleep?.since, now) / HOUR_MS;
-  const price = machine?.type === undefined ? undefined : prices.get(machine.type);
-  return {
-    name: metadata.name,
-    awakeHours,
-    asleepHours,
-    wakes,
-    paid: price === undefined ? undefined : awakeHours * price,
-    saved: price === undefined ? undefined : asleepHours * price,
-  };
-}
-
-function since(time: string | undefined, now: Date): number {
-  const ms = now.getTime() - Date.parse(time ?? "");
-  return Number.isNaN(ms) ? 0 : Math.max(0, ms);
-}
-
-function sum(name: string, usages: readonly Usage[]): Usage {
-  const add = (pick: (usage: Usage) => number): number => usages.reduce((all, usage) => all + pick(usage), 0);
-  const addKnown = (pick: (usage: Usage) => number | undefined): number | undefined =>
-    usages.some((usage) => pick(usage) !== undefined) ? add((usage) => pick(usage) ?? 0) : undefined;
-  return {
-    name,
-    awakeHours: add(({ awakeHours }) => awakeHours),
-    asleepHours: add(({ asleepHours }) => asleepHours),
-    wakes: add(({ wakes }) => wakes),
-    paid: addKnown(({ paid }) => paid),
-    saved: addKnown(({ saved }) => saved),
-  };
+function show({ by, rows, notes }: Report, context: CliContext): void {
+  const style = styleFor(context.out, context);
+  const lines = [...rows, total(rows)].map(line);
+  const [header = "", ...body] = new Columns()
+    .render([[by.toUpperCase(), ...HEADERS], ...lines])
+    .trimEnd()
+    .split("\n");
+  context.out.write(`${style.bold(header)}\n${body.map((text) => `${text}\n`).join("")}`);
+  context.err.write(notes.map((note) => `${note}\n`).join(""));
 }
 
 function line({ name, awakeHours, asleepHours, wakes, paid, saved }: Usage): string[] {
-  const money = (dollars: number | undefined): string =>
-    dollars === undefined ? "-" : `$${dollars.toFixed(2)}`;
   const all = awakeHours + asleepHours;
   const filled = all === 0 ? 0 : Math.round((BAR_WIDTH * awakeHours) / all);
   const bar = all === 0 ? "" : "█".repeat(filled) + "░".repeat(BAR_WIDTH - filled);
@@ -147,3 +182,11 @@ function line({ name, awakeHours, asleepHours, wakes, paid, saved }: Usage): str
 }
 
 const hours = (count: number): string => `${count.toFixed(count < 100 ? 1 : 0)} h`;
+
+function money(sum: Usage["paid"]): string {
+  if (sum === undefined || sum === MIXED) {
+    return sum ?? "-";
+  }
+  const amount = sum.amount.toFixed(2);
+  return sum.currency === "USD" ? `$${amount}` : `${amount} ${sum.currency}`;
+}

@@ -8,7 +8,7 @@ import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import { launchDetailsOf } from "./older-status.ts";
 import { knownCloud } from "./unknown-cloud.ts";
 import { createUsageMetrics, type UsageLabels, type UsageMetrics } from "./usage-metrics.ts";
-import { usageRates, usageState, type UsageRates, type UsageState } from "./usage-rates.ts";
+import { usageRates, usageState, type UsageRates, type UsageState } from "../satellite/usage-rates.ts";
 
 /** Options of {@link UsageMeter}. */
 export interface UsageMeterOptions {

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -184,8 +184,38 @@ describe("commands for people, on the embedded API server", function () {
       );
       expect(out).to.match(/instance +i-1 {2}t3.small {2}small {2}eu-1a\n/);
       expect(out).to.contain("awake 1h, asleep 3h (75 % of its time), 4 wakes");
+      expect(out).not.to.contain("cost");
       expect(out).to.contain("kubectl satellite proxy ada -n team-a");
       expect(out).not.to.contain("\u001B");
+    });
+
+    it("says what it costs awake and asleep, by the prices of its class", async () => {
+      await report("ada", {
+        machine: { id: "i-1", type: "t3.small" },
+        usage: { runningSeconds: 36_000, asleepSeconds: 108_000, wakes: 4 },
+        power: power("Off"),
+      });
+      const [made] = await installClass(cluster);
+      const page = async (): Promise<string> => (await terminal.run("inspect", "ada", "-n", "team-a")).out;
+      expect(await page()).to.contain(
+        "cost        class default has no price of t3.small (spec.prices.perHour)",
+      );
+      const prices = { currency: "USD", perHour: { "t3.small": "0.02" }, perGiBMonth: "0.73" };
+      await cluster.admin.patch(
+        SATELLITE_CLASSES,
+        { name: made?.metadata.name ?? "" },
+        { type: "merge", body: { spec: { prices } } },
+      );
+      // 4 GiB at 0.73 a month of 730 hours are 0.004 an hour.
+      expect(await page())
+        .to.contain("cost        awake 0.0240 USD/h, asleep 0.0040 USD/h\n")
+        .and.contain("so far      0.36 USD; sleeping saved 0.60 USD\n");
+      const { out, err } = await terminal.run("savings", "-A");
+      expect(out).to.match(
+        /^SATELLITE +AWAKE .*\nteam-a\/ada +10.0 h +30.0 h +4 +\$0.20 +\$0.60 +██████░{18}\n/,
+      );
+      expect(err).to.contain("machine hours alone");
+      await cluster.admin.delete(SATELLITE_CLASSES, { name: made?.metadata.name ?? "" });
     });
 
     it("says why one has failed, and colours on a terminal unless NO_COLOR asks for none", async () => {
@@ -352,6 +382,34 @@ describe("commands for people, on the embedded API server", function () {
 
     it("ends with status 1 for one that is not there", async () => {
       expect(await terminal.run("rm", "nobody", "-n", "team-a")).to.include({ code: 1, out: "" });
+    });
+  });
+
+  describe("savings", () => {
+    it("compares with an earlier statement", async () => {
+      await report("ada", { usage: { runningSeconds: 3600, asleepSeconds: 7200, wakes: 4 } });
+      const before = join(home, "before.json");
+      writeFileSync(before, (await terminal.run("savings", "-A", "-o", "json")).out);
+      await report("ada", { usage: { runningSeconds: 3600, asleepSeconds: 43_200, wakes: 5 } });
+      const { out, err } = await terminal.run("savings", "-A", "--since", before);
+      expect(out).to.match(/\nteam-a\/ada +\d.\d h +10.0 h +1 /);
+      expect(err).to.match(/^since 20\d\d-/);
+    });
+
+    it("asks for what it needs to look back in time", async () => {
+      expect((await terminal.run("savings", "--since", "30d")).err).to.contain("--prometheus");
+      expect((await terminal.run("savings", "--since", "soon")).err).to.contain("30d, 12h");
+      const { err } = await terminal.run(
+        "savings",
+        "--since",
+        "30d",
+        "--prometheus",
+        "a/b:1",
+        "--by",
+        "satellite",
+      );
+      expect(err).to.contain("--by namespace or --by class");
+      expect((await terminal.run("savings")).err).to.equal("No resources found in default namespace.\n");
     });
   });
 

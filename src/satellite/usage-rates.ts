@@ -1,4 +1,4 @@
-import type { Satellite, SatelliteClass } from "../satellite/types.ts";
+import type { Satellite, SatelliteClass } from "./types.ts";
 
 /** The states of a satellite that cost differently. */
 export type UsageState = "awake" | "asleep";
