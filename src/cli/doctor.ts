@@ -2,13 +2,25 @@ import { SatelliteError, toError } from "../base/errors.ts";
 import { hasReason } from "../kube/errors.ts";
 import type { Connection, ConnectFlags } from "./connect.ts";
 import type { CliContext } from "./context.ts";
-import { apiServer, classes, definitions, operator, rights } from "./doctor/cluster-checks.ts";
+import { accounts } from "./doctor/account-checks.ts";
+import { classes, satellites } from "./doctor/class-checks.ts";
+import { apiServer, definitions, operator, rights } from "./doctor/cluster-checks.ts";
 import { type Check, Doctor, type Finding } from "./doctor/looking.ts";
 import { router, routers } from "./doctor/router-checks.ts";
 import type { RouterFlags } from "./router-flags.ts";
 import { styleFor } from "./style.ts";
 
-const CHECKS: readonly Check[] = [apiServer, definitions, rights, classes, operator, routers, router];
+const CHECKS: readonly Check[] = [
+  apiServer,
+  definitions,
+  rights,
+  classes,
+  satellites,
+  operator,
+  accounts,
+  routers,
+  router,
+];
 
 /**
  * Looks at everything that a request has to pass, from here to a VM, and says of each failure how to mend it.

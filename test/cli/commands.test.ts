@@ -433,7 +433,17 @@ describe("commands for people, on the embedded API server", function () {
         const [made] = await installClass(cluster);
         await cluster.admin.replace(
           SATELLITE_CLASSES,
-          { ...made, status: { ...conditions(condition("Ready", "True")) } } as SatelliteClass,
+          {
+            ...made,
+            status: {
+              resolved: {
+                images: { amd64: "ami-1" },
+                subnets: ["subnet-1"],
+                securityGroups: ["sg-1", "sg-2"],
+              },
+              ...conditions(condition("Ready", "True")),
+            },
+          } as SatelliteClass,
           { subresource: "status" },
         );
         await cluster.admin.create(NAMESPACE, { metadata: { name: "satellites" } });
@@ -446,9 +456,20 @@ describe("commands for people, on the embedded API server", function () {
           },
         });
         const { code, out } = await terminal.run("doctor", "--router", `127.0.0.1:${vm.port}`);
-        expect(out).to.contain("ok    class default is Ready").and.contain("ok    operator operator-0 leads");
+        expect(out)
+          .to.contain(
+            "ok    class default is Ready: ami-1 (amd64), 1 subnet, 2 security groups, EC2 refused none of the operator's dry runs",
+          )
+          .and.contain("ok    operator operator-0 leads");
         expect(out).to.contain(`ok    a router is reached: router 127.0.0.1:${vm.port}`);
         expect(code, out).to.equal(0);
+        await report("ada", {
+          ...conditions(condition("Hibernatable", "False", "NotSupported", "another type does")),
+        });
+        const team = await terminal.run("doctor", "-n", "team-a", "--router", `127.0.0.1:${vm.port}`);
+        expect(team.out).to.match(
+          /\? {5}satellite ada keeps no memory: NotSupported: another type does\n {6}→ kubectl satellite inspect ada -n team-a/,
+        );
         const gone = await terminal.run("doctor", "--router", "127.0.0.1:1");
         expect(gone.code).to.equal(1);
         expect(gone.out).to.match(/FAIL {2}no router answers at 127.0.0.1:1: .*ECONNREFUSED/);

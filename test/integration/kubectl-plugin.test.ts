@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { awake, satellite } from "../router/satellites.ts";
-import { SecuredCluster } from "../support/secured-cluster.ts";
+import { ROUTER_RULES, SecuredCluster } from "../support/secured-cluster.ts";
 import { requireTool } from "../tools/catalog.ts";
 
 const ENTRY = join(import.meta.dirname, "../../src/kubectl-satellite.ts");
@@ -67,6 +67,49 @@ describe("kubectl satellite, started by kubectl", function () {
       expect(own.err).to.contain(reason);
       expect(own.code).to.equal(theirs.code);
     }
+  });
+
+  describe("doctor", () => {
+    before(async () => {
+      await cluster.startRouter("router-0", "--domain=sat.example");
+    });
+
+    it("finds what access by a router needs, and what its certificate lacks", async () => {
+      const { code, out } = await kubectl("satellite", "doctor", "-n", "team-a");
+      expect(out).to.contain("ok    CRDs have all fields of this version");
+      expect(out).to.contain(
+        "ok    the account of routers has the rights that are needed (system:serviceaccount:satellites:router)",
+      );
+      expect(out).to.contain("ok    a router is reached: pod satellites/router-0 by port-forward");
+      expect(out).to.contain("ok    it asks who calls: tokens for the audience satellites.dev");
+      expect(out).to.match(
+        /FAIL {2}its certificate bears no names of satellites below sat.example.*\n {6}→ .*\*\.sat\.example/,
+      );
+      expect(out).to.match(/\? {5}doctor--team-a.sat.example leads nowhere from here/);
+      expect(out).to.contain("ok    none of 2 satellites in namespace team-a complains of its machine");
+      expect(code).to.equal(1);
+    });
+
+    it("names each right that the routers' account lacks", async () => {
+      const [satellites, status, tokens] = ROUTER_RULES as [object, object, object];
+      await cluster.setRouterRules([{ ...satellites, verbs: ["get", "list", "watch"] }, status, tokens]);
+      try {
+        const { out } = await kubectl("satellite", "doctor", "-n", "team-a");
+        expect(out).to.contain(
+          "FAIL  the account of routers, system:serviceaccount:satellites:router, may not patch satellites, create subjectaccessreviews",
+        );
+      } finally {
+        await cluster.setRouterRules(ROUTER_RULES);
+      }
+    });
+
+    it("marks what somebody without rights may not look at, and says which of their commands will not work", async () => {
+      const { out } = await kubectl("satellite", "doctor", "-n", "team-a", "--as", "nobody");
+      expect(out).to.match(
+        /\? {5}you may not list satellites in namespace team-a\n {6}→ ls, inspect will not work/,
+      );
+      expect(out).to.match(/\? {5}you may not look: /);
+    });
   });
 
   it("says its version, and ends a watch with the status of SIGINT", async () => {

@@ -11,6 +11,13 @@ import { freePort, startProcess, untilReady, type TestProcess } from "./process.
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
 const RBAC = "/apis/rbac.authorization.k8s.io/v1";
 const NODE = "node-0";
+/** What the chart lets routers do. */
+export const ROUTER_RULES: readonly object[] = [
+  { apiGroups: ["satellites.dev"], resources: ["satellites"], verbs: ["get", "list", "watch", "patch"] },
+  { apiGroups: ["satellites.dev"], resources: ["satellites/status"], verbs: ["patch"] },
+  { apiGroups: ["authentication.k8s.io"], resources: ["tokenreviews"], verbs: ["create"] },
+  { apiGroups: ["authorization.k8s.io"], resources: ["subjectaccessreviews"], verbs: ["create"] },
+];
 /** Where the router of each pod listens, as its command line says. */
 const POD_PORT = 8372;
 
@@ -130,6 +137,11 @@ export class SecuredCluster {
     });
   }
 
+  /** Changes what the routers' account may do in all namespaces. */
+  async setRouterRules(rules: readonly object[]): Promise<void> {
+    await this.server.admin.mergePatch(`${RBAC}/clusterroles/router`, { rules });
+  }
+
   /** Removes the rights whose names begin with a prefix. */
   async revokeAll(namespace: string, prefix: string): Promise<void> {
     const path = `${RBAC}/namespaces/${namespace}/rolebindings`;
@@ -213,6 +225,7 @@ export class SecuredCluster {
       metadata: { name, labels: { "app.kubernetes.io/part-of": "satellites" } },
       spec: {
         nodeName: NODE,
+        serviceAccountName: "router",
         containers: [
           { name: "router", image: "satellites", args: ["router", `--listen=0.0.0.0:${POD_PORT}`, ...flags] },
         ],
@@ -227,16 +240,7 @@ export class SecuredCluster {
   }
 
   async #grantRouter(): Promise<void> {
-    const satellites = ["get", "list", "watch", "patch"];
-    await this.post(`${RBAC}/clusterroles`, {
-      metadata: { name: "router" },
-      rules: [
-        { apiGroups: ["satellites.dev"], resources: ["satellites"], verbs: satellites },
-        { apiGroups: ["satellites.dev"], resources: ["satellites/status"], verbs: ["patch"] },
-        { apiGroups: ["authentication.k8s.io"], resources: ["tokenreviews"], verbs: ["create"] },
-        { apiGroups: ["authorization.k8s.io"], resources: ["subjectaccessreviews"], verbs: ["create"] },
-      ],
-    });
+    await this.post(`${RBAC}/clusterroles`, { metadata: { name: "router" }, rules: ROUTER_RULES });
     await this.post(`${RBAC}/clusterrolebindings`, {
       metadata: { name: "router" },
       roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "router" },

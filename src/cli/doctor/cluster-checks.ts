@@ -1,8 +1,6 @@
-import { isNotFound } from "../../kube/errors.ts";
+import { hasReason, isNotFound } from "../../kube/errors.ts";
 import { LEASE, type Lease } from "../../kube/resources.ts";
-import { findCondition } from "../../satellite/conditions.ts";
 import { SATELLITE_CLASSES, SATELLITES } from "../../satellite/resource.ts";
-import type { SatelliteClass } from "../../satellite/types.ts";
 import { shortDuration } from "../style.ts";
 import type { Doctor, Finding } from "./looking.ts";
 
@@ -38,7 +36,8 @@ export async function apiServer({ connection, context }: Doctor): Promise<Findin
 }
 
 /** Whether the CRDs are served. */
-export async function definitions({ connection }: Doctor): Promise<Finding[]> {
+export async function definitions(looking: Doctor): Promise<Finding[]> {
+  const { connection } = looking;
   const path = `/apis/${SATELLITES.group}/${SATELLITES.version}`;
   try {
     const { resources } = (await connection.call({ method: "GET", path })) as {
@@ -48,7 +47,10 @@ export async function definitions({ connection }: Doctor): Promise<Finding[]> {
       ({ plural }) => !resources.some(({ name }) => name === plural),
     );
     return missing.length === 0
-      ? [{ state: "ok", what: `CRDs of ${SATELLITES.group}/${SATELLITES.version} are served` }]
+      ? [
+          { state: "ok", what: `CRDs of ${SATELLITES.group}/${SATELLITES.version} are served` },
+          ...(await age(looking)),
+        ]
       : [
           {
             state: "bad",
@@ -68,6 +70,68 @@ export async function definitions({ connection }: Doctor): Promise<Finding[]> {
       },
     ];
   }
+}
+
+/** The youngest fields of each definition; a definition without them drops what this version writes. */
+export const YOUNGEST_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  "satellites.satellites.dev": ["status.activity.*.oldestStream", "status.usage"],
+  "satelliteclasses.satellites.dev": ["spec.prices"],
+};
+
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly additionalProperties?: Schema;
+}
+
+/** A CustomResourceDefinition, as far as it says which fields there are. */
+export interface Definition {
+  readonly spec: {
+    readonly versions: readonly {
+      readonly name: string;
+      readonly schema?: { readonly openAPIV3Schema?: Schema };
+    }[];
+  };
+}
+
+/** Of the youngest fields those that a definition lacks. */
+export function lacking(name: string, { spec }: Definition): string[] {
+  const served = spec.versions.find((version) => version.name === SATELLITES.version)?.schema
+    ?.openAPIV3Schema;
+  return (YOUNGEST_FIELDS[name] ?? []).filter(
+    (path) =>
+      path
+        .split(".")
+        .reduce<Schema | undefined>(
+          (schema, part) => (part === "*" ? schema?.additionalProperties : schema?.properties?.[part]),
+          served,
+        ) === undefined,
+  );
+}
+
+/** Whether the CRDs are of this version. */
+async function age({ connection }: Doctor): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const name of Object.keys(YOUNGEST_FIELDS)) {
+    const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`;
+    let definition: Definition;
+    try {
+      definition = (await connection.call({ method: "GET", path })) as Definition;
+    } catch (error) {
+      if (hasReason(error, "Forbidden") || isNotFound(error)) {
+        return [{ state: "unknown", what: "you may not read the CRDs, so nothing is said of their version" }];
+      }
+      throw error;
+    }
+    const fields = lacking(name, definition);
+    if (fields.length > 0) {
+      findings.push({
+        state: "bad",
+        what: `CRD ${name} is older than this command: it lacks ${fields.join(", ")}`,
+        mend: "apply those of this version: kubectl apply --server-side -f crds/",
+      });
+    }
+  }
+  return findings.length > 0 ? findings : [{ state: "ok", what: "CRDs have all fields of this version" }];
 }
 
 interface Wanted {
@@ -134,34 +198,6 @@ export async function rights(looking: Doctor): Promise<Finding[]> {
           };
     }),
   );
-}
-
-/** Whether each class is Ready. */
-export async function classes({ connection }: Doctor): Promise<Finding[]> {
-  const { items } = await connection.client.list<SatelliteClass>(SATELLITE_CLASSES);
-  if (items.length === 0) {
-    return [
-      {
-        state: "bad",
-        what: "there is no SatelliteClass, so no satellite gets a machine",
-        mend: "apply one: examples/aws/class.yaml",
-      },
-    ];
-  }
-  return items.map(({ metadata: { name }, status }): Finding => {
-    const ready = findCondition(status?.conditions, "Ready");
-    if (ready?.status === "True") {
-      return { state: "ok", what: `class ${name} is Ready` };
-    }
-    return {
-      state: "bad",
-      what: `class ${name} is not Ready: ${ready === undefined ? "the operator has not looked at it" : `${ready.reason}: ${ready.message}`}`,
-      mend:
-        ready === undefined
-          ? "see that the operator runs and leads (below)"
-          : `kubectl edit satelliteclass ${name}`,
-    };
-  });
 }
 
 /** Whether an operator leads. */

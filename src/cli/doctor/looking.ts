@@ -1,6 +1,7 @@
 import type { Connection, ConnectFlags } from "../connect.ts";
 import type { CliContext } from "../context.ts";
-import { findRouterPods, type RouterPod } from "../proxy/router-pods.ts";
+import { POD } from "../../kube/resources.ts";
+import { findRouterPods, type Pod, type RouterPod } from "../proxy/router-pods.ts";
 import type { RouterFlags } from "../router-flags.ts";
 
 /** What one look came to. */
@@ -30,6 +31,21 @@ export class Doctor {
   routerPods(): Promise<RouterPod[]> {
     this.#pods ??= findRouterPods(this.connection, this.connection.namespace, this.flags.routerNamespace);
     return this.#pods;
+  }
+
+  /** Account of the operator's pods in a namespace. */
+  async operatorAccount(namespace: string): Promise<string | undefined> {
+    const { items } = await this.connection.client.list<Pod>(POD, {
+      namespace,
+      labelSelector: "app.kubernetes.io/part-of=satellites,app.kubernetes.io/component=operator",
+    });
+    return items[0]?.spec?.serviceAccountName;
+  }
+
+  /** Domain of satellites' names, as the routers that were found have it. */
+  async routerDomain(): Promise<string | undefined> {
+    const [pod] = await this.routerPods().catch(() => []);
+    return pod?.settings.domain;
   }
 
   async hasRouterPods(): Promise<boolean> {

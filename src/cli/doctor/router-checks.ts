@@ -1,4 +1,6 @@
-import { TLSSocket } from "node:tls";
+import { lookup } from "node:dns/promises";
+import { checkServerIdentity, type PeerCertificate, TLSSocket } from "node:tls";
+import { toError } from "../../base/errors.ts";
 import { findRoute } from "../proxy/route.ts";
 import type { Doctor, Finding } from "./looking.ts";
 
@@ -42,8 +44,13 @@ export async function router(looking: Doctor): Promise<Finding[]> {
   const route = await findRoute(satellite, flags, () => connection, context);
   const stream = await route.dial(AbortSignal.any([context.stop, AbortSignal.timeout(DIAL_MS)]));
   stream.on("error", () => {});
-  const certificate = stream instanceof TLSSocket ? certificateFinding(stream, context.clock.now()) : [];
+  const peer = stream instanceof TLSSocket ? stream.getPeerCertificate() : undefined;
   stream.destroy();
+  const domain = await looking.routerDomain();
+  const certificate = [
+    ...(peer === undefined ? [] : certificateFinding(peer, context.clock.now())),
+    ...(domain === undefined ? [] : await nameFindings(domain, connection.namespace, peer)),
+  ];
   return [
     { state: "ok", what: `a router is reached: ${route.description}` },
     ...certificate,
@@ -58,8 +65,51 @@ export async function router(looking: Doctor): Promise<Finding[]> {
   ];
 }
 
-function certificateFinding(socket: TLSSocket, now: Date): Finding[] {
-  const { subjectaltname = "no names", valid_to: end } = socket.getPeerCertificate();
+/** Whether names of satellites lead to the routers, and whether the certificate bears them. */
+async function nameFindings(
+  domain: string,
+  namespace: string,
+  peer: PeerCertificate | undefined,
+): Promise<Finding[]> {
+  const oneLabel = `doctor--${namespace}.${domain}`;
+  const bears = (name: string): boolean =>
+    peer !== undefined && checkServerIdentity(name, peer) === undefined;
+  const named: Finding[] =
+    peer === undefined
+      ? []
+      : bears(oneLabel) || bears(`doctor.${namespace}.${domain}`)
+        ? [
+            {
+              state: "ok",
+              what: `its certificate bears names of satellites: ${bears(oneLabel) ? `NAME--${namespace}.${domain}` : `NAME.${namespace}.${domain}`}`,
+            },
+          ]
+        : [
+            {
+              state: "bad",
+              what: `its certificate bears no names of satellites below ${domain}, so clients that verify it get no further`,
+              mend: `have it issued for *.${domain}; clients dial NAME--${namespace}.${domain}`,
+            },
+          ];
+  try {
+    const { address } = await lookup(oneLabel);
+    return [...named, { state: "ok", what: `${oneLabel} leads to ${address}` }];
+  } catch (error) {
+    return [
+      ...named,
+      {
+        state: "unknown",
+        what: `${oneLabel} leads nowhere from here: ${toError(error).message}`,
+        mend: `clients that dial names need DNS: *.${domain} to the routers' Service; kubectl satellite proxy needs none`,
+      },
+    ];
+  }
+}
+
+function certificateFinding(
+  { subjectaltname = "no names", valid_to: end }: PeerCertificate,
+  now: Date,
+): Finding[] {
   const days = (Date.parse(end) - now.getTime()) / DAY_MS;
   const what = `its certificate bears ${subjectaltname} and ends ${end}`;
   return days > SOON_DAYS

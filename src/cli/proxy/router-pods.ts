@@ -8,6 +8,7 @@ import type { Connection } from "../connect.ts";
 /** A core/v1 Pod, as far as it tells of its router. */
 export interface Pod extends KubeObject {
   readonly spec?: {
+    readonly serviceAccountName?: string;
     readonly containers?: readonly { readonly name: string; readonly args?: readonly string[] }[];
   };
   readonly status?: {
@@ -38,6 +39,8 @@ export interface RouterPod {
   readonly namespace: string;
   readonly name: string;
   readonly isReady: boolean;
+  /** Its service account. */
+  readonly account: string;
   readonly settings: RouterSettings;
 }
 
@@ -99,7 +102,8 @@ export async function findRouterPods(
     const isReady =
       pod.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
     const { namespace = "", name } = pod.metadata;
-    return [{ namespace, name, isReady, settings: routerSettings(args) }];
+    const account = pod.spec?.serviceAccountName ?? "default";
+    return [{ namespace, name, isReady, account, settings: routerSettings(args) }];
   });
   const serving = routers.filter(
     ({ settings: { watchNamespace } }) =>
