@@ -41,7 +41,7 @@ release: $(STAMP) ## Image, chart, CRDs, command, bill of materials, provenance 
 
 .PHONY: test-release
 test-release: $(STAMP) ## Builds a release twice, compares, and installs from it; lints the workflow
-	node test/tools/build.ts helm crane actionlint > /dev/null
+	node test/tools/build.ts helm kubectl crane actionlint krew validate-krew-manifest > /dev/null
 	mocha --exit --reporter spec test/release/*.test.ts
 
 .PHONY: test-image

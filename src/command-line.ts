@@ -262,6 +262,7 @@ export function createProgram(
         "--buildkit-archive <file>",
         "BuildKit's release archive, for satellites that run it on stock Debian",
       )
+      .option("--access-control", "the router asks for a token, over TLS, as it does in a cluster")
       .addOption(
         new Option("--hypervisor <kind>", "what VMs run on; virtual ones are for tests")
           .choices(["qemu", "virtual"])

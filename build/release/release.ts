@@ -25,6 +25,7 @@ import { layOutBundle, layOutPlatform } from "../image-root.ts";
 import { packFolder } from "./archive.ts";
 import { ARCHITECTURES, librariesFor, readPins } from "./debian.ts";
 import { readImageConfig } from "./dockerfile.ts";
+import { krewManifest, releaseUrl } from "./krew.ts";
 import { type Descriptor, OciLayout } from "./oci-layout.ts";
 import { debianUrl, provenanceOf, type Subject } from "./provenance.ts";
 import { fetchNode, type NodePackage, readManifest, revisionOf } from "./sources.ts";
@@ -113,6 +114,14 @@ function packCommand(): void {
   renameSync(join(scratch, `${name}-${version}.tgz`), out(`satellites-cli-${version}.tgz`));
 }
 
+/** By which krew installs the command. The workflow says which repository's release page the files go to. */
+function writeKrewManifest(): void {
+  const archive = `satellites-cli-${version}.tgz`;
+  const repository = process.env["GITHUB_REPOSITORY"] ?? "OWNER/satellites";
+  const input = { version, archive, url: releaseUrl(repository, version), sha256: sha256Of(out(archive)) };
+  writeFileSync(out("satellite.yaml"), krewManifest(input));
+}
+
 async function writeBill(): Promise<number> {
   const debian = readPins().packages.map(({ name, version: pinned, sha256, ...rest }) => ({
     type: "library" as const,
@@ -141,6 +150,7 @@ try {
   packageChart();
   joinCrds();
   packCommand();
+  writeKrewManifest();
   const components = await writeBill();
 
   const files = readdirSync(target).toSorted();

@@ -16,12 +16,14 @@ export interface ProgramPlaces {
   readonly root: string;
   /** "namespace/name" of the satellite of requests that name none, as BuildKit's clients send them. */
   readonly defaultSatellite?: string;
+  /** Folder of the router's certificate, where it asks who calls; everybody is let in when absent. */
+  readonly tlsFolder?: string;
 }
 
 /** Arguments of the `satellites` command that runs one program of a local system. */
 export function programArguments(
   name: ProgramName,
-  { ports, file, root, defaultSatellite }: ProgramPlaces,
+  { ports, file, root, defaultSatellite, tlsFolder }: ProgramPlaces,
 ): string[] {
   switch (name) {
     case "kubernetes":
@@ -58,9 +60,12 @@ export function programArguments(
           "default-namespace": "default",
           "grace-seconds": "5",
           ...(defaultSatellite === undefined ? {} : { "default-satellite": defaultSatellite }),
+          ...(tlsFolder === undefined
+            ? {}
+            : { "tls-cert": join(tlsFolder, "server.pem"), "tls-key": join(tlsFolder, "server-key.pem") }),
         }),
         // Whoever is on this machine may use its satellites.
-        "--anonymous",
+        ...(tlsFolder === undefined ? ["--anonymous"] : []),
       ];
   }
 }

@@ -15,6 +15,7 @@ import { endAllVms } from "../local/qemu/end-vms.ts";
 import { ensureGuestImage } from "../local/qemu/image.ts";
 import { ensurePrerequisites, PREREQUISITES, STOCK_PREREQUISITES } from "../local/qemu/prerequisites.ts";
 import { ensureStockImage } from "../local/qemu/stock-image.ts";
+import { DEFAULT_AUDIENCE } from "../router/token-access.ts";
 import { SATELLITE_CLASSES } from "../satellite/resource.ts";
 import type { SatelliteClass } from "../satellite/types.ts";
 import { createMetricsRegistry } from "../telemetry/metrics.ts";
@@ -43,6 +44,8 @@ export interface LocalSystemOptions {
   readonly virtualVms?: { readonly delayMs: number };
   /** BuildKit's release archive, for satellites of the class "buildkit" on stock Debian; none when absent. */
   readonly buildkitArchive?: string;
+  /** Whether the router asks for a token, over TLS, as it does in a cluster. */
+  readonly accessControl?: boolean;
   /** Told one line for each step that may take longer than a second. */
   readonly progress: (line: string) => void;
 }
@@ -110,6 +113,17 @@ export class LocalSystem {
   /** "host:port" where clients connect. */
   get routerAddress(): string {
     return onLoopback(this.#ports.router);
+  }
+
+  /** What a client needs where the router asks who calls. */
+  get credentials(): { readonly ca: string; readonly tokenFile: string } | undefined {
+    return this.#options.accessControl === true
+      ? { ca: join(this.#tlsFolder, "ca.pem"), tokenFile: this.#file("developer.token") }
+      : undefined;
+  }
+
+  get #tlsFolder(): string {
+    return this.#file("router-tls");
   }
 
   get ec2Url(): string {
@@ -192,6 +206,7 @@ export class LocalSystem {
         user("admin", ["system:masters"]),
         user("system:serviceaccount:satellites:operator", []),
         user("system:serviceaccount:satellites:router", []),
+        { ...user("developer", []), audiences: [DEFAULT_AUDIENCE] },
       ];
       await writeFile(file, JSON.stringify(users), { mode: 0o600 });
     }
@@ -206,6 +221,15 @@ export class LocalSystem {
         throw new SatelliteError("UsersUnreadable", `${file} lacks users; remove it to have it made anew`);
       }
       writeKubeconfig(this.#file(name), { url, caPem, user });
+    }
+    if (this.credentials !== undefined) {
+      const developer = users.find(({ name }) => name === "developer");
+      if (developer === undefined) {
+        throw new SatelliteError("UsersUnreadable", `${file} lacks users; remove it to have it made anew`);
+      }
+      await writeFile(this.credentials.tokenFile, developer.token, { mode: 0o600 });
+      await mkdir(this.#tlsFolder, { recursive: true, mode: 0o700 });
+      await serverCertificate(this.#tlsFolder, "127.0.0.1", this.#context.clock.now());
     }
   }
 
@@ -252,6 +276,7 @@ export class LocalSystem {
           ...(this.#options.buildkitArchive === undefined
             ? {}
             : { defaultSatellite: `default/${BUILDKIT_SATELLITE}` }),
+          ...(this.credentials === undefined ? {} : { tlsFolder: this.#tlsFolder }),
         }),
         environment: this.#environment(name),
         logFile: this.#file(`logs/${name}.log`),

@@ -11,6 +11,8 @@ export interface LocalCommandOptions {
   readonly install: boolean;
   readonly hypervisor: "qemu" | "virtual";
   readonly buildkitArchive?: string;
+  /** The router asks who calls. */
+  readonly accessControl?: boolean;
 }
 
 /** Milliseconds that each change of state of a virtual VM takes. */
@@ -26,6 +28,7 @@ export async function runLocal(options: LocalCommandOptions, context: ProcessCon
       mayInstall: options.install,
       ...(options.hypervisor === "virtual" ? { virtualVms: { delayMs: VIRTUAL_DELAY_MS } } : {}),
       ...(options.buildkitArchive === undefined ? {} : { buildkitArchive: resolve(options.buildkitArchive) }),
+      accessControl: options.accessControl ?? false,
       progress: (line) => console.error(line),
     },
     context,
@@ -42,21 +45,29 @@ export async function runLocal(options: LocalCommandOptions, context: ProcessCon
 /** Node 24, which comes with the dependencies; the one on PATH may be older. */
 const NODE = "node_modules/.bin/node";
 
-function instructions({ kubeconfig, routerAddress, metricsUrls }: LocalSystem): string {
+function instructions({ kubeconfig, routerAddress, metricsUrls, credentials }: LocalSystem): string {
+  const access =
+    credentials === undefined ? "" : ` --ca ${credentials.ca} --token-file ${credentials.tokenFile}`;
+  const way = `--router ${routerAddress}${access}`;
   return `
 Satellites runs on this machine. In another terminal:
 
   export KUBECONFIG=${kubeconfig}
+  alias satellites='${resolve(NODE)} ${resolve("src/main.ts")}'
   kubectl apply -f examples/local/satellite.yaml
   kubectl get satellites --watch
-  ${NODE} src/main.ts run ada --router ${routerAddress} -- uname -a
-  kubectl patch satellite ada --type merge -p '{"spec":{"desiredPower":"off"}}'
-  ${NODE} src/main.ts run ada --router ${routerAddress} -- uptime
-  kubectl describe satellite ada
-  kubectl delete satellite ada
+  satellites run ada ${way} -- uname -a
+  satellites sleep ada
+  satellites run ada ${way} -- uptime
+  satellites inspect ada
+  satellites rm ada
 
 The second run wakes the satellite; the client does not notice more than a short delay.
-Any gRPC client works: dial ${routerAddress} with the metadata "satellite-name: ada".
+${
+  credentials === undefined
+    ? `Any gRPC client works: dial ${routerAddress} with the metadata "satellite-name: ada".`
+    : `The router asks who calls, over TLS. A port for clients that know no token:\n\n  satellites proxy ada ${way}`
+}
 Metrics: ${metricsUrls.operator} and ${metricsUrls.router}
 Ctrl-C stops it.
 `;

@@ -101,6 +101,39 @@ describe("satellites local", function () {
     await untilEnded(stateDir);
   });
 
+  it("asks who calls with --access-control, and says how a token is shown", async () => {
+    const stateDir = join(folder, "guarded");
+    const log = `${stateDir}.log`;
+    const child = await startProcess(
+      "satellites local",
+      process.execPath,
+      args(stateDir, "--access-control"),
+      log,
+    );
+    started.push(child);
+    await eventually("it is ready", () => {
+      expect(child.isRunning(), child.logTail()).to.equal(true);
+      return child.logTail(100).includes("Ctrl-C stops it") ? true : undefined;
+    });
+    await kubectl(stateDir, "apply", "-f", EXAMPLE);
+    const said =
+      /satellites (?<words>run ada .*) -- uname -a/.exec(child.logTail(100))?.groups?.["words"] ?? "";
+    const environment = { HOME: folder, KUBECONFIG: join(stateDir, "kubeconfig") };
+    const satellites = (...words: string[]): Promise<Outcome> =>
+      runProgram(process.execPath, [MAIN, ...words], environment);
+    expect(await satellites(...said.split(" "), "--", "echo", "hello")).to.deep.equal({
+      code: 0,
+      stdout: "hello\n",
+      stderr: "",
+    });
+    const router = `127.0.0.1:${places(stateDir).ports.router}`;
+    const ca = join(stateDir, "router-tls/ca.pem");
+    const untold = await satellites("run", "ada", "--router", router, "--ca", ca, "--", "true");
+    expect(untold.stderr).to.match(/UNAUTHENTICATED: .*--token-file/);
+    const cleartext = await satellites("run", "ada", "--router", router, "--", "true");
+    expect(cleartext.stderr).to.match(/does it speak TLS \(--tls or --ca\)/);
+  });
+
   it("is refused a second time on the same folder, which leaves the first one unharmed", async () => {
     const stateDir = join(folder, "twice");
     const first = await start(stateDir);

@@ -1,4 +1,4 @@
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -40,6 +40,7 @@ describe("a release", function () {
     expect(readdirSync(one).toSorted()).to.deep.equal(
       [
         "SHA256SUMS",
+        "satellite.yaml",
         `satellites-${version}-image.oci.tar`,
         `satellites-${version}.cdx.json`,
         `satellites-${version}.provenance.json`,
@@ -88,6 +89,34 @@ describe("a release", function () {
     expect(execFileSync(process.execPath, [command, "--version"], { encoding: "utf8" }).trim()).to.equal(
       version,
     );
+  });
+
+  describe("installed by krew", () => {
+    const manifest = (): string => join(one, "satellite.yaml");
+
+    it("has a manifest that krew's validator for its index finds nothing in", () => {
+      const { status, stderr } = spawnSync(
+        requireTool("validate-krew-manifest"),
+        ["-manifest", manifest(), "-skip-install"],
+        { encoding: "utf8" },
+      );
+      expect(status, stderr).to.equal(0);
+    });
+
+    it("is kubectl satellite, of the bytes that the manifest names", () => {
+      const root = join(folder, "krew");
+      const archive = join(one, `satellites-cli-${version}.tgz`);
+      execFileSync(requireTool("krew"), ["install", `--manifest=${manifest()}`, `--archive=${archive}`], {
+        env: { ...process.env, HOME: folder, KREW_ROOT: root, KREW_NO_UPGRADE_CHECK: "1" },
+        stdio: "pipe",
+      });
+      const env = { HOME: folder, PATH: `${join(root, "bin")}:${process.env["PATH"] ?? ""}` };
+      const said = execFileSync(requireTool("kubectl"), ["satellite", "--version"], {
+        encoding: "utf8",
+        env,
+      });
+      expect(said.trim()).to.equal(version);
+    });
   });
 
   describe("pushed to a registry", () => {

@@ -21,8 +21,8 @@ export const BUILDKIT_NAMES = ["buildkitd", "buildctl", "buildx"] as const;
 /** grpc-go's own test programs and a peer made of grpc-go, which only `make test-interop` needs. */
 export const INTEROP_NAMES = ["interop-peer", "interop-client", "interop-http2"] as const;
 
-/** The linter of workflows and the client of registries, which only the tests of releases need. */
-export const RELEASE_NAMES = ["actionlint", "crane"] as const;
+/** The linter of workflows, the client of registries, and krew with its validator, which only the tests of releases need. */
+export const RELEASE_NAMES = ["actionlint", "crane", "krew", "validate-krew-manifest"] as const;
 
 /** What makes images of machines, which only the tests of its recipes need. */
 export const IMAGE_NAMES = ["packer", "packer-plugin-amazon"] as const;
@@ -91,6 +91,15 @@ function buildkit(program: "buildkitd" | "buildctl"): ToolRecipe {
     package: `github.com/moby/buildkit/cmd/${program}`,
     folder: "buildkit",
     stamps: (version) => ({ "github.com/moby/buildkit/version.Version": `v${version}` }),
+  };
+}
+
+function krew(program: "krew" | "validate-krew-manifest"): ToolRecipe {
+  return {
+    module: "sigs.k8s.io/krew",
+    package: `sigs.k8s.io/krew/cmd/${program}`,
+    folder: "krew",
+    stamps: () => ({}),
   };
 }
 
@@ -171,6 +180,8 @@ const RECIPES: Readonly<Record<ToolName, ToolRecipe>> = {
       "github.com/hashicorp/packer-plugin-amazon/version.VersionPrerelease": "",
     }),
   },
+  krew: krew("krew"),
+  "validate-krew-manifest": krew("validate-krew-manifest"),
   "interop-peer": interop("./peer", "interop/peer"),
   "interop-client": interop("google.golang.org/grpc/interop/client"),
   "interop-http2": interop("google.golang.org/grpc/interop/http2"),
