@@ -140,6 +140,11 @@ fmt: $(STAMP) ## Formats the sources
 generate: $(STAMP) ## Generates what is derived: types from the CRDs, the table of errors, the version elsewhere
 	node build/generate.ts
 
+.PHONY: pictures
+pictures: $(STAMP) ## Records commands at terminals and draws docs/pictures
+	node test/tools/build.ts kubectl > /dev/null
+	node build/pictures/record.ts
+
 .PHONY: tools
 tools: $(STAMP) ## Builds kubectl, kube-apiserver, etcd and helm through the Go module proxy, once
 	node test/tools/build.ts

@@ -273,8 +273,15 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
   program
     .command("completion")
     .description("a script that completes commands, flags and names of satellites")
-    .addArgument(new Argument("<shell>", "bash, zsh or fish").choices(["bash", "zsh", "fish"]))
-    .action((shell: "bash" | "zsh" | "fish") =>
+    .addArgument(
+      new Argument("<shell>", "bash, zsh, fish, or kubectl for its own completion").choices([
+        "bash",
+        "zsh",
+        "fish",
+        "kubectl",
+      ]),
+    )
+    .action((shell: "bash" | "zsh" | "fish" | "kubectl") =>
       run(async (context) => (await import("./completion.ts")).completion(shell, program, context)),
     );
 }

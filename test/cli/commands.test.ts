@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -475,40 +474,6 @@ describe("commands for people, on the embedded API server", function () {
         expect(gone.out).to.match(/FAIL {2}no router answers at 127.0.0.1:1: .*ECONNREFUSED/);
       } finally {
         vm.stop();
-      }
-    });
-  });
-
-  describe("completion", () => {
-    const bash = (script: string, ...words: string[]): string[] => {
-      const line = `COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}`;
-      const ask = `${script}\n${line}; _kubectl_satellite; printf '%s\\n' "\${COMPREPLY[@]}"`;
-      return execFileSync("bash", ["-c", ask], { encoding: "utf8" }).trimEnd().split("\n");
-    };
-
-    it("knows commands and flags in bash", async () => {
-      const { out } = await terminal.run("completion", "bash");
-      expect(bash(out, "kubectl-satellite", "in")).to.deep.equal(["inspect"]);
-      expect(bash(out, "kubectl-satellite", "proxy", "--so")).to.deep.equal(["--socket"]);
-    });
-
-    it("names every command in each shell", async () => {
-      for (const shell of ["bash", "zsh", "fish"]) {
-        const { out } = await terminal.run("completion", shell);
-        for (const command of [
-          "ls",
-          "inspect",
-          "wake",
-          "sleep",
-          "rm",
-          "use",
-          "proxy",
-          "run",
-          "buildx",
-          "doctor",
-        ]) {
-          expect(out).to.contain(command);
-        }
       }
     });
   });

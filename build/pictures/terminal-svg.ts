@@ -1,0 +1,105 @@
+import xterm, { type IBufferCell, type Terminal } from "@xterm/headless";
+
+/** Looks of a terminal; colours of 16 by number, those of a dark theme. */
+const COLOURS: Readonly<Record<number, string>> = {
+  1: "#ff7b72",
+  2: "#56d364",
+  3: "#e3b341",
+  4: "#79c0ff",
+  7: "#d0d7de",
+};
+const PLAIN = "#d0d7de";
+const BACKGROUND = "#161b22";
+const CELL = { width: 8.4, height: 19 };
+const PADDING = 18;
+const TITLE_BAR = 30;
+
+/** Cells that look alike and stand side by side. */
+interface Run {
+  readonly column: number;
+  readonly text: string;
+  readonly colour: string;
+  readonly isBold: boolean;
+  readonly isDim: boolean;
+}
+
+/**
+ * What a terminal shows after these bytes, as an SVG picture. Widths of texts are written down, so that columns stand where
+ * they stood in the terminal, whatever font a browser has.
+ *
+ * @param bytes as a program wrote them to a pseudo-terminal
+ * @param columns width of that terminal
+ */
+export async function terminalSvg(bytes: string, columns: number, title: string): Promise<string> {
+  const terminal = new xterm.Terminal({ cols: columns, rows: 200, allowProposedApi: true, convertEol: true });
+  await new Promise<void>((resolve) => terminal.write(bytes, resolve));
+  const lines = readLines(terminal);
+  terminal.dispose();
+  const width = Math.round(columns * CELL.width + 2 * PADDING);
+  const height = TITLE_BAR + lines.length * CELL.height + PADDING;
+  const texts = lines.flatMap((runs, row) =>
+    runs.map((run) => textOf(run, TITLE_BAR + (row + 1) * CELL.height - 5)),
+  );
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escape(title)}">`,
+    `<rect width="${width}" height="${height}" rx="8" fill="${BACKGROUND}"/>`,
+    ...["#ff5f57", "#febc2e", "#28c840"].map(
+      (fill, index) => `<circle cx="${20 + 18 * index}" cy="15" r="5.5" fill="${fill}"/>`,
+    ),
+    `<g font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace" font-size="14" xml:space="preserve">`,
+    ...texts,
+    "</g>",
+    "</svg>",
+    "",
+  ].join("\n");
+}
+
+function readLines(terminal: Terminal): Run[][] {
+  const { active } = terminal.buffer;
+  const lines = Array.from({ length: active.length }, (_each, index) => {
+    const line = active.getLine(index);
+    const cells = Array.from({ length: line?.length ?? 0 }, (_cell, column) => line?.getCell(column));
+    return runsOf(cells.filter((cell) => cell !== undefined));
+  });
+  const last = lines.findLastIndex((runs) => runs.length > 0);
+  return lines.slice(0, last + 1);
+}
+
+function runsOf(cells: readonly IBufferCell[]): Run[] {
+  const runs: Run[] = [];
+  for (const [column, cell] of cells.entries()) {
+    const colour = cell.isFgPalette() ? (COLOURS[cell.getFgColor()] ?? PLAIN) : PLAIN;
+    const look = { colour, isBold: cell.isBold() !== 0, isDim: cell.isDim() !== 0 };
+    const text = cell.getChars() === "" ? " " : cell.getChars();
+    const before = runs.at(-1);
+    const isSame =
+      before !== undefined &&
+      before.colour === look.colour &&
+      before.isBold === look.isBold &&
+      before.isDim === look.isDim;
+    if (isSame) {
+      runs[runs.length - 1] = { ...before, text: before.text + text };
+    } else {
+      runs.push({ column, text, ...look });
+    }
+  }
+  return runs.map((run) => ({ ...run, text: run.text.trimEnd() })).filter(({ text }) => text !== "");
+}
+
+function textOf({ column, text, colour, isBold, isDim }: Run, y: number): string {
+  const begins = text.length - text.trimStart().length;
+  const shown = text.trimStart();
+  const x = (PADDING + (column + begins) * CELL.width).toFixed(1);
+  const length = ([...shown].length * CELL.width).toFixed(1);
+  const bold = isBold ? ' font-weight="bold"' : "";
+  const dim = isDim ? ' opacity="0.65"' : "";
+  return `<text x="${x}" y="${y}" fill="${colour}"${bold}${dim} textLength="${length}" lengthAdjust="spacingAndGlyphs">${escape(shown)}</text>`;
+}
+
+function escape(text: string): string {
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
+}
