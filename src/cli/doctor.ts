@@ -8,7 +8,7 @@ import { apiServer, definitions, operator, rights } from "./doctor/cluster-check
 import { type Check, Doctor, type Finding } from "./doctor/looking.ts";
 import { router, routers } from "./doctor/router-checks.ts";
 import type { RouterFlags } from "./router-flags.ts";
-import { styleFor } from "./style.ts";
+import { styleFor, wrap } from "./style.ts";
 
 const CHECKS: readonly Check[] = [
   apiServer,
@@ -39,7 +39,8 @@ export async function doctor(
     for (const { state, what, mend } of await findingsOf(check, looking)) {
       broken += state === "bad" ? 1 : 0;
       const mark = { ok: style.good("ok  "), bad: style.bad("FAIL"), unknown: style.warn("?   ") }[state];
-      context.out.write(`${mark}  ${what}\n${mend === undefined ? "" : `      → ${mend}\n`}`);
+      const lines = [`${mark}  ${what}`, ...(mend === undefined ? [] : [`      → ${mend}`])];
+      context.out.write(lines.map((line, index) => `${wrap(line, context.out, 6 + 2 * index)}\n`).join(""));
     }
   }
   context.out.write(broken === 0 ? "\nnothing is broken\n" : `\n${broken} broken\n`);

@@ -70,7 +70,7 @@ export async function openProxy(
   const isWithoutCluster =
     flags.router !== undefined && flags.serviceAccount === undefined && name !== undefined;
   const satellite = isWithoutCluster
-    ? { namespace: flags.namespace ?? "default", name }
+    ? { namespace: flags.namespace ?? namespaceOf(flags, connection), name }
     : chosenSatellite(name, connection(), context);
   let tokens: TokenSource | undefined;
   try {
@@ -96,6 +96,18 @@ export async function openProxy(
     tokens?.close();
     await opened?.close();
     throw error;
+  }
+}
+
+/** That of the kubeconfig's context, where there is a kubeconfig. */
+function namespaceOf({ kubeconfig, context }: ConnectFlags, connection: () => Connection): string {
+  try {
+    return connection().namespace;
+  } catch (error) {
+    if (kubeconfig !== undefined || context !== undefined) {
+      throw error;
+    }
+    return "default";
   }
 }
 

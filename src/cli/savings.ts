@@ -9,7 +9,7 @@ import { type Prices, readPrices } from "./prices.ts";
 import { prometheus, usageWithin } from "./savings/prometheus.ts";
 import { readStatement, since } from "./savings/statement.ts";
 import { accountOf, MIXED, priceBook, summarize, type SumBy, total, type Usage } from "./savings/usage.ts";
-import { styleFor } from "./style.ts";
+import { type Style, styleFor } from "./style.ts";
 import { Columns } from "./table.ts";
 
 /** Flags of `savings`. */
@@ -165,7 +165,7 @@ const HEADERS = ["AWAKE", "ASLEEP", "WAKES", "PAID", "SAVED", "AWAKE █ ASLEEP 
 
 function show({ by, rows, notes }: Report, context: CliContext): void {
   const style = styleFor(context.out, context);
-  const lines = [...rows, total(rows)].map(line);
+  const lines = [...rows, total(rows)].map((usage) => line(usage, style));
   const [header = "", ...body] = new Columns()
     .render([[by.toUpperCase(), ...HEADERS], ...lines])
     .trimEnd()
@@ -174,10 +174,10 @@ function show({ by, rows, notes }: Report, context: CliContext): void {
   context.err.write(notes.map((note) => `${note}\n`).join(""));
 }
 
-function line({ name, awakeHours, asleepHours, wakes, paid, saved }: Usage): string[] {
+function line({ name, awakeHours, asleepHours, wakes, paid, saved }: Usage, style: Style): string[] {
   const all = awakeHours + asleepHours;
   const filled = all === 0 ? 0 : Math.round((BAR_WIDTH * awakeHours) / all);
-  const bar = all === 0 ? "" : "█".repeat(filled) + "░".repeat(BAR_WIDTH - filled);
+  const bar = all === 0 ? "" : style.warn("█".repeat(filled)) + style.good("░".repeat(BAR_WIDTH - filled));
   return [name, hours(awakeHours), hours(asleepHours), String(wakes), money(paid), money(saved), bar];
 }
 

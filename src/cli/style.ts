@@ -55,3 +55,31 @@ export function age(time: string | undefined, now: Date): string {
   const thenMs = Date.parse(time ?? "");
   return Number.isNaN(thenMs) ? "?" : shortDuration((now.getTime() - thenMs) / 1000);
 }
+
+/** Select Graphic Rendition, which takes no room. */
+// oxlint-disable-next-line no-control-regex -- it is what the terminal reads
+const SGR = /\u001B\[\d+m/g;
+
+/**
+ * Breaks a line between words where a terminal would break it anywhere; elsewhere it stays one line, for programs to read.
+ *
+ * @param indent spaces before what is broken off
+ */
+export function wrap(line: string, { isTTY, columns = 0 }: Output, indent: number): string {
+  const width = Math.max(columns, 40 + indent);
+  const visible = (text: string): number => text.replaceAll(SGR, "").length;
+  if (isTTY !== true || columns === 0 || visible(line) <= width) {
+    return line;
+  }
+  const lines: string[] = [];
+  let current = "";
+  for (const word of line.split(/(?<=\S) (?=\S)/)) {
+    if (current !== "" && visible(current) + 1 + visible(word) > width) {
+      lines.push(current);
+      current = " ".repeat(indent) + word;
+    } else {
+      current = current === "" ? word : `${current} ${word}`;
+    }
+  }
+  return [...lines, current].join("\n");
+}

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { parse, parseAllDocuments } from "yaml";
+import { parse, parseAllDocuments, stringify } from "yaml";
 import { LEASE, type Lease, NAMESPACE } from "../../src/kube/resources.ts";
 import { timestamp } from "../../src/satellite/conditions.ts";
 import { Annotation, SATELLITE_CLASSES, SATELLITES } from "../../src/satellite/resource.ts";
@@ -381,6 +381,30 @@ describe("commands for people, on the embedded API server", function () {
 
     it("ends with status 1 for one that is not there", async () => {
       expect(await terminal.run("rm", "nobody", "-n", "team-a")).to.include({ code: 1, out: "" });
+    });
+  });
+
+  describe("proxy", () => {
+    it("means the kubeconfig's namespace also where --router leaves nothing to be asked of the cluster", async () => {
+      const config = parse(readFileSync(cluster.kubeconfig(PERSON.token), "utf8")) as {
+        contexts: { context: { namespace?: string } }[];
+      };
+      for (const { context } of config.contexts) {
+        context.namespace = "team-a";
+      }
+      const file = join(home, "kubeconfig");
+      writeFileSync(file, stringify(config));
+      for (const [kubeconfig, namespace] of [
+        [file, "team-a"],
+        [join(home, "none"), "default"],
+      ] as const) {
+        const at = person({ environment: { HOME: home, KUBECONFIG: kubeconfig } });
+        const command = at.start("proxy", "ada", "--router", "127.0.0.1:1");
+        await until(() => command.out() !== "");
+        command.stop();
+        await command.ended;
+        expect(command.err()).to.contain(`is satellite ${namespace}/ada, through router 127.0.0.1:1`);
+      }
     });
   });
 

@@ -22,7 +22,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   buildctl: ["--filter"],
   "docker buildx": ["--driver-opt", "--append", "--push"],
   gh: ["--jq"],
-  jq: ["--raw-output"],
+  krew: ["--manifest"],
   "kube-apiserver": ["--min-request-timeout"],
   kubectl: [
     "--verb",

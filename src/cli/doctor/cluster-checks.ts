@@ -202,20 +202,13 @@ export async function rights(looking: Doctor): Promise<Finding[]> {
 
 /** Whether an operator leads. */
 export async function operator(looking: Doctor): Promise<Finding[]> {
-  const { connection, flags, context } = looking;
-  const pods = await looking.routerPods().catch(() => []);
-  const namespace = pods[0]?.namespace ?? flags.routerNamespace ?? "satellites";
-  let lease: Lease;
-  try {
-    lease = await connection.client.get<Lease>(LEASE, { namespace, name: LEADER });
-  } catch (error) {
-    if (!isNotFound(error)) {
-      throw error;
-    }
+  const { context } = looking;
+  const { lease, namespace } = await leaseOf(looking);
+  if (lease === undefined) {
     return [
       {
         state: "bad",
-        what: `no operator has ever led in namespace ${namespace}: there is no Lease ${LEADER}`,
+        what: `no operator has ever led in ${namespace === undefined ? "this cluster" : `namespace ${namespace}`}: there is no Lease ${LEADER}`,
         mend: "install the chart; name its namespace with --router-namespace where it is another",
       },
     ];
@@ -232,4 +225,34 @@ export async function operator(looking: Doctor): Promise<Finding[]> {
           mend: `look at its pods: kubectl get pods -n ${namespace}; kubectl logs -n ${namespace} -l app.kubernetes.io/component=operator`,
         },
       ];
+}
+
+/** The operator's lease, wherever it is; where one may not look everywhere, in the namespace that is meant. */
+async function leaseOf({
+  connection: { client },
+  flags,
+}: Doctor): Promise<{ readonly lease: Lease | undefined; readonly namespace: string | undefined }> {
+  const namespace = flags.routerNamespace;
+  if (namespace === undefined) {
+    try {
+      const { items } = await client.list<Lease>(LEASE, { fieldSelector: `metadata.name=${LEADER}` });
+      const [newest] = items.toSorted(
+        (left, right) => Date.parse(right.spec?.renewTime ?? "") - Date.parse(left.spec?.renewTime ?? ""),
+      );
+      return { lease: newest, namespace: newest?.metadata.namespace };
+    } catch (error) {
+      if (!hasReason(error, "Forbidden")) {
+        throw error;
+      }
+    }
+  }
+  const where = namespace ?? "satellites";
+  try {
+    return { lease: await client.get<Lease>(LEASE, { namespace: where, name: LEADER }), namespace: where };
+  } catch (error) {
+    if (isNotFound(error)) {
+      return { lease: undefined, namespace: where };
+    }
+    throw error;
+  }
 }
