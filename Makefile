@@ -27,8 +27,8 @@ demo-buildkit: $(STAMP) ## BuildKit in a real VM of stock Debian: cold, cached, 
 	node test/buildkit/demo.ts
 
 .PHONY: local
-local: $(STAMP) ## The same system left running, with the commands to try
-	node src/main.ts local
+local: $(STAMP) ## The same system left running, with the commands to try; ARGS=--access-control asks who calls
+	node src/main.ts local $(ARGS)
 
 .PHONY: build
 build: $(STAMP) ## Bundles the programs into dist/

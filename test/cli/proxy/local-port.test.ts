@@ -11,8 +11,13 @@ import { SatelliteError } from "../../../src/base/errors.ts";
 import { type LocalAddress, LocalPort } from "../../../src/cli/proxy/local-port.ts";
 import type { Route } from "../../../src/cli/proxy/route.ts";
 import type { TokenSource } from "../../../src/cli/proxy/token-source.ts";
+import type { CliContext } from "../../../src/cli/context.ts";
+import { accountTokens } from "../../../src/cli/proxy/account-tokens.ts";
+import { until } from "../../router/support/router-bench.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
 import { TestClient, TestVM } from "../../router/support/grpc-peers.ts";
 
+const HOUR_MS = 3_600_000;
 const SATELLITE = { namespace: "team-a", name: "ada" };
 
 /** Calls that say nothing of a satellite themselves. */
@@ -24,11 +29,14 @@ describe("the local port of a proxy", () => {
   let token: string | undefined;
   let ask: () => Promise<string>;
   let dial: () => Promise<Duplex>;
+  /** Instead of those that a test decides itself. */
+  let tokens: TokenSource | undefined;
 
   beforeEach(() => {
     said = [];
     token = "first";
     ask = async () => (token = "asked for");
+    tokens = undefined;
   });
   afterEach(async () => {
     for (const stop of stops.splice(0).toReversed()) {
@@ -43,7 +51,7 @@ describe("the local port of a proxy", () => {
       audience: "satellites.dev",
       dial: () => dial(),
     };
-    const tokens: TokenSource = {
+    const own: TokenSource = {
       owner: "a test",
       current: () => token,
       get: async () => token ?? (await ask()),
@@ -54,7 +62,7 @@ describe("the local port of a proxy", () => {
     const local = await LocalPort.listen(at, {
       satellite: SATELLITE,
       route,
-      tokens,
+      tokens: tokens ?? own,
       context,
       say,
       patienceMs,
@@ -108,6 +116,40 @@ describe("the local port of a proxy", () => {
       "Bearer asked for",
     ]);
     expect(heard[0]).to.include({ "satellite-name": "ada", "satellite-namespace": "team-a" });
+  });
+
+  it("reaches a satellite that slept for a night: tokens were renewed meanwhile, and the idle connection is made anew", async () => {
+    const { port, heard } = await listener();
+    const dialled: Socket[] = [];
+    dial = async () => {
+      const socket = await socketTo(port);
+      dialled.push(socket);
+      return socket;
+    };
+    const clock = new VirtualClock();
+    let issued = 0;
+    const call = async (): Promise<unknown> => {
+      issued += 1;
+      const expirationTimestamp = new Date(clock.now().getTime() + HOUR_MS).toISOString();
+      return { status: { token: `token-${issued}`, expirationTimestamp } };
+    };
+    const context = { clock, random: () => 0, err: { write: () => {} } } as unknown as CliContext;
+    tokens = accountTokens({ namespace: "team-a", name: "ci" }, "satellites.dev", { call }, context);
+    stops.push(() => tokens?.close());
+    const one = client(await open());
+    await one.call("unary", UNNAMED);
+    for (let hour = 0; hour < 10; hour += 1) {
+      await clock.advance(HOUR_MS);
+    }
+    // Four fifths of an hour fit twelve times into ten.
+    expect(issued).to.equal(13);
+    dialled[0]?.destroy();
+    await until(async () => (await one.call("unary", UNNAMED)).code === grpc.status.OK);
+    expect(dialled).to.have.length(2);
+    expect(heard.map((metadata) => metadata["authorization"])).to.deep.equal([
+      "Bearer token-1",
+      "Bearer token-13",
+    ]);
   });
 
   it("lets an open stream go on when its token has run out and no other is to be had, and says why to whoever calls then", async () => {
