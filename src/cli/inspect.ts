@@ -120,7 +120,8 @@ function powerLines(satellite: Satellite, { now }: PageView): string[] {
         ? power.state
         : `${power.state} for ${age(power.since, now)}`;
   const reason = power?.reason === undefined ? "" : `, because of ${power.reason}`;
-  const accepted = power !== undefined && !power.accepted ? ", the cloud has not accepted it yet" : "";
+  const isOnItsWay = power?.state === "Starting" || power?.state === "Stopping";
+  const accepted = isOnItsWay && !power.accepted ? ", the cloud has not accepted it yet" : "";
   return [
     row("wished", `${spec.desiredPower}${isPaused(satellite) ? " (paused: nobody acts on it)" : ""}`),
     row("is", `${state}${reason}${accepted}`),

@@ -181,7 +181,8 @@ function line({ name, awakeHours, asleepHours, wakes, paid, saved }: Usage, styl
   return [name, hours(awakeHours), hours(asleepHours), String(wakes), money(paid), money(saved), bar];
 }
 
-const hours = (count: number): string => `${count.toFixed(count < 100 ? 1 : 0)} h`;
+const hours = (count: number): string =>
+  count < 1 ? `${Math.round(60 * count)} m` : `${count.toFixed(count < 100 ? 1 : 0)} h`;
 
 function money(sum: Usage["paid"]): string {
   if (sum === undefined || sum === MIXED) {

@@ -217,6 +217,15 @@ describe("commands for people, on the embedded API server", function () {
       await cluster.admin.delete(SATELLITE_CLASSES, { name: made?.metadata.name ?? "" });
     });
 
+    it("speaks of what the cloud has not accepted yet on the way alone", async () => {
+      const page = async (state: "Off" | "Starting"): Promise<string> => {
+        await report("bob", { power: power(state, { accepted: false }) });
+        return (await terminal.run("inspect", "bob", "-n", "team-a")).out;
+      };
+      expect(await page("Starting")).to.contain("the cloud has not accepted it yet");
+      expect(await page("Off")).not.to.contain("accepted");
+    });
+
     it("says why one has failed, and colours on a terminal unless NO_COLOR asks for none", async () => {
       await report("bob", {
         phase: "Failed",
@@ -415,7 +424,7 @@ describe("commands for people, on the embedded API server", function () {
       writeFileSync(before, (await terminal.run("savings", "-A", "-o", "json")).out);
       await report("ada", { usage: { runningSeconds: 3600, asleepSeconds: 43_200, wakes: 5 } });
       const { out, err } = await terminal.run("savings", "-A", "--since", before);
-      expect(out).to.match(/\nteam-a\/ada +\d.\d h +10.0 h +1 /);
+      expect(out).to.match(/\nteam-a\/ada +[\d.]+ [hm] +10.0 h +1 /);
       expect(err).to.match(/^since 20\d\d-/);
     });
 
@@ -445,7 +454,9 @@ describe("commands for people, on the embedded API server", function () {
         /FAIL {2}there is no SatelliteClass.*\n {6}→ apply one: examples\/aws\/class.yaml\n/,
       );
       expect(out).to.match(/FAIL {2}no operator has ever led.*\n {6}→ install the chart/);
-      expect(out).to.match(/FAIL {2}no running router is found.*--router HOST:PORT/);
+      expect(out).to.match(
+        /FAIL {2}this API server knows no pods, .*--router HOST:PORT. satellites local prints/,
+      );
       expect(out).to.match(/\n3 broken\n$/);
     });
 

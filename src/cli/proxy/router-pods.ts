@@ -131,8 +131,12 @@ async function listPods({ client }: Pick<Connection, "client">, where: string | 
     return items;
   } catch (error) {
     if (isNotFound(error)) {
-      // An API server without pods, such as that of `satellites local`.
-      return [];
+      throw new SatelliteError(
+        "NoRouter",
+        "this API server knows no pods, so no router is found in it: name one with --router HOST:PORT. satellites local prints " +
+          "the flags of its own when it starts",
+        { cause: error },
+      );
     }
     if (!hasReason(error, "Forbidden")) {
       throw error;
