@@ -22,6 +22,10 @@ export async function runPlugin(process: CliProcess, version: string): Promise<v
     .showHelpAfterError()
     .helpCommand(true);
   addCommands(program, () => cliContext(process));
+  if (process.argv.length <= 2) {
+    process.stdout.write(program.helpInformation());
+    return;
+  }
   await program.parseAsync(process.argv);
 }
 

@@ -1,0 +1,23 @@
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { expect } from "chai";
+
+const ENTRY = join(import.meta.dirname, "../../src/kubectl-satellite.ts");
+
+describe("kubectl-satellite as a program", function () {
+  this.timeout(30_000);
+  const run = (...args: string[]): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync(process.execPath, [ENTRY, ...args], { encoding: "utf8" });
+
+  it("shows what there is when nothing is asked, as kubectl does", () => {
+    const { status, stdout, stderr } = run();
+    expect([status, stderr]).to.deep.equal([0, ""]);
+    expect(stdout).to.match(/^Usage: /).and.contain("doctor");
+  });
+
+  it("names the command that was meant, and ends with status 1", () => {
+    const { status, stdout, stderr } = run("wak");
+    expect([status, stdout]).to.deep.equal([1, ""]);
+    expect(stderr).to.contain("Did you mean wake?");
+  });
+});
