@@ -90,7 +90,7 @@ function textOf({ column, text, colour, isBold, isDim }: Run, y: number): string
   const begins = text.length - text.trimStart().length;
   const shown = text.trimStart();
   const x = (PADDING + (column + begins) * CELL.width).toFixed(1);
-  const length = ([...shown].length * CELL.width).toFixed(1);
+  const length = (shown.length * CELL.width).toFixed(1);
   const bold = isBold ? ' font-weight="bold"' : "";
   const dim = isDim ? ' opacity="0.65"' : "";
   return `<text x="${x}" y="${y}" fill="${colour}"${bold}${dim} textLength="${length}" lengthAdjust="spacingAndGlyphs">${escape(shown)}</text>`;

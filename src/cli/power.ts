@@ -163,7 +163,7 @@ async function waitFor(
       isUnseen = satellite.status.observedGeneration !== satellite.metadata.generation;
       const way = goal.judge(satellite);
       if (way.kind === "stuck") {
-        const message = way.message.replaceAll(" NAME", ` ${target.name}`);
+        const message = way.message.replaceAll(" NAME", ` ${target.name} -n ${target.namespace}`);
         throw new SatelliteError(goal.failed, `satellite ${name}: ${way.reason}: ${message}`);
       }
       last = way.text;
@@ -181,7 +181,7 @@ async function waitFor(
       throw new SatelliteError(
         "TimedOut",
         `satellite ${name} is not there after ${shortDuration(timeout / 1000)}: ${last}. It goes on by itself; see ` +
-          `kubectl satellite inspect ${target.name}`,
+          `kubectl satellite inspect ${target.name} -n ${target.namespace}`,
       );
     }
     throw error;

@@ -60,7 +60,7 @@ async function untilGone(
       throw new SatelliteError(
         "TimedOut",
         `satellite ${key.name} is not gone after ${shortDuration(timeout / 1000)}: its machine is not dealt with yet. ` +
-          `It goes on by itself; see kubectl satellite inspect ${key.name}`,
+          `It goes on by itself; see kubectl satellite inspect ${key.name} -n ${key.namespace}`,
       );
     }
     throw error;

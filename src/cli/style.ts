@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import type { CliContext, Output } from "./context.ts";
 
 /** Puts a text into a colour, or leaves it as it is. */
@@ -56,10 +57,6 @@ export function age(time: string | undefined, now: Date): string {
   return Number.isNaN(thenMs) ? "?" : shortDuration((now.getTime() - thenMs) / 1000);
 }
 
-/** Select Graphic Rendition, which takes no room. */
-// oxlint-disable-next-line no-control-regex -- it is what the terminal reads
-const SGR = /\u001B\[\d+m/g;
-
 /**
  * Breaks a line between words where a terminal would break it anywhere; elsewhere it stays one line, for programs to read.
  *
@@ -67,7 +64,7 @@ const SGR = /\u001B\[\d+m/g;
  */
 export function wrap(line: string, { isTTY, columns = 0 }: Output, indent: number): string {
   const width = Math.max(columns, 40 + indent);
-  const visible = (text: string): number => text.replaceAll(SGR, "").length;
+  const visible = (text: string): number => stripVTControlCharacters(text).length;
   if (isTTY !== true || columns === 0 || visible(line) <= width) {
     return line;
   }

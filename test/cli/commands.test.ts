@@ -305,7 +305,7 @@ describe("commands for people, on the embedded API server", function () {
     it("says of a paused one how to go on, and gives up after --timeout", async () => {
       const { code, err } = await terminal.run("wake", "bob", "-n", "team-a", "--timeout", "1s");
       expect(code).to.equal(1);
-      expect(err).to.match(/is not there after 1s: Asleep.*inspect bob.*TimedOut/);
+      expect(err).to.match(/is not there after 1s: Asleep.*inspect bob -n team-a.*TimedOut/);
       await cluster.admin.patch(
         SATELLITES,
         { namespace: "team-a", name: "bob" },
@@ -315,7 +315,7 @@ describe("commands for people, on the embedded API server", function () {
         },
       );
       expect((await terminal.run("wake", "bob", "-n", "team-a")).err).to.contain(
-        "kubectl annotate satellite bob satellites.dev/paused-",
+        "kubectl annotate satellite bob -n team-a satellites.dev/paused-",
       );
     });
   });

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { expect } from "chai";
 import { findOnPath } from "../tools/catalog.ts";
 import { Terminal } from "./terminal.ts";
@@ -57,8 +58,7 @@ describe("completion", function () {
         zpty -r -m z seen '*END*'
         print -r -- "$seen"`;
       const seen = run("zsh", "-f", "-c", ask);
-      // Without what moves the cursor.
-      const text = seen.replaceAll(/\u001B\[[?\d;]*[a-zA-Z]|\u0008/g, "");
+      const text = stripVTControlCharacters(seen).replaceAll("\u0008", "");
       const line = /kubectl-satellite [^\r\n]*/.exec(text)?.[0] ?? seen;
       return [line.trim().split(" ").at(-1) ?? ""];
     },

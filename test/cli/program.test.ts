@@ -12,7 +12,9 @@ describe("kubectl-satellite as a program", function () {
   it("shows what there is when nothing is asked, as kubectl does", () => {
     const { status, stdout, stderr } = run();
     expect([status, stderr]).to.deep.equal([0, ""]);
-    expect(stdout).to.match(/^Usage: /).and.contain("doctor");
+    expect(stdout)
+      .to.match(/^Usage: /)
+      .and.contain("doctor");
   });
 
   it("names the command that was meant, and ends with status 1", () => {

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -124,15 +124,18 @@ describe("docker buildx and buildctl with credentials that are no Kubernetes tok
     let branch = "main";
 
     beforeEach(async () => {
-      github = createServer(({ url = "", headers }, response) => {
+      const answer = async (
+        { url = "", headers }: IncomingMessage,
+        response: ServerResponse,
+      ): Promise<void> => {
         asked += 1;
-        const audience = new URL(url, "http://github").searchParams.get("audience");
+        const aud = new URL(url, "http://github").searchParams.get("audience");
         const isJob = headers.authorization === "Bearer of the job";
-        void issuer
-          .token({ aud: audience, repository: "acme/app", sub: `repo:acme/app:${branch}` })
-          .then((value) => {
-            response.writeHead(isJob ? 200 : 401).end(JSON.stringify({ value }));
-          });
+        const value = await issuer.token({ aud, repository: "acme/app", sub: `repo:acme/app:${branch}` });
+        response.writeHead(isJob ? 200 : 401).end(JSON.stringify({ value }));
+      };
+      github = createServer((request, response) => {
+        void answer(request, response);
       });
       await new Promise<void>((resolve) => github.listen(0, "127.0.0.1", resolve));
       stops.push(() => github.close());
