@@ -228,11 +228,11 @@ export async function operator(looking: Doctor): Promise<Finding[]> {
 }
 
 /** The operator's lease, wherever it is; where one may not look everywhere, in the namespace that is meant. */
-async function leaseOf({
-  connection: { client },
-  flags,
-}: Doctor): Promise<{ readonly lease: Lease | undefined; readonly namespace: string | undefined }> {
-  const namespace = flags.routerNamespace;
+async function leaseOf(
+  looking: Doctor,
+): Promise<{ readonly lease: Lease | undefined; readonly namespace: string | undefined }> {
+  const { client } = looking.connection;
+  const namespace = looking.flags.routerNamespace;
   if (namespace === undefined) {
     try {
       const { items } = await client.list<Lease>(LEASE, { fieldSelector: `metadata.name=${LEADER}` });
@@ -246,7 +246,8 @@ async function leaseOf({
       }
     }
   }
-  const where = namespace ?? "satellites";
+  const [pod] = await looking.routerPods().catch(() => []);
+  const where = namespace ?? pod?.namespace ?? "satellites";
   try {
     return { lease: await client.get<Lease>(LEASE, { namespace: where, name: LEADER }), namespace: where };
   } catch (error) {
