@@ -218,7 +218,12 @@ function costLines(
   { awakeSeconds, asleepSeconds }: { readonly awakeSeconds: number; readonly asleepSeconds: number },
   prices: SatelliteClass | undefined,
 ): string[] {
-  const [awake, asleep] = [usageRates("awake", satellite, prices), usageRates("asleep", satellite, prices)];
+  // A machine of an older class may have another disk, which its cloud alone can read from what the operator stored.
+  const diskGiB = prices?.spec.ec2?.rootVolume?.sizeGiB ?? 0;
+  const [awake, asleep] = [
+    usageRates("awake", satellite, prices, diskGiB),
+    usageRates("asleep", satellite, prices, diskGiB),
+  ];
   const { currency } = awake;
   if (prices === undefined) {
     return [];
