@@ -11,13 +11,14 @@ import {
   type HeaderList,
   type Upstream,
 } from "./engine.ts";
+import type { GateContext } from "./gate-context.ts";
 import { parseGrpcTimeoutMs } from "./grpc-timeout.ts";
 import { firstValue } from "./header-list.ts";
 import { DEFAULT_IDENTITY_LIMITS, IdentityLimits } from "./identity-limits.ts";
-import { epochToDrain } from "./lease-keeper.ts";
+import { epochToDrain } from "./lease-rules.ts";
 import type { StreamUse } from "./open-streams.ts";
 import { refusal, ROUTER_STOPPING, type Refusal } from "./refusal.ts";
-import { SatelliteGate, type GateContext, type GateRequest } from "./satellite-gate.ts";
+import { SatelliteGate, type GateRequest } from "./satellite-gate.ts";
 import { unknownSatellite } from "./standing.ts";
 
 /** Options of {@link Gate}. */

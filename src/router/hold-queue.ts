@@ -7,7 +7,7 @@ export interface HeldRequest {
   readonly use: StreamUse;
   /** Header names that must not be forwarded. */
   readonly drop: ReadonlySet<string>;
-  /** Ends the wait. Stops the request's timers and listeners; called once, by the queue. */
+  /** Answers it, and stops its timers and listeners; called once, by the queue. */
   readonly settle: (admission: Admission) => void;
 }
 
@@ -19,8 +19,8 @@ export interface HoldQueueOptions {
   readonly max: number;
   /** Shared by all satellites. */
   readonly budget: HoldBudget;
-  /** The answer to a request that makes room for another namespace's. */
-  readonly onCrowdedOut: () => Admission;
+  /** Called with a request that must make room for another namespace's; it must be settled at once. */
+  readonly onCrowdedOut: (request: HeldRequest) => void;
   /** Called with +1 and -n, after the change. */
   readonly onChange: (change: number) => void;
 }
@@ -50,7 +50,7 @@ export class HoldQueue {
     if (this.#requests.size >= max) {
       return false;
     }
-    const place = budget.take(namespace, () => this.settle(request, onCrowdedOut()));
+    const place = budget.take(namespace, () => onCrowdedOut(request));
     if (place === undefined) {
       return false;
     }

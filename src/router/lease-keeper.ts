@@ -1,18 +1,10 @@
 import { untilAborted } from "../base/abort.ts";
-import { backoffMs, type Random } from "../base/backoff.ts";
-import { sleep, type Clock, type Timer } from "../base/clock.ts";
-import { SatelliteError, toError } from "../base/errors.ts";
-import { isRejected, type KubeError } from "../kube/errors.ts";
-import { timestamp } from "../satellite/conditions.ts";
-import { isDraining } from "../satellite/power.ts";
-import type { Lease } from "../satellite/resource.ts";
+import type { Timer } from "../base/clock.ts";
 import type { Satellite } from "../satellite/types.ts";
-import type { Logger } from "../telemetry/logger.ts";
+import { ActivityEntry, type ActivityEntryOptions } from "./activity-entry.ts";
+import { epochToDrain, isEnded, isLeasable, type HeldLease } from "./lease-rules.ts";
 import { admitMs, leaseSeconds, quietMs, renewMs } from "./lease-terms.ts";
-import type { RouterMetrics } from "./metrics.ts";
-import { OpenStreams, shownUse, type OpenStream, type StreamUse } from "./open-streams.ts";
-import { isStale, type SatelliteApi } from "./satellite-api.ts";
-import type { SatelliteView } from "./satellite-view.ts";
+import { OpenStreams, type OpenStream, type StreamUse } from "./open-streams.ts";
 import type { WriteQueue } from "./write-queue.ts";
 
 /** How taking a lease ended. */
@@ -23,38 +15,13 @@ export type LeaseOutcome =
   | { readonly kind: "failed"; readonly error: Error };
 
 /** Options of {@link LeaseKeeper}. */
-export interface LeaseKeeperOptions {
-  /** "namespace/name" of the satellite. */
-  readonly key: string;
-  /** Key of this router in `status.activity`. */
-  readonly router: string;
-  readonly view: SatelliteView;
-  readonly api: SatelliteApi;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly metrics: RouterMetrics;
+export interface LeaseKeeperOptions extends ActivityEntryOptions {
   /** Shared with whoever else writes to this satellite. */
   readonly writes: WriteQueue;
   /** Called when the keeper has nothing more to do, so that it may be forgotten. */
   readonly onIdle: () => void;
 }
 
-/** A lease that the API server accepted. */
-interface HeldLease {
-  readonly uid: string | undefined;
-  readonly epoch: number;
-  /** When its patch was sent, on the monotonic clock. It counts from here: the operator starts later. */
-  readonly sentAtMs: number;
-  readonly validSeconds: number;
-}
-
-/**
- * A process begins to count at random: a late lease of the process before, under the same name, must not bear the
- * number of a new one (docs/decisions/0014).
- */
-const FIRST_SEQ_BELOW = 2 ** 48;
-const RETRY = { baseMs: 200, maxMs: 10_000 };
 /** How often counts are reported while the satellite drains, in milliseconds. */
 const DRAIN_REPORT_MS = 1000;
 
@@ -65,18 +32,13 @@ const DRAIN_REPORT_MS = 1000;
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
   #lease: HeldLease | undefined;
-  readonly #firstSeq: number;
-  #seq: number;
-  /** Open streams by epoch. */
-  readonly #open = new Map<number, number>();
+  readonly #entry: ActivityEntry;
   readonly #streams = new OpenStreams();
-  #openStreams = 0;
   #heldRequests = 0;
   #oldestHeld: StreamUse | undefined;
   /** Whether streams came or went since the last write. */
   #hasNews = false;
   #drainReportedAtMs = -Infinity;
-  #failures = 0;
   #closing = false;
   #renewal: Timer | undefined;
   #report: Timer | undefined;
@@ -87,18 +49,13 @@ export class LeaseKeeper {
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
-    this.#firstSeq = Math.floor(options.random() * FIRST_SEQ_BELOW);
-    this.#seq = this.#firstSeq;
-  }
-
-  get openStreams(): number {
-    return this.#openStreams;
+    this.#entry = new ActivityEntry(options);
   }
 
   /** Whether nothing is open, held, being written or still to be reported, and no lease is live. */
   get isIdle(): boolean {
     return (
-      this.#openStreams === 0 &&
+      this.#streams.size === 0 &&
       this.#heldRequests === 0 &&
       this.#options.writes.pending === 0 &&
       this.#report === undefined &&
@@ -137,31 +94,22 @@ export class LeaseKeeper {
 
   /** Counts a stream until it is handed to {@link streamClosed}. */
   streamOpened(epoch: number, use: StreamUse): OpenStream {
-    this.#openStreams++;
-    this.#open.set(epoch, (this.#open.get(epoch) ?? 0) + 1);
+    const stream = this.#streams.add(epoch, use);
     this.#options.metrics.streamsOpen.inc();
     this.#hasNews = true;
     this.#report?.cancel();
     this.#report = undefined;
     this.#scheduleRenewal();
-    return this.#streams.add(epoch, use);
+    return stream;
   }
 
   streamClosed(stream: OpenStream): void {
-    const { epoch } = stream;
     this.#streams.remove(stream);
-    this.#openStreams--;
-    const left = (this.#open.get(epoch) ?? 1) - 1;
-    if (left === 0) {
-      this.#open.delete(epoch);
-    } else {
-      this.#open.set(epoch, left);
-    }
     this.#options.metrics.streamsOpen.dec();
     this.#hasNews = true;
     this.#scheduleRenewal();
     this.#scheduleReport();
-    if (this.#openStreams === 0) {
+    if (this.#streams.size === 0) {
       this.#onNoStreams();
     }
   }
@@ -186,49 +134,12 @@ export class LeaseKeeper {
     this.#lapse?.cancel();
     this.#report?.cancel();
     this.#report = undefined;
-    if (this.#openStreams > 0) {
+    if (this.#streams.size > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#onNoStreams = resolve;
       await Promise.race([promise, untilAborted(signal)]);
     }
-    await this.#options.writes.run(() => this.#removeEntry(signal));
-  }
-
-  async #removeEntry(signal: AbortSignal): Promise<void> {
-    const { key, router, view, api, clock, random, logger } = this.#options;
-    if (this.#failures > 0) {
-      // A write without an answer may have landed.
-      await this.#refresh();
-    }
-    for (let attempt = 0; !signal.aborted; attempt++) {
-      const satellite = view.get(key);
-      const entry = satellite?.status.activity[router];
-      if (satellite === undefined || entry === undefined || !this.#isOwn(entry)) {
-        return;
-      }
-      try {
-        view.observe(await api.withdraw(key, satellite, signal));
-        return;
-      } catch (error) {
-        logger.debug("the lease was not withdrawn", { satellite: key, error });
-        await this.#refresh();
-        await sleep(clock, backoffMs(attempt, RETRY, random), signal).catch(() => {});
-      }
-    }
-  }
-
-  /** Whether this process wrote an entry; another one of its name may have. */
-  #isOwn({ seq }: Lease): boolean {
-    return seq > this.#firstSeq && seq <= this.#seq;
-  }
-
-  async #refresh(): Promise<void> {
-    const { key, view, logger } = this.#options;
-    try {
-      await view.refresh(key);
-    } catch (error) {
-      logger.debug("could not read the satellite anew", { satellite: key, error });
-    }
+    await this.#options.writes.run(() => this.#entry.remove(signal));
   }
 
   #inOrder<T>(write: () => Promise<T>): Promise<T> {
@@ -236,96 +147,39 @@ export class LeaseKeeper {
   }
 
   async #writeLease(): Promise<LeaseOutcome> {
-    const { key, view, api, clock, metrics, logger } = this.#options;
+    const { key, view, clock, logger } = this.#options;
     const satellite = view.get(key);
     if (satellite === undefined || !isLeasable(satellite)) {
       return { kind: "refused" };
     }
     const sentAtMs = clock.monotonicMs();
-    const entry = this.#entry(satellite, this.#openStreams + this.#heldRequests);
-    this.#hasNews = this.#openStreams > 0;
-    try {
-      const written = await api.lease(key, satellite, entry);
-      this.#lease = {
-        uid: satellite.metadata.uid,
-        epoch: satellite.status.power.epoch,
-        sentAtMs,
-        validSeconds: entry.validSeconds,
-      };
-      this.#failures = 0;
-      metrics.leaseWrites.inc({ result: "ok" });
-      this.#armLapse(entry.validSeconds);
-      view.observe(written);
-      // The news that the epoch ended after this write may have come before its answer.
-      this.#dropEndedLease();
-      return { kind: "taken" };
-    } catch (thrown) {
-      const error = toError(thrown);
-      const outcome = await this.#refreshIfStale(thrown);
-      metrics.leaseWrites.inc({ result: outcome.kind });
-      logger.debug("lease was not taken", { satellite: key, outcome: outcome.kind, error });
-      if (outcome.kind === "refused") {
-        this.#lease = undefined;
-      } else {
-        // It may have landed: whoever ends before it lapses has to withdraw it.
-        this.#armLapse(entry.validSeconds);
-      }
-      this.#failures++;
+    const validSeconds = leaseSeconds(satellite.spec.idleTimeout);
+    this.#hasNews = this.#streams.size > 0;
+    const openStreams = this.#streams.size + this.#heldRequests;
+    const outcome = await this.#entry.lease(satellite, { openStreams, oldest: this.#oldestUse() });
+    if (outcome.kind !== "refused") {
+      // Where no answer came it may have landed: whoever ends before it lapses has to withdraw it.
+      this.#armLapse(validSeconds);
+    }
+    if (outcome.kind !== "written") {
+      logger.debug("lease was not taken", { satellite: key, outcome: outcome.kind, error: outcome.error });
+      this.#lease = outcome.kind === "refused" ? undefined : this.#lease;
       return outcome;
     }
-  }
-
-  /** The API server says 422 for many things: only the object tells what happened. */
-  async #refreshIfStale(thrown: unknown): Promise<Exclude<LeaseOutcome, { kind: "taken" }>> {
-    if (isRejected(thrown)) {
-      return { kind: "failed", error: this.#noPlace(thrown) };
-    }
-    if (!isStale(thrown)) {
-      return { kind: "failed", error: toError(thrown) };
-    }
-    try {
-      await this.#options.view.refresh(this.#options.key);
-      return { kind: "refused" };
-    } catch (error) {
-      return { kind: "failed", error: toError(error) };
-    }
-  }
-
-  /** The object has no room for one more entry, or what stands in it is not allowed: no reading anew mends that. */
-  #noPlace(cause: KubeError): SatelliteError {
-    const { key, router, logger } = this.#options;
-    const error = new SatelliteError(
-      "NoPlaceForRouter",
-      `satellite ${key} has no place for router ${router} in status.activity (${cause.message}); the operator removes ` +
-        "entries of routers that are gone: see whether it runs, or remove some by hand",
-      { cause },
-    );
-    logger.warn("no place for this router's entry", { satellite: key, router, error });
-    return error;
-  }
-
-  #entry(satellite: Satellite, openStreams: number, drainedEpoch?: number): Lease {
-    const { clock } = this.#options;
-    this.#seq += 1;
-    const oldestStream = this.#oldestStream();
-    return {
-      seq: this.#seq,
-      validSeconds: leaseSeconds(satellite.spec.idleTimeout),
-      openStreams,
-      time: timestamp(clock.now()),
-      ...(drainedEpoch === undefined ? {} : { drainedEpoch }),
-      ...(oldestStream === undefined ? {} : { oldestStream }),
+    this.#lease = {
+      uid: satellite.metadata.uid,
+      epoch: satellite.status.power.epoch,
+      sentAtMs,
+      validSeconds,
     };
+    view.observe(outcome.satellite);
+    // The news that the epoch ended after this write may have come before its answer.
+    this.#dropEndedLease();
+    return { kind: "taken" };
   }
 
-  #oldestStream(): Lease["oldestStream"] {
-    const { clock } = this.#options;
-    const use = this.#streams.oldest ?? this.#oldestHeld;
-    if (use === undefined) {
-      return undefined;
-    }
-    const since = new Date(clock.now().getTime() - (clock.monotonicMs() - use.sinceMs));
-    return { ...shownUse(use), since: timestamp(since) };
+  #oldestUse(): StreamUse | undefined {
+    return this.#streams.oldest ?? this.#oldestHeld;
   }
 
   /** The renewal that is due now replaces whatever was planned. */
@@ -337,7 +191,7 @@ export class LeaseKeeper {
 
   /** Plans the next renewal while streams are open or held on an epoch that goes on. */
   #scheduleRenewal(): void {
-    const { clock, random } = this.#options;
+    const { clock } = this.#options;
     if (!this.#needsRenewal() || this.#closing) {
       this.#renewal?.cancel();
       this.#renewal = undefined;
@@ -348,7 +202,7 @@ export class LeaseKeeper {
     }
     const lease = this.#lease;
     const dueMs = lease === undefined ? 0 : lease.sentAtMs + renewMs(lease.validSeconds);
-    const retryInMs = this.#failures === 0 ? 0 : backoffMs(this.#failures - 1, RETRY, random);
+    const retryInMs = this.#entry.retryInMs();
     this.#renewal = clock.setTimer(Math.max(dueMs - clock.monotonicMs(), retryInMs), () => {
       this.#renewal = undefined;
       void this.take();
@@ -362,20 +216,13 @@ export class LeaseKeeper {
       return false;
     }
     const { epoch } = satellite.status.power;
-    return this.#open.has(epoch) || (this.#heldRequests > 0 && this.#lease?.epoch === epoch);
+    return this.#streams.has(epoch) || (this.#heldRequests > 0 && this.#lease?.epoch === epoch);
   }
 
   /** A lease ends with its epoch; the answer to its patch does not overrule news that came before it. */
   #dropEndedLease(): void {
-    const satellite = this.#options.view.get(this.#options.key);
-    const lease = this.#lease;
-    if (
-      lease !== undefined &&
-      (satellite === undefined ||
-        satellite.metadata.uid !== lease.uid ||
-        satellite.status.power.epoch !== lease.epoch ||
-        !isAwakeOrStarting(satellite))
-    ) {
+    const { view, key } = this.#options;
+    if (this.#lease !== undefined && isEnded(this.#lease, view.get(key))) {
       this.#lease = undefined;
     }
   }
@@ -405,15 +252,15 @@ export class LeaseKeeper {
   }
 
   #reportDelayMs(): number | undefined {
-    const { view, key, clock, random } = this.#options;
-    const retryInMs = this.#failures === 0 ? 0 : backoffMs(this.#failures - 1, RETRY, random);
+    const { view, key, clock } = this.#options;
+    const retryInMs = this.#entry.retryInMs();
     const drainingEpoch = this.#drainingEpoch();
     if (drainingEpoch !== undefined) {
       const nextReportMs = this.#drainReportedAtMs + DRAIN_REPORT_MS - clock.monotonicMs();
-      return this.#open.has(drainingEpoch) ? Math.max(retryInMs, nextReportMs, 0) : retryInMs;
+      return this.#streams.has(drainingEpoch) ? Math.max(retryInMs, nextReportMs, 0) : retryInMs;
     }
     const satellite = view.get(key);
-    if (satellite === undefined || this.#openStreams > 0 || !this.#hasNews) {
+    if (satellite === undefined || this.#streams.size > 0 || !this.#hasNews) {
       return undefined;
     }
     return Math.max(retryInMs, quietMs(leaseSeconds(satellite.spec.idleTimeout)));
@@ -421,27 +268,22 @@ export class LeaseKeeper {
 
   /** Writes the count of open streams, and that the router has drained when it has. */
   async #writeReport(): Promise<void> {
-    const { key, view, api, clock, metrics, logger } = this.#options;
+    const { key, view, clock, logger } = this.#options;
     const satellite = view.get(key);
+    this.#hasNews = false;
     if (satellite === undefined) {
-      this.#hasNews = false;
       return;
     }
     const drainingEpoch = this.#drainingEpoch();
-    const isDrained = drainingEpoch !== undefined && !this.#open.has(drainingEpoch);
-    this.#hasNews = false;
+    const drainedEpoch =
+      drainingEpoch !== undefined && this.#streams.has(drainingEpoch) ? undefined : drainingEpoch;
     this.#drainReportedAtMs = clock.monotonicMs();
-    const entry = this.#entry(satellite, this.#openStreams, isDrained ? drainingEpoch : undefined);
-    try {
-      const written = await api.reportActivity(key, satellite, entry);
-      this.#failures = 0;
-      metrics.leaseWrites.inc({ result: "ok" });
-      view.observe(written);
-    } catch (thrown) {
-      const outcome = await this.#refreshIfStale(thrown);
-      metrics.leaseWrites.inc({ result: outcome.kind });
-      logger.warn("could not report open streams", { satellite: key, error: toError(thrown) });
-      this.#failures++;
+    const usage = { openStreams: this.#streams.size, oldest: this.#oldestUse() };
+    const outcome = await this.#entry.report(satellite, usage, drainedEpoch);
+    if (outcome.kind === "written") {
+      view.observe(outcome.satellite);
+    } else {
+      logger.warn("could not report open streams", { satellite: key, error: outcome.error });
       this.#hasNews = true;
     }
     if (this.#hasNews || this.#drainingEpoch() !== undefined) {
@@ -463,24 +305,4 @@ export class LeaseKeeper {
       this.#options.onIdle();
     }
   }
-}
-
-/**
- * The epoch whose end the operator waits to have acknowledged by this router; `undefined` when it does not wait, or this
- * router has acknowledged it, or has no entry.
- */
-export function epochToDrain({ status }: Satellite, router: string): number | undefined {
-  const { epoch } = status.power;
-  const entry = status.activity[router];
-  return isDraining(status.power) && entry !== undefined && entry.drainedEpoch !== epoch ? epoch : undefined;
-}
-
-function isAwakeOrStarting(satellite: Satellite): boolean {
-  const { state } = satellite.status.power;
-  return state === "Running" || state === "Starting";
-}
-
-/** A lease on an epoch that is ending would be accepted (its tests name the state), but means nothing. */
-function isLeasable(satellite: Satellite): boolean {
-  return satellite.spec.desiredPower === "on" && isAwakeOrStarting(satellite);
 }

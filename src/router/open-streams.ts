@@ -22,6 +22,17 @@ export interface OpenStream extends StreamUse {
 export class OpenStreams {
   #first: OpenStream | undefined;
   #last: OpenStream | undefined;
+  #size = 0;
+  readonly #byEpoch = new Map<number, number>();
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Whether any is open in this epoch. */
+  has(epoch: number): boolean {
+    return this.#byEpoch.has(epoch);
+  }
 
   /** The stream that has been open for longest. */
   get oldest(): StreamUse | undefined {
@@ -36,12 +47,21 @@ export class OpenStreams {
       this.#last.next = stream;
     }
     this.#last = stream;
+    this.#size++;
+    this.#byEpoch.set(epoch, (this.#byEpoch.get(epoch) ?? 0) + 1);
     return stream;
   }
 
   /** @param stream one that {@link add} gave out; once */
   remove(stream: OpenStream): void {
-    const { previous, next } = stream;
+    const { epoch, previous, next } = stream;
+    this.#size--;
+    const left = (this.#byEpoch.get(epoch) ?? 1) - 1;
+    if (left === 0) {
+      this.#byEpoch.delete(epoch);
+    } else {
+      this.#byEpoch.set(epoch, left);
+    }
     if (previous === undefined) {
       this.#first = next;
     } else {

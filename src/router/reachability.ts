@@ -1,3 +1,4 @@
+import type { Clock, Timer } from "../base/clock.ts";
 import { SatelliteError } from "../base/errors.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Prober } from "./prober.ts";
@@ -7,11 +8,19 @@ import type { Standing, Target } from "./standing.ts";
 export interface ReachabilityOptions {
   readonly key: string;
   readonly prober: Prober;
+  readonly clock: Clock;
   readonly logger: Logger;
+  /** For how long a VM that is said to run may leave probes unanswered, in milliseconds. */
+  readonly unreachableMs: number;
   /** Called when a probe has been answered. */
   readonly onAnswered: () => void;
-  /** Called when another VM has been met at the satellite's address, once for each target. */
-  readonly onOtherVm: () => void;
+  /**
+   * Called when a VM that is said to run is probed, and once for each target where another VM was met: what is known of
+   * the satellite is old, or its address was given away.
+   */
+  readonly onDoubt: () => void;
+  /** Called when the time of a VM that is said to run is over. */
+  readonly onUnreachable: () => void;
 }
 
 /** Why a probe is given up; nobody sees it. */
@@ -28,6 +37,8 @@ export class Reachability {
   /** The epoch whose VM failed although it is said to run: it must answer a probe first. */
   #suspectEpoch: number | undefined;
   #probe: { readonly target: Target; readonly abort: AbortController } | undefined;
+  /** Runs while a VM that is said to run is probed. */
+  #patience: Timer | undefined;
   /** Where another VM was met than the satellite's. */
   #strangerAt: Target | undefined;
 
@@ -53,8 +64,10 @@ export class Reachability {
   /** Another VM was met where the satellite's should be. */
   onOtherVm(target: Target): void {
     if (!isSame(target, this.#strangerAt)) {
+      const { key, logger, onDoubt } = this.#options;
       this.#strangerAt = target;
-      this.#options.onOtherVm();
+      logger.warn("another VM answers at the satellite's address", { satellite: key });
+      onDoubt();
     }
   }
 
@@ -74,15 +87,33 @@ export class Reachability {
     this.#strangerAt = undefined;
   }
 
-  /** Probes until the VM answers, unless that is being done already. */
-  probe(target: Target): void {
+  /**
+   * Probes until the VM answers, unless that is being done already.
+   *
+   * @param isSaidToRun then it is given a while: the operator may find that it needs a start
+   */
+  probe(target: Target, isSaidToRun: boolean): void {
+    if (isSaidToRun && this.#patience === undefined) {
+      const { clock, unreachableMs, onDoubt, onUnreachable } = this.#options;
+      onDoubt();
+      this.#patience = clock.setTimer(unreachableMs, () => {
+        this.#patience = undefined;
+        onUnreachable();
+      });
+    }
     if (!isSame(target, this.#probe?.target)) {
-      this.stopProbing();
+      this.#endProbe();
       void this.#awaitAnswer(target);
     }
   }
 
   stopProbing(): void {
+    this.#endProbe();
+    this.#patience?.cancel();
+    this.#patience = undefined;
+  }
+
+  #endProbe(): void {
     this.#probe?.abort.abort(STOPPED);
     this.#probe = undefined;
   }

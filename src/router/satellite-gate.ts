@@ -1,53 +1,31 @@
-import { backoffMs, type Random } from "../base/backoff.ts";
-import type { Clock, Timer } from "../base/clock.ts";
-import { SatelliteError, toError } from "../base/errors.ts";
 import { parseKey } from "../kube/objects.ts";
-import type { Satellite } from "../satellite/types.ts";
-import type { Logger } from "../telemetry/logger.ts";
+import { Confirmation } from "./confirmation.ts";
 import type { Admission } from "./engine.ts";
-import type { HoldBudget } from "./hold-budget.ts";
+import { forward } from "./forward.ts";
+import type { GateContext } from "./gate-context.ts";
+import { startDeadline } from "./hold-deadline.ts";
+import { decideHeld, whyNothingMoves, type GateDecision } from "./hold-decision.ts";
 import { HoldQueue, type HeldRequest } from "./hold-queue.ts";
 import {
   apiServerFailed,
   CANCELLED,
   crowdedOut,
-  deadlineExceeded,
-  holdExpired,
   notAwake,
-  operatorStalled,
   otherVm,
   tooManyHeld,
   vmUnreachable,
   type Named,
 } from "./hold-refusals.ts";
 import { LeaseKeeper, type LeaseOutcome } from "./lease-keeper.ts";
-import type { RouterMetrics } from "./metrics.ts";
+import { LeaseSeeker } from "./lease-seeker.ts";
 import type { StreamUse } from "./open-streams.ts";
-import type { GateOptions } from "./options.ts";
-import type { Prober } from "./prober.ts";
 import { Reachability } from "./reachability.ts";
 import type { Refusal } from "./refusal.ts";
-import { isPermanent, type SatelliteApi } from "./satellite-api.ts";
-import type { SatelliteView } from "./satellite-view.ts";
+import { isPermanent } from "./satellite-api.ts";
 import { standingOf, troubleOf, unknownSatellite, type Standing, type Target } from "./standing.ts";
 import { OtherVmError } from "./vm-dial.ts";
 import { Waker, type WakeOutcome } from "./wake.ts";
 import { WriteQueue } from "./write-queue.ts";
-
-/** What the gates of all satellites share. */
-export interface GateContext {
-  /** Key of this router in `status.activity`. */
-  readonly router: string;
-  readonly view: SatelliteView;
-  readonly api: SatelliteApi;
-  readonly prober: Prober;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly metrics: RouterMetrics;
-  readonly options: Required<GateOptions>;
-  readonly budget: HoldBudget;
-}
 
 /** What the gate must know of a request. */
 export interface GateRequest {
@@ -58,16 +36,12 @@ export interface GateRequest {
   readonly signal: AbortSignal;
 }
 
-/** For how long an answer of the API server is good for requests that take no lease, in milliseconds. */
-const CONFIRMED_MS = 1000;
-const LEASE_RETRY = { baseMs: 100, maxMs: 5000 };
-/** How long before its deadline a request is told why nothing moves: at the deadline nobody listens any more. */
-const MAX_LEAD_MS = 250;
-const LEAD_SHARE = 0.05;
-
 /**
  * The gate of one satellite: admits at once while it is awake under a valid lease; else holds requests, has the satellite
  * woken and probed, takes the lease, and lets all go together and in order.
+ *
+ * Whatever happens is noted first, and ends the waits that it ends; then the gate looks once at what is left
+ * ({@link decideHeld}) and carries that one decision out.
  */
 export class SatelliteGate {
   readonly #key: string;
@@ -75,15 +49,10 @@ export class SatelliteGate {
   readonly #onIdle: () => void;
   readonly #queue: HoldQueue;
   readonly #keeper: LeaseKeeper;
+  readonly #leaseSeeker: LeaseSeeker;
   readonly #waker: Waker;
   readonly #reachability: Reachability;
-  #unreachable: Timer | undefined;
-  #leasing = false;
-  #leaseRetry: Timer | undefined;
-  #leaseFailures = 0;
-  #confirming: Promise<Error | undefined> | undefined;
-  /** Runs while the API server's answer to {@link #confirm} is young. */
-  #confirmed: Timer | undefined;
+  readonly #confirmation: Confirmation;
   /** The last error of the API server, named when a request runs out of time. */
   #trouble: Error | undefined;
   #lastChangeAtMs: number;
@@ -100,7 +69,7 @@ export class SatelliteGate {
       namespace: parseKey(key).namespace ?? "",
       max: context.options.maxHeldPerSatellite,
       budget: context.budget,
-      onCrowdedOut: () => crowdedOut(this.#named()),
+      onCrowdedOut: (held) => this.#settle(held, crowdedOut(this.#named())),
       onChange: (change) => {
         context.metrics.heldRequests.inc(change);
         this.#keeper.setHeldRequests(this.#queue.size, this.#queue.oldest?.use);
@@ -108,11 +77,20 @@ export class SatelliteGate {
     });
     const writes = new WriteQueue();
     this.#keeper = new LeaseKeeper({ ...context, key, writes, onIdle: () => this.#checkIdle() });
+    this.#leaseSeeker = new LeaseSeeker({
+      ...context,
+      keeper: this.#keeper,
+      onOutcome: (outcome) => this.#onLeaseSettled(outcome),
+      onRetry: () => this.#look(),
+    });
+    this.#confirmation = new Confirmation({ ...context, key, onChange: () => this.#checkIdle() });
     this.#reachability = new Reachability({
       ...context,
       key,
       onAnswered: () => this.#look(),
-      onOtherVm: () => this.#onOtherVm(),
+      unreachableMs: context.options.unreachableMs,
+      onDoubt: () => this.#refresh(),
+      onUnreachable: () => this.#onUnreachable(),
     });
     this.#waker = new Waker({
       ...context,
@@ -128,27 +106,22 @@ export class SatelliteGate {
 
   /** Whether nothing would be lost by forgetting this gate. */
   get isIdle(): boolean {
-    const isAsking = this.#leasing || this.#confirming !== undefined || this.#confirmed !== undefined;
+    const isAsking = this.#leaseSeeker.isTaking || !this.#confirmation.isIdle;
     return this.#queue.size === 0 && !this.#waker.isRunning && !isAsking && this.#keeper.isIdle;
   }
 
   /** Whether a request that is held now would wake the satellite: it sleeps, and no wake is under way. */
   get needsWake(): boolean {
-    const satellite = this.#context.view.get(this.#key);
-    return satellite !== undefined && standingOf(satellite).kind === "asleep" && !this.#waker.isRunning;
+    return this.#standing()?.kind === "asleep" && !this.#waker.isRunning;
   }
 
   /** The answer for a request when it needs no waiting. */
   admitNow(drop: ReadonlySet<string>, use: StreamUse): Admission | undefined {
-    if (this.#queue.size > 0) {
-      return undefined;
-    }
-    const satellite = this.#context.view.get(this.#key);
-    const target = satellite === undefined ? undefined : this.#reachability.openTarget(standingOf(satellite));
-    if (satellite === undefined || target === undefined || !this.#keeper.permits(satellite, target.epoch)) {
-      return undefined;
-    }
-    return this.#open(target, drop, use, 0);
+    const satellite = this.#queue.size > 0 ? undefined : this.#context.view.get(this.#key);
+    const target = satellite === undefined ? undefined : this.#openTarget(standingOf(satellite));
+    return satellite !== undefined && target !== undefined && this.#keeper.permits(satellite, target.epoch)
+      ? this.#open(target, drop, use, 0)
+      : undefined;
   }
 
   /**
@@ -157,55 +130,46 @@ export class SatelliteGate {
    * request go to a VM of the past.
    */
   pass(drop: ReadonlySet<string>): Admission | Promise<Admission> {
-    const { view } = this.#context;
-    const satellite = view.get(this.#key);
-    const target = satellite === undefined ? undefined : this.#reachability.openTarget(standingOf(satellite));
-    const isConfirmed =
-      satellite !== undefined &&
-      target !== undefined &&
-      (this.#keeper.permits(satellite, target.epoch) || this.#confirmed !== undefined);
-    if (isConfirmed || target === undefined) {
-      return this.#passTo(satellite, target, drop);
+    const target = this.#openTarget(this.#standing());
+    if (target === undefined || this.#isLeased(target) || this.#confirmation.isFresh) {
+      return this.#passNow(drop);
     }
-    this.#confirming ??= this.#confirm();
-    return this.#confirming.then((error) => {
-      if (error !== undefined) {
-        return apiServerFailed(this.#named(), error);
-      }
-      const now = view.get(this.#key);
-      return this.#passTo(now, now && this.#reachability.openTarget(standingOf(now)), drop);
-    });
+    return this.#confirmation
+      .read()
+      .then((error) => (error === undefined ? this.#passNow(drop) : apiServerFailed(this.#named(), error)));
   }
 
   /** Holds a request until the satellite is awake, or waiting is hopeless. Never rejects. */
-  hold(request: GateRequest): Promise<Admission> {
-    if (request.signal.aborted) {
+  hold({ use, drop, timeoutMs, signal }: GateRequest): Promise<Admission> {
+    if (signal.aborted) {
       return Promise.resolve(CANCELLED);
     }
+    const { clock, options } = this.#context;
     return new Promise((resolve) => {
-      const timers: Timer[] = [];
-      const onAbort = (): void => this.#queue.settle(held, CANCELLED);
-      const held: HeldRequest = {
-        use: request.use,
-        drop: request.drop,
-        settle: (admission) => {
-          for (const timer of timers) {
-            timer.cancel();
-          }
-          request.signal.removeEventListener("abort", onAbort);
-          resolve(admission);
-          this.#look();
-        },
+      const onAbort = (): void => this.#settle(held, CANCELLED);
+      const settle = (admission: Admission): void => {
+        deadline.cancel();
+        signal.removeEventListener("abort", onAbort);
+        resolve(admission);
       };
+      const held: HeldRequest = { use, drop, settle };
       if (!this.#queue.add(held)) {
         resolve(tooManyHeld(this.#named()));
         return;
       }
       if (this.#queue.size === 1) {
-        this.#lastChangeAtMs = this.#context.clock.monotonicMs();
+        this.#lastChangeAtMs = clock.monotonicMs();
       }
-      this.#startTimers(held, request.timeoutMs, timers);
-      request.signal.addEventListener("abort", onAbort, { once: true });
+      const deadline = startDeadline({
+        clock,
+        sinceMs: use.sinceMs,
+        timeoutMs,
+        maxHoldMs: options.maxHoldMs,
+        named: () => this.#named(),
+        whyNothingMoves: () => this.#whyNothingMoves(),
+        onExpired: (refusal) => this.#settle(held, refusal),
+      });
+      signal.addEventListener("abort", onAbort, { once: true });
       this.#look();
     });
   }
@@ -231,9 +195,9 @@ export class SatelliteGate {
 
   /** The last act: withdraws this router's lease. Resolves when every write has ended, or `signal` has aborted. */
   async withdraw(signal: AbortSignal): Promise<void> {
-    this.#stopProbing();
-    this.#leaseRetry?.cancel();
-    this.#confirmed?.cancel();
+    this.#reachability.stopProbing();
+    this.#leaseSeeker.rest();
+    this.#confirmation.stop();
     await this.#waker.stop();
     await this.#keeper.withdraw(signal);
   }
@@ -241,69 +205,72 @@ export class SatelliteGate {
   /** Refuses everything that is held. */
   refuseAll(answer: Refusal): void {
     this.#queue.settleAll(() => answer);
+    this.#look();
   }
 
-  // --- what to do now -------------------------------------------------------------------------------------------
+  /** Ends one request's wait. */
+  #settle(held: HeldRequest, admission: Admission): void {
+    this.#queue.settle(held, admission);
+    this.#look();
+  }
 
-  /** Does what the satellite's standing asks for, as long as requests wait. */
+  /** Looks at what is known, and does what the requests that wait need. */
   #look(): void {
-    if (this.#queue.size === 0) {
-      this.#stopWaiting();
-      return;
+    const standing = this.#standing();
+    const target = this.#openTarget(standing);
+    this.#perform(
+      decideHeld({
+        key: this.#key,
+        heldRequests: this.#queue.size,
+        standing,
+        isReachable: target !== undefined,
+        isLeased: standing !== undefined && "target" in standing && this.#isLeased(standing.target),
+      }),
+    );
+  }
+
+  #perform(decision: GateDecision): void {
+    if (decision.kind !== "probe") {
+      this.#reachability.stopProbing();
     }
-    const satellite = this.#context.view.get(this.#key);
-    const standing = satellite === undefined ? undefined : standingOf(satellite);
-    if (satellite === undefined || standing === undefined) {
-      this.refuseAll(unknownSatellite(this.#key));
-      return;
+    switch (decision.kind) {
+      case "refuse":
+        this.#queue.settleAll(() => decision.refusal);
+        this.#rest();
+        break;
+      case "release":
+        this.#release(decision.target);
+        this.#rest();
+        break;
+      case "rest":
+        this.#rest();
+        break;
+      case "lease":
+        this.#leaseSeeker.seek();
+        break;
+      case "wake":
+        this.#noteWaking();
+        this.#waker.wake();
+        break;
+      case "wait":
+        this.#noteWaking();
+        break;
+      case "probe":
+        this.#noteWaking();
+        if (decision.needsLease) {
+          this.#leaseSeeker.seek();
+        }
+        this.#reachability.probe(decision.target, decision.isSaidToRun);
+        break;
     }
-    if (standing.kind === "hopeless") {
-      this.refuseAll(standing.refusal);
-      return;
-    }
-    const target = this.#reachability.openTarget(standing);
-    if (target !== undefined) {
-      this.#letIn(satellite, target);
-      return;
-    }
+  }
+
+  #noteWaking(): void {
     this.#wakeSinceMs ??= this.#context.clock.monotonicMs();
-    this.#awaken(satellite, standing);
   }
 
-  #letIn(satellite: Satellite, target: Target): void {
-    this.#stopProbing();
-    if (this.#keeper.permits(satellite, target.epoch)) {
-      this.#release(target);
-    } else {
-      this.#takeLease();
-    }
-  }
-
-  #awaken(satellite: Satellite, standing: Standing): void {
-    if (standing.kind === "asleep") {
-      this.#stopProbing();
-      this.#waker.wake();
-      return;
-    }
-    if (standing.kind !== "awake" && standing.kind !== "starting") {
-      this.#stopProbing();
-      return;
-    }
-    if (!this.#keeper.permits(satellite, standing.target.epoch)) {
-      // Ahead of the VM, so that its first answer opens the gate without another round trip.
-      this.#takeLease();
-    }
-    if (standing.kind === "awake") {
-      this.#awaitReachable();
-    }
-    this.#reachability.probe(standing.target);
-  }
-
-  #stopWaiting(): void {
-    this.#stopProbing();
-    this.#leaseRetry?.cancel();
-    this.#leaseRetry = undefined;
-    this.#leaseFailures = 0;
+  #rest(): void {
+    this.#leaseSeeker.rest();
     this.#wakeSinceMs = undefined;
     this.#trouble = undefined;
     this.#checkIdle();
@@ -315,43 +282,47 @@ export class SatelliteGate {
     }
   }
 
-  /** Reads the satellite from the API server; once for all that wait for it. Resolves with what went wrong. */
-  async #confirm(): Promise<Error | undefined> {
-    const { clock, view } = this.#context;
-    const sentAtMs = clock.monotonicMs();
-    try {
-      await view.refresh(this.#key);
-      this.#confirmed = clock.setTimer(sentAtMs + CONFIRMED_MS - clock.monotonicMs(), () => {
-        this.#confirmed = undefined;
-        this.#checkIdle();
-      });
-      return undefined;
-    } catch (error) {
-      return toError(error);
-    } finally {
-      this.#confirming = undefined;
-      this.#checkIdle();
-    }
+  #standing(): Standing | undefined {
+    const satellite = this.#context.view.get(this.#key);
+    return satellite === undefined ? undefined : standingOf(satellite);
   }
 
-  #passTo(
-    satellite: Satellite | undefined,
-    target: Target | undefined,
-    drop: ReadonlySet<string>,
-  ): Admission {
-    if (satellite === undefined) {
-      return unknownSatellite(this.#key);
-    }
-    if (target === undefined) {
-      const standing = standingOf(satellite);
-      return standing.kind === "hopeless" ? standing.refusal : notAwake(this.#named());
-    }
-    const { streamsOpen } = this.#context.metrics;
-    streamsOpen.inc();
-    return this.#forward(target, drop, 0, () => streamsOpen.dec());
+  /** Where requests may go now, under a lease. */
+  #openTarget(standing: Standing | undefined): Target | undefined {
+    return standing === undefined ? undefined : this.#reachability.openTarget(standing);
   }
 
-  // --- release --------------------------------------------------------------------------------------------------
+  #isLeased({ epoch }: Target): boolean {
+    const satellite = this.#context.view.get(this.#key);
+    return satellite !== undefined && this.#keeper.permits(satellite, epoch);
+  }
+
+  /** Whether the last that answered at the satellite's address was another VM. */
+  #isOtherVm(): boolean {
+    const standing = this.#standing();
+    return standing !== undefined && this.#reachability.isOtherVm(standing);
+  }
+
+  #whyNothingMoves(): Refusal | undefined {
+    const { clock, options, view } = this.#context;
+    const satellite = view.get(this.#key);
+    return whyNothingMoves(this.#named(), {
+      trouble: this.#trouble,
+      isOperatorsTurn: satellite?.spec.desiredPower === "on" && satellite.status.power.state === "Off",
+      stillMs: clock.monotonicMs() - this.#lastChangeAtMs,
+      stalledMs: options.stalledMs,
+      isOtherVm: this.#isOtherVm(),
+    });
+  }
+
+  #named(): Named {
+    const satellite = this.#context.view.get(this.#key);
+    return {
+      key: this.#key,
+      phase: satellite?.status.phase,
+      trouble: satellite === undefined ? undefined : troubleOf(satellite),
+    };
+  }
 
   #release(target: Target): void {
     const { clock, metrics } = this.#context;
@@ -365,200 +336,64 @@ export class SatelliteGate {
   /** A stream that keeps the satellite awake. */
   #open(target: Target, drop: ReadonlySet<string>, use: StreamUse, heldMs: number): Admission {
     const stream = this.#keeper.streamOpened(target.epoch, use);
-    return this.#forward(target, drop, heldMs, () => this.#keeper.streamClosed(stream));
+    return forward({ satellite: this.#key, target, drop, heldMs }, () => this.#keeper.streamClosed(stream));
   }
 
-  #forward(target: Target, drop: ReadonlySet<string>, heldMs: number, onRelease: () => void): Admission {
-    let released = false;
-    return {
-      kind: "forward",
-      upstream: {
-        satellite: this.#key,
-        epoch: target.epoch,
-        host: target.host,
-        port: target.port,
-        tlsFingerprint: target.tlsFingerprint,
-      },
-      drop,
-      heldMs,
-      release: () => {
-        if (released) {
-          throw new SatelliteError(
-            "ReleasedTwice",
-            "an admission was released twice; this is a bug in an engine",
-          );
-        }
-        released = true;
-        onRelease();
-      },
-    };
+  /** A stream that does not keep the satellite awake, where it is awake. */
+  #passNow(drop: ReadonlySet<string>): Admission {
+    const standing = this.#standing();
+    const target = this.#openTarget(standing);
+    if (standing === undefined) {
+      return unknownSatellite(this.#key);
+    }
+    if (target === undefined) {
+      return standing.kind === "hopeless" ? standing.refusal : notAwake(this.#named());
+    }
+    const { streamsOpen } = this.#context.metrics;
+    streamsOpen.inc();
+    return forward({ satellite: this.#key, target, drop, heldMs: 0 }, () => streamsOpen.dec());
   }
-
-  // --- wake, lease and probe ------------------------------------------------------------------------------------
 
   #onWakeSettled(outcome: WakeOutcome): void {
     if (outcome.kind === "woken") {
       this.#context.metrics.wakes.inc();
       this.#trouble = undefined;
     } else if (outcome.kind === "failed") {
-      this.#context.logger.error("could not wake the satellite", {
-        satellite: this.#key,
-        error: outcome.error,
-      });
-      this.refuseAll(apiServerFailed(this.#named(), outcome.error));
+      this.#fail("could not wake the satellite", outcome.error);
     }
     this.#look();
   }
 
-  #takeLease(): void {
-    if (this.#leasing || this.#leaseRetry !== undefined) {
-      return;
-    }
-    this.#leasing = true;
-    void this.#awaitLease();
-  }
-
-  async #awaitLease(): Promise<void> {
-    const outcome = await this.#keeper.take();
-    this.#leasing = false;
-    this.#onLeaseSettled(outcome);
-  }
-
   #onLeaseSettled(outcome: LeaseOutcome): void {
     if (outcome.kind === "taken") {
-      this.#leaseFailures = 0;
       this.#trouble = undefined;
-      this.#look();
-      return;
-    }
-    if (outcome.kind === "failed") {
+    } else if (outcome.kind === "failed") {
       this.#trouble = outcome.error;
       if (isPermanent(outcome.error)) {
-        this.#context.logger.error("could not take a lease", {
-          satellite: this.#key,
-          error: outcome.error,
-        });
-        this.refuseAll(apiServerFailed(this.#named(), outcome.error));
+        this.#fail("could not take a lease", outcome.error);
       }
     }
-    this.#leaseFailures++;
-    if (outcome.kind === "refused" && this.#leaseFailures === 1) {
-      // Our knowledge was old and is new now.
-      this.#look();
-      return;
-    }
-    this.#retryLeaseLater();
+    this.#look();
   }
 
-  #retryLeaseLater(): void {
-    const { clock, random } = this.#context;
-    if (this.#queue.size > 0) {
-      this.#leaseRetry ??= clock.setTimer(backoffMs(this.#leaseFailures - 1, LEASE_RETRY, random), () => {
-        this.#leaseRetry = undefined;
-        this.#look();
-      });
-    }
-    this.#checkIdle();
+  /** The API server will not have it: ends all waits. */
+  #fail(message: string, error: Error): void {
+    this.#context.logger.error(message, { satellite: this.#key, error });
+    this.#queue.settleAll(() => apiServerFailed(this.#named(), error));
   }
 
-  #stopProbing(): void {
-    this.#reachability.stopProbing();
-    this.#unreachable?.cancel();
-    this.#unreachable = undefined;
+  #onUnreachable(): void {
+    const named = this.#named();
+    this.refuseAll(
+      this.#isOtherVm() ? otherVm(named) : vmUnreachable(named, this.#context.options.unreachableMs),
+    );
   }
 
-  /** A VM that is said to run but does not answer is given a while: the operator may find that it needs a start. */
-  #awaitReachable(): void {
-    if (this.#unreachable !== undefined) {
-      return;
-    }
-    const { clock, options } = this.#context;
-    this.#refresh();
-    this.#unreachable = clock.setTimer(options.unreachableMs, () => {
-      this.#unreachable = undefined;
-      this.refuseAll(this.#strangerMet() ?? vmUnreachable(this.#named(), options.unreachableMs));
-    });
-  }
-
-  /** What is known of the satellite is old, or its address was given away: either way the API server knows more. */
-  #onOtherVm(): void {
-    this.#context.logger.warn("another VM answers at the satellite's address", { satellite: this.#key });
-    this.#refresh();
-  }
-
+  /** What is known of the satellite may be old: the API server knows more. */
   #refresh(): void {
     const { view, logger } = this.#context;
     view.refresh(this.#key).catch((error: unknown) => {
       logger.debug("could not read the satellite anew", { satellite: this.#key, error });
     });
-  }
-
-  /** The answer where another VM was met than the satellite's. */
-  #strangerMet(): Refusal | undefined {
-    const satellite = this.#context.view.get(this.#key);
-    return satellite !== undefined && this.#reachability.isOtherVm(standingOf(satellite))
-      ? otherVm(this.#named())
-      : undefined;
-  }
-
-  // --- time runs out --------------------------------------------------------------------------------------------
-
-  #startTimers(held: HeldRequest, timeoutMs: number | undefined, timers: Timer[]): void {
-    const { clock, options } = this.#context;
-    const pastMs = clock.monotonicMs() - held.use.sinceMs;
-    if (timeoutMs !== undefined && timeoutMs <= options.maxHoldMs) {
-      const leadMs = Math.min(MAX_LEAD_MS, timeoutMs * LEAD_SHARE);
-      timers.push(
-        clock.setTimer(timeoutMs - leadMs - pastMs, () => {
-          const reason = this.#whyNothingMoves() ?? this.#lateFor(timeoutMs);
-          if (reason !== undefined) {
-            this.#queue.settle(held, reason);
-          }
-        }),
-        clock.setTimer(timeoutMs - pastMs, () =>
-          this.#queue.settle(held, deadlineExceeded(this.#named(), timeoutMs)),
-        ),
-      );
-      return;
-    }
-    timers.push(
-      clock.setTimer(options.maxHoldMs, () => {
-        const reason = this.#whyNothingMoves();
-        this.#queue.settle(held, reason ?? holdExpired(this.#named(), options.maxHoldMs));
-      }),
-    );
-  }
-
-  /** The reason for which waiting brings nothing, where one is known. */
-  #whyNothingMoves(): Refusal | undefined {
-    const { clock, options, view } = this.#context;
-    if (this.#trouble !== undefined) {
-      return apiServerFailed(this.#named(), this.#trouble);
-    }
-    const satellite = view.get(this.#key);
-    const stillMs = clock.monotonicMs() - this.#lastChangeAtMs;
-    if (
-      satellite?.spec.desiredPower === "on" &&
-      satellite.status.power.state === "Off" &&
-      stillMs >= options.stalledMs
-    ) {
-      return operatorStalled(this.#named(), stillMs);
-    }
-    return this.#strangerMet();
-  }
-
-  /** That the deadline passes, where the satellite's conditions say why. */
-  #lateFor(timeoutMs: number): Refusal | undefined {
-    const named = this.#named();
-    return named.trouble === undefined ? undefined : deadlineExceeded(named, timeoutMs);
-  }
-
-  #named(): Named {
-    const satellite = this.#context.view.get(this.#key);
-    return {
-      key: this.#key,
-      phase: satellite?.status.phase,
-      trouble: satellite === undefined ? undefined : troubleOf(satellite),
-    };
   }
 }

@@ -467,7 +467,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "router/lease-keeper.ts",
-        "await this.#options.writes.run(() => this.#removeEntry(signal));",
+        "await this.#options.writes.run(() => this.#entry.remove(signal));",
         "await this.#options.writes.run(async () => {});",
       ),
     ],
