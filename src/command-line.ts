@@ -171,7 +171,26 @@ export function createProgram(
           parseAddress,
         ).default(":8082"),
       )
-      .option("--router-id <id>", "key of this router's leases; the host name when absent")
+      .addOption(
+        numberFlag("--workers <n>", "processes that share the port, each of them a router", {
+          unit: "processes",
+          min: 1,
+          max: 32,
+          default: 1,
+        }),
+      )
+      .addOption(
+        // Set by the parent of several workers.
+        numberFlag("--worker <n>", "number of this process", {
+          unit: "processes",
+          min: 1,
+          max: 32,
+        }).hideHelp(),
+      )
+      .option(
+        "--router-id <id>",
+        'key of this router\'s leases; the host name when absent. Workers add ".1", ".2" …',
+      )
       .option("--watch-namespace <name>", "only satellites of this namespace")
       .option("--domain <name>", "domain of authorities of the form <name>.<namespace>.<domain>")
       .option("--default-namespace <name>", "namespace of requests that name a satellite without one")

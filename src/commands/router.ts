@@ -1,5 +1,7 @@
 import { hostname } from "node:os";
+import { AggregatorRegistry, type Registry } from "@prometheus-io/client";
 import { untilAborted } from "../base/abort.ts";
+import type { Clock } from "../base/clock.ts";
 import { SatelliteError } from "../base/errors.ts";
 import type { ConnectedKubeClient } from "../kube/http-client.ts";
 import { createKubeMetrics } from "../kube/metrics.ts";
@@ -14,6 +16,8 @@ import { createMetricsRegistry } from "../telemetry/metrics.ts";
 import { connectKubernetes } from "./connect-kubernetes.ts";
 import { parseAddress, type ProcessContext } from "./process-context.ts";
 import { createAccess, readAccessOptions, type RouterAccessOptions } from "./router-access.ts";
+import { runRouterWorkers } from "./router-workers.ts";
+import { WorkerLink } from "./worker-link.ts";
 
 /** Options of `satellites router`. */
 export interface RouterCommandOptions extends RouterAccessOptions {
@@ -23,6 +27,10 @@ export interface RouterCommandOptions extends RouterAccessOptions {
   /** Has no effect any more, and setting it is answered with a warning. */
   readonly engine?: string;
   readonly healthAddress: string;
+  /** How many processes share the port; 1 is this one. */
+  readonly workers: number;
+  /** Number of this process among them, from 1 on; set by their parent. */
+  readonly worker?: number;
   /** Key of this router's leases; stable over restarts, different for each replica. */
   readonly routerId?: string;
   /** Only satellites of this namespace; all of them when absent. */
@@ -49,6 +57,10 @@ const FAULT_MARGIN_MS = 10_000;
 /** Runs a router until it is stopped; open streams then run out, up to the grace period. */
 export async function runRouter(options: RouterCommandOptions, context: ProcessContext): Promise<void> {
   const { clock, random, logger, faults } = context;
+  if (options.workers > 1 && options.worker === undefined) {
+    await runRouterWorkers(options, context);
+    return;
+  }
   if (options.engine !== undefined) {
     logger.warn(
       "--engine has no effect any more: the router serves every connection as it needs; leave it out",
@@ -58,8 +70,9 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
     );
   }
   const fault = new AbortController();
-  const stop = AbortSignal.any([context.stop, fault.signal]);
   const registry = createMetricsRegistry();
+  const parent = options.worker === undefined ? undefined : linkToParent(options.worker, registry, clock);
+  const stop = AbortSignal.any([context.stop, fault.signal, ...(parent === undefined ? [] : [parent.stop])]);
   const metrics = createKubeMetrics(registry);
   const settings = readAccessOptions(options);
   const connect = (): ConnectedKubeClient => {
@@ -93,7 +106,7 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
     random,
     logger,
     registry,
-    routerId: options.routerId ?? hostname(),
+    routerId: routerKey(options),
     options: {
       address: addressOptions(options),
       gate: {
@@ -117,24 +130,45 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
   });
   const watching = new AbortController();
   const watch = reflector.run(watching.signal);
-  const health = await startHealthServer({
-    ...parseAddress(options.healthAddress),
-    registry,
-    healthy: () => true,
-    ready: () => router.ready() && reflector.ageMs() < STALE_CACHE_MS,
-  });
+  const isReady = (): boolean => router.ready() && reflector.ageMs() < STALE_CACHE_MS;
+  // The parent of workers serves it for all of them.
+  const health =
+    parent === undefined
+      ? await startHealthServer({
+          ...parseAddress(options.healthAddress),
+          registry,
+          healthy: () => true,
+          ready: isReady,
+        })
+      : undefined;
   try {
     await router.listen(parseAddress(options.listen));
+    parent?.report(() => ({ takesConnections: !stop.aborted, isReady: isReady() }));
     await untilAborted(stop);
     await router.drain(faults.isFatal ? faultGraceMs : graceMs);
   } finally {
     await router.close();
     watching.abort();
     await watch;
-    await health.close();
+    await health?.close();
     tls?.stop();
     await Promise.all(clients.map((connected) => connected.close()));
+    parent?.close();
   }
+}
+
+/** Connects a worker with its parent, which shows the worker's metrics under its number. */
+function linkToParent(worker: number, registry: Registry, clock: Clock): WorkerLink {
+  registry.setDefaultLabels({ worker: String(worker) });
+  AggregatorRegistry.setRegistries([registry]);
+  // Made for what it does at that: it answers the parent's questions from now on.
+  void new AggregatorRegistry();
+  return new WorkerLink(process, clock);
+}
+
+/** Workers of one pod are different routers: each has leases of its own. */
+function routerKey({ routerId = hostname(), worker }: RouterCommandOptions): string {
+  return worker === undefined ? routerId : `${routerId}.${worker}`;
 }
 
 function addressOptions({

@@ -9,7 +9,8 @@ export interface HealthServerOptions {
   readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
-  readonly registry: Registry;
+  /** What /metrics shows. */
+  readonly registry: Pick<Registry, "metrics" | "contentType">;
   /** Whether the process lives: false asks the kubelet for a restart. */
   readonly healthy: () => boolean;
   /** Whether the process can do its work now. */

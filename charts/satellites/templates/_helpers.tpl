@@ -222,6 +222,9 @@ args:
   - --health-address={{ .Values.listenHost }}:{{ $router.healthPort }}
   # The admission policy holds a router to the lease that bears its pod's name.
   - --router-id=$(POD_NAME)
+  {{- if gt (int $router.workers) 1 }}
+  - --workers={{ $router.workers }}
+  {{- end }}
   - --grace-seconds={{ $router.graceSeconds }}
   {{- if eq $router.access.mode "insecureAnonymous" }}
   - --insecure-anonymous
