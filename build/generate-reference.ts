@@ -8,7 +8,7 @@ import { parse } from "yaml";
 import { createKubeMetrics } from "../src/kube/metrics.ts";
 import { createEc2Metrics } from "../src/machines/ec2/metrics.ts";
 import { createOperatorMetrics } from "../src/operator/metrics.ts";
-import { createAccessMetrics, createRouterMetrics } from "../src/router/metrics.ts";
+import { createAccessMetrics, createRouterMetrics, createWorkerMetrics } from "../src/router/metrics.ts";
 
 const CRD_FOLDER = new URL("../crds/", import.meta.url);
 const TARGET_FOLDER = new URL("../docs/reference/", import.meta.url);
@@ -173,6 +173,7 @@ async function renderMetrics(): Promise<string> {
       (registry: Registry) => {
         createRouterMetrics(registry);
         createAccessMetrics(registry);
+        createWorkerMetrics(registry);
         createKubeMetrics(registry);
       },
     ],

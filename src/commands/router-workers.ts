@@ -1,10 +1,11 @@
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
-import { AggregatorRegistry, Counter } from "@prometheus-io/client";
+import { AggregatorRegistry } from "@prometheus-io/client";
 import { untilAborted } from "../base/abort.ts";
 import { backoffMs, type Random } from "../base/backoff.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import { SatelliteError } from "../base/errors.ts";
+import { createWorkerMetrics } from "../router/metrics.ts";
 import { startHealthServer } from "../telemetry/health-server.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { createMetricsRegistry } from "../telemetry/metrics.ts";
@@ -35,11 +36,7 @@ export async function runRouterWorkers(
 ): Promise<void> {
   const registry = createMetricsRegistry();
   registry.setDefaultLabels({ worker: "0" });
-  const restarts = new Counter({
-    name: "satellites_router_worker_restarts_total",
-    help: "Workers that ended without having been told to, and were started again (--workers).",
-    registers: [registry],
-  });
+  const { restarts } = createWorkerMetrics(registry);
   AggregatorRegistry.setRegistries([registry]);
   const all = new AggregatorRegistry();
   const failed = new AbortController();

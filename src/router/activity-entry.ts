@@ -9,7 +9,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { leaseSeconds } from "./lease-terms.ts";
 import type { RouterMetrics } from "./metrics.ts";
 import { shownUse, type StreamUse } from "./open-streams.ts";
-import { isStale, type SatelliteApi } from "./satellite-api.ts";
+import { isPermanent, isStale, type SatelliteApi } from "./satellite-api.ts";
 import type { SatelliteView } from "./satellite-view.ts";
 
 /** Options of {@link ActivityEntry}. */
@@ -81,7 +81,7 @@ export class ActivityEntry {
     });
   }
 
-  /** Removes the entry, where this process wrote it; tries until that is done or `signal` aborts. */
+  /** Removes the entry, where this process wrote it; tries until that is done, is not allowed any more, or `signal` aborts. */
   async remove(signal: AbortSignal): Promise<void> {
     const { key, router, view, api, clock, random, logger } = this.#options;
     if (this.#failures > 0) {
@@ -99,6 +99,10 @@ export class ActivityEntry {
         return;
       } catch (error) {
         logger.debug("the lease was not withdrawn", { satellite: key, error });
+        if (isPermanent(error)) {
+          // An uninstallation takes the router's rights away before its pod ends.
+          return;
+        }
         await this.#refresh();
         await sleep(clock, backoffMs(attempt, RETRY, random), signal).catch(() => {});
       }

@@ -80,3 +80,19 @@ export function createAccessMetrics(registry: Registry): AccessMetrics {
     }),
   };
 }
+
+/** Metrics of the parent of several workers. */
+export interface WorkerMetrics {
+  readonly restarts: Counter;
+}
+
+/** Creates the metrics of the parent of several workers in `registry`. */
+export function createWorkerMetrics(registry: Registry): WorkerMetrics {
+  return {
+    restarts: new Counter({
+      name: "satellites_router_worker_restarts_total",
+      help: "Workers that ended without having been told to, and were started again (--workers).",
+      registers: [registry],
+    }),
+  };
+}

@@ -200,6 +200,7 @@ describe("the chart", function () {
       ],
       ["an engine that there never was", "router.engine=fast", /\/router\/engine.*'direct', 'multiplexed'/],
       ["no replicas", "replicas=0", /\/replicas.*minimum/],
+      ["more routers than a Satellite has room for", "replicas=3,router.workers=22", /not be above 64/],
       [
         "a tag in the repository",
         "image.repository=example/satellites:1",

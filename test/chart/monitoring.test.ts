@@ -3,7 +3,7 @@ import { createKubeMetrics } from "../../src/kube/metrics.ts";
 import { createEc2Metrics } from "../../src/machines/ec2/metrics.ts";
 import { createOperatorMetrics } from "../../src/operator/metrics.ts";
 import { createUsageMetrics } from "../../src/operator/usage-metrics.ts";
-import { createAccessMetrics, createRouterMetrics } from "../../src/router/metrics.ts";
+import { createAccessMetrics, createRouterMetrics, createWorkerMetrics } from "../../src/router/metrics.ts";
 import { createMetricsRegistry } from "../../src/telemetry/metrics.ts";
 import { findManifest, renderChart } from "../support/helm.ts";
 
@@ -16,6 +16,7 @@ function labelsOfMetrics(): Map<string, ReadonlySet<string>> {
   createEc2Metrics(registry);
   createRouterMetrics(registry);
   createAccessMetrics(registry);
+  createWorkerMetrics(registry);
   const metrics = registry.getMetricsAsArray() as unknown as { name: string; labelNames?: string[] }[];
   return new Map(metrics.map(({ name, labelNames = [] }) => [name, new Set(labelNames)]));
 }

@@ -427,6 +427,8 @@ describe("the chart's accounts on kube-apiserver", function () {
       it("let the router write its own lease and the time, and nothing else of status", async () => {
         const own = { activity: { "router-0": LEASE }, lastActiveTime: LEASE.time };
         expect((await attempt(pods.router, { status: own }, "/status")).status).to.equal(200);
+        const ofWorkers = { activity: { "router-0.1": LEASE, "router-0.2": LEASE } };
+        expect((await attempt(pods.router, { status: ofWorkers }, "/status")).status).to.equal(200);
         for (const other of [
           { phase: "Running" },
           { power: { state: "Running" } },
@@ -445,6 +447,7 @@ describe("the chart's accounts on kube-apiserver", function () {
         await release.admin.mergePatch(`${path}/status`, { status: { activity: leases } });
         for (const activity of [
           { "router-2": LEASE },
+          { "router-01": LEASE },
           { "router-1": { ...LEASE, seq: 2 } },
           { "router-1": null },
         ]) {

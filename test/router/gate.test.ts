@@ -909,6 +909,20 @@ describe("gate: the router ends", () => {
     expect(bench.entry()).to.equal(undefined);
   });
 
+  it("does not try again where the router's rights are gone, as when the chart is uninstalled", async () => {
+    const { bench, request } = await leased();
+    forwarded(request).release();
+    const before = bench.server.calls.length;
+    bench.server.before = () => {
+      throw forbidden();
+    };
+    const ended = ending(bench);
+    await bench.clock.settle();
+    expect(ended()).to.equal(true);
+    expect(bench.server.calls.length - before).to.equal(1);
+    expect(bench.clock.pendingTimers).to.equal(0);
+  });
+
   it("ends all the same when the API server does not answer in time, and not before", async () => {
     const { bench, request } = await leased();
     forwarded(request).release();

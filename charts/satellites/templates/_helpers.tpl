@@ -213,6 +213,9 @@ resources:
 {{- $exposed := include "satellites.routerExposed" . -}}
 {{- $tls := include "satellites.routerTlsSecret" . -}}
 {{- include "satellites.checkAccess" . -}}
+{{- if gt (mul (int (ternary .Values.replicas $router.replicas (eq $router.mode "sidecar"))) (int $router.workers)) 64 -}}
+{{- fail "router.workers times the number of pods must not be above 64: status.activity of a Satellite has room for so many routers" -}}
+{{- end -}}
 name: router
 image: {{ include "satellites.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
