@@ -6,16 +6,25 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { generate } from "selfsigned";
 import { ensurePrerequisites } from "../../src/local/qemu/prerequisites.ts";
-import { BENCH_PROGRAMS, CONTENDERS, freePort, Running, type Contender, type Site } from "./contenders.ts";
+import {
+  BENCH_PROGRAMS,
+  CONTENDERS,
+  freePort,
+  Running,
+  workerContenders,
+  type Contender,
+  type Site,
+} from "./contenders.ts";
+import { measureManySatellites, type StallFigures } from "./many-satellites.ts";
 import { measure, type Cell } from "./measure.ts";
-import { printTable, ratios, writePlot, type Results } from "./report.ts";
+import { OURS, printTable, ratios, writePlot, type Results } from "./report.ts";
 import { FILES, ROWS, type Row } from "./rows.ts";
 import { measureWakes } from "./wake.ts";
 
 /**
  * Compares the router, all its checks on, with its peers, in one run, in front of the same servers, under h2load:
  *
- *   node bench/router/bench.ts [--seconds 2] [--rounds 2] [--rows TEXT] [--no-wakes] [--no-install]
+ *   node bench/router/bench.ts [--seconds 2] [--rounds 2] [--rows TEXT] [--workers N] [--no-wakes] [--no-install]
  *
  * As root on Debian it installs the peers that are missing, unless told not to. Contenders take turns, and each figure is the median of its rounds. It judges nothing; read the ratios.
  */
@@ -25,6 +34,8 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "2" },
     /** Only rows whose name contains this; the results are then printed and not kept. */
     rows: { type: "string", default: "" },
+    /** Compares one worker with so many, and nghttpx with as many; the results are printed and not kept. */
+    workers: { type: "string" },
     "no-wakes": { type: "boolean", default: false },
     "no-install": { type: "boolean", default: false },
   },
@@ -34,6 +45,8 @@ const rounds = Number(values.rounds);
 const RESULTS = path.join(import.meta.dirname, "..", "results");
 
 const NO_PROXY = "no proxy";
+const MANY_SATELLITES = 50;
+const MANY_ROW = `one connection to ${MANY_SATELLITES} satellites`;
 
 function isInstalled(program: string): boolean {
   return spawnSync(program, ["--version"]).error === undefined;
@@ -150,6 +163,24 @@ function printCell(row: Row, name: string, cell: Cell): void {
   );
 }
 
+/** One satellite that hangs must not be felt by the others: as many requests, as fast, and no answer missing. */
+function printStall(way: string, { well, stalled }: StallFigures): void {
+  for (const [name, figures] of Object.entries({ "all well": well, "one hangs": stalled })) {
+    const { requestsPerSecond, p50Micros, p99Micros, failed, silent } = figures;
+    process.stdout.write(
+      [
+        MANY_ROW.padEnd(40),
+        `${way}, ${name}`.padEnd(26),
+        `${requestsPerSecond} req/s`.padStart(14),
+        `p50 ${p50Micros} µs, p99 ${p99Micros} µs`,
+        failed > 0 ? `${failed} FAILED` : "",
+        silent > 0 ? `${silent} SATELLITES DID NOT ANSWER` : "",
+        "\n",
+      ].join(" "),
+    );
+  }
+}
+
 async function measureRow(
   row: Row,
   site: Site,
@@ -192,8 +223,9 @@ if (missing.length > 0) {
   );
   process.exit(1);
 }
-const contenders = CONTENDERS.filter(({ program }) => isInstalled(program));
-for (const { name, program } of CONTENDERS.filter((contender) => !contenders.includes(contender))) {
+const candidates = values.workers === undefined ? CONTENDERS : workerContenders(Number(values.workers));
+const contenders = candidates.filter(({ program }) => isInstalled(program));
+for (const { name, program } of candidates.filter((contender) => !contenders.includes(contender))) {
   process.stdout.write(`left out: ${name}, since ${program} is not installed\n`);
 }
 const places = await prepare();
@@ -204,6 +236,14 @@ try {
   for (const row of ROWS.filter(({ name }) => name.includes(values.rows))) {
     const site = { ...places, upstreamPort: backends[row.backend].port };
     cells[row.name] = await measureRow(row, site, contenders);
+  }
+  const manySatellites: Record<string, StallFigures> = {};
+  if (values.workers === undefined && MANY_ROW.includes(values.rows)) {
+    for (const way of OURS) {
+      const figures = await measureManySatellites(way, { satellites: MANY_SATELLITES, seconds });
+      manySatellites[way] = figures;
+      printStall(way, figures);
+    }
   }
   const results: Results = {
     machine: {
@@ -224,10 +264,13 @@ try {
     cells,
     ratios: ratios(cells),
     loopDelayP99Ms: loopDelays,
-    ...(values["no-wakes"] ? {} : { wakes: await measureWakes() }),
+    manySatellites,
+    ...(values["no-wakes"] || values.workers !== undefined ? {} : { wakes: await measureWakes() }),
   };
-  printTable(results);
-  if (values.rows === "" && !values["no-wakes"]) {
+  if (values.workers === undefined) {
+    printTable(results);
+  }
+  if (values.rows === "" && values.workers === undefined && !values["no-wakes"]) {
     mkdirSync(RESULTS, { recursive: true });
     writeFileSync(path.join(RESULTS, "router.json"), `${JSON.stringify(results, undefined, 2)}\n`);
     writePlot(results, path.join(import.meta.dirname, "../../docs/benchmarks.svg"));

@@ -151,6 +151,27 @@ http {
   own("node:http2", "node-proxy.ts"),
 ];
 
+/** The router with one worker and with several, and a peer with as many. */
+export function workerContenders(count: number): readonly Contender[] {
+  const nghttpx = CONTENDERS.find(({ program }) => program === "nghttpx");
+  return [
+    own("one worker", "router-server.ts", "spliced"),
+    own(`${count} workers`, "router-server.ts", `--workers=${count}`, "spliced"),
+    ...(nghttpx === undefined
+      ? []
+      : [
+          {
+            ...nghttpx,
+            name: `nghttpx, ${count} workers`,
+            command: (site: Site, port: number, isTls: boolean): readonly string[] =>
+              nghttpx
+                .command(site, port, isTls)
+                .map((argument) => (argument === "--workers=1" ? `--workers=${count}` : argument)),
+          },
+        ]),
+  ];
+}
+
 /** A process that was started, and how much processor time it used. */
 export class Running {
   readonly #child: ChildProcess;
@@ -197,6 +218,10 @@ export class Running {
       }
     }
     return ticks * 10_000;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
   }
 
   /** @returns what the process printed */

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import process from "node:process";
 
+import type { StallFigures } from "./many-satellites.ts";
 import type { Cell } from "./measure.ts";
 import type { WakeFigures } from "./wake.ts";
 
@@ -15,6 +16,8 @@ export interface Results {
   readonly ratios: Ratios;
   /** The worst delay of the event loop that a router saw, each way, at its 99th percentile, in milliseconds. */
   readonly loopDelayP99Ms: Readonly<Record<string, number>>;
+  /** Streams of one connection to many satellites, each way. */
+  readonly manySatellites: Readonly<Record<string, StallFigures>>;
   readonly wakes?: WakeFigures;
 }
 
