@@ -66,7 +66,7 @@ describe("one of 50 satellites on a connection hangs", function () {
   ] as const) {
     describe(`which offers ${windows}, ${way}`, () => {
       const sockets = new Set<net.Socket>();
-      let servers: (net.Server | Http2Server)[];
+      let servers: net.Server[];
       let bench: RouterBench;
       let client: ClientHttp2Session;
 
@@ -79,7 +79,7 @@ describe("one of 50 satellites on a connection hangs", function () {
           servers.map((server, place) =>
             awake({
               name: `vm-${place}`,
-              status: { endpoint: { host: "127.0.0.1", port: portOf(server as net.Server) } },
+              status: { endpoint: { host: "127.0.0.1", port: portOf(server) } },
             }),
           ),
           going(way),
