@@ -53,11 +53,12 @@ export async function runRouterWorkers(
           hasListened = true;
         },
         onEnded: (worker, why) => {
-          if (hasListened) {
-            restarts.inc();
-          } else {
+          if (!hasListened) {
             failed.abort(failure(worker, why));
+            return false;
           }
+          restarts.inc();
+          return true;
         },
       }),
   );
@@ -99,8 +100,8 @@ interface RouterWorkerOptions {
   readonly logger: Logger;
   /** Called when it listens, after each start. */
   readonly onListening: () => void;
-  /** Called when it has ended without having been told to. */
-  readonly onEnded: (number: number, why: string) => void;
+  /** Called when it has ended without having been told to; returns whether it is to be started again. */
+  readonly onEnded: (number: number, why: string) => boolean;
 }
 
 /** One worker, and those that come in its place. */
@@ -190,12 +191,11 @@ class RouterWorker {
     this.#process = undefined;
     this.#failures = this.#report === undefined ? this.#failures + 1 : 0;
     this.#report = undefined;
-    if (this.#isStopping) {
+    if (this.#isStopping || !onEnded(number, why)) {
       return;
     }
     const delayMs = backoffMs(this.#failures, RESTART, random);
     logger.warn("a router worker ended and is started again", { worker: number, why, delayMs });
     this.#restart = clock.setTimer(delayMs, () => this.start());
-    onEnded(number, why);
   }
 }
