@@ -251,7 +251,7 @@ describe("a router of several workers", function () {
       process.kill(pid, "SIGTERM");
     }
     await Promise.all(goodbyes);
-    expect((await fetch(`http://127.0.0.1:${healthPort}/readyz`)).status).to.equal(503);
+    await until(async () => (await fetch(`http://127.0.0.1:${healthPort}/readyz`)).status === 503);
     await Promise.all(streams.map((stream) => echo(stream, "after")));
     expect(await Promise.all(streams.map(endOf))).to.deep.equal(["0", "0"]);
     expect(await router.ended).to.equal(0);
