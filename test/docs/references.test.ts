@@ -1,11 +1,9 @@
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, globSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { expect } from "chai";
+import { deadLinks, headingsOf, PAGES, read, ROOT } from "./pages.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
-const PAGES = globSync("{*.md,docs/**/*.md,charts/**/*.md,test/**/*.md}", { cwd: ROOT }).toSorted();
 const SOURCES = globSync("{src,test,build,bench}/**/*.ts", { cwd: ROOT }).toSorted();
-const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
 
 /** Folders that a path of this repository begins with; other paths are of VMs, containers and other projects. */
 const PATH = /(?<![\w./@-])(?:src|test|docs|build|bench|charts|crds|examples)\/[\w./*{},-]*[\w*}]/g;
@@ -15,11 +13,41 @@ const FLAG = /(?<![\w-])--[a-z][a-z0-9-]+/g;
 
 /** Flags of other programs that pages and comments speak of, by program. */
 const FOREIGN: Readonly<Record<string, readonly string[]>> = {
-  "aws ec2": ["--resources", "--tags", "--instance-ids", "--instance-id", "--filters", "--latest"],
-  docker: ["--tag", "--build-arg", "--platform", "--build-context"],
+  aws: [
+    "--query",
+    "--cluster-name",
+    "--addon-name",
+    "--role-name",
+    "--role-arn",
+    "--assume-role-policy-document",
+    "--policy-name",
+    "--policy-document",
+    "--repository-name",
+    "--service-code",
+    "--quota-code",
+  ],
+  "aws ec2": [
+    "--resources",
+    "--tags",
+    "--instance-ids",
+    "--instance-id",
+    "--filters",
+    "--latest",
+    "--group-name",
+    "--description",
+    "--vpc-id",
+    "--tag-specifications",
+    "--group-id",
+    "--protocol",
+    "--source-group",
+  ],
+  eksctl: ["--cluster", "--approve"],
+  base64: ["--decode"],
+  "cluster-autoscaler": ["--max-graceful-termination-sec"],
+  docker: ["--username", "--password-stdin", "--tag", "--build-arg", "--platform", "--build-context"],
   helm: ["--create-namespace", "--force", "--reset-then-reuse-values", "--reuse-values"],
   curl: ["--fail", "--show-error"],
-  buildctl: ["--filter"],
+  buildctl: ["--addr", "--local", "--tlscacert", "--tlscert", "--tlskey", "--tlsservername", "--filter"],
   "docker buildx": ["--driver-opt", "--append", "--push"],
   gh: ["--jq"],
   krew: ["--manifest"],
@@ -34,6 +62,8 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     "--as",
     "--as-group",
     "--filename",
+    "--patch",
+    "--replicas",
   ],
   journalctl: ["--unit"],
   node: ["--enable-source-maps"],
@@ -57,18 +87,6 @@ const TEXTS: readonly { readonly file: string; readonly text: string }[] = [
   ...SOURCES.map((file) => ({ file, text: comments(file) })),
 ];
 
-/** A heading as GitHub makes an anchor of it. */
-function anchorOf(heading: string): string {
-  return heading
-    .toLowerCase()
-    .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
-    .replaceAll(" ", "-");
-}
-
-function headingsOf(page: string): string[] {
-  return [...read(page).matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) => heading.replaceAll("`", ""));
-}
-
 /** A path from the root, or from the file that names it; decisions are also named by number alone. */
 function exists(path: string, folder: string): boolean {
   const pattern = /^docs\/decisions\/\d{4}$/.test(path) ? `${path}-*.md` : path;
@@ -77,9 +95,12 @@ function exists(path: string, folder: string): boolean {
 
 /** Flags of our own commands: of `satellites`, and of what `node` runs in build, bench and test. */
 function ownFlags(): Set<string> {
-  const files = globSync("{src/command-line.ts,src/cli/command-line.ts,{build,bench,test}/**/*.ts}", {
-    cwd: ROOT,
-  });
+  const files = globSync(
+    "{src/command-line.ts,src/cli/command-line.ts,site/*.ts,{build,bench,test}/**/*.ts}",
+    {
+      cwd: ROOT,
+    },
+  );
   return new Set(
     files
       .map(read)
@@ -94,20 +115,7 @@ function ownFlags(): Set<string> {
 
 describe("references in pages and comments", () => {
   it("by links lead to files and sections", () => {
-    const dead = PAGES.flatMap((page) =>
-      [...read(page).matchAll(/\]\((?!https?:|mailto:)(?<path>[^)#\s]*)(?:#(?<anchor>[^)\s]*))?\)/g)]
-        .filter(({ groups }) => {
-          const path = groups?.["path"] ?? "";
-          const target = path === "" ? page : join(dirname(page), path);
-          const anchor = groups?.["anchor"];
-          return (
-            !existsSync(join(ROOT, target)) ||
-            (anchor !== undefined && !headingsOf(target).map(anchorOf).includes(anchor))
-          );
-        })
-        .map(([link]) => `${page}: ${link}`),
-    );
-    expect(dead).to.deep.equal([]);
+    expect(deadLinks()).to.deep.equal([]);
   });
 
   it("by path lead to files", () => {

@@ -1,0 +1,51 @@
+import { expect } from "chai";
+import { anchorOf, targetOf } from "../../site/links.ts";
+import { SECTIONS } from "../../site/navigation.ts";
+import { anchorOf as anchorInTests, headingsOf, PAGES, ROOT } from "./pages.ts";
+
+const SOURCES = "https://host.example/owner/name/blob/main";
+
+describe("the site's navigation", () => {
+  it("has a place for every page, decisions aside, and no other", () => {
+    const placed = SECTIONS.flatMap(({ pages }) => pages.map(({ file }) => file));
+    const pages = PAGES.filter((file) => !file.startsWith("test/") && !/^docs\/decisions\/\d{4}-/.test(file));
+    expect(placed.toSorted()).to.deep.equal(pages.toSorted());
+  });
+
+  it("begins with what a stranger needs", () => {
+    expect(SECTIONS[0]?.pages.map(({ file }) => file)).to.deep.equal([
+      "README.md",
+      "docs/quick-start.md",
+      "docs/eks.md",
+      "docs/concepts.md",
+    ]);
+  });
+});
+
+describe("a link on the site", () => {
+  const cases: [string, string, string, string | undefined][] = [
+    ["to a page and a section of it", "docs", "ec2.md#tags", "ec2.md#tags"],
+    ["to elsewhere", "docs", "https://example.com/x.ts", "https://example.com/x.ts"],
+    ["to the first page", "charts/satellites", "../../README.md", "../../index.md"],
+    ["to the folder of decisions", ".", "docs/decisions/", "docs/decisions/index.md"],
+    ["to an example, which is copied", "docs", "../examples/aws/class.yaml", "../examples/aws/class.yaml"],
+    ["to a source", "docs", "../src/main.ts", undefined],
+    ["to a folder of copies, which shows nothing", "docs", "../crds", undefined],
+  ];
+  for (const [what, folder, href, target] of cases) {
+    it(`${what} leads to ${target ?? "nowhere, and is words"}`, () => {
+      expect(targetOf(ROOT, folder, href, undefined)).to.equal(target);
+    });
+  }
+
+  it("to a source leads to the code host where that is known", () => {
+    expect(targetOf(ROOT, "docs", "../src/main.ts", SOURCES)).to.equal(`${SOURCES}/src/main.ts`);
+  });
+
+  it("names sections as code hosts do", () => {
+    for (const heading of headingsOf("docs/eks.md")) {
+      expect(anchorOf(heading)).to.equal(anchorInTests(heading));
+    }
+    expect(anchorOf("What it costs, and who causes it")).to.equal("what-it-costs-and-who-causes-it");
+  });
+});
