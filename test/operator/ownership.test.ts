@@ -183,6 +183,51 @@ describe("a machine's tags", () => {
   });
 });
 
+/** As docs/operations.md, "Another cluster", has people do it. */
+describe("a cluster that took another's place", () => {
+  const OTHER_CLUSTER = "uid-of-the-old-kube-system";
+
+  /** A machine that sleeps with its data volume, both of the old cluster, and the satellite made anew, which is to be off. */
+  async function moved(): Promise<World> {
+    const world = new World({ satelliteClass: classWith() });
+    await world.run(MINUTE);
+    world.setPower("off");
+    await world.run(5 * MINUTE);
+    for (const id of ["i-1", ...world.cloud.volumes.keys()]) {
+      await world.cloud.tag(id, { [Tag.cluster]: OTHER_CLUSTER });
+    }
+    world.add(satellite({ uid: "uid-anew", spec: { desiredPower: "off" } }));
+    await world.run(30 * MINUTE);
+    return world;
+  }
+
+  it("neither uses nor touches the old one's machines", async () => {
+    const world = await moved();
+    expect(world.satellite().status.machine).to.equal(undefined);
+    expect(world.cloud.machines.get("i-1")?.tags).to.include({
+      [Tag.cluster]: OTHER_CLUSTER,
+      [Tag.uid]: "uid-ada",
+    });
+    expect(world.cloud.count("launch")).to.equal(1);
+  });
+
+  it("takes machine and data volume up where both bear its own tag, and wakes them", async () => {
+    const world = await moved();
+    const [volume = ""] = world.cloud.volumes.keys();
+    for (const id of [volume, "i-1"]) {
+      await world.cloud.tag(id, { [Tag.cluster]: CLUSTER });
+    }
+    await world.dependencies.listMachines();
+    await world.run(5 * MINUTE);
+    expect(world.satellite().status).to.nested.include({ "machine.id": "i-1", "volume.id": volume });
+    expect(world.cloud.volumes.get(volume)?.tags[Tag.uid]).to.equal("uid-anew");
+    world.setPower("on");
+    await world.run(MINUTE);
+    expect(world.satellite().status.phase).to.equal("Running");
+    expect(world.cloud.count("launch")).to.equal(1);
+  });
+});
+
 describe("deletion with policy Retain", () => {
   /** What becomes of an awake machine when its satellite is deleted. */
   async function retained(options: WorldOptions): Promise<World> {
