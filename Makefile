@@ -124,6 +124,21 @@ mutants: $(STAMP) ## Plants bugs one at a time; the simulation must catch each
 model: $(STAMP) ## Checks the power protocol exhaustively
 	node test/model/check.ts
 
+.PHONY: site
+site: $(STAMP) site/node_modules/.installed ## The pages in docs/ as a site in dist/site, which is looked at in Chromium: axe, widths, search
+	tsc --project site
+	site/node_modules/.bin/vitepress build site
+	node site/look.ts
+
+site/node_modules/.installed: site/package.json site/package-lock.json site/.npmrc
+	cd site && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: docs-check
+docs-check: $(STAMP) ## Runs the commands of the pages that can run here, and checks links
+	node test/tools/build.ts kubectl helm buildx > /dev/null
+	node test/docs/check/run.ts
+
 .PHONY: lint
 lint: $(STAMP) ## Types, lint, format, generated files, and dependencies
 	tsc
@@ -151,4 +166,4 @@ tools: $(STAMP) ## Builds kubectl, kube-apiserver, etcd and helm through the Go 
 
 .PHONY: clean
 clean: ## Removes what was built here
-	rm -rf dist node_modules .satellites
+	rm -rf dist node_modules site/node_modules .satellites
