@@ -87,6 +87,10 @@ test-buildkit: $(STAMP) ## Builds that want all of their VM, and user data to cl
 test-interop: $(STAMP) ## grpc-go's and grpcio's own clients and server, which are built first
 	node build/test-all.ts interop
 
+.PHONY: test-monitoring
+test-monitoring: $(STAMP) ## Dashboard and alerts of the chart by Debian's Prometheus, which scrapes real processes
+	node build/test-all.ts monitoring
+
 .PHONY: test-cluster
 test-cluster: $(STAMP) ## The chart's pods in a real Kubernetes of one node, whose programs are built first
 	node build/test-all.ts cluster

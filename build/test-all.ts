@@ -62,6 +62,7 @@ const SLOW_FOLDERS = [
   "integration",
   "interop",
   "model",
+  "monitoring",
   "release",
   "simulation",
 ];
@@ -244,6 +245,11 @@ const LAYERS: readonly Layer[] = [
     run: needingTools(mocha(inFolder("chart"), ...PROCESSES, "--timeout", "120000")),
   },
   {
+    name: "monitoring",
+    lane: "cluster",
+    run: needingTools(mocha(inFolder("monitoring"), ...PROCESSES, "--timeout", "180000")),
+  },
+  {
     name: "integration",
     lane: "cluster",
     run: needingTools(mocha(inFolder("integration"), ...PROCESSES, "--timeout", "120000")),
@@ -273,7 +279,7 @@ if (unknown.length > 0) {
 const layers = LAYERS.filter(({ name, onlyByName }) =>
   wanted.length === 0 ? onlyByName !== true : wanted.includes(name),
 );
-if (layers.some(({ name }) => ["chart", "integration", "conformance", "e2e"].includes(name))) {
+if (layers.some(({ name }) => ["chart", "monitoring", "integration", "conformance", "e2e"].includes(name))) {
   void tools();
 }
 if (layers.some(({ name }) => name === "clients")) {

@@ -17,7 +17,7 @@ export interface RouterMetrics {
 /** Creates the metrics in `registry`. */
 export function createRouterMetrics(registry: Registry): RouterMetrics {
   const registers = [registry];
-  return {
+  const metrics: RouterMetrics = {
     heldRequests: new Gauge({
       name: "satellites_router_held_requests",
       help: "Requests held until their satellite is awake.",
@@ -60,6 +60,14 @@ export function createRouterMetrics(registry: Registry): RouterMetrics {
       registers,
     }),
   };
+  // There at 0 before anything happens: `rate` and `increase` do not see the first of a series that begins with it.
+  for (const result of ["ok", "refused", "failed"]) {
+    metrics.leaseWrites.inc({ result }, 0);
+  }
+  for (const ended of ["connection", "router"]) {
+    metrics.uncaughtErrors.inc({ ended }, 0);
+  }
+  return metrics;
 }
 
 /** Metrics of access checks. */
