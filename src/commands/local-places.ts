@@ -12,6 +12,7 @@ export interface Ports {
   readonly router: number;
   readonly operatorHealth: number;
   readonly routerHealth: number;
+  readonly page: number;
 }
 
 /** Ports and addresses that a local system keeps, so that clients, kubeconfigs and VMs stay where they are. */
@@ -31,7 +32,7 @@ export interface PlacesOptions {
   readonly progress: (line: string) => void;
 }
 
-const NAMES = ["kubernetes", "ec2", "router", "operatorHealth", "routerHealth"] as const;
+const NAMES = ["kubernetes", "ec2", "router", "operatorHealth", "routerHealth", "page"] as const;
 /** What a program is called in messages. */
 const TITLES: Readonly<Record<keyof Ports, string>> = {
   kubernetes: "the Kubernetes API server",
@@ -39,6 +40,7 @@ const TITLES: Readonly<Record<keyof Ports, string>> = {
   router: "the router",
   operatorHealth: "the operator's metrics",
   routerHealth: "the router's metrics",
+  page: "the page",
 };
 /**
  * The programs of a `satellites local` that was killed end by themselves within this time. The router is the last: it

@@ -45,6 +45,7 @@ export function programArguments(
         namespace: "default",
         identity: "local",
         "health-address": onLoopback(ports.operatorHealth),
+        "page-address": onLoopback(ports.page),
         "ec2-endpoint": `http://${onLoopback(ports.ec2)}`,
         timing: "local",
         "list-period-seconds": "5",

@@ -136,6 +136,11 @@ export class LocalSystem {
     return { operator: url(this.#ports.operatorHealth), router: url(this.#ports.routerHealth) };
   }
 
+  /** Where a browser finds the page about the satellites. */
+  get pageUrl(): string {
+    return `http://${onLoopback(this.#ports.page)}/`;
+  }
+
   /** The program of that name, for killing it in tests. */
   program(name: ProgramName): Program {
     const program = this.#programs.get(name);

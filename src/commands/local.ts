@@ -45,7 +45,7 @@ export async function runLocal(options: LocalCommandOptions, context: ProcessCon
 /** Node 24, which comes with the dependencies; the one on PATH may be older. */
 const NODE = "node_modules/.bin/node";
 
-function instructions({ kubeconfig, routerAddress, metricsUrls, credentials }: LocalSystem): string {
+function instructions({ kubeconfig, routerAddress, metricsUrls, credentials, pageUrl }: LocalSystem): string {
   const access =
     credentials === undefined ? "" : ` --ca ${credentials.ca} --token-file ${credentials.tokenFile}`;
   const way = `--router ${routerAddress}${access}`;
@@ -68,6 +68,7 @@ ${
     ? `Any gRPC client works: dial ${routerAddress} with the metadata "satellite-name: ada".`
     : `The router asks who calls, over TLS. A port for clients that know no token:\n\n  satellites proxy ada ${way}`
 }
+Watch it all in a browser: ${pageUrl}
 Metrics: ${metricsUrls.operator} and ${metricsUrls.router}
 Ctrl-C stops it.
 `;

@@ -13,7 +13,10 @@ import { createOperatorMetrics } from "../operator/metrics.ts";
 import { Operator } from "../operator/operator.ts";
 import { defaultSettings, localSettings } from "../operator/settings.ts";
 import { startHealthServer } from "../telemetry/health-server.ts";
-import { UsageMeter } from "../operator/usage-meter.ts";
+import { UsageMeter, type UsageSources } from "../operator/usage-meter.ts";
+import { readAssets } from "../page/assets.ts";
+import { Fleet } from "../page/fleet.ts";
+import { startPageServer } from "../page/server.ts";
 import { createMetricsRegistry } from "../telemetry/metrics.ts";
 import { parseAddress, type ProcessContext } from "./process-context.ts";
 import { clusterUID } from "./cluster-uid.ts";
@@ -30,6 +33,8 @@ export interface OperatorCommandOptions {
   /** Name of the Deployment of which this process is a pod, in the same namespace. */
   readonly deployment?: string;
   readonly healthAddress: string;
+  /** Where the page is served; nowhere when absent. */
+  readonly pageAddress?: string;
   /** EC2 (and SSM) endpoint instead of AWS's own. */
   readonly ec2Endpoint?: string;
   readonly concurrency: number;
@@ -57,12 +62,15 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
     ready: () => operator?.ready() ?? false,
   });
   logger.info("Operator started", { identity, healthPort: health.port });
+  const page = await servePage(options, context);
   try {
     const cluster = await clusterUID(client, context);
     if (cluster === undefined) {
       return;
     }
-    operator = createOperator({ client, cluster, identity, registry, kubeMetrics }, options, context);
+    const watchedBy = (caches: UsageSources): void => page?.fleet.follow(caches);
+    const parts = { client, cluster, identity, registry, kubeMetrics, watchedBy };
+    operator = createOperator(parts, options, context);
     const end = await operator.run(stop);
     if (end === "lost") {
       throw new SatelliteError(
@@ -71,9 +79,24 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
       );
     }
   } finally {
+    await page?.close();
     await health.close();
     await client.close();
   }
+}
+
+/** Serves the page about the satellites where it is asked for. */
+async function servePage(
+  { pageAddress }: OperatorCommandOptions,
+  { clock, logger }: ProcessContext,
+): Promise<{ readonly fleet: Fleet; close(): Promise<void> } | undefined> {
+  if (pageAddress === undefined) {
+    return undefined;
+  }
+  const fleet = new Fleet(clock);
+  const server = await startPageServer({ ...parseAddress(pageAddress), fleet, assets: readAssets(), clock });
+  logger.info("Page is served", { pagePort: server.port });
+  return { fleet, close: () => server.close() };
 }
 
 /** What an operator of this process is made of. */
@@ -84,10 +107,12 @@ interface OperatorParts {
   readonly identity: string;
   readonly registry: ReturnType<typeof createMetricsRegistry>;
   readonly kubeMetrics: KubeMetrics;
+  /** Told the caches. */
+  readonly watchedBy: (caches: UsageSources) => void;
 }
 
 function createOperator(
-  { client, cluster, identity, registry, kubeMetrics }: OperatorParts,
+  { client, cluster, identity, registry, kubeMetrics, watchedBy }: OperatorParts,
   options: OperatorCommandOptions,
   context: ProcessContext,
 ): Operator {
@@ -110,6 +135,7 @@ function createOperator(
     kubeMetrics,
     metrics: (phases) => createOperatorMetrics(registry, phases),
     usage: new UsageMeter({ clock, registry }),
+    watchedBy,
     settings: options.timing === "local" ? localSettings : defaultSettings,
     cluster,
     concurrency: options.concurrency,

@@ -93,11 +93,9 @@ export class Operator {
     });
     this.#surveyor = this.#newSurveyor();
     this.#subscribe();
-    options.usage?.follow({
-      satellites: this.#satellites.cache,
-      classes: this.#classes.cache,
-      cloudOf: options.cloudOf,
-    });
+    const caches = { satellites: this.#satellites.cache, classes: this.#classes.cache };
+    options.usage?.follow({ ...caches, cloudOf: options.cloudOf });
+    options.watchedBy?.(caches);
   }
 
   /** Whether the caches are filled and alive; readiness of the process. */

@@ -213,7 +213,7 @@ describe("satellites local", function () {
       ["kubernetes", "the Kubernetes API server"],
       ["ec2", "the EC2 endpoint"],
     ] as const;
-    const anyPorts = { kubernetes: 0, ec2: 0, router: 0, operatorHealth: 0, routerHealth: 0 };
+    const anyPorts = { kubernetes: 0, ec2: 0, router: 0, operatorHealth: 0, routerHealth: 0, page: 0 };
     const attempts = programs.map(async ([program, title]) => {
       const stateDir = join(folder, `port-${program}`);
       const squatter = await holdPort(0);

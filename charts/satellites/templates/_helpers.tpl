@@ -133,6 +133,9 @@ args:
   - --concurrency={{ .Values.operator.concurrency }}
   - --list-period-seconds={{ .Values.operator.listPeriodSeconds }}
   - --lease-seconds={{ .Values.operator.leaseSeconds }}
+  {{- if .Values.operator.page.enabled }}
+  - --page-address=127.0.0.1:{{ .Values.operator.page.port }}
+  {{- end }}
   {{- with .Values.operator.ec2Endpoint }}
   - --ec2-endpoint={{ . }}
   {{- end }}
