@@ -95,6 +95,11 @@ test-monitoring: $(STAMP) ## Dashboard and alerts of the chart by Debian's Prome
 test-page: $(STAMP) ## The page about all satellites in Debian's Chromium: live, without JavaScript, accessible
 	node build/test-all.ts page
 
+.PHONY: pictures
+pictures: $(STAMP) ## Draws docs/pictures anew: the page and the dashboard of two teams' satellites
+	node test/tools/build.ts helm > /dev/null
+	node test/pictures/draw.ts
+
 .PHONY: test-cluster
 test-cluster: $(STAMP) ## The chart's pods in a real Kubernetes of one node, whose programs are built first
 	node build/test-all.ts cluster

@@ -84,7 +84,7 @@ function namespaceForm({ namespaces, namespace }: FleetView): Html | undefined {
   }
   const option = (name: string): Html =>
     name === namespace ? html`<option selected>${name}</option>` : html`<option>${name}</option>`;
-  return html`<form id="filter">
+  return html`<form>
     <label
       >Namespace
       <select name="namespace">
@@ -98,10 +98,10 @@ function namespaceForm({ namespaces, namespace }: FleetView): Html | undefined {
 
 /** Numbers that are looked at first. */
 export function renderGlance(summary: FleetSummary): Html {
-  const { total, awake, asleep, byPhase } = summary;
+  const { total, awake, asleep, wakes, byPhase } = summary;
   const failed = byPhase.get("Failed") ?? 0;
   return html`<dl class="tiles">
-      ${tile("Awake", count(awake), `of ${count(total)}`)}
+      ${tile("Awake", count(awake), `of ${count(total)}; ${count(wakes)} ${wakes === 1 ? "wake" : "wakes"}`)}
       ${tile("Asleep", count(asleep), sleptNote(summary))}
       ${tile("Failed", count(failed), failed === 0 ? "nothing to do" : "see the reasons below", failed > 0)}
       ${moneyTiles(summary)}
@@ -113,11 +113,9 @@ function tile(title: string, value: string, note: string, isBad = false): Html {
   return html`<div${isBad ? html` class="bad"` : ""}><dt>${title}</dt><dd><b>${value}</b> <span>${note}</span></dd></div>`;
 }
 
-function sleptNote({ awakeHours, asleepHours, wakes }: FleetSummary): string {
-  const hours = awakeHours + asleepHours;
-  return hours === 0
-    ? "never yet"
-    : `${((100 * asleepHours) / hours).toFixed(0)} % of their time; ${count(wakes)} ${wakes === 1 ? "wake" : "wakes"}`;
+function sleptNote({ awakeHours, asleepHours }: FleetSummary): string {
+  const all = awakeHours + asleepHours;
+  return all === 0 ? "never yet" : `${((100 * asleepHours) / all).toFixed(0)} % of the time`;
 }
 
 function moneyTiles({ money, asleepHours }: FleetSummary): Html | readonly Html[] {
@@ -125,7 +123,7 @@ function moneyTiles({ money, asleepHours }: FleetSummary): Html | readonly Html[
     return tile("Slept", hours(asleepHours), "in all; no class has prices");
   }
   return money.flatMap(({ currency, perHour, perHourAwake, saved }: Money) => [
-    tile("Costs now", amount(perHour), `${currency} an hour; ${amount(perHourAwake)} if none slept`),
+    tile("Costs now", amount(perHour), `${currency}/h; ${amount(perHourAwake)} all awake`),
     tile("Saved", amount(saved), `${currency} by ${hours(asleepHours)} of sleep`),
   ]);
 }
@@ -169,7 +167,9 @@ export function renderRow(row: SatelliteRow): Html {
   const callers = holders.map((holder) => html`<span class="line">${holder}</span>`);
   const why = trouble === undefined ? "" : html`<b>${trouble.reason}</b> ${trouble.message}`;
   return html`<tr role="row" data-key="${key}">
-    <th role="rowheader" scope="row"><span class="namespace">${namespace}/</span>${name}</th>
+    <th role="rowheader" scope="row">
+      <span class="namespace">${namespace}/</span><wbr /><span>${name}</span>
+    </th>
     ${cell("Phase", html`<i class="${phase}"></i>${phase}`)} ${cell("Power", power)}
     ${cell("Since", since === undefined ? "" : time(since))} ${cell("Held awake by", callers)}
     ${cell("Streams", streams === 0 ? "" : String(streams))} ${cell("Reason", why)}

@@ -5,7 +5,8 @@ import { createOperatorMetrics } from "../../src/operator/metrics.ts";
 import { createUsageMetrics } from "../../src/operator/usage-metrics.ts";
 import { createAccessMetrics, createRouterMetrics, createWorkerMetrics } from "../../src/router/metrics.ts";
 import { createMetricsRegistry } from "../../src/telemetry/metrics.ts";
-import { findManifest, renderChart } from "../support/helm.ts";
+import { CHART, findManifest, helm, renderChart, REQUIRED_VALUES, type Values } from "../support/helm.ts";
+import { container, flags, podTemplate } from "./pods.ts";
 
 /** Label names of every metric that operator and router have, by the metric's name. */
 function labelsOfMetrics(): Map<string, ReadonlySet<string>> {
@@ -62,6 +63,18 @@ describe("the chart's monitoring", function () {
     const kinds = (await renderChart()).map(({ kind }) => kind);
     expect(kinds).to.include("Deployment");
     expect(kinds).to.not.include.oneOf(["ServiceMonitor", "PrometheusRule", "ConfigMap"]);
+  });
+
+  it("serves its page on the pod's loopback address, where it is asked for", async () => {
+    const operatorFlags = async (values: Values): Promise<Record<string, string>> =>
+      flags(container(podTemplate(await renderChart(values), "sat-satellites"), "operator"));
+    expect(await operatorFlags({})).to.not.have.property("page-address");
+    const page = { enabled: true, port: 9000 };
+    expect(await operatorFlags({ operator: { page } })).to.include({ "page-address": "127.0.0.1:9000" });
+    const { stdout } = await helm(["install", "sat", CHART, "--dry-run=client"], {
+      values: { ...REQUIRED_VALUES, operator: { page } },
+    });
+    expect(stdout).to.contain("port-forward deployment/sat-satellites 9000");
   });
 
   it("scrapes both programs", async () => {

@@ -133,8 +133,10 @@ args:
   - --concurrency={{ .Values.operator.concurrency }}
   - --list-period-seconds={{ .Values.operator.listPeriodSeconds }}
   - --lease-seconds={{ .Values.operator.leaseSeconds }}
-  {{- if .Values.operator.page.enabled }}
-  - --page-address=127.0.0.1:{{ .Values.operator.page.port }}
+  {{- with .Values.operator.page }}
+  {{- if .enabled }}
+  - --page-address=127.0.0.1:{{ .port }}
+  {{- end }}
   {{- end }}
   {{- with .Values.operator.ec2Endpoint }}
   - --ec2-endpoint={{ . }}

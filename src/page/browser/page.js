@@ -127,9 +127,11 @@ function follow() {
   });
 }
 
-document.querySelector("#filter select")?.addEventListener("change", (event) => {
-  /** @type {HTMLSelectElement} */ (event.target).form?.requestSubmit();
-});
+const filter = document.querySelector("form");
+if (filter !== null) {
+  filter.querySelector("button")?.remove();
+  filter.addEventListener("change", () => filter.requestSubmit());
+}
 setInterval(() => {
   tick();
   timeline.draw(Date.now() + aheadMs);

@@ -190,7 +190,9 @@ export class Timeline {
  * @param {number} stepSeconds between two lines
  */
 function label(chart, at, stepSeconds) {
-  const x = chart.valToPos(at, "x");
-  const isCut = x < LABEL_PX || x > chart.over.clientWidth - LABEL_PX;
+  // Where it will be: a new chart is asked for its labels before it has any places.
+  const [from = 0, to = 0] = chart.data[0];
+  const x = ((at - from) / (to - from)) * chart.width;
+  const isCut = x < LABEL_PX || x > chart.width - LABEL_PX;
   return isCut ? "" : (stepSeconds < 60 ? SECONDS : MINUTES).format(at * 1000);
 }

@@ -39,7 +39,7 @@ describe("the page about all satellites", function () {
   /** Opens it in a browser of its own; what a policy blocks or a script throws fails the test that calls `check`. */
   async function open(
     options: Parameters<Browser["newContext"]>[0] = {},
-  ): Promise<{ page: Page; check(): void }> {
+  ): Promise<{ readonly page: Page; readonly check: () => void }> {
     const context = await browser.newContext(options);
     contexts.push(context);
     const page = await context.newPage();
