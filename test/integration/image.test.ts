@@ -158,6 +158,10 @@ describe("the container image's root", function () {
     expect(bom.bomFormat).to.equal("CycloneDX");
     expect([...bundled]).to.include.members(["undici", "@aws-sdk/client-ec2", "@grpc/grpc-js"]);
     const libraries = bom.components.filter(({ type }) => type === "library");
+    expect(
+      libraries.map(({ name }) => name),
+      "of what browsers are served too",
+    ).to.include("uplot");
     for (const name of INLINED) {
       bundled.delete(name);
     }
@@ -183,17 +187,23 @@ describe("the container image's root", function () {
     let account: VirtualAccount;
     let pod: RunningPod;
     let routerPort: number;
+    let pagePort: number;
     let caPem: string;
 
     before(async () => {
       account = await startVirtualAccount();
       release = await ChartRelease.start();
       routerPort = await freePort();
+      pagePort = await freePort();
       await mountCertificate();
       const [operatorHealth, routerHealth] = [await freePort(), await freePort()];
       await release.apply({
         listenHost: "127.0.0.1",
-        operator: { ec2Endpoint: account.url, healthPort: operatorHealth },
+        operator: {
+          ec2Endpoint: account.url,
+          healthPort: operatorHealth,
+          page: { enabled: true, port: pagePort },
+        },
         router: {
           port: routerPort,
           healthPort: routerHealth,
@@ -232,6 +242,22 @@ describe("the container image's root", function () {
       writeFileSync(join(root, "tls/tls.crt"), cert);
       writeFileSync(join(root, "tls/tls.key"), key);
     }
+
+    it("serves its page, with all that it needs, from the bundle", async () => {
+      const get = async (path: string): Promise<string> => {
+        const answer = await fetch(`http://127.0.0.1:${pagePort}/${path}`);
+        expect(answer.status, path).to.equal(200);
+        return answer.text();
+      };
+      const asked = [...(await get("")).matchAll(/(?:href|src)="(assets\/[^"]+)"/g)];
+      const texts = new Map<string, string>();
+      for (const [, path = ""] of asked) {
+        texts.set(path, await get(path));
+      }
+      expect([...texts.keys()]).to.have.members(["assets/page.css", "assets/page.js"]);
+      expect(texts.get("assets/page.js"), "nothing else is to be loaded").to.not.match(/\bfrom\s*"/);
+      expect(texts.get("assets/page.css")).to.contain(".u-over").and.to.contain("--Asleep");
+    });
 
     /** A token of an account that may use Satellites everywhere. */
     async function callersToken(): Promise<string> {
