@@ -55,7 +55,7 @@ publish: $(STAMP) ## Pushes dist/release to a registry: make publish REGISTRY=re
 	node build/release/publish.ts $(REGISTRY)
 
 .PHONY: test
-test: $(STAMP) ## Everything but test-cluster: types, lint, architecture, generated files, and every layer of tests
+test: $(STAMP) ## Everything but test-cluster and test-page: types, lint, architecture, generated files, and every layer of tests
 	node build/test-all.ts
 
 .PHONY: test-unit

@@ -94,7 +94,13 @@ async function servePage(
     return undefined;
   }
   const fleet = new Fleet(clock);
-  const server = await startPageServer({ ...parseAddress(pageAddress), fleet, assets: readAssets(), clock });
+  const server = await startPageServer({
+    ...parseAddress(pageAddress),
+    fleet,
+    assets: readAssets(),
+    clock,
+    logger,
+  });
   logger.info("Page is served", { pagePort: server.port });
   return { fleet, close: () => server.close() };
 }

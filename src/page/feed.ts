@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { Clock, Timer } from "../base/clock.ts";
+import type { Logger } from "../telemetry/logger.ts";
 import type { Fleet, FleetView } from "./fleet.ts";
 import type { PhaseStart } from "./phase-history.ts";
 import { renderChanges, renderGlance, renderRest, renderRow } from "./render.ts";
@@ -39,15 +40,17 @@ interface Browser {
 export class Feed {
   readonly #fleet: Fleet;
   readonly #clock: Clock;
+  readonly #logger: Logger;
   readonly #browsers = new Set<Browser>();
   readonly #changed = new Set<string>();
   readonly #stopListening: () => void;
   #timer: Timer | undefined;
   #isGathering = false;
 
-  constructor(fleet: Fleet, clock: Clock) {
+  constructor(fleet: Fleet, clock: Clock, logger: Logger) {
     this.#fleet = fleet;
     this.#clock = clock;
+    this.#logger = logger;
     this.#stopListening = fleet.onChange((key) => this.#take(key));
   }
 
@@ -57,10 +60,9 @@ export class Feed {
       return false;
     }
     const browser = { response, namespace };
+    send(browser, messageOf(this.#fleet.view(namespace), undefined));
     this.#browsers.add(browser);
     response.once("close", () => this.#browsers.delete(browser));
-    const view = this.#fleet.view(namespace);
-    send(browser, messageOf(view, undefined));
     if (this.#timer === undefined) {
       this.#wait(QUIET_MS);
     }
@@ -70,9 +72,15 @@ export class Feed {
   close(): void {
     this.#stopListening();
     this.#timer?.cancel();
+    this.#end();
+  }
+
+  #end(): void {
+    this.#timer = undefined;
     for (const { response } of this.#browsers) {
       response.end();
     }
+    this.#browsers.clear();
   }
 
   #take(key: string | undefined): void {
@@ -90,7 +98,15 @@ export class Feed {
 
   #wait(delayMs: number): void {
     this.#timer?.cancel();
-    this.#timer = this.#clock.setTimer(delayMs, () => this.#tell());
+    this.#timer = this.#clock.setTimer(delayMs, () => {
+      try {
+        this.#tell();
+      } catch (error) {
+        // Nobody else's work ends for it. Browsers connect anew, and hear everything then.
+        this.#logger.error("The page's feed failed; this is a mistake in the program", { error });
+        this.#end();
+      }
+    });
   }
 
   #tell(): void {

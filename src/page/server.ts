@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import type { Clock } from "../base/clock.ts";
 import { SatelliteError } from "../base/errors.ts";
 import { isLoopback } from "../base/loopback.ts";
+import type { Logger } from "../telemetry/logger.ts";
 import type { Assets } from "./assets.ts";
 import { Feed } from "./feed.ts";
 import type { Fleet } from "./fleet.ts";
@@ -17,6 +18,7 @@ export interface PageServerOptions {
   readonly fleet: Fleet;
   readonly assets: Assets;
   readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 /** A running server of the page. */
@@ -48,12 +50,17 @@ const MAX_CONNECTIONS = 500;
  * @throws SatelliteError `PortInUse` or `CannotListen` with what to do about it
  */
 export async function startPageServer(options: PageServerOptions): Promise<PageServer> {
-  const feed = new Feed(options.fleet, options.clock);
+  const feed = new Feed(options.fleet, options.clock, options.logger);
   const server = createServer((request, response) => {
     try {
       answer(request, response, feed, options);
     } catch (error) {
-      response.destroy(error instanceof Error ? error : undefined);
+      options.logger.error("The page failed; this is a mistake in the program", { error });
+      if (response.headersSent) {
+        response.destroy();
+      } else {
+        response.writeHead(500, HEADERS).end();
+      }
     }
   });
   server.maxConnections = MAX_CONNECTIONS;

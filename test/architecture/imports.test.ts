@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http2: ["base"],
   kube: ["base", "telemetry"],
   machines: ["base", "telemetry"],
-  page: ["base", "kube", "satellite"],
+  page: ["base", "kube", "satellite", "telemetry"],
   operator: ["base", "kube", "machines", "satellite", "telemetry"],
   router: ["base", "http2", "kube", "satellite", "telemetry"],
   cli: ["base", "guest", "http2", "kube", "satellite", "telemetry"],

@@ -9,6 +9,7 @@ import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { awake, satellite } from "../router/satellites.ts";
 import type { SatelliteInit } from "../support/satellites.ts";
+import { CollectingLogger } from "../support/collecting-logger.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const EVIL = '<img src=x onerror="alert(1)">';
@@ -17,15 +18,24 @@ describe("the page's server", () => {
   let clock: VirtualClock;
   let satellites: ObjectCache<Satellite>;
   let server: PageServer;
+  let logger: CollectingLogger;
   let version = 0;
 
   beforeEach(async () => {
     clock = new VirtualClock();
+    logger = new CollectingLogger();
     satellites = new ObjectCache({ clock, logger: silentLogger });
     const classes = new ObjectCache<SatelliteClass>({ clock, logger: silentLogger });
     const fleet = new Fleet(clock);
     fleet.follow({ satellites, classes });
-    server = await startPageServer({ host: "127.0.0.1", port: 0, fleet, assets: readAssets(), clock });
+    server = await startPageServer({
+      host: "127.0.0.1",
+      port: 0,
+      fleet,
+      assets: readAssets(),
+      clock,
+      logger,
+    });
   });
   afterEach(() => server.close());
 
@@ -40,7 +50,9 @@ describe("the page's server", () => {
   const page = async (path = "/"): Promise<string> => (await get(path)).text();
 
   /** Reads messages of the feed, one by one. */
-  async function follow(path = "/events"): Promise<{ next(): Promise<FeedMessage>; end(): Promise<void> }> {
+  async function follow(
+    path = "/events",
+  ): Promise<{ next(): Promise<FeedMessage>; end(): Promise<void>; ended(): Promise<void> }> {
     const answer = await get(path);
     expect(answer.headers.get("content-type")).to.equal("text/event-stream");
     const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
@@ -59,6 +71,9 @@ describe("the page's server", () => {
         return message;
       },
       end: () => reader.cancel(),
+      async ended() {
+        expect((await reader.read()).done).to.equal(true);
+      },
     };
   }
 
@@ -200,6 +215,21 @@ describe("the page's server", () => {
     await feed.end();
   });
 
+  it("says in its log what it cannot show, lets browsers go, and lives on", async () => {
+    put(satellite, "ada");
+    const feed = await follow();
+    await feed.next();
+    put(awake, "odd", { spec: { idleTimeout: "never" } });
+    await clock.advance(200);
+    await feed.ended();
+    expect((await get("/")).status).to.equal(500);
+    expect(logger.lines.map(({ message }) => message)).to.deep.equal([
+      "The page's feed failed; this is a mistake in the program",
+      "The page failed; this is a mistake in the program",
+    ]);
+    expect((await get("/assets/page.css")).status).to.equal(200);
+  });
+
   it("shows 500 rows, and says how many more there are", async () => {
     for (let index = 0; index < 512; index++) {
       put(satellite, `s${String(index).padStart(4, "0")}`);
@@ -217,6 +247,7 @@ describe("the page's server", () => {
       fleet: new Fleet(clock),
       assets: {},
       clock,
+      logger,
     });
     await second.then(
       () => expect.fail("it listens"),
