@@ -57,6 +57,15 @@ describe("the page about all satellites", function () {
   const row = (page: Page, name: string): ReturnType<Page["locator"]> =>
     page.locator(`tr[data-key="default/${name}"]`);
 
+  /** What axe finds, a line each, and how many of its rules hold. */
+  async function judge(page: Page): Promise<{ readonly violations: string[]; readonly passes: number }> {
+    // By the debugger, which the page's policy does not concern.
+    await page.evaluate(axe.source);
+    const { violations, passes } = (await page.evaluate("axe.run()")) as axe.AxeResults;
+    const lines = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+    return { violations: lines, passes: passes.length };
+  }
+
   it("shows a wake as it happens, without being loaded anew", async () => {
     const { page, check } = await open();
     await page.locator("#state", { hasText: /^live$/ }).waitFor();
@@ -127,15 +136,24 @@ describe("the page about all satellites", function () {
       const { page, check } = await open({ colorScheme, viewport: { width, height } });
       await page.locator("canvas").waitFor();
       await page.locator("#state", { hasText: /^live$/ }).waitFor();
-      // By the debugger, which the page's policy does not concern.
-      await page.evaluate(axe.source);
-      const { violations, passes } = (await page.evaluate("axe.run()")) as axe.AxeResults;
-      expect(
-        violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`),
-      ).to.deep.equal([]);
-      expect(passes.length, "it was looked at").to.be.greaterThan(10);
+      const { violations, passes } = await judge(page);
+      expect(violations).to.deep.equal([]);
+      expect(passes, "it was looked at").to.be.greaterThan(10);
       expect(await page.evaluate("document.documentElement.scrollWidth")).to.equal(width);
       check();
     });
   }
+
+  it("would be found to be hard to read, or without names for its parts", async () => {
+    const { page } = await open({ colorScheme: "light" });
+    await page.locator("#state", { hasText: /^live$/ }).waitFor();
+    await page.evaluate(
+      'const root = document.documentElement; root.style.setProperty("--muted", "#bbbbbb"); root.removeAttribute("lang");',
+    );
+    const { violations } = await judge(page);
+    expect(violations.map((line) => line.split(":")[0])).to.include.members([
+      "color-contrast",
+      "html-has-lang",
+    ]);
+  });
 });
