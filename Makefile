@@ -96,8 +96,9 @@ test-page: $(STAMP) ## The page about all satellites in Debian's Chromium: live,
 	node build/test-all.ts page
 
 .PHONY: pictures
-pictures: $(STAMP) ## Draws docs/pictures anew: the page and the dashboard of two teams' satellites
-	node test/tools/build.ts helm > /dev/null
+pictures: $(STAMP) ## Draws docs/pictures anew: commands at terminals, the page and the dashboard of two teams' satellites
+	node test/tools/build.ts kubectl helm > /dev/null
+	node build/pictures/record.ts
 	node test/pictures/draw.ts
 
 .PHONY: test-cluster
@@ -168,11 +169,6 @@ fmt: $(STAMP) ## Formats the sources
 .PHONY: generate
 generate: $(STAMP) ## Generates what is derived: types from the CRDs, the table of errors, the version elsewhere
 	node build/generate.ts
-
-.PHONY: pictures
-pictures: $(STAMP) ## Records commands at terminals and draws docs/pictures
-	node test/tools/build.ts kubectl > /dev/null
-	node build/pictures/record.ts
 
 .PHONY: tools
 tools: $(STAMP) ## Builds kubectl, kube-apiserver, etcd and helm through the Go module proxy, once

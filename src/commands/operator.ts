@@ -13,7 +13,7 @@ import { createOperatorMetrics } from "../operator/metrics.ts";
 import { Operator } from "../operator/operator.ts";
 import { defaultSettings, localSettings } from "../operator/settings.ts";
 import { startHealthServer } from "../telemetry/health-server.ts";
-import { UsageMeter, type UsageSources } from "../operator/usage-meter.ts";
+import { UsageMeter, type WatchedCaches } from "../operator/usage-meter.ts";
 import { readAssets } from "../page/assets.ts";
 import { Fleet } from "../page/fleet.ts";
 import { startPageServer } from "../page/server.ts";
@@ -68,7 +68,7 @@ export async function runOperator(options: OperatorCommandOptions, context: Proc
     if (cluster === undefined) {
       return;
     }
-    const watchedBy = (caches: UsageSources): void => page?.fleet.follow(caches);
+    const watchedBy = (caches: WatchedCaches): void => page?.fleet.follow(caches);
     const parts = { client, cluster, identity, registry, kubeMetrics, watchedBy };
     operator = createOperator(parts, options, context);
     const end = await operator.run(stop);
@@ -114,7 +114,7 @@ interface OperatorParts {
   readonly registry: ReturnType<typeof createMetricsRegistry>;
   readonly kubeMetrics: KubeMetrics;
   /** Told the caches. */
-  readonly watchedBy: (caches: UsageSources) => void;
+  readonly watchedBy: (caches: WatchedCaches) => void;
 }
 
 function createOperator(

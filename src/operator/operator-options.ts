@@ -11,7 +11,7 @@ import type { ProbeAnswer } from "./dependencies.ts";
 import type { OperatorMetrics } from "./metrics.ts";
 import type { ProbeQuestion } from "./probe-target.ts";
 import type { OperatorSettings } from "./settings.ts";
-import type { UsageMeter, UsageSources } from "./usage-meter.ts";
+import type { UsageMeter, WatchedCaches } from "./usage-meter.ts";
 
 /** What an Operator takes. */
 export interface OperatorOptions {
@@ -25,7 +25,7 @@ export interface OperatorOptions {
   /** Counts what satellites do and cost while this process leads; nothing is counted when absent. */
   readonly usage?: UsageMeter;
   /** Told the caches once, by somebody who watches them too. */
-  readonly watchedBy?: (caches: UsageSources) => void;
+  readonly watchedBy?: (caches: WatchedCaches) => void;
   readonly settings: OperatorSettings;
   /** The cluster's identity in tags: UID of its kube-system namespace. */
   readonly cluster: string;

@@ -18,10 +18,14 @@ export interface UsageMeterOptions {
   readonly maxPairs?: number;
 }
 
-/** What is watched: the operator's caches. */
-export interface UsageSources {
+/** The operator's caches, for who watches them. */
+export interface WatchedCaches {
   readonly satellites: Pick<ObjectCache<Satellite>, "list" | "subscribe">;
   readonly classes: Pick<ObjectCache<SatelliteClass>, "get" | "subscribe">;
+}
+
+/** What usage is counted from. */
+export interface UsageSources extends WatchedCaches {
   /** The cloud of a class, which knows how large its machines' disks are. */
   readonly cloudOf: (satelliteClass: SatelliteClass) => Pick<MachineCloud, "diskGiB">;
 }

@@ -54,7 +54,9 @@ export function fleetSummary(
     }
     awake += state === "awake" ? 1 : 0;
     asleep += state === "asleep" ? 1 : 0;
-    const rates = usageRates(state, satellite, classOf(spec.className));
+    const satelliteClass = classOf(spec.className);
+    const diskGiB = satelliteClass?.spec.ec2?.rootVolume?.sizeGiB ?? 0;
+    const rates = usageRates(state, satellite, satelliteClass, diskGiB);
     if (rates.currency !== undefined) {
       const before = money.get(rates.currency);
       const perHour = (rates.machine + rates.storage) * SECONDS_PER_HOUR;

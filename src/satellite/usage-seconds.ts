@@ -2,7 +2,7 @@ import type { Satellite } from "./types.ts";
 
 /** How long a satellite was awake and asleep since it was made, in seconds; the stretch that goes on now counts. */
 export function usageSeconds(
-  { status: { power, sleep, usage } }: Satellite,
+  { status: { power, sleep, usage } }: Pick<Satellite, "status">,
   now: Date,
 ): { readonly awake: number; readonly asleep: number } {
   const runsOn = power?.state === "Running" ? secondsSince(power.since, now) : 0;

@@ -44,6 +44,10 @@ const BAD_VALUES: Readonly<Record<string, readonly string[] | undefined>> = {
   name: undefined,
   "name...": undefined,
   id: undefined,
+  // Judged by what loads with the command (test/cli/proxy/outside-tokens.test.ts, test/cli/savings/usage.test.ts).
+  source: undefined,
+  when: undefined,
+  where: undefined,
 };
 
 const noContext = (): never => {

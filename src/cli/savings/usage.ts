@@ -1,4 +1,5 @@
 import type { Satellite, SatelliteClass } from "../../satellite/types.ts";
+import { usageSeconds } from "../../satellite/usage-seconds.ts";
 import type { Prices } from "../prices.ts";
 
 /** What is summed up. */
@@ -57,24 +58,17 @@ export function priceBook(list: Prices | undefined, classes: readonly SatelliteC
 
 /** What a satellite did since it was made; the stretch that goes on now counts. */
 export function accountOf({ metadata, spec, status }: Satellite, now: Date): Account {
-  const { runningSeconds = 0, asleepSeconds = 0, wakes = 0 } = status.usage ?? {};
-  const { power, sleep, machine } = status;
-  const runs = power?.state === "Running" ? secondsSince(power.since, now) : 0;
+  const { awake: awakeSeconds, asleep: asleepSeconds } = usageSeconds({ status }, now);
   return {
     namespace: metadata.namespace ?? "",
     name: metadata.name,
     uid: metadata.uid ?? "",
     class: spec.className,
-    type: machine?.type,
-    awakeSeconds: runningSeconds + runs,
-    asleepSeconds: asleepSeconds + secondsSince(sleep?.since, now),
-    wakes,
+    type: status.machine?.type,
+    awakeSeconds,
+    asleepSeconds,
+    wakes: status.usage?.wakes ?? 0,
   };
-}
-
-function secondsSince(time: string | undefined, now: Date): number {
-  const ms = now.getTime() - Date.parse(time ?? "");
-  return Number.isNaN(ms) ? 0 : Math.max(0, ms) / 1000;
 }
 
 /** Sums by satellite, namespace or class; those that saved most come first. */
