@@ -12,7 +12,7 @@ const priced = (): SatelliteClass => {
   const made = satelliteClass();
   const spec = {
     ...made.spec,
-    ec2: { ...made.spec.ec2, rootVolume: { ...made.spec.ec2.rootVolume, sizeGiB: 73 } },
+    ec2: { ...made.spec.ec2, rootVolume: { sizeGiB: 73, type: "gp3" as const } },
     prices: { currency: "USD", perHour: { "t3.small": "0.5" }, perGiBMonth: "0.1" },
   };
   return { ...made, spec };
