@@ -46,7 +46,7 @@ export async function terminalSvg(bytes: string, columns: number, title: string)
     ...["#ff5f57", "#febc2e", "#28c840"].map(
       (fill, index) => `<circle cx="${20 + 18 * index}" cy="15" r="5.5" fill="${fill}"/>`,
     ),
-    `<g font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace" font-size="14" xml:space="preserve">`,
+    `<g font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace" font-size="14">`,
     ...texts,
     "</g>",
     "</svg>",
@@ -83,17 +83,24 @@ function runsOf(cells: readonly IBufferCell[]): Run[] {
       runs.push({ column, text, ...look });
     }
   }
-  return runs.map((run) => ({ ...run, text: run.text.trimEnd() })).filter(({ text }) => text !== "");
+  return runs.flatMap(wordsOf);
+}
+
+/** A run without its gaps: browsers and code hosts make one space of several, whatever the picture says. */
+function wordsOf(run: Run): Run[] {
+  return [...run.text.matchAll(/\S+(?: \S+)*/g)].map(({ 0: text, index }) => ({
+    ...run,
+    column: run.column + index,
+    text,
+  }));
 }
 
 function textOf({ column, text, colour, isBold, isDim }: Run, y: number): string {
-  const begins = text.length - text.trimStart().length;
-  const shown = text.trimStart();
-  const x = (PADDING + (column + begins) * CELL.width).toFixed(1);
-  const length = (shown.length * CELL.width).toFixed(1);
+  const x = (PADDING + column * CELL.width).toFixed(1);
+  const length = (text.length * CELL.width).toFixed(1);
   const bold = isBold ? ' font-weight="bold"' : "";
   const dim = isDim ? ' opacity="0.65"' : "";
-  return `<text x="${x}" y="${y}" fill="${colour}"${bold}${dim} textLength="${length}" lengthAdjust="spacingAndGlyphs">${escape(shown)}</text>`;
+  return `<text x="${x}" y="${y}" fill="${colour}"${bold}${dim} textLength="${length}" lengthAdjust="spacingAndGlyphs">${escape(text)}</text>`;
 }
 
 function escape(text: string): string {

@@ -190,10 +190,21 @@ function machineLines({ spec, status }: Satellite, { now }: PageView): string[] 
             `${endpoint.host}:${endpoint.port}, ${endpoint.tlsFingerprint === undefined ? "plain text" : "TLS by its own key"}`,
           ),
         ]),
+    ...(machine.buildkit === undefined ? [] : [row("buildkit", buildkitText(machine.buildkit))]),
     ...(volume?.id === undefined
       ? []
-      : [row("cache", `${volume.id}, ${volume.sizeGiB ?? "?"} GiB ${volume.type ?? ""}`)]),
+      : [row("disk", `${volume.id}, ${volume.sizeGiB ?? "?"} GiB ${volume.type ?? ""}`)]),
   ];
+}
+
+function buildkitText({
+  version,
+  cacheBytes,
+}: {
+  readonly version: string;
+  readonly cacheBytes?: number;
+}): string {
+  return cacheBytes === undefined ? version : `${version}, ${(cacheBytes / 2 ** 30).toFixed(1)} GiB of cache`;
 }
 
 function usageLines(satellite: Satellite, { now, satelliteClass }: PageView): string[] {

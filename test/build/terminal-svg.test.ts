@@ -11,6 +11,13 @@ describe("pictures of a terminal", () => {
     expect(line).to.match(/opacity="0.65".*>waking 2 s<\/text>/);
   });
 
+  it("have no text with a gap in it, which browsers would close", async () => {
+    const [name = "", phase = "", ...others] = await texts("  NAME   PHASE\n");
+    expect(name).to.contain('x="34.8"').and.contain(">NAME<");
+    expect(phase).to.contain('x="93.6"').and.contain(">PHASE<");
+    expect(others).to.deep.equal([]);
+  });
+
   it("have each text in its colour, at its column, as wide as in the terminal", async () => {
     const [plain = "", red = ""] = await texts("NAME  \u001B[1;31mFailed <a>\u001B[0m\n");
     expect(plain).to.contain('x="18.0"').and.contain('textLength="33.6"').and.contain(">NAME<");
