@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Machine } from "../machines/cloud.ts";
+import type { Machine, Volume } from "../machines/cloud.ts";
 import { isRefusal } from "../machines/errors.ts";
 import type { VolumeIntent } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
@@ -72,8 +72,18 @@ export function attach(
   if (volume.state === "creating") {
     return { kind: "Wait", afterMs: POLL_MS, reason: "VolumeNotReady" };
   }
-  const holder = volume.attachment?.machine;
-  if (isRecent || (holder !== undefined && isOurs(observed, holder))) {
+  const holder = volume.attachment;
+  const aside = observed.keptAside.find((kept) => kept.id === holder?.machine);
+  if (holder !== undefined && aside !== undefined) {
+    return isDown(aside)
+      ? detach(observed, id, holder, settings)
+      : {
+          kind: "Wait",
+          afterMs: transitionPollMs(observed, settings.transitionPollMs),
+          reason: "VolumeKeptAside",
+        };
+  }
+  if (isRecent || (holder !== undefined && isOurs(observed, holder.machine))) {
     return {
       kind: "Wait",
       afterMs: transitionPollMs(observed, settings.transitionPollMs),
@@ -81,6 +91,25 @@ export function attach(
     };
   }
   return waitingForRetry(observed, "AttachVolume") ?? { kind: "AttachVolume", id, machine: machine.id };
+}
+
+/** Whether nothing of the machine goes on: what hibernates has the volume's file system in its memory. */
+function isDown({ state, stateReason }: Machine): boolean {
+  return state === "stopped" && stateReason?.hibernated !== true;
+}
+
+/** Takes the volume from a machine that does not run, and waits until it is free. */
+export function detach(
+  observed: Observation,
+  id: string,
+  holder: NonNullable<Volume["attachment"]>,
+  settings: OperatorSettings,
+): Action {
+  const { detached } = observed.memory.volume;
+  const isSent = detached?.volume === id && observed.nowMs - detached.atMs < settings.settleMs;
+  return isSent || holder.state === "detaching" || holder.state === "busy"
+    ? { kind: "Wait", afterMs: transitionPollMs(observed, settings.transitionPollMs), reason: "Detaching" }
+    : (waitingForRetry(observed, "DetachVolume") ?? { kind: "DetachVolume", id, machine: holder.machine });
 }
 
 /** Whether the status names the machine. A volume that is attached to such a one is where it should be, or will be free. */

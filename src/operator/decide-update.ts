@@ -4,7 +4,7 @@ import { nextEpoch, PowerReason } from "../satellite/power.ts";
 import type { Replacement } from "../satellite/resource.ts";
 import type { Action, ActionKind } from "./action.ts";
 import { pausingBetweenAttempts } from "./attempts.ts";
-import { attach, giveVolume, isLost } from "./data-volume.ts";
+import { attach, detach, giveVolume, isLost } from "./data-volume.ts";
 import { refusalOf, searchLaunched, sendLaunch } from "./decide-launch.ts";
 import { isGone, missingPollMs } from "./absence.ts";
 import { waitingForRetry } from "./failures.ts";
@@ -220,11 +220,7 @@ function moveVolume(observed: Observation, machine: Machine, settings: OperatorS
   if (observed.machine === undefined) {
     return { kind: "Wait", afterMs: missingPollMs(observed, holder.machine), reason: NOT_VISIBLE };
   }
-  const { detached } = observed.memory.volume;
-  const isSent = detached?.volume === id && observed.nowMs - detached.atMs < settings.settleMs;
-  return isSent || holder.state === "detaching" || holder.state === "busy"
-    ? { kind: "Wait", afterMs: transitionPollMs(observed, settings.transitionPollMs), reason: "Detaching" }
-    : (waitingForRetry(observed, "DetachVolume") ?? { kind: "DetachVolume", id, machine: holder.machine });
+  return detach(observed, id, holder, settings);
 }
 
 /** The new machine answers: from now on it is the one in use, known by its own key, and the old one may go. */

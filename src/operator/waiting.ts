@@ -36,6 +36,14 @@ const WORDS: Readonly<Record<string, (observed: Observation) => string>> = {
   LaunchUnsettled: ({ cloud: { words }, satellite: { status } }) =>
     `it is not known whether ${words.name} launched a machine; it is looked for by the client token ${status.launch?.token ?? ""}`,
   VolumeNotReady: ({ cloud: { words } }) => `${words.name} has not finished making the data volume`,
+  VolumeKeptAside: ({ keptAside, volume }) => {
+    const id = volume?.attachment?.machine ?? "";
+    const state = keptAside.find((kept) => kept.id === id)?.state ?? "there";
+    return (
+      `the data volume is on machine ${id}, which is kept aside and ${state === "stopped" ? "keeps its memory" : `is ${state}`}; ` +
+      "take that machine back, or detach the volume from it (docs/operations.md, Machines that are kept aside)"
+    );
+  },
   VolumeInUse: () => "the data volume is still attached; it is waited for",
   Attaching: ({ cloud: { words } }) => `${words.name} has not finished attaching the data volume`,
   Detaching: ({ cloud: { words } }) => `${words.name} has not finished detaching the data volume`,

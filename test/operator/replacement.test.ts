@@ -1,7 +1,9 @@
 import { expect } from "chai";
 import { Tag } from "../../src/machines/tags.ts";
+import { giveVolume } from "../../src/operator/data-volume.ts";
 import { decide } from "../../src/operator/decide.ts";
 import { defaultSettings } from "../../src/operator/settings.ts";
+import { lateness } from "../../src/operator/waiting.ts";
 import { machine, satellite } from "./fixtures.ts";
 import { NOW_MS, observation } from "./observation.ts";
 import { asleep, classWith, holders, live, NEW_IMAGE, publish } from "./replacement-world.ts";
@@ -51,6 +53,57 @@ describe("a data volume", () => {
       }
       expect(world.satellite().status.phase).to.equal("Running");
       expect(holders(world)).to.deep.equal(["ami-1"]);
+    });
+  }
+
+  for (const [how, state, code, next] of [
+    ["is down", "stopped", "Client.UserInitiatedShutdown", "DetachVolume"],
+    ["keeps its memory", "stopped", "Client.UserInitiatedHibernate", "VolumeKeptAside"],
+    ["runs", "running", undefined, "VolumeKeptAside"],
+  ] as const) {
+    it(`that is on a machine kept aside, which ${how}, is ${next === "DetachVolume" ? "taken from it" : "left there"}`, () => {
+      const old = machine({
+        id: "i-old",
+        state,
+        volumes: ["vol-2"],
+        ...(code === undefined
+          ? {}
+          : {
+              stateReason: {
+                code,
+                message: "",
+                reason: "",
+                advice: "",
+                hibernated: code.endsWith("Hibernate"),
+              },
+            }),
+      });
+      const observed = observation({
+        satellite: satellite({
+          status: {
+            power: { state: "Starting", epoch: 2, accepted: true, fence: 0 },
+            machine: { id: "i-1" },
+            volume: { id: "vol-2", attempt: 0, token: "t", zone: "eu-west-1a" },
+          },
+        }),
+        machine: machine(),
+        keptAside: [old],
+        volume: {
+          id: "vol-2",
+          state: "in-use",
+          zone: "eu-west-1a",
+          createdAt: "",
+          attachment: { machine: "i-old", state: "attached" },
+          tags: {},
+        },
+      });
+      const action = giveVolume(observed, machine(), defaultSettings);
+      expect(action?.kind === "Wait" ? action.reason : action?.kind).to.equal(next);
+      if (action?.kind === "Wait") {
+        expect(lateness(observed, action)?.message).to.match(
+          /i-old, which is kept aside and (keeps its memory|is running)/,
+        );
+      }
     });
   }
 

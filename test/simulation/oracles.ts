@@ -524,7 +524,7 @@ export class Oracles {
     return owned;
   }
 
-  /** A volume is on a machine that its satellite knows, and is the only one. */
+  /** A volume is on a machine that its satellite knows, or leaves one that it does not, and is the only one. */
   #checkVolumes(): void {
     if (this.#context.isForeign) {
       return;
@@ -536,7 +536,10 @@ export class Oracles {
     }
     for (const { id, attachment } of this.#context.model.volumes.truths()) {
       const owner = attachment === undefined ? undefined : this.#ownerOf(attachment.instance);
-      if (attachment !== undefined && owner !== undefined && !machinesOf(owner).has(attachment.instance)) {
+      if (attachment === undefined || owner === undefined || attachment.state === "detaching") {
+        continue;
+      }
+      if (!machinesOf(owner).has(attachment.instance)) {
         this.violate(`1: ${id} is on ${attachment.instance}, which its satellite does not know`);
       }
     }

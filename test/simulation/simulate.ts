@@ -34,6 +34,8 @@ export interface Outcome {
 
 /** A machine that all reads lack for longer may count as gone. */
 const PROOF_MS = 5 * 60_000;
+/** Within so long a machine that comes back, and that nobody names by now, is kept aside (machine-collector.ts). */
+const NOTICE_MS = 5 * 60_000;
 /** Longest story. */
 const MAX_STORY_MS = 5 * 3_600_000;
 /** How long everything is given to come to rest: what is terminal is looked at again after half an hour, five times. */
@@ -72,7 +74,7 @@ async function tellStory(plan: Plan, options: { readonly logs?: boolean }): Prom
   const workload = workloadNamed(plan.workload);
   const world = new World(plan, { ...workload.world, routers: workload.routers, ...options });
   const isEndless = plan.faults.some((fault) => fault.on === "cloud" && fault.times === undefined);
-  const lastFaultMs = Math.max(0, ...plan.faults.map((fault) => (fault.on === "time" ? fault.atMs : 0)));
+  const lastFaultMs = Math.max(0, ...plan.faults.map(endMsOf));
   await world.tell(async () => {
     await workload.tell(world);
     if (!isEndless && !(await comesToRest(world, lastFaultMs))) {
@@ -101,6 +103,14 @@ async function tellStory(plan: Plan, options: { readonly logs?: boolean }): Prom
     wasAtRest: isAtRest(world),
     isExplained: world.satellites().every((satellite) => rests(satellite) || explainsItself(satellite)),
   };
+}
+
+/** When a fault that befalls by the clock is over. */
+function endMsOf(fault: Plan["faults"][number]): number {
+  if (fault.on !== "time") {
+    return 0;
+  }
+  return fault.atMs + ("missing" in fault.what ? fault.what.forMs + NOTICE_MS : 0);
 }
 
 /** Whether nobody has changed the story by other hands, or too late, so that its own end is to be expected. */
@@ -161,7 +171,12 @@ function isAtRest(world: World): boolean {
   return (
     world.isComplete &&
     world.openAttempts.length === 0 &&
-    world.satellites().every((satellite) => rests(satellite) && !contradicts(world, satellite)) &&
+    world
+      .satellites()
+      .every(
+        (satellite) =>
+          rests(satellite) && satellite.status.retired === undefined && !contradicts(world, satellite),
+      ) &&
     !runsAside(world)
   );
 }

@@ -64,6 +64,19 @@ describe("the simulation", function () {
     });
   }
 
+  for (const [what, atMs, missing, minutes] of [
+    ["stopped, with the data volume on it", 16_504, "both", 25],
+    ["let go of the data volume", 23_135, "both", 25],
+    ["been replaced", 24_889, "descriptions", 25],
+    ["been replaced, for a while", 23_135, "descriptions", 2],
+  ] as const) {
+    it(`comes to rest where reads lack an old machine that has ${what}, and show it again`, async () => {
+      const fault = { on: "time", atMs, what: { missing, forMs: minutes * 60_000 } } as const;
+      const { violations } = await simulate({ workload: "update", seed: 1, faults: [fault] });
+      expect(violations).to.deep.equal([]);
+    });
+  }
+
   it("sees when a fault really does harm", async () => {
     const { violations } = await simulate({
       workload: "manual",
