@@ -20,11 +20,14 @@ export interface WorkersOptions {
   readonly metrics: KubeMetrics;
 }
 
+/** What the work on a key came to, as controller-runtime names it. */
+const RESULTS = ["success", "requeue_after", "error"] as const;
+
 async function workOn(queue: WorkQueue, key: string, options: WorkersOptions): Promise<void> {
   const { clock, logger, metrics } = options;
   const controller = queue.name;
   const startMs = clock.monotonicMs();
-  const finished = (result: "success" | "requeue_after" | "error"): void => {
+  const finished = (result: (typeof RESULTS)[number]): void => {
     metrics.reconciles.inc({ controller, result });
     metrics.reconcileSeconds.observe({ controller }, (clock.monotonicMs() - startMs) / 1000);
   };
@@ -63,7 +66,13 @@ async function work(queue: WorkQueue, options: WorkersOptions): Promise<void> {
  * @returns resolves when the queue is shut down, nothing waits in it and every worker has finished
  */
 export async function runWorkers(queue: WorkQueue, options: WorkersOptions): Promise<void> {
-  options.metrics.maxConcurrentReconciles.set({ controller: queue.name }, options.concurrency);
-  options.metrics.activeWorkers.set({ controller: queue.name }, 0);
+  const { metrics } = options;
+  const controller = queue.name;
+  metrics.maxConcurrentReconciles.set({ controller }, options.concurrency);
+  metrics.activeWorkers.set({ controller }, 0);
+  metrics.reconcileErrors.inc({ controller }, 0);
+  for (const result of RESULTS) {
+    metrics.reconciles.inc({ controller, result }, 0);
+  }
   await Promise.all(Array.from({ length: options.concurrency }, () => work(queue, options)));
 }

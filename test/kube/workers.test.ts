@@ -18,6 +18,19 @@ describe("runWorkers", () => {
     return { queue, finished, registry, logger };
   }
 
+  it("counts errors and results from 0 on, so that a rate sees the first one", async () => {
+    const { queue, finished, registry } = start(1, () => Promise.resolve(undefined));
+    const text = await registry.metrics();
+    expect(text).to.contain('controller_runtime_reconcile_errors_total{controller="satellite"} 0');
+    for (const result of ["success", "requeue_after", "error"]) {
+      expect(text).to.contain(
+        `controller_runtime_reconcile_total{controller="satellite",result="${result}"} 0`,
+      );
+    }
+    queue.shutDown();
+    await finished;
+  });
+
   it("works on as many keys at once as it may, and never twice on one", async () => {
     const gates = new Map<string, () => void>();
     const { queue, finished, registry } = start(2, async (key) => {
