@@ -68,7 +68,9 @@ export class FileTokens implements TokenSource {
   async get(): Promise<string> {
     const token = this.current();
     if (token === undefined) {
-      throw noToken(`the file ${this.#file} holds no token, or cannot be read`);
+      throw noToken(
+        `the file ${this.#file} holds no token, or cannot be read; name the one that a token is written to by --token-file`,
+      );
     }
     return token;
   }
