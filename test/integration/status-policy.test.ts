@@ -8,7 +8,8 @@ import { type KubeApiServer, startKubeApiServer } from "../support/kube-apiserve
 
 const PAGE = join(import.meta.dirname, "../../docs/security.md");
 const SATELLITES = "/apis/satellites.dev/v1alpha1/namespaces/default/satellites";
-const OPERATOR = "system:serviceaccount:satellites:satellites-operator";
+/** The chart's account of a release called `satellites`. */
+const OPERATOR = "system:serviceaccount:satellites:satellites";
 const STATUS = { status: { machine: { id: "i-00000000000000001" } } };
 
 /** The objects of the policy as the page gives them. */
@@ -22,11 +23,12 @@ describe("the admission policy of docs/security.md", function () {
   this.timeout(120_000);
   let server: KubeApiServer;
 
-  before(async () => {
+  // A retry finds nothing of the attempt before it.
+  beforeEach(async () => {
     server = await startKubeApiServer();
     await installCrds(server.admin);
   });
-  after(() => server?.stop());
+  afterEach(() => server?.stop());
 
   it("lets the product's accounts write a status, and nobody else, whatever their roles", async () => {
     const path = `${SATELLITES}/ada/status`;
