@@ -17,7 +17,7 @@ import {
 } from "./contenders.ts";
 import { measureManySatellites, type StallFigures } from "./many-satellites.ts";
 import { measure, type Cell } from "./measure.ts";
-import { OURS, printTable, ratios, writePlot, type Results } from "./report.ts";
+import { printTable, ratios, writePlot, type Results } from "./report.ts";
 import { FILES, ROWS, type Row } from "./rows.ts";
 import { measureWakes } from "./wake.ts";
 
@@ -164,13 +164,13 @@ function printCell(row: Row, name: string, cell: Cell): void {
 }
 
 /** One satellite that hangs must not be felt by the others: as many requests, as fast, and no answer missing. */
-function printStall(way: string, { well, stalled }: StallFigures): void {
+function printStall({ well, stalled }: StallFigures): void {
   for (const [name, figures] of Object.entries({ "all well": well, "one hangs": stalled })) {
     const { requestsPerSecond, p50Micros, p99Micros, failed, silent } = figures;
     process.stdout.write(
       [
         MANY_ROW.padEnd(40),
-        `${way}, ${name}`.padEnd(26),
+        name.padEnd(26),
         `${requestsPerSecond} req/s`.padStart(14),
         `p50 ${p50Micros} µs, p99 ${p99Micros} µs`,
         failed > 0 ? `${failed} FAILED` : "",
@@ -237,13 +237,10 @@ try {
     const site = { ...places, upstreamPort: backends[row.backend].port };
     cells[row.name] = await measureRow(row, site, contenders);
   }
-  const manySatellites: Record<string, StallFigures> = {};
+  let manySatellites: StallFigures | undefined;
   if (values.workers === undefined && MANY_ROW.includes(values.rows)) {
-    for (const way of OURS) {
-      const figures = await measureManySatellites(way, { satellites: MANY_SATELLITES, seconds });
-      manySatellites[way] = figures;
-      printStall(way, figures);
-    }
+    manySatellites = await measureManySatellites({ satellites: MANY_SATELLITES, seconds });
+    printStall(manySatellites);
   }
   const results: Results = {
     machine: {
@@ -264,7 +261,7 @@ try {
     cells,
     ratios: ratios(cells),
     loopDelayP99Ms: loopDelays,
-    manySatellites,
+    ...(manySatellites === undefined ? {} : { manySatellites }),
     ...(values["no-wakes"] || values.workers !== undefined ? {} : { wakes: await measureWakes() }),
   };
   if (values.workers === undefined) {

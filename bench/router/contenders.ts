@@ -88,14 +88,13 @@ backend servers
 }
 
 /**
- * The router both ways, all checks on, and its peers: one process (and where they have threads, one thread)
+ * The router, all checks on, and its peers: one process (and where they have threads, one thread)
  * each. nghttpx, and HAProxy by default, let the requests of many clients share a connection to the server; the router,
  * and the second HAProxy, give each client its own, so that what one tenant's client does to its connection is no
  * other's affair.
  */
 export const CONTENDERS: readonly Contender[] = [
-  own("spliced", "router-server.ts", "spliced"),
-  own("mapped", "router-server.ts", "mapped"),
+  own("router", "router-server.ts"),
   {
     name: "nghttpx",
     program: "nghttpx",
@@ -155,8 +154,8 @@ http {
 export function workerContenders(count: number): readonly Contender[] {
   const nghttpx = CONTENDERS.find(({ program }) => program === "nghttpx");
   return [
-    own("one worker", "router-server.ts", "spliced"),
-    own(`${count} workers`, "router-server.ts", `--workers=${count}`, "spliced"),
+    own("one worker", "router-server.ts"),
+    own(`${count} workers`, "router-server.ts", `--workers=${count}`),
     ...(nghttpx === undefined
       ? []
       : [

@@ -3,7 +3,6 @@ import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:htt
 import path from "node:path";
 import process from "node:process";
 
-import type { Way } from "../../test/router/support/router-bench.ts";
 import { freePort, Running } from "./contenders.ts";
 import { NAMING_HEADERS } from "./rows.ts";
 
@@ -36,23 +35,14 @@ const QUESTION = Buffer.alloc(1024, "q");
 const UPLOAD_BYTES = 8 * 1024 * 1024;
 
 /** Measures how streams of one connection to many satellites fare, before and after one of the satellites hangs. */
-export async function measureManySatellites(
-  way: Way,
-  { satellites, seconds }: ManyScope,
-): Promise<StallFigures> {
+export async function measureManySatellites({ satellites, seconds }: ManyScope): Promise<StallFigures> {
   const ports = await Promise.all(Array.from({ length: satellites }, freePort));
   const [first = 0, ...others] = ports;
   const stalling = await startVms([first]);
   const vms = await startVms(others);
   const port = await freePort();
   const router = await Running.start(
-    [
-      process.execPath,
-      path.join(import.meta.dirname, "router-server.ts"),
-      way,
-      ports.join(","),
-      String(port),
-    ],
+    [process.execPath, path.join(import.meta.dirname, "router-server.ts"), ports.join(","), String(port)],
     port,
   );
   // What the hanging VM does not take waits in the client, which else refuses answers above 10 MB in all.

@@ -6,7 +6,7 @@ import process from "node:process";
 import { FrameReader, type FrameSink } from "../../src/http2/frame-reader.ts";
 import { settingsAckFrame, settingsFrame } from "../../src/http2/frame-writer.ts";
 import { CLIENT_PREFACE, Flag, FRAME_HEADER_BYTES, FrameType } from "../../src/http2/protocol.ts";
-import { data, frame, headers } from "../../test/router/splice/support/peer.ts";
+import { data, frame, headers } from "../../test/router/relay/support/peer.ts";
 
 const MESSAGES = 100;
 const MESSAGE_BYTES = 105;

@@ -14,10 +14,10 @@ export interface Results {
   /** By row, by contender. */
   readonly cells: Readonly<Record<string, Readonly<Record<string, Cell>>>>;
   readonly ratios: Ratios;
-  /** The worst delay of the event loop that a router saw, each way, at its 99th percentile, in milliseconds. */
+  /** The worst delay of the event loop that the router saw, at its 99th percentile, in milliseconds. */
   readonly loopDelayP99Ms: Readonly<Record<string, number>>;
-  /** Streams of one connection to many satellites, each way. */
-  readonly manySatellites: Readonly<Record<string, StallFigures>>;
+  /** Streams of one connection to many satellites. */
+  readonly manySatellites?: StallFigures;
   readonly wakes?: WakeFigures;
 }
 
@@ -29,38 +29,36 @@ interface Ratio {
   readonly cpu: number;
 }
 
-/** The router, whose requests all go one way: the contenders that are compared with all others. */
-export const OURS = ["spliced", "mapped"] as const;
-type Way = (typeof OURS)[number];
+/** The contender that is compared with all others. */
+export const OURS = "router";
 
 /** What was aimed at: least rate and most processor time over a peer's, by the beginning of a row's name. */
 type Goal = readonly [row: string, peer: string, rate: number, cpu?: number];
 
-const SPLICED_GOALS: readonly Goal[] = [
+const GOALS: readonly Goal[] = [
   ["8 × 32", "nghttpx", 1.3, 0.7],
+  ["8 × 32", "haproxy", 1],
+  ["8 × 32", "node:http2", 5],
   ["32 × 4", "haproxy", 1],
   ["32 × 4", "nghttpx", 0.9],
   ["64 × 1", "haproxy", 1],
   ["64 × 1", "nghttpx", 0.8],
   ["1 MiB responses, 8 × 4, TLS", "nghttpx", 1],
   ["1 MiB responses, 8 × 4", "nghttpx", 0.9],
-];
-const MAPPED_GOALS: readonly Goal[] = [
-  ["8 × 32", "nghttpx", 0.9],
-  ["8 × 32", "haproxy", 1],
-  ["8 × 32", "node:http2", 5],
-  ["32 × 4", "haproxy", 1],
   ["1 MiB responses, 8 × 4", "haproxy", 1],
 ];
-const GOALS: Readonly<Record<Way, readonly Goal[]>> = { spliced: SPLICED_GOALS, mapped: MAPPED_GOALS };
 
-/** Compares our cells of one way with all others of their row. */
-export function ratios(cells: Results["cells"], way: Way = "spliced"): Ratios {
+/** Compares our cells with all others of their row. */
+export function ratios(cells: Results["cells"]): Ratios {
   const table: Record<string, Record<string, Ratio>> = {};
   for (const [row, byContender] of Object.entries(cells)) {
-    const ours = byContender[way];
+    const ours = byContender[OURS];
     for (const [peer, cell] of Object.entries(byContender)) {
-      if (ours?.cpuMicrosPerRequest === undefined || cell.cpuMicrosPerRequest === undefined || peer === way) {
+      if (
+        ours?.cpuMicrosPerRequest === undefined ||
+        cell.cpuMicrosPerRequest === undefined ||
+        peer === OURS
+      ) {
         continue;
       }
       (table[row] ??= {})[peer] = {
@@ -78,9 +76,7 @@ function round(value: number): number {
 
 /** Prints the tables that docs/benchmarks.md has. */
 export function printTable(results: Results): void {
-  for (const way of OURS) {
-    printRatios(way, ratios(results.cells, way));
-  }
+  printRatios(ratios(results.cells));
   for (const [row, cells] of Object.entries(results.cells)) {
     const times = Object.entries(cells).flatMap(([name, { latencyMicros }]) =>
       latencyMicros === undefined ? [] : [`${name} ${latencyMicros.p50}, ${latencyMicros.p99}`],
@@ -96,27 +92,25 @@ export function printTable(results: Results): void {
   }
 }
 
-function printRatios(way: Way, table: Ratios): void {
+function printRatios(table: Ratios): void {
   const rows = Object.keys(table);
   const peers = [...new Set(rows.flatMap((row) => Object.keys(table[row] ?? {})))];
-  print([`${way}: connections × streams`, ...peers, "goal"]);
+  print(["connections × streams", ...peers, "goal"]);
   print(Array.from({ length: peers.length + 2 }, () => "---"));
   for (const row of rows) {
     const figures = peers.map((peer) => {
       const ratio = table[row]?.[peer];
       return ratio === undefined ? "–" : `${ratio.rate.toFixed(2)}, ${ratio.cpu.toFixed(2)}`;
     });
-    print([row, ...figures, goalOf(row, table[row] ?? {}, way)]);
+    print([row, ...figures, goalOf(row, table[row] ?? {})]);
   }
   process.stdout.write("\n");
 }
 
 /** The goals of a row, each with what came of it; a peer that was not there proves nothing. */
-export function goalOf(row: string, found: Readonly<Record<string, Ratio>>, way: Way = "spliced"): string {
-  const goals = GOALS[way];
-  const first = goals.find(([start]) => row.startsWith(start))?.[0];
-  return goals
-    .filter(([start]) => start === first)
+export function goalOf(row: string, found: Readonly<Record<string, Ratio>>): string {
+  const first = GOALS.find(([start]) => row.startsWith(start))?.[0];
+  return GOALS.filter(([start]) => start === first)
     .map(([, peer, rate, cpu]) => {
       const ratio = found[peer];
       const isMet = ratio !== undefined && ratio.rate >= rate && ratio.cpu <= (cpu ?? Infinity);
@@ -133,8 +127,7 @@ function print(columns: readonly string[]): void {
 // --- the plot ---------------------------------------------------------------------------------------------------------
 
 const COLOURS: Readonly<Record<string, string>> = {
-  spliced: "#1d6fd1",
-  mapped: "#8fb8ea",
+  router: "#1d6fd1",
   nghttpx: "#2f9e64",
   haproxy: "#c2571a",
   "haproxy, own connections": "#e8a67c",
@@ -147,13 +140,13 @@ const BAR = 11;
 const GAP = 14;
 const TOP = 70;
 
-/** Draws the processor time of each contender in each row, over that of the spliced way, as SVG. */
+/** Draws the processor time of each contender in each row, over that of the router, as SVG. */
 export function writePlot({ cells, machine }: Results, file: string): void {
   const parts: string[] = [];
   let y = TOP;
   for (const [row, byContender] of Object.entries(cells)) {
     const shown = Object.entries(byContender).filter(([name]) => name in COLOURS);
-    const ours = byContender["spliced"]?.cpuMicrosPerRequest ?? 1;
+    const ours = byContender[OURS]?.cpuMicrosPerRequest ?? 1;
     parts.push(text(LEFT - 10, y + (shown.length * BAR) / 2 + 4, row, "end"));
     for (const [name, { cpuMicrosPerRequest = 0 }] of shown) {
       const ratio = cpuMicrosPerRequest / ours;
@@ -172,7 +165,7 @@ export function writePlot({ cells, machine }: Results, file: string): void {
     x += 30 + name.length * 6;
     return `<rect x="${place}" y="36" width="10" height="10" fill="${colour}"/>${text(place + 14, 45, name, "start", 10)}`;
   });
-  const title = `Processor time per request over the spliced way's (less is better; scale: log2(1 + ratio)). ${String(machine["model"])}, ${String(machine["cpus"])} CPUs`;
+  const title = `Processor time per request over the router's (less is better; scale: log2(1 + ratio)). ${String(machine["model"])}, ${String(machine["cpus"])} CPUs`;
   writeFileSync(
     file,
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" width="${WIDTH}" height="${y}" font-family="sans-serif">

@@ -1,6 +1,6 @@
 // A whole router in a process of its own, with all checks on: addresses by metadata, tokens by TokenReview, rights by
 // SubjectAccessReview, the gate and its lease; the API server behind them is in memory.
-//   router-server.ts [--workers=N] spliced|mapped UPSTREAM_PORT[,UPSTREAM_PORT...] PORT [KEY CERT]
+//   router-server.ts [--workers=N] UPSTREAM_PORT[,UPSTREAM_PORT...] PORT [KEY CERT]
 // The satellites are bench, bench-1, bench-2, … With several workers each has an API server of its own.
 // At SIGTERM it prints what it saw of itself: {reviews, loopDelayP99Ms}.
 import cluster from "node:cluster";
@@ -14,13 +14,13 @@ import type { KubeClient } from "../../src/kube/client.ts";
 import { createTokenAccess, DEFAULT_AUDIENCE } from "../../src/router/token-access.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { awake } from "../../test/router/satellites.ts";
-import { going, RouterBench, wayNamed } from "../../test/router/support/router-bench.ts";
+import { RouterBench } from "../../test/router/support/router-bench.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { workers: { type: "string", default: "1" } },
 });
-const [way, upstreamPorts = "", port = "", keyFile, certFile] = positionals;
+const [upstreamPorts = "", port = "", keyFile, certFile] = positionals;
 const WARM_UP_MS = 1000;
 let reviews = 0;
 
@@ -60,7 +60,6 @@ async function serve(): Promise<void> {
       }),
     ),
     {
-      ...going(wayNamed(way)),
       ...(keyFile === undefined || certFile === undefined
         ? {}
         : { tls: { key: readFileSync(keyFile), cert: readFileSync(certFile) } }),

@@ -10,7 +10,7 @@ import { pause, seededRandom } from "../../test/hostile/attack.ts";
 import { Child } from "../../test/hostile/child.ts";
 import { RawConnection } from "../../test/hostile/raw-connection.ts";
 import { costOfIdle } from "../../test/hostile/slow.ts";
-import { request } from "../../test/router/splice/support/peer.ts";
+import { request } from "../../test/router/relay/support/peer.ts";
 import { freePort } from "./contenders.ts";
 
 /** What waking costs beside the VM's own time, in milliseconds, and idling, in bytes. */
@@ -214,8 +214,7 @@ export async function measureWakes(scope: WakeScope = WHOLE): Promise<WakeFigure
 async function measureIdle(
   connections: number,
 ): Promise<Pick<WakeFigures, "idleConnectionBytes" | "bareSocketBytes">> {
-  // Until its first request a connection has no way yet, so that this figure is the same for both.
-  const router = await Child.start("router-process.ts", ["spliced", "1", "1"]);
+  const router = await Child.start("router-process.ts", ["1", "1"]);
   const bare = await Child.start("idle-process.ts");
   try {
     return {

@@ -23,7 +23,7 @@ import { createProber, type Prober } from "./prober.ts";
 import { SatelliteApi } from "./satellite-api.ts";
 import { SatelliteHealth } from "./satellite-health.ts";
 import { SatelliteView } from "./satellite-view.ts";
-import { SpliceEngine, type SpliceEngineOptions } from "./splice/engine.ts";
+import { RelayEngine, type RelayEngineOptions } from "./relay/engine.ts";
 import type { TlsMaterial, TlsOptions } from "./tls-material.ts";
 
 /** What a router works with. */
@@ -51,9 +51,7 @@ export interface RouterOptions {
   /** Peers that must begin with a PROXY protocol v2 header; no others may. */
   readonly proxyProtocolFrom?: BlockList;
   /** Bounds of each connection. */
-  readonly limits?: NonNullable<SpliceEngineOptions["limits"]>;
-  /** See {@link SpliceEngineOptions.splices}. */
-  readonly splices?: boolean;
+  readonly limits?: NonNullable<RelayEngineOptions["limits"]>;
 }
 
 /** A running router. */
@@ -115,8 +113,8 @@ export function createRouter(dependencies: RouterDependencies): Router {
     onStopping: (key) => engine?.goAwayIdle(key),
     onOff: (key, lastEpoch) => engine?.endStreams(key, lastEpoch),
   });
-  const { tls, proxyProtocolFrom, limits, splices } = options;
-  engine = new SpliceEngine({
+  const { tls, proxyProtocolFrom, limits } = options;
+  engine = new RelayEngine({
     gatekeeper: gate,
     own: joinServices(
       createHealthService({ health, satellites: new SatelliteHealth(view), access, address }),
@@ -129,7 +127,6 @@ export function createRouter(dependencies: RouterDependencies): Router {
     ...(tls === undefined ? {} : { tls }),
     ...(proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom }),
     ...(limits === undefined ? {} : { limits }),
-    ...(splices === undefined ? {} : { splices }),
   });
   void satellites.synced.then(() => {
     state.synced = true;

@@ -13,7 +13,7 @@ describe("the programs of the router's bench", () => {
 
 describe("the goals of the router's bench", () => {
   it("are met or missed where the peer was measured", () => {
-    expect(goalOf("8 × 32", { nghttpx: { rate: 1.3, cpu: 0.7 } })).to.equal("nghttpx ≥ 1.3 at ≤ 0.7: met");
+    expect(goalOf("8 × 32", { nghttpx: { rate: 1.3, cpu: 0.7 } })).to.contain("nghttpx ≥ 1.3 at ≤ 0.7: met");
     expect(goalOf("8 × 32", { nghttpx: { rate: 1.29, cpu: 0.7 } })).to.contain("missed");
     expect(goalOf("8 × 32", { nghttpx: { rate: 1.3, cpu: 0.71 } })).to.contain("missed");
   });

@@ -3,7 +3,7 @@
 // - a request for the satellite eve: in the work of its connection
 import { Gate } from "../../src/router/gate.ts";
 import { firstValue } from "../../src/router/header-list.ts";
-import { Connector } from "../../src/router/splice/connector.ts";
+import { Connector } from "../../src/router/relay/connector.ts";
 
 const admit = Reflect.get(Gate.prototype, "admit");
 Gate.prototype.admit = function (this: Gate, connection, headers, signal) {
@@ -15,10 +15,10 @@ Gate.prototype.admit = function (this: Gate, connection, headers, signal) {
   return admit.call(this, connection, headers, signal);
 };
 
-const route = Reflect.get(Connector.prototype, "route");
-Connector.prototype.route = function (this: Connector, upstream, streamId, mayBeSpliced) {
+const linkTo = Reflect.get(Connector.prototype, "linkTo");
+Connector.prototype.linkTo = function (this: Connector, upstream) {
   if (upstream.satellite.endsWith("/eve")) {
     throw new Error("planted in one connection");
   }
-  return route.call(this, upstream, streamId, mayBeSpliced);
+  return linkTo.call(this, upstream);
 };

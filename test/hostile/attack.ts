@@ -1,10 +1,8 @@
 import type { Child } from "./child.ts";
 import type { EvilVm } from "./evil-vm.ts";
-import { type Way } from "../router/support/router-bench.ts";
 
 /** What is attacked. */
 export interface Target {
-  readonly way: Way;
   readonly router: Child;
   readonly vm: Child;
   readonly evilVm: EvilVm;

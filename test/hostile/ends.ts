@@ -1,16 +1,14 @@
 // Ends connections in every way, at every moment, by client and by VM, beside a client that must not notice:
-//   node test/hostile/ends.ts [--seconds N] [--way spliced|mapped] [--tls] [--seed N] [--only CONVERSATION]
+//   node test/hostile/ends.ts [--seconds N] [--tls] [--seed N] [--only CONVERSATION]
 // The last line says how many connections were made, how often the router's process ended, and what else went wrong.
 import process from "node:process";
 import { parseArgs } from "node:util";
 
 import { runEnds } from "./ends/suite.ts";
-import { wayNamed } from "../router/support/router-bench.ts";
 
 const { values } = parseArgs({
   options: {
     seconds: { type: "string", default: "60" },
-    way: { type: "string", default: "spliced" },
     tls: { type: "boolean", default: false },
     seed: { type: "string", default: "1" },
     only: { type: "string", default: "" },
@@ -18,7 +16,6 @@ const { values } = parseArgs({
 });
 const startedMs = performance.now();
 const { connections, endedByVm, exits, failures, served } = await runEnds({
-  way: wayNamed(values.way),
   isTls: values.tls,
   seed: Number(values.seed),
   seconds: Number(values.seconds),
@@ -31,7 +28,7 @@ for (const [failure, times] of counted(failures)) {
   console.log(`FAILED ${failure}${times > 1 ? ` (${times} times)` : ""}`);
 }
 console.log(
-  `${values.way}, ${values.tls ? "TLS" : "plain"}, seed ${values.seed}: ` +
+  `${values.tls ? "TLS" : "plain"}, seed ${values.seed}: ` +
     `${((performance.now() - startedMs) / 1000).toFixed(1)} s; the VM ended ${endedByVm} connections; ` +
     `beside them ${served} calls were answered`,
 );

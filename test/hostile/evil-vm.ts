@@ -12,11 +12,11 @@ import {
   trailersOnly,
   u32,
   type Frame,
-} from "../router/splice/support/peer.ts";
+} from "../router/relay/support/peer.ts";
 import { scaled, type Attack, type Outcome, type Target } from "./attack.ts";
 import { portOf } from "./child.ts";
 import { RawConnection } from "./raw-connection.ts";
-import { request } from "../router/splice/support/peer.ts";
+import { request } from "../router/relay/support/peer.ts";
 
 /** What the VM sends for one request. */
 type Malice = (streamId: number) => Buffer;

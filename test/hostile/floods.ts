@@ -5,7 +5,7 @@ import {
   type SettingEntry,
 } from "../../src/http2/frame-writer.ts";
 import { ErrorCode, Flag, FrameType } from "../../src/http2/protocol.ts";
-import { block, data, frame, headers, request, u32 } from "../router/splice/support/peer.ts";
+import { block, data, frame, headers, request, u32 } from "../router/relay/support/peer.ts";
 import { pause, scaled, type Attack, type Outcome, type Target } from "./attack.ts";
 import { RawConnection } from "./raw-connection.ts";
 

@@ -1,6 +1,6 @@
 import { CLIENT_PREFACE, Flag, FrameType } from "../../src/http2/protocol.ts";
 import { settingsFrame, windowUpdateFrame } from "../../src/http2/frame-writer.ts";
-import { block, data, frame, request, u32 } from "../router/splice/support/peer.ts";
+import { block, data, frame, request, u32 } from "../router/relay/support/peer.ts";
 import { scaled, type Attack, type Outcome, type Target } from "./attack.ts";
 import { RawConnection } from "./raw-connection.ts";
 

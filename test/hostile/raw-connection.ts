@@ -3,7 +3,7 @@ import net from "node:net";
 
 import { settingsFrame, type SettingEntry } from "../../src/http2/frame-writer.ts";
 import { CLIENT_PREFACE, Flag, FrameType } from "../../src/http2/protocol.ts";
-import { frame } from "../router/splice/support/peer.ts";
+import { frame } from "../router/relay/support/peer.ts";
 import { pause } from "./attack.ts";
 
 const MARK = Buffer.from("hostile!");

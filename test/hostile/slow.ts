@@ -1,6 +1,6 @@
 import { CLIENT_PREFACE, Flag, FrameType } from "../../src/http2/protocol.ts";
 import { settingsFrame } from "../../src/http2/frame-writer.ts";
-import { block, data, frame, request } from "../router/splice/support/peer.ts";
+import { block, data, frame, request } from "../router/relay/support/peer.ts";
 import { pause, scaled, type Attack, type Outcome, type Target } from "./attack.ts";
 import { Child } from "./child.ts";
 import { RawConnection } from "./raw-connection.ts";

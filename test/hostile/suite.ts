@@ -6,7 +6,6 @@ import { FUZZ } from "./fuzz.ts";
 import { GoodClient } from "./good-client.ts";
 import { H2SPEC } from "./h2spec.ts";
 import { IDLE_SOCKETS, SLOW_CLIENTS } from "./slow.ts";
-import { type Way } from "../router/support/router-bench.ts";
 
 /** All attacks, in the order in which they are made. */
 export const ATTACKS: readonly Attack[] = [
@@ -24,7 +23,6 @@ const MAX_RSS_BYTES = 512 * 1024 * 1024;
 /** How an attack ended for everybody. */
 export interface Result {
   readonly name: string;
-  readonly way: Way;
   readonly inputs: number;
   readonly figure: string;
   /** Requests of the client that behaves, during the attack. */
@@ -36,7 +34,6 @@ export interface Result {
 
 /** How a suite is run. */
 export interface SuiteOptions {
-  readonly way: Way;
   readonly attacks: readonly Attack[];
   readonly seed: number;
   readonly scale: number;
@@ -44,12 +41,12 @@ export interface SuiteOptions {
 }
 
 /** Makes attacks on one router, one after the other, while a client that behaves goes on with its work. */
-export async function runSuite({ way, attacks, seed, scale, onResult }: SuiteOptions): Promise<Result[]> {
+export async function runSuite({ attacks, seed, scale, onResult }: SuiteOptions): Promise<Result[]> {
   const vm = await Child.start("vm-process.ts");
   const evilVm = await EvilVm.start();
-  const router = await Child.start("router-process.ts", [way, String(vm.port), String(evilVm.port)]);
+  const router = await Child.start("router-process.ts", [String(vm.port), String(evilVm.port)]);
   const client = new GoodClient(router.port);
-  const target: Target = { way, router, vm, evilVm, random: seededRandom(seed), scale };
+  const target: Target = { router, vm, evilVm, random: seededRandom(seed), scale };
   const results: Result[] = [];
   try {
     for (const attack of attacks) {
@@ -70,13 +67,13 @@ export async function runSuite({ way, attacks, seed, scale, onResult }: SuiteOpt
 }
 
 async function make(attack: Attack, target: Target, client: GoodClient): Promise<Result> {
-  const { way, router } = target;
+  const { router } = target;
   client.take();
   const { inputs, figure, problems } = await attack.run(target);
   const { name } = attack;
   if (!router.isAlive) {
     const dead = [...problems, "the router died"];
-    return { name, way, inputs, figure, served: 0, slowestMs: 0, rssMiB: 0, problems: dead };
+    return { name, inputs, figure, served: 0, slowestMs: 0, rssMiB: 0, problems: dead };
   }
   await client.settle();
   const rssBytes = await router.rssBytes();
@@ -89,5 +86,5 @@ async function make(attack: Attack, target: Target, client: GoodClient): Promise
   if (rssBytes > MAX_RSS_BYTES) {
     all.push(`the router keeps ${rssMiB} MiB`);
   }
-  return { name, way, inputs, figure, served: succeeded, slowestMs, rssMiB, problems: all };
+  return { name, inputs, figure, served: succeeded, slowestMs, rssMiB, problems: all };
 }

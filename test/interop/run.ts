@@ -1,5 +1,5 @@
 // Tries the router with clients and a server that others wrote (docs/testing.md, "Strangers"):
-//   node test/interop/run.ts [--way spliced|mapped] [--transport plain|tls] [--only TEXT] [--rounds N]
+//   node test/interop/run.ts [--transport plain|tls] [--only TEXT] [--rounds N]
 //     [--router MAIN]
 // With --rounds the soaks alone are made, so often in a row and in every state. --router tries another tree's main.ts.
 // The last line says "interop: N cases, M failed". Exit code 2 says that grpcio could not be had.
@@ -17,11 +17,9 @@ import { longSoaks, QUICK_SOAKS } from "./soak.ts";
 import { TALKS } from "./talks.ts";
 import { GrpcGoVm, type Vm } from "./vm.ts";
 import { World } from "./world.ts";
-import { WAYS, type Way } from "../router/support/router-bench.ts";
 
 const { values: options } = parseArgs({
   options: {
-    way: { type: "string" },
     transport: { type: "string" },
     only: { type: "string", default: "" },
     rounds: { type: "string", default: "0" },
@@ -60,11 +58,11 @@ async function tryCase(title: string, world: World, { name, run }: Bound): Promi
 }
 
 async function trySection(
-  { way, tls, vm }: { readonly way: Way; readonly tls: boolean; readonly vm: Vm },
+  { tls, vm }: { readonly tls: boolean; readonly vm: Vm },
   cases: (world: World) => readonly Bound[],
 ): Promise<void> {
-  const title = `${way.padEnd(11)} ${tls ? "TLS  " : "plain"}`;
-  const world = await World.start({ way, tls, vm, routerMain: resolve(options.router) });
+  const title = `${tls ? "TLS  " : "plain"}`;
+  const world = await World.start({ tls, vm, routerMain: resolve(options.router) });
   try {
     for (const one of cases(world).filter(({ name }) => name.includes(options.only))) {
       await tryCase(title, world, one);
@@ -75,25 +73,20 @@ async function trySection(
 }
 
 async function tryEverything(programs: Programs): Promise<void> {
-  for (const way of WAYS) {
-    for (const tls of [false, true]) {
-      if (
-        (options.way ?? way) !== way ||
-        (options.transport ?? (tls ? "tls" : "plain")) !== (tls ? "tls" : "plain")
-      ) {
-        continue;
-      }
-      const vm = new GrpcGoVm(programs.peer);
-      const cases = rounds > 0 ? longSoaks(rounds) : [...OFFICIAL, ...TALKS, ...QUICK_SOAKS];
-      await trySection({ way, tls, vm }, (world) =>
-        cases.map(({ name, run }) => ({ name, run: () => run({ world, vm, programs }) })),
+  for (const tls of [false, true]) {
+    if ((options.transport ?? (tls ? "tls" : "plain")) !== (tls ? "tls" : "plain")) {
+      continue;
+    }
+    const vm = new GrpcGoVm(programs.peer);
+    const cases = rounds > 0 ? longSoaks(rounds) : [...OFFICIAL, ...TALKS, ...QUICK_SOAKS];
+    await trySection({ tls, vm }, (world) =>
+      cases.map(({ name, run }) => ({ name, run: () => run({ world, vm, programs }) })),
+    );
+    if (!tls && rounds === 0) {
+      const negative = new NegativeVm();
+      await trySection({ tls, vm: negative }, (world) =>
+        NEGATIVE.map(({ name, run }) => ({ name, run: () => run({ world, vm: negative, programs }) })),
       );
-      if (!tls && rounds === 0) {
-        const negative = new NegativeVm();
-        await trySection({ way, tls, vm: negative }, (world) =>
-          NEGATIVE.map(({ name, run }) => ({ name, run: () => run({ world, vm: negative, programs }) })),
-        );
-      }
     }
   }
 }

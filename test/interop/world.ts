@@ -21,17 +21,14 @@ import { asCreated } from "../support/satellites.ts";
 import { freePort, startProcess, untilReady, type TestProcess } from "../support/process.ts";
 import { DRAIN_TIMEOUT_MS, LoopbackOperator } from "./operator.ts";
 import type { Vm } from "./vm.ts";
-import { type Way } from "../router/support/router-bench.ts";
 
 const KEY = { namespace: "team-a", name: "ada" };
 const USER = { name: "system:admin", groups: ["system:masters"], token: "interop" };
 /** Has the router map every request, also those that it would splice. */
-const MAP_ALL = join(import.meta.dirname, "../support/map-all.ts");
 const PATIENCE_MS = 30_000;
 
 /** What a {@link World} is made of. */
 export interface WorldOptions {
-  readonly way: Way;
   readonly tls: boolean;
   readonly vm: Vm;
   /** main.ts of the router that is tried. */
@@ -190,7 +187,7 @@ async function createSatellite(client: ConnectedKubeClient, vm: Vm): Promise<voi
 }
 
 async function startRouter(
-  { way, tls, routerMain }: WorldOptions,
+  { tls, routerMain }: WorldOptions,
   directory: string,
   kubeconfig: string,
   undo: (() => unknown)[],
@@ -220,7 +217,7 @@ async function startRouter(
   const started = await startProcess(
     "router",
     process.execPath,
-    [...(way === "mapped" ? ["--import", MAP_ALL] : []), routerMain, "router", ...args],
+    [routerMain, "router", ...args],
     join(directory, "router.log"),
   );
   undo.push(() => started.stop());

@@ -11,7 +11,7 @@ import { KEY } from "./gate-bench.ts";
 import { awake, power, satellite } from "./satellites.ts";
 import { addressed, TestClient, TestVM } from "./support/grpc-peers.ts";
 import { answerOf, field, GRPC, POST, RawClient } from "./support/http2-peers.ts";
-import { going, RouterBench, until, WAYS, type Way } from "./support/router-bench.ts";
+import { RouterBench, until } from "./support/router-bench.ts";
 
 interface HealthAnswer {
   readonly status: string;
@@ -74,15 +74,11 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
   throw new Error("it did not fail");
 }
 
-for (const way of WAYS) {
-  describe(`router whose requests are ${way}`, () => specify(way));
-}
-
-function specify(way: Way): void {
+describe("router", () => {
   const stops: (() => void | Promise<void>)[] = [];
 
   async function start(...[satellites, options]: Parameters<typeof RouterBench.start>): Promise<RouterBench> {
-    const bench = await RouterBench.start(satellites, { ...going(way), ...options });
+    const bench = await RouterBench.start(satellites, options);
     stops.push(() => bench.router.close());
     return bench;
   }
@@ -101,7 +97,7 @@ function specify(way: Way): void {
 
   describe("readiness", () => {
     it("comes with the listener and the filled cache, and goes when it drains", async () => {
-      const bench = new RouterBench([], going(way));
+      const bench = new RouterBench([]);
       stops.push(() => bench.router.close());
       await until(() => true);
       expect(bench.router.ready()).to.equal(false);
@@ -116,7 +112,7 @@ function specify(way: Way): void {
       const synced = new Promise<void>((resolve) => {
         fill = resolve;
       });
-      const bench = new RouterBench([], going(way), { synced });
+      const bench = new RouterBench([], {}, { synced });
       stops.push(() => bench.router.close());
       await bench.router.listen({ host: "127.0.0.1", port: 0 });
       expect(bench.router.ready()).to.equal(false);
@@ -129,11 +125,8 @@ function specify(way: Way): void {
     const mistakes: unknown[] = [];
     const logger: Logger = { ...silentLogger, error: (...mistake) => mistakes.push(mistake) };
     for (const state of ["Off", "Stopping", "Running"] as const) {
-      const bench = new RouterBench(
-        [satellite({ status: { power: power(state, { epoch: 4 }) } })],
-        going(way),
-        { logger },
-      );
+      const object = satellite({ status: { power: power(state, { epoch: 4 }) } });
+      const bench = new RouterBench([object], {}, { logger });
       stops.push(() => bench.router.close());
     }
     expect(mistakes).to.deep.equal([]);
@@ -141,7 +134,7 @@ function specify(way: Way): void {
 
   describe("listener", () => {
     it("is refused on an address that others reach, as long as there is no access control", async () => {
-      const bench = new RouterBench([], going(way));
+      const bench = new RouterBench([]);
       stops.push(() => bench.router.close());
       const error = await rejection(bench.router.listen({ host: "0.0.0.0", port: 0 }));
       expect(error).to.include({ code: "AnonymousListenerNotLoopback" });
@@ -150,7 +143,7 @@ function specify(way: Way): void {
 
     it("says what to do when its port is taken", async () => {
       const bench = await start([]);
-      const second = new RouterBench([], going(way));
+      const second = new RouterBench([]);
       stops.push(() => second.router.close());
       const error = await rejection(second.router.listen({ host: "127.0.0.1", port: bench.port }));
       expect(error).to.include({ code: "CannotListen" });
@@ -355,7 +348,7 @@ function specify(way: Way): void {
     });
     expect((await call).code).to.equal(grpc.status.UNAVAILABLE);
   });
-}
+});
 
 describe("anonymous access", () => {
   it("is loud", () => {

@@ -10,7 +10,7 @@ const SPLICE = "test/router/splice";
 export const TESTED_MUTANTS: readonly TestedMutant[] = [
   {
     name: "ends: nobody hears the error of a client's or a VM's TCP connection",
-    edits: [edit("router/splice/tcp-wire.ts", 'socket.on("error", (error) => events.onError(error));', "")],
+    edits: [edit("router/relay/tcp-wire.ts", 'socket.on("error", (error) => events.onError(error));', "")],
     tests: [ENDS],
   },
   {
@@ -32,7 +32,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
   {
     name: "uncaught: one connection's error ends the router",
     edits: [
-      edit("router/splice/connection.ts", "this.#context.onFault();\n      this.destroy();", "throw error;"),
+      edit("router/relay/connection.ts", "this.#context.onFault();\n      this.destroy();", "throw error;"),
     ],
     tests: [UNCAUGHT],
   },
@@ -40,7 +40,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     name: "others: a VM's malformed answer reaches the client, who ends the connection of all",
     edits: [
       edit(
-        "router/splice/mapped-link.ts",
+        "router/relay/vm-link.ts",
         "if (problem !== undefined) {",
         "if (problem !== undefined && problem.length < 0) {",
       ),
@@ -51,7 +51,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     name: "others: a first VM that reads nothing holds up everybody else",
     edits: [
       edit(
-        "router/splice/connection.ts",
+        "router/relay/connection.ts",
         "return !this.#readsAhead || !flow.cover(unsentBytes);",
         "return true;",
       ),
@@ -62,7 +62,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     name: "others: a first VM's limit of streams is everybody's",
     edits: [
       edit(
-        "router/splice/settings-bridge.ts",
+        "router/relay/client-settings.ts",
         "id === Setting.MAX_CONCURRENT_STREAMS ? Math.max(value, this.#limits.maxHeldStreams) : value",
         "id === Setting.MAX_CONCURRENT_STREAMS ? Math.min(value, MAX_31_BIT) : value",
       ),
@@ -73,7 +73,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     name: "bytes: parts of a client's frame are lost, but for the last one",
     edits: [
       edit(
-        "router/splice/client-half.ts",
+        "router/relay/client-half.ts",
         "frame.write(toUpstream, content);",
         "frame.write(toUpstream, frame.isWhole ? content : content.subarray(0, 0));",
       ),
@@ -82,14 +82,14 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
   },
   {
     name: "bytes: what others send is not charged to the client's window",
-    edits: [edit("router/splice/client-flow.ts", "    this.#sendBytes -= takenBytes;\n", "")],
+    edits: [edit("router/relay/client-flow.ts", "    this.#sendBytes -= takenBytes;\n", "")],
     tests: [`${SPLICE}/offsets/windows.test.ts`],
   },
   {
     name: "sleep: a request for the next stretch of being awake goes to the VM of the last one",
     edits: [
       edit(
-        "router/splice/connector.ts",
+        "router/relay/connector.ts",
         'if (state === "spliced" && isSameUpstream(this.#bound, upstream)) {',
         'if (state === "spliced" && this.#bound?.satellite === upstream.satellite) {',
       ),
@@ -99,7 +99,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
   {
     name: "drain: requests that wait use up the window of the streams that are open",
     edits: [
-      edit("router/splice/connection.ts", "flow.receiveBytes < LOW_WINDOW_BYTES", "flow.receiveBytes < 0"),
+      edit("router/relay/connection.ts", "flow.receiveBytes < LOW_WINDOW_BYTES", "flow.receiveBytes < 0"),
     ],
     tests: [`${SPLICE}/held.test.ts`],
   },
@@ -107,7 +107,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     name: "sleep: a client hears its last stream at once, and loses what is on its way",
     edits: [
       edit(
-        "router/splice/goodbye.ts",
+        "router/relay/goodbye.ts",
         "this.#splice.goAway(MAX_31_BIT, ErrorCode.NO_ERROR);",
         "this.#splice.goAway(this.#splice.lastClientId, ErrorCode.NO_ERROR);",
       ),

@@ -4,7 +4,7 @@ import tls from "node:tls";
 import { settingsFrame } from "../../src/http2/frame-writer.ts";
 import { CLIENT_PREFACE } from "../../src/http2/protocol.ts";
 import { requestFor, type Fields } from "../router/access/access-bench.ts";
-import { Peer } from "../router/splice/support/peer.ts";
+import { Peer } from "../router/relay/support/peer.ts";
 
 /** A call by a client that connects for it alone. */
 export interface TlsCall {

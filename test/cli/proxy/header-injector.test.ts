@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { array, assert, nat, property } from "fast-check";
 import { encodeFields, HeaderInjector } from "../../../src/cli/proxy/header-injector.ts";
 import { CLIENT_PREFACE as PREFACE } from "../../../src/http2/protocol.ts";
-import { frame } from "../../router/splice/support/peer.ts";
+import { frame } from "../../router/relay/support/peer.ts";
 
 const FIELDS = [
   ["satellite-name", "ada"],

@@ -1,6 +1,6 @@
 import { rstStreamFrame, settingsFrame } from "../../../src/http2/frame-writer.ts";
 import { CLIENT_PREFACE, ErrorCode, FrameType } from "../../../src/http2/protocol.ts";
-import { data, frame, request, u32 } from "../../router/splice/support/peer.ts";
+import { data, frame, request, u32 } from "../../router/relay/support/peer.ts";
 
 /** What a client says to one of the router's services, piece by piece: mostly frames. */
 export interface Conversation {

@@ -3,7 +3,7 @@ import net, { type Socket } from "node:net";
 
 import { settingsAckFrame, settingsFrame } from "../../../src/http2/frame-writer.ts";
 import { CLIENT_PREFACE, FrameType } from "../../../src/http2/protocol.ts";
-import { data, headers, Peer } from "../../router/splice/support/peer.ts";
+import { data, headers, Peer } from "../../router/relay/support/peer.ts";
 import { pause } from "../attack.ts";
 import { portOf } from "../child.ts";
 import { endConnection, type Ends } from "./ending-peer.ts";

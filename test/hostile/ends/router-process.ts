@@ -1,5 +1,5 @@
 // A whole router in a process of its own, for what ends connections:
-//   node router-process.ts spliced|mapped plain|tls VM_PORT ENDING_VM_PORT [FINGERPRINT]
+//   node router-process.ts plain|tls VM_PORT ENDING_VM_PORT [FINGERPRINT]
 // ada's VM behaves, those of the eves end their connections, zed sleeps for ever, zoe falls asleep and wakes all the time; credentials
 // are wrong. An uncaught error ends the process. It tells its parent {port}, and answers every message with a Census.
 import process from "node:process";
@@ -10,8 +10,8 @@ import { firstValue } from "../../../src/router/header-list.ts";
 import { refusal } from "../../../src/router/refusal.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { awake, power, satellite } from "../../router/satellites.ts";
-import { newAuthority } from "../../router/splice/support/certificate.ts";
-import { going, RouterBench, wayNamed } from "../../router/support/router-bench.ts";
+import { newAuthority } from "../../router/relay/support/certificate.ts";
+import { RouterBench } from "../../router/support/router-bench.ts";
 import { ENDING } from "./conversations.ts";
 
 /** What a router has open. */
@@ -25,7 +25,7 @@ export interface Census {
 const RESTLESS_MS = 150;
 const RESTLESS = "team-a/zoe";
 
-const [way, security, vmPort, endingPort, tlsFingerprint] = process.argv.slice(2);
+const [security, vmPort, endingPort, tlsFingerprint] = process.argv.slice(2);
 
 const open = anonymousLoopback({ logger: silentLogger });
 const access: Access = {
@@ -52,7 +52,6 @@ const bench = new RouterBench(
     awake({ name: "zoe", uid: "uid-zoe", status: at(endingPort, tlsFingerprint) }),
   ],
   {
-    ...going(wayNamed(way)),
     ...(security === "tls" ? { tls: await newAuthority() } : {}),
     address: { defaultSatellite: { namespace: "team-a", name: "ada" } },
   },

@@ -8,11 +8,9 @@ import { EndingVm } from "./ending-vm.ts";
 import { describePlan, enumeratedPlans, patientPlan, randomPlan, shuffled, type EndPlan } from "./plan.ts";
 import type { Census } from "./router-process.ts";
 import { TlsRelay } from "./tls-relay.ts";
-import { type Way } from "../../router/support/router-bench.ts";
 
 /** What is tried. */
 export interface EndsOptions {
-  readonly way: Way;
   readonly isTls: boolean;
   readonly seed: number;
   /** For how long connections are made. */
@@ -136,20 +134,14 @@ export async function runEnds(options: EndsOptions): Promise<EndsResult> {
 }
 
 function startRouter(
-  { way, isTls }: EndsOptions,
+  { isTls }: EndsOptions,
   vms: { readonly vm: Child; readonly endingVm: EndingVm; readonly key: string | undefined },
   onError: (text: string) => void,
 ): Promise<Child> {
   const { vm, endingVm, key } = vms;
   return Child.start(
     "ends/router-process.ts",
-    [
-      way,
-      isTls ? "tls" : "plain",
-      String(vm.port),
-      String(endingVm.port),
-      ...(key === undefined ? [] : [key]),
-    ],
+    [isTls ? "tls" : "plain", String(vm.port), String(endingVm.port), ...(key === undefined ? [] : [key])],
     onError,
   );
 }

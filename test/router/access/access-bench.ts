@@ -27,7 +27,7 @@ import { DEFAULT_GATE_OPTIONS } from "../../../src/router/options.ts";
 import { createProber } from "../../../src/router/prober.ts";
 import { SatelliteApi } from "../../../src/router/satellite-api.ts";
 import { SatelliteView } from "../../../src/router/satellite-view.ts";
-import { SpliceEngine } from "../../../src/router/splice/engine.ts";
+import { RelayEngine } from "../../../src/router/relay/engine.ts";
 import type { TlsOptions } from "../../../src/router/tls-material.ts";
 import { createTokenAccess, type TokenAccessOptions } from "../../../src/router/token-access.ts";
 import { SATELLITES } from "../../../src/satellite/resource.ts";
@@ -37,9 +37,8 @@ import { readCrds } from "../../support/crds.ts";
 import { kubeconfig } from "../../support/kubeconfig.ts";
 import { asCreated } from "../../support/satellites.ts";
 import { awake, satellite } from "../satellites.ts";
-import { Peer } from "../splice/support/peer.ts";
+import { Peer } from "../relay/support/peer.ts";
 import { RecordingClient } from "./recording-client.ts";
-import { going, type Way } from "../support/router-bench.ts";
 
 const ADMIN = "token-of-the-admin";
 const ROUTER = "token-of-the-router";
@@ -139,7 +138,7 @@ export interface AccessRouterOptions extends Partial<TokenAccessOptions> {
   readonly tls?: TlsOptions;
 }
 
-/** A router with access control, either way, on loopback. */
+/** A router with access control, on loopback. */
 export class AccessRouter {
   readonly client: RecordingClient;
   readonly logger = new CollectingLogger();
@@ -152,7 +151,7 @@ export class AccessRouter {
   #watch: Promise<void> = Promise.resolve();
   port = 0;
 
-  private constructor(cluster: Cluster, way: Way, { tls: secured, ...access }: AccessRouterOptions) {
+  private constructor(cluster: Cluster, { tls: secured, ...access }: AccessRouterOptions) {
     const { logger } = this;
     const clock = systemClock;
     const random = Math.random;
@@ -182,11 +181,11 @@ export class AccessRouter {
       logger,
       ...(secured === undefined ? {} : { tls: secured }),
     };
-    this.engine = new SpliceEngine({ ...common, ...going(way) });
+    this.engine = new RelayEngine(common);
   }
 
-  static async start(cluster: Cluster, way: Way, options: AccessRouterOptions = {}): Promise<AccessRouter> {
-    const router = new AccessRouter(cluster, way, options);
+  static async start(cluster: Cluster, options: AccessRouterOptions = {}): Promise<AccessRouter> {
+    const router = new AccessRouter(cluster, options);
     router.#watch = router.#reflector.run(router.#watching.signal);
     await router.#reflector.synced();
     router.port = (await router.engine.listen({ host: "127.0.0.1", port: 0 })).port;

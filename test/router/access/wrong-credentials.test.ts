@@ -3,11 +3,10 @@ import type { TokenUser } from "../../../src/local/kubernetes/authentication.ts"
 import type { AccessRequest } from "../../../src/local/kubernetes/reviews.ts";
 import { GrpcStatus, type GrpcStatusCode } from "../../../src/router/engine.ts";
 import { createTestAuthority, type KeyPairPem } from "../../support/pki.ts";
-import type { Peer } from "../splice/support/peer.ts";
+import type { Peer } from "../relay/support/peer.ts";
 import { RawVM } from "../support/http2-peers.ts";
 import { AccessRouter, Cluster, headerFrames, requestFor, type Fields } from "./access-bench.ts";
 import { newAuthority, newClientCertificate, type Certificate } from "./certificates.ts";
-import { WAYS } from "../support/router-bench.ts";
 
 const AUDIENCE = "satellites.dev";
 const GOOD = "alice-token-0123456789";
@@ -297,107 +296,105 @@ describe("wrong credentials", function () {
     expect(new Set(WRONG.map(({ title }) => title)).size).to.equal(WRONG.length);
   });
 
-  for (const way of WAYS) {
-    describe(`when requests are ${way}`, () => {
-      let router: AccessRouter;
-      /** One plain client for all cases without certificate: a refusal must not spoil the connection. */
-      let shared: Peer;
-      let lastId = -1;
+  describe("at a router", () => {
+    let router: AccessRouter;
+    /** One plain client for all cases without certificate: a refusal must not spoil the connection. */
+    let shared: Peer;
+    let lastId = -1;
 
-      const connect = (name?: string): Promise<Peer> =>
-        router.connect({ ca: servingCa, ...(name === undefined ? {} : certificates.get(name)) });
+    const connect = (name?: string): Promise<Peer> =>
+      router.connect({ ca: servingCa, ...(name === undefined ? {} : certificates.get(name)) });
 
-      before(async () => {
-        router = await AccessRouter.start(cluster, way, {
-          tls: { ...serving, ca: ca.cert, requestCertificate: true },
-        });
-        shared = await connect();
+    before(async () => {
+      router = await AccessRouter.start(cluster, {
+        tls: { ...serving, ca: ca.cert, requestCertificate: true },
       });
-      after(() => router?.stop());
+      shared = await connect();
+    });
+    after(() => router?.stop());
 
-      for (const { title, fields = [], trailers, certificate, status, reason } of WRONG) {
-        it(`${title}: nothing is woken, written or forwarded`, async () => {
-          const peer = certificate === undefined ? shared : await connect(certificate);
-          const states = [await cluster.read("ada"), await cluster.read("bob")];
-          const arrived = vm.requests.length;
-          for (const name of ["ada", "bob"]) {
-            lastId += 2;
-            peer.send(requestFor(lastId, name, fields, trailers === undefined));
-            if (trailers !== undefined) {
-              peer.send(headerFrames(lastId, trailers, true));
-            }
-            const answer = await peer.headers(lastId);
-            expect(answer.get("grpc-status"), answer.get("grpc-message")).to.equal(String(status));
-            expect(answer.get("satellite-reason")).to.equal(reason);
-            // The message must not repeat a secret to whoever reads it on the way.
-            expect(answer.get("grpc-message")).to.not.contain(GOOD);
+    for (const { title, fields = [], trailers, certificate, status, reason } of WRONG) {
+      it(`${title}: nothing is woken, written or forwarded`, async () => {
+        const peer = certificate === undefined ? shared : await connect(certificate);
+        const states = [await cluster.read("ada"), await cluster.read("bob")];
+        const arrived = vm.requests.length;
+        for (const name of ["ada", "bob"]) {
+          lastId += 2;
+          peer.send(requestFor(lastId, name, fields, trailers === undefined));
+          if (trailers !== undefined) {
+            peer.send(headerFrames(lastId, trailers, true));
           }
-          expect(vm.requests.length).to.equal(arrived);
-          expect(router.client.changes).to.deep.equal([]);
-          expect([await cluster.read("ada"), await cluster.read("bob")]).to.deep.equal(states);
+          const answer = await peer.headers(lastId);
+          expect(answer.get("grpc-status"), answer.get("grpc-message")).to.equal(String(status));
+          expect(answer.get("satellite-reason")).to.equal(reason);
+          // The message must not repeat a secret to whoever reads it on the way.
+          expect(answer.get("grpc-message")).to.not.contain(GOOD);
+        }
+        expect(vm.requests.length).to.equal(arrived);
+        expect(router.client.changes).to.deep.equal([]);
+        expect([await cluster.read("ada"), await cluster.read("bob")]).to.deep.equal(states);
+      });
+    }
+
+    it("is told the same of a satellite that exists and of one that does not", async () => {
+      const messages: (string | undefined)[] = [];
+      for (const name of ["ada", "nobody"]) {
+        lastId += 2;
+        shared.send(requestFor(lastId, name, authorization("Bearer mallory-token")));
+        const answer = await shared.headers(lastId);
+        expect(answer.get("grpc-status")).to.equal(String(GrpcStatus.PERMISSION_DENIED));
+        expect(answer.get("satellite-phase")).to.equal(undefined);
+        messages.push(answer.get("grpc-message")?.replaceAll(name, "NAME"));
+      }
+      expect(messages[0]).to.equal(messages[1]);
+    });
+
+    it("logs no token", () => {
+      const text = JSON.stringify(router.logger.lines);
+      expect(router.logger.lines).to.not.have.length(0);
+      for (const { token } of USERS) {
+        expect(text).to.not.contain(token);
+      }
+    });
+
+    describe("beside good ones", () => {
+      const good: [string, Fields, string?][] = [
+        ["authorization", authorization(`Bearer ${GOOD}`)],
+        ["authorization, scheme in capitals", authorization(`BEARER ${GOOD}`)],
+        ["satellite-token", [["satellite-token", GOOD]]],
+        ["satellite_token", [["satellite_token", GOOD]]],
+        ["both, in agreement", [...authorization(`Bearer ${GOOD}`), ["satellite-token", GOOD]]],
+        ["a user's certificate", [], "alice"],
+        ["a group's certificate", [], "builder"],
+        ["a token beside a stranger's certificate", authorization(`Bearer ${GOOD}`), "mallory"],
+        [
+          "a certificate, and something in proxy-authorization",
+          [["proxy-authorization", "Basic eA=="]],
+          "alice",
+        ],
+      ];
+      for (const [title, fields, certificate] of good) {
+        it(`lets ${title} in, and the VM sees none of it`, async () => {
+          const peer = await connect(certificate);
+          for (const id of [1, 3]) {
+            const arrived = vm.requests.length;
+            peer.send(requestFor(id, "ada", [...fields, ["x-for-the-vm", "kept"]]));
+            expect((await peer.headers(id)).get("grpc-status")).to.equal("0");
+            const raw = vm.requests.slice(arrived).flat();
+            expect(raw).to.include("kept");
+            expect(JSON.stringify(raw)).to.not.match(/authorization|token|alice-/);
+          }
         });
       }
 
-      it("is told the same of a satellite that exists and of one that does not", async () => {
-        const messages: (string | undefined)[] = [];
-        for (const name of ["ada", "nobody"]) {
-          lastId += 2;
-          shared.send(requestFor(lastId, name, authorization("Bearer mallory-token")));
-          const answer = await shared.headers(lastId);
-          expect(answer.get("grpc-status")).to.equal(String(GrpcStatus.PERMISSION_DENIED));
-          expect(answer.get("satellite-phase")).to.equal(undefined);
-          messages.push(answer.get("grpc-message")?.replaceAll(name, "NAME"));
-        }
-        expect(messages[0]).to.equal(messages[1]);
-      });
-
-      it("logs no token", () => {
-        const text = JSON.stringify(router.logger.lines);
-        expect(router.logger.lines).to.not.have.length(0);
-        for (const { token } of USERS) {
-          expect(text).to.not.contain(token);
-        }
-      });
-
-      describe("beside good ones", () => {
-        const good: [string, Fields, string?][] = [
-          ["authorization", authorization(`Bearer ${GOOD}`)],
-          ["authorization, scheme in capitals", authorization(`BEARER ${GOOD}`)],
-          ["satellite-token", [["satellite-token", GOOD]]],
-          ["satellite_token", [["satellite_token", GOOD]]],
-          ["both, in agreement", [...authorization(`Bearer ${GOOD}`), ["satellite-token", GOOD]]],
-          ["a user's certificate", [], "alice"],
-          ["a group's certificate", [], "builder"],
-          ["a token beside a stranger's certificate", authorization(`Bearer ${GOOD}`), "mallory"],
-          [
-            "a certificate, and something in proxy-authorization",
-            [["proxy-authorization", "Basic eA=="]],
-            "alice",
-          ],
-        ];
-        for (const [title, fields, certificate] of good) {
-          it(`lets ${title} in, and the VM sees none of it`, async () => {
-            const peer = await connect(certificate);
-            for (const id of [1, 3]) {
-              const arrived = vm.requests.length;
-              peer.send(requestFor(id, "ada", [...fields, ["x-for-the-vm", "kept"]]));
-              expect((await peer.headers(id)).get("grpc-status")).to.equal("0");
-              const raw = vm.requests.slice(arrived).flat();
-              expect(raw).to.include("kept");
-              expect(JSON.stringify(raw)).to.not.match(/authorization|token|alice-/);
-            }
-          });
-        }
-
-        it("keeps a credential in a request's trailers from the VM", async () => {
-          const peer = await connect();
-          trailersSeen.length = 0;
-          peer.send(requestFor(1, "ada", authorization(`Bearer ${GOOD}`), false));
-          peer.send(headerFrames(1, [...authorization(`Bearer ${GOOD}`), ["x-check", "sum"]], true));
-          expect((await peer.headers(1)).get("grpc-status")).to.equal("0");
-          expect(trailersSeen).to.deep.equal(["x-check", "sum"]);
-        });
+      it("keeps a credential in a request's trailers from the VM", async () => {
+        const peer = await connect();
+        trailersSeen.length = 0;
+        peer.send(requestFor(1, "ada", authorization(`Bearer ${GOOD}`), false));
+        peer.send(headerFrames(1, [...authorization(`Bearer ${GOOD}`), ["x-check", "sum"]], true));
+        expect((await peer.headers(1)).get("grpc-status")).to.equal("0");
+        expect(trailersSeen).to.deep.equal(["x-check", "sum"]);
       });
     });
-  }
+  });
 });

@@ -10,24 +10,6 @@ import { SatelliteServer } from "../satellite-server.ts";
 import { KEY, ROUTER } from "../gate-bench.ts";
 import { power } from "../satellites.ts";
 
-/** How requests reach their VM: see {@link RouterOptions.splices}. */
-export type Way = "spliced" | "mapped";
-export const WAYS: readonly Way[] = ["spliced", "mapped"];
-
-/** Options for routers whose requests all go one way. */
-export function going(way: Way): Pick<RouterOptions, "splices"> {
-  return { splices: way === "spliced" };
-}
-
-/** A way by its name on a command line. */
-export function wayNamed(name: string | undefined): Way {
-  const way = WAYS.find((known) => known === name);
-  if (way === undefined) {
-    throw new Error(`there is no way "${name}"; choose ${WAYS.join(" or ")}`);
-  }
-  return way;
-}
-
 /** A whole router on loopback, against the embedded API server. */
 export class RouterBench {
   readonly server = new SatelliteServer();

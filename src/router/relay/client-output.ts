@@ -1,0 +1,203 @@
+import { SatelliteError } from "../../base/errors.ts";
+import { writeFrameHeader } from "../../http2/frame-writer.ts";
+import { DEFAULT_MAX_FRAME_BYTES, Flag, FRAME_HEADER_BYTES, FrameType } from "../../http2/protocol.ts";
+import { writeBlock, type Block } from "./block.ts";
+import type { ClientFlow } from "./client-flow.ts";
+import { writeData } from "./data-frame.ts";
+import type { RelayLimits } from "./limits.ts";
+import { Outbox, type Slabs } from "./outbox.ts";
+import type { ClientSettings } from "./client-settings.ts";
+import type { Wire } from "./wire.ts";
+
+/** A frame of ours, or how to make it when its turn comes: some depend on what passed before them. */
+type Own = Buffer | (() => Buffer);
+
+/** Frames of a stream that wait behind DATA of others: whole ones, or content that needs the client's window. */
+type Queued =
+  | { readonly streamId: number; readonly frames: Own }
+  | { readonly streamId: number; readonly write: (out: Outbox) => void }
+  | {
+      readonly streamId: number;
+      content: Buffer;
+      readonly endStream: boolean;
+      readonly onSettled: ((sizeBytes: number) => void) | undefined;
+    };
+
+/**
+ * What goes to the client. Everybody hands whole frames and whole header blocks over, so these may go in anywhere
+ * (RFC 9113 §4.3). DATA that the client's window on the connection has no room for waits in one queue, and what comes
+ * behind it waits with it, in order.
+ */
+export class ClientOutput {
+  readonly #out: Outbox;
+  readonly #limits: RelayLimits;
+  readonly #flow: ClientFlow;
+  readonly #settings: ClientSettings;
+  readonly #queue: Queued[] = [];
+  #queuedBytes = 0;
+  /** Bytes of our own since the wire last had nothing left to send. */
+  #ownBytes = 0;
+
+  constructor(slabs: Slabs, limits: RelayLimits, flow: ClientFlow, settings: ClientSettings) {
+    this.#out = new Outbox(slabs);
+    this.#limits = limits;
+    this.#flow = flow;
+    this.#settings = settings;
+  }
+
+  /** Content that waits for the client's window. */
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  /** Whether all answers have been passed on. */
+  get isIdle(): boolean {
+    return this.#queue.length === 0;
+  }
+
+  /** Puts a frame that concerns the connection between the others. */
+  inject(frame: Own): void {
+    this.#addOwn(frame);
+  }
+
+  /** Puts an answer of the router to a stream behind what was queued for it. */
+  answer(streamId: number, frames: Own): void {
+    if (this.#queue.length === 0) {
+      this.inject(frames);
+    } else {
+      this.#queue.push({ streamId, frames });
+    }
+  }
+
+  /** Passes the header block of an answer on, encoded anew. */
+  block(streamId: number, block: Block, endStream: boolean): void {
+    if (this.#queue.length === 0) {
+      this.#writeBlock(this.#out, streamId, block, endStream);
+    } else {
+      this.#queue.push({ streamId, write: (out) => this.#writeBlock(out, streamId, block, endStream) });
+    }
+  }
+
+  #writeBlock(out: Outbox, streamId: number, block: Block, endStream: boolean): void {
+    const tableSizeBytes = this.#settings.takeTableAnnouncement();
+    if (tableSizeBytes === undefined) {
+      writeBlock(out, streamId, block, endStream);
+    } else {
+      writeBlock(out, streamId, block, endStream, { tableSizeBytes });
+    }
+  }
+
+  /**
+   * Passes a whole DATA frame without padding on under another stream id, if the client takes it now: its header is
+   * rewritten in place, buffer[start, end).
+   *
+   * @returns whether it has gone out
+   */
+  frame(streamId: number, endStream: boolean, buffer: Buffer, start: number, end: number): boolean {
+    const sizeBytes = end - start - FRAME_HEADER_BYTES;
+    if (this.#queue.length > 0 || sizeBytes > DEFAULT_MAX_FRAME_BYTES || !this.#flow.takeAll(sizeBytes)) {
+      return false;
+    }
+    writeFrameHeader(buffer, start, sizeBytes, FrameType.DATA, endStream ? Flag.END_STREAM : 0, streamId);
+    this.#out.pass(buffer, start, end);
+    return true;
+  }
+
+  /**
+   * Passes content of a stream's DATA on, as the client's window allows. What has to wait is copied.
+   *
+   * @param onSettled called when content has gone out, and when it was dropped
+   */
+  content(
+    streamId: number,
+    content: Buffer,
+    endStream: boolean,
+    onSettled?: (sizeBytes: number) => void,
+  ): void {
+    const item = { streamId, content, endStream, onSettled };
+    if (this.#queue.length === 0 && this.#sendContent(item)) {
+      return;
+    }
+    this.#queuedBytes += item.content.length;
+    this.#queue.push({ ...item, content: Buffer.from(item.content) });
+  }
+
+  /** Drops what waits for a stream: it was reset. */
+  drop(streamId: number): void {
+    for (let place = this.#queue.length - 1; place >= 0; place -= 1) {
+      const item = this.#queue[place];
+      if (item?.streamId === streamId && "content" in item) {
+        this.#queue.splice(place, 1);
+        this.#queuedBytes -= item.content.length;
+        item.onSettled?.(item.content.length);
+      }
+    }
+  }
+
+  /** Sends what waits, as far as the client's window goes. */
+  settle(): void {
+    for (let item = this.#queue[0]; item !== undefined && this.#send(item); item = this.#queue[0]) {
+      this.#queue.shift();
+    }
+  }
+
+  /**
+   * Writes what was gathered.
+   *
+   * @throws SatelliteError `ClientDoesNotRead` when more of our own frames wait than the bound allows
+   */
+  flush(wire: Wire): void {
+    if (!this.#out.isEmpty) {
+      this.#out.flush(wire);
+    }
+    if (wire.unsentBytes === 0) {
+      this.#ownBytes = 0;
+    }
+    if (this.#ownBytes > this.#limits.maxControlBytes) {
+      throw new SatelliteError("ClientDoesNotRead", "the client does not read the frames it asks for");
+    }
+  }
+
+  /** @returns whether all of it has gone out */
+  #send(item: Queued): boolean {
+    if ("content" in item) {
+      const before = item.content.length;
+      const isWhole = this.#sendContent(item);
+      this.#queuedBytes -= before - (isWhole ? 0 : item.content.length);
+      return isWhole;
+    }
+    if ("write" in item) {
+      item.write(this.#out);
+    } else {
+      this.#out.add(typeof item.frames === "function" ? item.frames() : item.frames);
+    }
+    return true;
+  }
+
+  /** Sends as much as the client takes; `item.content` then begins behind it. */
+  #sendContent(item: Extract<Queued, { content: Buffer }>): boolean {
+    do {
+      const wantedBytes = Math.min(item.content.length, DEFAULT_MAX_FRAME_BYTES);
+      const sizeBytes = this.#flow.take(wantedBytes);
+      if (sizeBytes === 0 && wantedBytes > 0) {
+        return false;
+      }
+      const isLast = sizeBytes === item.content.length;
+      writeData(this.#out, item.streamId, item.content.subarray(0, sizeBytes), isLast && item.endStream);
+      if (sizeBytes > 0) {
+        item.onSettled?.(sizeBytes);
+      }
+      item.content = item.content.subarray(sizeBytes);
+      if (isLast) {
+        return true;
+      }
+    } while (item.content.length > 0);
+    return true;
+  }
+
+  #addOwn(own: Own): void {
+    const frame = typeof own === "function" ? own() : own;
+    this.#ownBytes += frame.length;
+    this.#out.add(frame);
+  }
+}

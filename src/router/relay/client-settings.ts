@@ -1,0 +1,84 @@
+import type { SettingEntry } from "../../http2/frame-writer.ts";
+import { DEFAULT_HEADER_TABLE_BYTES, DEFAULT_WINDOW_BYTES, Setting } from "../../http2/protocol.ts";
+import type { RelayLimits } from "./limits.ts";
+
+/** What of a client's SETTINGS its VMs keep to. Header blocks are the router's affair, and push is off. */
+const FOR_VMS: ReadonlySet<number> = new Set([
+  Setting.INITIAL_WINDOW_SIZE,
+  Setting.MAX_FRAME_SIZE,
+  Setting.MAX_HEADER_LIST_SIZE,
+]);
+
+/** The SETTINGS of both sides of a client's connection (RFC 9113 §6.5). */
+export class ClientSettings {
+  readonly #limits: RelayLimits;
+  #isOwnAcknowledged = false;
+  #tableBytes: number = DEFAULT_HEADER_TABLE_BYTES;
+  #announceTableBytes: number | undefined;
+  #clientWindowBytes: number = DEFAULT_WINDOW_BYTES;
+  /** The client's SETTINGS so far that concern VMs. Made when needed: most connections are idle, and many. */
+  #forVms: Map<number, number> | undefined;
+
+  constructor(limits: RelayLimits) {
+    this.#limits = limits;
+  }
+
+  /** Window that each of the client's streams takes answers with (INITIAL_WINDOW_SIZE). */
+  get clientWindowBytes(): number {
+    return this.#clientWindowBytes;
+  }
+
+  /** Whether the client has seen the SETTINGS of the router: it may take any number of streams for allowed before (RFC 9113 §6.5.2). */
+  get isOwnAcknowledged(): boolean {
+    return this.#isOwnAcknowledged;
+  }
+
+  /** What the router tells the client. */
+  own(): SettingEntry[] {
+    return [
+      [Setting.MAX_CONCURRENT_STREAMS, this.#limits.maxStreams],
+      [Setting.MAX_HEADER_LIST_SIZE, this.#limits.maxHeaderListBytes],
+    ];
+  }
+
+  onOwnAcknowledged(): void {
+    this.#isOwnAcknowledged = true;
+  }
+
+  /** The client's SETTINGS so far, as a VM gets them. */
+  forVm(): SettingEntry[] {
+    return [...(this.#forVms ?? []), [Setting.ENABLE_PUSH, 0]];
+  }
+
+  /** Takes SETTINGS of the client. */
+  adopt(entries: readonly SettingEntry[]): void {
+    for (const [id, value] of entries) {
+      if (FOR_VMS.has(id)) {
+        this.#forVms ??= new Map();
+        this.#forVms.set(id, value);
+      }
+      if (id === Setting.INITIAL_WINDOW_SIZE) {
+        this.#clientWindowBytes = value;
+      } else if (id === Setting.HEADER_TABLE_SIZE) {
+        this.#adoptTable(value);
+      }
+    }
+  }
+
+  /**
+   * Table size that the next header block to the client must begin with: after a reduction was acknowledged the client
+   * waits for it (RFC 7541 §4.2).
+   */
+  takeTableAnnouncement(): number | undefined {
+    const tableBytes = this.#announceTableBytes;
+    this.#announceTableBytes = undefined;
+    return tableBytes;
+  }
+
+  #adoptTable(tableBytes: number): void {
+    if (tableBytes < this.#tableBytes) {
+      this.#announceTableBytes = Math.min(tableBytes, this.#announceTableBytes ?? tableBytes);
+    }
+    this.#tableBytes = tableBytes;
+  }
+}

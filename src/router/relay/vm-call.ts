@@ -1,0 +1,303 @@
+import type { HeaderList } from "../engine.ts";
+import { Http2ConnectionError } from "../../http2/errors.ts";
+import { rstStreamFrame, windowUpdateFrame } from "../../http2/frame-writer.ts";
+import {
+  DEFAULT_MAX_FRAME_BYTES,
+  DEFAULT_WINDOW_BYTES,
+  ErrorCode,
+  MAX_31_BIT,
+} from "../../http2/protocol.ts";
+import type { Refusal } from "../refusal.ts";
+import { RequestEnd } from "./context.ts";
+import { writeData } from "./data-frame.ts";
+import type { RequestSink } from "./request-sink.ts";
+import type { Outbox } from "./outbox.ts";
+import { writeBlock, type Block } from "./block.ts";
+import type { ClientSession } from "./client-session.ts";
+import type { Forward, OpenStream } from "./stream-table.ts";
+
+/** A request as it is passed on. */
+export interface VmRequest {
+  readonly id: number;
+  readonly admission: Forward;
+  readonly block: Block;
+  /** The block's fields with a shortened grpc-timeout; the block's own where absent. */
+  readonly fields?: HeaderList;
+  /** The client has ended its side, and no content or trailers follow. */
+  readonly isWhole: boolean;
+  /** Bytes of it that the client was given connection window back for already. */
+  readonly prepaidBytes?: number;
+}
+
+/** What a client may send on one stream, and on a connection, before it must wait. */
+const REQUEST_WINDOW_BYTES = 256 * 1024;
+const NOTHING: Buffer = Buffer.alloc(0);
+
+/** The connection to a VM, as far as one call on it needs it. */
+export interface CallLink {
+  /** Frames for the VM go here. */
+  readonly out: Outbox;
+  /** The VM does not take what it was sent: what comes waits here. */
+  readonly isFull: boolean;
+  /** What the VM still takes on the connection. */
+  readonly sendWindowBytes: number;
+  /** Window that each new stream takes requests with. */
+  readonly streamWindowBytes: number;
+  /** Gives a new stream its id; its HEADERS are to follow at once. */
+  add(call: VmCall): number;
+  /** Nothing more will be sent on a stream, and nothing that comes is wanted. */
+  remove(linkId: number): void;
+  /** Takes note of DATA that was sent. */
+  charge(sizeBytes: number): void;
+  /** {@link VmCall.pump} is to be called when the VM takes more. */
+  noteWaiting(call: VmCall): void;
+}
+
+/** A stream of the client's connection that goes to a VM. */
+export class VmCall implements RequestSink {
+  readonly id: number;
+  readonly open: OpenStream;
+  readonly #session: ClientSession;
+  readonly #link: CallLink;
+  readonly #linkId: number;
+  /** Content that the VM has no window for yet. */
+  readonly #queue: Buffer[] = [];
+  #queuedBytes = 0;
+  /** How much of the queue, and of what is still to come, the client was given connection window back for already. */
+  #prepaidBytes: number;
+  #windowBytes: number;
+  #trailers: Block | undefined;
+  /** How far the end of the request has come: not here, behind the queue, or sent. */
+  #end: "open" | "queued" | "sent";
+  #isForgotten = false;
+
+  readonly #contentLength: number | undefined;
+  #contentBytes = 0;
+  /** What the client still takes of the answer. */
+  #clientWindowBytes: number;
+
+  constructor(request: VmRequest, link: CallLink, session: ClientSession) {
+    const { id, admission, block, isWhole } = request;
+    this.#prepaidBytes = request.prepaidBytes ?? 0;
+    this.id = id;
+    this.#session = session;
+    this.#link = link;
+    this.#windowBytes = link.streamWindowBytes;
+    this.#clientWindowBytes = session.settings.clientWindowBytes;
+    this.#end = isWhole ? "sent" : "open";
+    this.#contentLength = block.contentLength;
+    this.open = session.streams.open(id, admission, isWhole, this);
+    this.#linkId = link.add(this);
+    const { drop } = admission;
+    const options = request.fields === undefined ? admission : { fields: request.fields, drop };
+    writeBlock(link.out, this.#linkId, block, isWhole, options);
+    if (!isWhole) {
+      session.flow.refund(REQUEST_WINDOW_BYTES - DEFAULT_WINDOW_BYTES, id);
+      session.flow.widen(REQUEST_WINDOW_BYTES);
+    }
+  }
+
+  /** Whether nothing that the VM still says of it is wanted. */
+  get isForgotten(): boolean {
+    return this.#isForgotten;
+  }
+
+  onContent(content: Buffer, isLast: boolean): void {
+    if (this.#isForgotten) {
+      this.#refundConnection(content.length);
+      return;
+    }
+    if (!this.#fitsLength(content.length, isLast)) {
+      this.#refundConnection(content.length);
+      this.#resetMalformed();
+      return;
+    }
+    const sentBytes = this.#queue.length === 0 ? this.#send(content, isLast) : 0;
+    if (sentBytes < content.length) {
+      this.#queue.push(Buffer.from(content.subarray(sentBytes)));
+      this.#queuedBytes += content.length - sentBytes;
+      this.#prepaidBytes += this.#session.flow.prepay(this.#queuedBytes - this.#prepaidBytes);
+      this.#link.noteWaiting(this);
+    }
+    if (isLast && this.#end === "open") {
+      this.#end = "queued";
+      this.#link.noteWaiting(this);
+    }
+  }
+
+  /** Content must be as long as it was announced (RFC 9113 §8.1.1): a peer behind may take the rest for something else. */
+  #fitsLength(sizeBytes: number, isLast: boolean): boolean {
+    this.#contentBytes += sizeBytes;
+    const length = this.#contentLength ?? this.#contentBytes;
+    return isLast ? this.#contentBytes === length : this.#contentBytes <= length;
+  }
+
+  #resetMalformed(): void {
+    this.onReset(ErrorCode.CANCEL);
+    this.#session.streams.reset(this.open);
+    this.#session.resetStream(this.id, ErrorCode.PROTOCOL_ERROR);
+  }
+
+  onPadding(sizeBytes: number): void {
+    this.#refund(sizeBytes);
+  }
+
+  onTrailers(block: Block): void {
+    if (!this.#fitsLength(0, true)) {
+      this.#resetMalformed();
+    } else if (!this.#isForgotten) {
+      this.#trailers = block;
+      this.#end = "queued";
+      this.pump();
+    }
+  }
+
+  onGrant(incrementBytes: number): void {
+    this.#clientWindowBytes += incrementBytes;
+    this.#link.out.add(windowUpdateFrame(this.#linkId, incrementBytes));
+  }
+
+  onReset(errorCode: number): void {
+    if (!this.#isForgotten) {
+      this.#link.out.add(rstStreamFrame(this.#linkId, errorCode));
+      this.#forget();
+    }
+  }
+
+  /** The VM has reset the stream, or will not serve it. */
+  endByVm(errorCode: number): void {
+    this.#session.toClient.answer(this.id, rstStreamFrame(this.id, errorCode));
+    if (!this.open.upstreamEnded) {
+      this.#session.onRequestEnd(RequestEnd.PASSED);
+    }
+    this.#forget();
+    this.#session.streams.reset(this.open);
+  }
+
+  /** The VM is gone: the router answers in its place what was not answered. */
+  endByRouter(refusal: Refusal): void {
+    const { clientEnded, responseStarted, upstreamEnded } = this.open;
+    if (!upstreamEnded) {
+      this.#session.answer(this.id, refusal, !clientEnded, responseStarted);
+    }
+    this.#forget();
+    this.#session.streams.reset(this.open);
+  }
+
+  /** The client has raised the window that its streams begin with. */
+  widenClient(deltaBytes: number): void {
+    this.#clientWindowBytes += deltaBytes;
+  }
+
+  /**
+   * The VM sends DATA.
+   *
+   * @throws Http2ConnectionError FLOW_CONTROL_ERROR for more than the client takes (RFC 9113 §6.9.1)
+   */
+  chargeClient(payloadBytes: number): void {
+    this.#clientWindowBytes -= payloadBytes;
+    if (this.#clientWindowBytes < 0) {
+      throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than a stream's window");
+    }
+  }
+
+  /** The VM grants the stream window, or takes some back by its SETTINGS (RFC 9113 §6.9.2). */
+  widen(deltaBytes: number): void {
+    this.#windowBytes += deltaBytes;
+    requireWindow(this.#windowBytes);
+  }
+
+  /**
+   * Sends what waits, as far as the VM's windows go.
+   *
+   * @returns whether nothing waits any more
+   */
+  pump(): boolean {
+    for (let content = this.#queue[0]; content !== undefined; content = this.#queue[0]) {
+      const isLast = this.#queue.length === 1 && this.#end === "queued" && this.#trailers === undefined;
+      const sentBytes = this.#send(content, isLast);
+      this.#queuedBytes -= sentBytes;
+      if (sentBytes < content.length) {
+        this.#queue[0] = content.subarray(sentBytes);
+        this.#link.noteWaiting(this);
+        return false;
+      }
+      this.#queue.shift();
+    }
+    if (this.#end === "queued") {
+      this.#sendEnd();
+    }
+    return true;
+  }
+
+  /** Both sides have ended: the link may forget the stream. */
+  removeIfDone(): void {
+    if (this.open.upstreamEnded && this.#end === "sent") {
+      this.#link.remove(this.#linkId);
+    }
+  }
+
+  #sendEnd(): void {
+    const { out } = this.#link;
+    this.#end = "sent";
+    if (this.#trailers === undefined) {
+      writeData(out, this.#linkId, NOTHING, true);
+    } else {
+      writeBlock(out, this.#linkId, this.#trailers, true, this.open.admission);
+    }
+    this.removeIfDone();
+  }
+
+  /** Sends the beginning of `content` that the VM takes now, and gives the client as much window back. */
+  #send(content: Buffer, isLast: boolean): number {
+    const { out, sendWindowBytes } = this.#link;
+    const sizeBytes = this.#link.isFull
+      ? 0
+      : Math.max(0, Math.min(content.length, this.#windowBytes, sendWindowBytes));
+    for (let from = 0; from < sizeBytes;) {
+      const to = Math.min(sizeBytes, from + DEFAULT_MAX_FRAME_BYTES);
+      const endsStream = isLast && to === content.length;
+      writeData(out, this.#linkId, content.subarray(from, to), endsStream);
+      if (endsStream) {
+        this.#end = "sent";
+      }
+      from = to;
+    }
+    this.#windowBytes -= sizeBytes;
+    this.#link.charge(sizeBytes);
+    this.#refund(sizeBytes);
+    if (this.#end === "sent") {
+      this.removeIfDone();
+    }
+    return sizeBytes;
+  }
+
+  #refund(sizeBytes: number): void {
+    this.#refundConnection(sizeBytes);
+    if (!this.open.clientEnded) {
+      this.#session.flow.refund(sizeBytes, this.id);
+    }
+  }
+
+  #refundConnection(sizeBytes: number): void {
+    const repaidBytes = Math.min(sizeBytes, this.#prepaidBytes);
+    this.#prepaidBytes -= repaidBytes;
+    this.#session.flow.repay(repaidBytes);
+    this.#session.flow.refund(sizeBytes - repaidBytes);
+  }
+
+  #forget(): void {
+    this.#isForgotten = true;
+    this.#link.remove(this.#linkId);
+    this.#queue.length = 0;
+    this.#refundConnection(this.#queuedBytes);
+    this.#queuedBytes = 0;
+  }
+}
+
+/** @throws Http2ConnectionError FLOW_CONTROL_ERROR for a window that cannot be (RFC 9113 §6.9.1) */
+export function requireWindow(windowBytes: number): void {
+  if (windowBytes > MAX_31_BIT) {
+    throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window above 2^31-1");
+  }
+}

@@ -1,0 +1,401 @@
+import { SatelliteError } from "../../base/errors.ts";
+import type { Upstream } from "../engine.ts";
+import { Http2ConnectionError } from "../../http2/errors.ts";
+import {
+  pingFrame,
+  settingsAckFrame,
+  settingsFrame,
+  windowUpdateFrame,
+  type SettingEntry,
+} from "../../http2/frame-writer.ts";
+import { responseProblem } from "../../http2/header-rules.ts";
+import {
+  DEFAULT_WINDOW_BYTES,
+  ErrorCode,
+  Flag,
+  FRAME_HEADER_BYTES,
+  MAX_31_BIT,
+  Setting,
+  CLIENT_PREFACE,
+} from "../../http2/protocol.ts";
+import { kindOf, misplaced } from "./answer-rules.ts";
+import { malformedAnswer } from "./refusals.ts";
+import { BlockDecoder } from "./block.ts";
+import { RequestEnd, type RelayContext } from "./context.ts";
+import { DataFrame } from "./data-frame.ts";
+import { HeaderBlockAssembler, type HeaderBlock } from "./header-block.ts";
+import { requireWindow, type CallLink, type VmCall } from "./vm-call.ts";
+import { Outbox } from "./outbox.ts";
+import type { ClientSession } from "./client-session.ts";
+import type { VmEvents } from "./vm-frames.ts";
+import { VmConnection, type LinkEvents } from "./vm-connection.ts";
+
+/**
+ * What a VM may send before it must wait for the client to take it. No memory of the router's: VMs are not read while the
+ * client takes nothing.
+ */
+const WINDOW_BYTES = 1024 * 1024;
+/** The VM is granted window anew when it has used this much of it. */
+const GRANT_BYTES = WINDOW_BYTES / 4;
+/** Room that a VM's header blocks may take, decoded. */
+const MAX_RESPONSE_LIST_BYTES = 2 * 1024 * 1024;
+
+/** What a link tells its connector, besides {@link LinkEvents}. */
+export interface VmLinkPort {
+  readonly events: LinkEvents;
+  /** The VM's first SETTINGS are here: it can be given requests. */
+  onReady(link: VmLink): void;
+}
+
+/**
+ * HTTP/2 with one VM, for the streams of one client's connection: their ids, windows and header blocks are rewritten, so
+ * that they fit among those of other VMs. Stream windows for answers stay an affair between client and VM.
+ */
+export class VmLink implements CallLink, VmEvents {
+  readonly upstream: Upstream;
+  readonly connection: VmConnection;
+  readonly #session: ClientSession;
+  readonly #port: VmLinkPort;
+  readonly #out: Outbox;
+  readonly #decoder: BlockDecoder;
+  readonly #blocks: HeaderBlockAssembler;
+  readonly #calls = new Map<number, VmCall>();
+  #nextId = 1;
+  #isReady = false;
+  #isGoingAway = false;
+  #farewell = "";
+  #sendWindowBytes = DEFAULT_WINDOW_BYTES;
+  #streamWindowBytes = DEFAULT_WINDOW_BYTES;
+  #maxStreams = MAX_31_BIT;
+  #dueBytes = 0;
+  /** The DATA frame in hand, where it does not pass whole. */
+  #frame: DataFrame | undefined;
+  /** Calls that wait for the VM's windows. */
+  readonly #waiting = new Set<VmCall>();
+  readonly #maxUnsentBytes: number;
+  /** Whether the client may still say something, and else whether the VM has heard that. */
+  #requests: "open" | "ending" | "ended" = "open";
+
+  constructor(upstream: Upstream, session: ClientSession, context: RelayContext, port: VmLinkPort) {
+    const { clock, dial, limits, memory, scratch, slabs } = context;
+    this.upstream = upstream;
+    this.#session = session;
+    this.#port = port;
+    this.#out = new Outbox(slabs);
+    this.#decoder = new BlockDecoder({ maxListBytes: MAX_RESPONSE_LIST_BYTES }, scratch, responseProblem);
+    this.#blocks = new HeaderBlockAssembler({
+      maxHeaderBlockBytes: limits.maxResponseBlockBytes,
+      maxContinuations: limits.maxResponseContinuations,
+    });
+    this.#maxUnsentBytes = limits.maxUnsentBytes;
+    const settings = settingsFrame(session.settings.forVm());
+    const window = windowUpdateFrame(0, WINDOW_BYTES - DEFAULT_WINDOW_BYTES);
+    const wire = dial(upstream, memory, (open) => open.writeAll([CLIENT_PREFACE, settings, window]));
+    this.connection = new VmConnection(upstream, wire, this, port.events, limits, clock);
+  }
+
+  /** Whether the VM has sent its SETTINGS. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** Whether the VM takes no new requests on this connection. */
+  get isGoingAway(): boolean {
+    return this.#isGoingAway;
+  }
+
+  /** What the VM said when it went away. */
+  get farewell(): string {
+    return this.#farewell;
+  }
+
+  /** Whether one more request may be given to the VM now. */
+  get canTake(): boolean {
+    return this.#isReady && !this.#isGoingAway && this.#calls.size < this.#maxStreams;
+  }
+
+  /** Streams that are open here. */
+  get size(): number {
+    return this.#calls.size;
+  }
+
+  get isFull(): boolean {
+    return this.connection.wire.unsentBytes > this.#maxUnsentBytes;
+  }
+
+  get out(): Outbox {
+    return this.#out;
+  }
+
+  get sendWindowBytes(): number {
+    return this.#sendWindowBytes;
+  }
+
+  get streamWindowBytes(): number {
+    return this.#streamWindowBytes;
+  }
+
+  add(call: VmCall): number {
+    const linkId = this.#nextId;
+    this.#nextId += 2;
+    this.#calls.set(linkId, call);
+    return linkId;
+  }
+
+  remove(linkId: number): void {
+    this.#calls.delete(linkId);
+  }
+
+  charge(sizeBytes: number): void {
+    this.#sendWindowBytes -= sizeBytes;
+  }
+
+  noteWaiting(call: VmCall): void {
+    this.#waiting.add(call);
+  }
+
+  /**
+   * The client has new SETTINGS: so has the VM.
+   *
+   * @param widenedBytes by how much the client's windows have become larger
+   */
+  onClientSettings(widenedBytes: number): void {
+    this.#out.add(settingsFrame(this.#session.settings.forVm()));
+    for (const call of this.#calls.values()) {
+      call.widenClient(widenedBytes);
+    }
+  }
+
+  /** Sends what waits for the VM's windows, and writes. */
+  flush(): void {
+    if (!this.#isReady) {
+      return;
+    }
+    for (const call of this.#waiting) {
+      if (call.isForgotten || call.pump()) {
+        this.#waiting.delete(call);
+      }
+    }
+    if (this.#dueBytes >= GRANT_BYTES) {
+      this.#out.add(windowUpdateFrame(0, this.#dueBytes));
+      this.#dueBytes = 0;
+    }
+    if (!this.#out.isEmpty) {
+      this.#out.flush(this.connection.wire);
+    }
+    if (this.#requests === "ending" && this.#waiting.size === 0) {
+      this.#requests = "ended";
+      this.connection.wire.end();
+    }
+  }
+
+  /** The client says nothing more: the VM hears that by the end of this side, behind all that it is still to be sent. */
+  endRequests(): void {
+    if (this.#requests === "open") {
+      this.#requests = "ending";
+      this.flush();
+    }
+  }
+
+  /** All calls; ending them meanwhile is allowed. */
+  calls(): VmCall[] {
+    return [...this.#calls.values()];
+  }
+
+  onSettings(entries: readonly SettingEntry[]): void {
+    for (const [id, value] of entries) {
+      if (id === Setting.INITIAL_WINDOW_SIZE) {
+        const deltaBytes = value - this.#streamWindowBytes;
+        this.#streamWindowBytes = value;
+        for (const call of this.#calls.values()) {
+          call.widen(deltaBytes);
+        }
+      } else if (id === Setting.MAX_CONCURRENT_STREAMS) {
+        this.#maxStreams = value;
+      }
+    }
+    this.#out.add(settingsAckFrame());
+    if (!this.#isReady) {
+      this.#isReady = true;
+      this.#port.onReady(this);
+    }
+  }
+
+  onSettingsAck(): void {
+    // The router has acknowledged them to the client already.
+  }
+
+  onPing(buffer: Buffer, start: number, end: number): void {
+    if (((buffer[start + 4] ?? 0) & Flag.ACK) === 0) {
+      this.#out.add(pingFrame(buffer.subarray(start + FRAME_HEADER_BYTES, end), true));
+    }
+  }
+
+  onGoAway(lastStreamId: number, _errorCode: number, debug: string): void {
+    this.#isGoingAway = true;
+    // Node says goodbye a second time, without a word, when it closes.
+    this.#farewell = debug || this.#farewell;
+    for (const [linkId, call] of this.#calls) {
+      if (linkId > lastStreamId) {
+        this.#calls.delete(linkId);
+        call.endByVm(ErrorCode.REFUSED_STREAM);
+      }
+    }
+  }
+
+  onWindowUpdate(linkId: number, buffer: Buffer, start: number): void {
+    const incrementBytes = buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff;
+    if (incrementBytes === 0) {
+      throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE with an increment of 0");
+    }
+    if (linkId === 0) {
+      this.#sendWindowBytes += incrementBytes;
+      requireWindow(this.#sendWindowBytes);
+    } else {
+      this.#require(linkId)?.widen(incrementBytes);
+    }
+  }
+
+  onHeaders(
+    linkId: number,
+    isStart: boolean,
+    flags: number,
+    payloadBytes: number,
+    buffer: Buffer,
+    start: number,
+  ): void {
+    const block = isStart
+      ? this.#blocks.headers(flags, linkId, payloadBytes, buffer, start)
+      : this.#blocks.continuation(flags, payloadBytes, buffer, start);
+    if (block !== undefined) {
+      this.#onBlock(block);
+    }
+  }
+
+  #onBlock(headerBlock: HeaderBlock): void {
+    const { endStream, streamId: linkId } = headerBlock;
+    const block = this.#decoder.decode(headerBlock);
+    const call = this.#require(linkId);
+    if (call === undefined) {
+      return;
+    }
+    if (block.tooLarge) {
+      throw new SatelliteError(
+        "MetadataTooLarge",
+        `${this.upstream.satellite} answers with too much metadata`,
+      );
+    }
+    const { open } = call;
+    const kind = kindOf(block.fields);
+    const problem = block.problem ?? misplaced(kind, open.responseStarted, endStream);
+    if (problem !== undefined) {
+      this.#refuse(call, problem);
+      return;
+    }
+    this.#session.toClient.block(call.id, block, endStream);
+    open.responseStarted ||= kind === "final";
+    if (endStream) {
+      this.#end(call);
+    }
+  }
+
+  onData(
+    linkId: number,
+    flags: number,
+    payloadBytes: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    const from = start + FRAME_HEADER_BYTES;
+    const call = this.#require(linkId);
+    if (call !== undefined) {
+      call.chargeClient(payloadBytes);
+      if (!call.open.responseStarted) {
+        this.#refuse(call, "content before the headers of the answer");
+      } else if (end - from === payloadBytes && (flags & Flag.PADDED) === 0) {
+        this.#onWholeData(call, (flags & Flag.END_STREAM) !== 0, buffer, start, end);
+        return;
+      }
+    }
+    this.#frame = new DataFrame(linkId, flags, payloadBytes);
+    this.#onPart(this.#frame, buffer, from, end);
+  }
+
+  /** Passes a frame on with another stream id, in place where nothing waits: most of what comes. */
+  #onWholeData(call: VmCall, endStream: boolean, buffer: Buffer, start: number, end: number): void {
+    const { toClient } = this.#session;
+    if (toClient.frame(call.id, endStream, buffer, start, end)) {
+      this.#dueBytes += end - start - FRAME_HEADER_BYTES;
+    } else {
+      this.#passContent(call, buffer.subarray(start + FRAME_HEADER_BYTES, end), endStream);
+    }
+    if (endStream) {
+      this.#end(call);
+    }
+  }
+
+  onDataPart(buffer: Buffer, start: number, end: number): void {
+    if (this.#frame !== undefined) {
+      this.#onPart(this.#frame, buffer, start, end);
+    }
+  }
+
+  #onPart(frame: DataFrame, buffer: Buffer, start: number, end: number): void {
+    const content = frame.take(buffer, start, end);
+    const call = this.#calls.get(frame.streamId);
+    if (call === undefined) {
+      this.#dueBytes += end - start;
+      return;
+    }
+    this.#dueBytes += end - start - content.length;
+    const endStream = frame.endStream && frame.isWhole;
+    if (content.length > 0 || endStream) {
+      this.#passContent(call, content, endStream);
+    }
+    if (endStream) {
+      this.#end(call);
+    }
+  }
+
+  #passContent(call: VmCall, content: Buffer, endStream: boolean): void {
+    this.#session.toClient.content(call.id, content, endStream, (sizeBytes) => {
+      this.#dueBytes += sizeBytes;
+    });
+  }
+
+  /** Ends a call whose answer is none; the VM hears that nobody wants the rest. */
+  #refuse(call: VmCall, problem: string): void {
+    call.onReset(ErrorCode.PROTOCOL_ERROR);
+    call.endByRouter(malformedAnswer(this.upstream, problem));
+  }
+
+  onReset(linkId: number, buffer: Buffer, start: number): void {
+    const call = this.#require(linkId);
+    if (call !== undefined) {
+      this.#calls.delete(linkId);
+      call.endByVm(buffer.readUInt32BE(start + FRAME_HEADER_BYTES));
+    }
+  }
+
+  #end(call: VmCall): void {
+    this.#session.onRequestEnd(RequestEnd.PASSED);
+    this.#session.streams.endByUpstream(call.open);
+    call.removeIfDone();
+  }
+
+  /**
+   * The call of a stream, unless it is over.
+   *
+   * @throws Http2ConnectionError PROTOCOL_ERROR: the VM may speak of nothing but what it was asked
+   */
+  #require(linkId: number): VmCall | undefined {
+    if (linkId === 0 || (linkId & 1) === 0 || linkId >= this.#nextId) {
+      throw new Http2ConnectionError(
+        ErrorCode.PROTOCOL_ERROR,
+        `the VM sent a frame for stream ${linkId}, which it was never given`,
+      );
+    }
+    return this.#calls.get(linkId);
+  }
+}

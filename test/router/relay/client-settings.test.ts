@@ -1,0 +1,32 @@
+import { expect } from "chai";
+import { Setting } from "../../../src/http2/protocol.ts";
+import { DEFAULT_RELAY_LIMITS } from "../../../src/router/relay/limits.ts";
+import { ClientSettings } from "../../../src/router/relay/client-settings.ts";
+
+const table = (sizeBytes: number): [id: number, value: number] => [Setting.HEADER_TABLE_SIZE, sizeBytes];
+
+describe("table sizes that the next header block to a client must announce (RFC 7541 §4.2)", () => {
+  let settings: ClientSettings;
+
+  beforeEach(() => {
+    settings = new ClientSettings(DEFAULT_RELAY_LIMITS);
+  });
+
+  it("none while the table only grows", () => {
+    settings.adopt([table(65_536)]);
+    expect(settings.takeTableAnnouncement()).equal(undefined);
+  });
+
+  it("the smallest, if it went down and up again within a frame", () => {
+    settings.adopt([table(0), table(65_536)]);
+    expect(settings.takeTableAnnouncement()).equal(0);
+    expect(settings.takeTableAnnouncement()).equal(undefined);
+  });
+
+  it("a reduction from a grown size", () => {
+    settings.adopt([table(0), table(65_536)]);
+    settings.takeTableAnnouncement();
+    settings.adopt([table(8192)]);
+    expect(settings.takeTableAnnouncement()).equal(8192);
+  });
+});
