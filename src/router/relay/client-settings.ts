@@ -2,12 +2,8 @@ import type { SettingEntry } from "../../http2/frame-writer.ts";
 import { DEFAULT_HEADER_TABLE_BYTES, DEFAULT_WINDOW_BYTES, Setting } from "../../http2/protocol.ts";
 import type { RelayLimits } from "./limits.ts";
 
-/** What of a client's SETTINGS its VMs keep to. Header blocks are the router's affair, and push is off. */
-const FOR_VMS: ReadonlySet<number> = new Set([
-  Setting.INITIAL_WINDOW_SIZE,
-  Setting.MAX_FRAME_SIZE,
-  Setting.MAX_HEADER_LIST_SIZE,
-]);
+/** What of a client's SETTINGS its VMs keep to. Frames and header tables are the router's affair, and push is off. */
+const FOR_VMS: ReadonlySet<number> = new Set([Setting.INITIAL_WINDOW_SIZE, Setting.MAX_HEADER_LIST_SIZE]);
 
 /** The SETTINGS of both sides of a client's connection (RFC 9113 §6.5). */
 export class ClientSettings {

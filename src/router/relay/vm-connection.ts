@@ -2,6 +2,7 @@ import type { Clock } from "../../base/clock.ts";
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { Upstream } from "../engine.ts";
 import { FrameReader } from "../../http2/frame-reader.ts";
+import { DEFAULT_MAX_FRAME_BYTES } from "../../http2/protocol.ts";
 import type { RelayLimits } from "./limits.ts";
 import { TcpWire, type WireMemory } from "./tcp-wire.ts";
 import { VmFrames, type VmEvents } from "./vm-frames.ts";
@@ -19,9 +20,6 @@ export type Dial = (upstream: Upstream, memory: WireMemory, onOpen: (wire: Wire)
  * than one in five minutes.
  */
 const KEEPALIVE_MS = 30_000;
-
-/** Largest payload of a response frame: the VM keeps to what the client allows, up to what frames can hold. */
-const MAX_RESPONSE_FRAME_BYTES = 0xff_ffff;
 
 /** Dials over plain TCP. */
 export const dialTcp: Dial = ({ host, port }, memory, onOpen) => {
@@ -62,8 +60,8 @@ export class VmConnection implements WireEvents {
     this.dialedAtMs = clock.monotonicMs();
     this.#events = events;
     this.#reader = new FrameReader(new VmFrames(frames, limits, clock), {
-      maxFrameBytes: MAX_RESPONSE_FRAME_BYTES,
-      maxWholeFrameBytes: limits.maxHeaderBlockBytes,
+      maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
+      maxWholeFrameBytes: DEFAULT_MAX_FRAME_BYTES,
     });
     this.wire = wire;
     wire.listen(this);

@@ -155,7 +155,6 @@ export class Conversation {
       onFault: () => {
         this.faults += 1;
       },
-      splices: true,
       slabs: new Slabs(),
       scratch: new HpackScratch(),
       memory: new WireMemory(),
@@ -204,7 +203,7 @@ export class Conversation {
     return this.#deliveredBytes[direction];
   }
 
-  /** The first machine, which is spliced, once it was dialed. */
+  /** The first machine, once it was dialed. */
   get machine(): VmModel | undefined {
     return this.machines[0];
   }

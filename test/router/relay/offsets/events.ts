@@ -59,19 +59,16 @@ export const EVENTS: readonly Event[] = [
   {
     name: "the machine ends its connection",
     isHarmless: false,
-    mayClose: true,
     happens: (it) => withMachine(it, "peerEnds"),
   },
   {
     name: "the machine's connection breaks",
     isHarmless: false,
-    mayClose: true,
     happens: (it) => withMachine(it, "peerBreaks"),
   },
   {
     name: "the machine is off",
     isHarmless: false,
-    mayClose: true,
     happens: (it) => it.connection.endStreams("ns/a", 1),
   },
   {
