@@ -5,12 +5,18 @@ import tls from "node:tls";
 import { expect } from "chai";
 import { SatelliteError } from "../../../src/base/errors.ts";
 import { settingsFrame } from "../../../src/http2/frame-writer.ts";
-import { CLIENT_PREFACE, FrameType } from "../../../src/http2/protocol.ts";
+import {
+  CLIENT_PREFACE,
+  DEFAULT_WINDOW_BYTES,
+  FrameType,
+  MAX_31_BIT,
+  Setting,
+} from "../../../src/http2/protocol.ts";
 import { newAuthority, newCertificate } from "./support/certificate.ts";
-import { Peer, request, trailersOnly } from "./support/peer.ts";
+import { data, frame, headers, Peer, request, trailersOnly, u32 } from "./support/peer.ts";
 import { Rig } from "./support/rig.ts";
 
-describe("splice engine: TLS", function () {
+describe("relay: TLS", function () {
   this.timeout(20_000);
   let ca: { readonly key: string; readonly cert: string };
   let rig: Rig;
@@ -108,23 +114,28 @@ describe("splice engine: TLS", function () {
 
   it("carries large bodies with backpressure", async () => {
     const { peer } = await connect({ ALPNProtocols: ["h2"] });
-    peer.send(request(1, {}, true));
+    peer.send(
+      settingsFrame([[Setting.INITIAL_WINDOW_SIZE, MAX_31_BIT]]),
+      frame(FrameType.WINDOW_UPDATE, 0, 0, u32(MAX_31_BIT - DEFAULT_WINDOW_BYTES)),
+      request(1, {}, true),
+    );
     const vm = await rig.vm.ready();
     await vm.headers(1);
+    vm.send(headers(1, { ":status": "200" }));
     const payload = Buffer.alloc(16_000, 9);
-    const header = Buffer.from([0, 0x3e, 0x80, FrameType.DATA, 0, 0, 0, 0, 1]);
     for (let sent = 0; sent < 1000; sent += 1) {
-      vm.send(header, payload);
+      vm.send(data(1, payload));
     }
-    vm.send(trailersOnly(1));
-    await peer.headers(1);
+    vm.send(headers(1, { "grpc-status": "0" }, true));
+    expect((await peer.headers(1)).get(":status")).equal("200");
+    expect((await peer.headers(1)).get("grpc-status")).equal("0");
     const got = await peer.content(1, 1000 * payload.length);
     expect(got).lengthOf(1000 * payload.length);
     expect(got.every((byte) => byte === 9)).equal(true);
   });
 });
 
-describe("splice engine: listening", () => {
+describe("relay: listening", () => {
   it("says what to do when the port is taken", async () => {
     const rig = await new Rig().start();
     const second = new Rig();

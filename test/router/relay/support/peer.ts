@@ -111,12 +111,12 @@ export class Peer implements FrameSink {
     );
   }
 
-  /** A round trip through the router to the machine and back. */
-  async roundTripThrough(vm: Peer): Promise<void> {
-    this.send(frame(FrameType.PING, 0, 0, Buffer.from("through!")));
-    const ping = await vm.take(({ type, flags }) => type === FrameType.PING && flags === 0);
-    vm.send(frame(FrameType.PING, Flag.ACK, 0, ping.payload));
-    await this.take(({ type, flags }) => type === FrameType.PING && flags === Flag.ACK);
+  /** A round trip through the router to the machine and back, on a stream on which both sides may send. */
+  async roundTripThrough(vm: Peer, id = 1, linkId = 1): Promise<void> {
+    const ping = Buffer.from("ping");
+    this.send(data(id, ping));
+    vm.send(data(linkId, await vm.content(linkId, ping.length)));
+    await this.content(id, ping.length);
   }
 
   #pings = 0;
