@@ -1,6 +1,7 @@
 import type { SettingEntry } from "../../http2/frame-writer.ts";
-import { DEFAULT_HEADER_TABLE_BYTES, DEFAULT_WINDOW_BYTES, Setting } from "../../http2/protocol.ts";
+import { DEFAULT_WINDOW_BYTES, Setting } from "../../http2/protocol.ts";
 import type { RelayLimits } from "./limits.ts";
+import { TableSize } from "./table-size.ts";
 
 /** What of a client's SETTINGS its VMs keep to. Frames and header tables are the router's affair, and push is off. */
 const FOR_VMS: ReadonlySet<number> = new Set([Setting.INITIAL_WINDOW_SIZE, Setting.MAX_HEADER_LIST_SIZE]);
@@ -9,8 +10,7 @@ const FOR_VMS: ReadonlySet<number> = new Set([Setting.INITIAL_WINDOW_SIZE, Setti
 export class ClientSettings {
   readonly #limits: RelayLimits;
   #isOwnAcknowledged = false;
-  #tableBytes: number = DEFAULT_HEADER_TABLE_BYTES;
-  #announceTableBytes: number | undefined;
+  readonly #table = new TableSize();
   #clientWindowBytes: number = DEFAULT_WINDOW_BYTES;
   /** The client's SETTINGS so far that concern VMs. Made when needed: most connections are idle, and many. */
   #forVms: Map<number, number> | undefined;
@@ -56,7 +56,7 @@ export class ClientSettings {
       if (id === Setting.INITIAL_WINDOW_SIZE) {
         this.#clientWindowBytes = value;
       } else if (id === Setting.HEADER_TABLE_SIZE) {
-        this.#adoptTable(value);
+        this.#table.adopt(value);
       }
     }
   }
@@ -66,15 +66,6 @@ export class ClientSettings {
    * waits for it (RFC 7541 §4.2).
    */
   takeTableAnnouncement(): number | undefined {
-    const tableBytes = this.#announceTableBytes;
-    this.#announceTableBytes = undefined;
-    return tableBytes;
-  }
-
-  #adoptTable(tableBytes: number): void {
-    if (tableBytes < this.#tableBytes) {
-      this.#announceTableBytes = Math.min(tableBytes, this.#announceTableBytes ?? tableBytes);
-    }
-    this.#tableBytes = tableBytes;
+    return this.#table.takeAnnouncement();
   }
 }

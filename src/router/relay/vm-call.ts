@@ -6,6 +6,7 @@ import {
   DEFAULT_WINDOW_BYTES,
   ErrorCode,
   MAX_31_BIT,
+  type ErrorCodeValue,
 } from "../../http2/protocol.ts";
 import type { Refusal } from "../refusal.ts";
 import { RequestEnd } from "./context.ts";
@@ -43,6 +44,8 @@ export interface CallLink {
   readonly sendWindowBytes: number;
   /** Window that each new stream takes requests with. */
   readonly streamWindowBytes: number;
+  /** Dynamic table size that the next header block must begin with (RFC 7541 §4.2). */
+  takeTableAnnouncement(): number | undefined;
   /** Gives a new stream its id; its HEADERS are to follow at once. */
   add(call: VmCall): number;
   /** Nothing more will be sent on a stream, and nothing that comes is wanted. */
@@ -75,6 +78,8 @@ export class VmCall implements RequestSink {
   #contentBytes = 0;
   /** What the client still takes of the answer. */
   #clientWindowBytes: number;
+  /** How much of that the VM has not heard of. */
+  #dueGrantBytes = 0;
 
   constructor(request: VmRequest, link: CallLink, session: ClientSession) {
     const { id, admission, block, isWhole } = request;
@@ -89,8 +94,9 @@ export class VmCall implements RequestSink {
     this.open = session.streams.open(id, admission, isWhole, this);
     this.#linkId = link.add(this);
     const { drop } = admission;
-    const options = request.fields === undefined ? admission : { fields: request.fields, drop };
-    writeBlock(link.out, this.#linkId, block, isWhole, options);
+    const tableSizeBytes = link.takeTableAnnouncement();
+    const fields = request.fields ?? block.fields;
+    writeBlock(link.out, this.#linkId, block, isWhole, { fields, drop, tableSizeBytes });
     if (!isWhole) {
       session.flow.refund(REQUEST_WINDOW_BYTES - DEFAULT_WINDOW_BYTES, id);
       session.flow.widen(REQUEST_WINDOW_BYTES);
@@ -109,7 +115,7 @@ export class VmCall implements RequestSink {
     }
     if (!this.#fitsLength(content.length, isLast)) {
       this.#refundConnection(content.length);
-      this.#resetMalformed();
+      this.#resetForClient(ErrorCode.PROTOCOL_ERROR);
       return;
     }
     const sentBytes = this.#queue.length === 0 ? this.#send(content, isLast) : 0;
@@ -132,10 +138,11 @@ export class VmCall implements RequestSink {
     return isLast ? this.#contentBytes === length : this.#contentBytes <= length;
   }
 
-  #resetMalformed(): void {
+  /** Ends a call for an error of the client's. */
+  #resetForClient(errorCode: ErrorCodeValue): void {
     this.onReset(ErrorCode.CANCEL);
     this.#session.streams.reset(this.open);
-    this.#session.resetStream(this.id, ErrorCode.PROTOCOL_ERROR);
+    this.#session.resetStream(this.id, errorCode);
   }
 
   onPadding(sizeBytes: number): void {
@@ -144,7 +151,7 @@ export class VmCall implements RequestSink {
 
   onTrailers(block: Block): void {
     if (!this.#fitsLength(0, true)) {
-      this.#resetMalformed();
+      this.#resetForClient(ErrorCode.PROTOCOL_ERROR);
     } else if (!this.#isForgotten) {
       this.#trailers = block;
       this.#end = "queued";
@@ -153,8 +160,31 @@ export class VmCall implements RequestSink {
   }
 
   onGrant(incrementBytes: number): void {
+    this.#grant(incrementBytes);
+    if (this.#clientWindowBytes > MAX_31_BIT) {
+      this.#resetForClient(ErrorCode.FLOW_CONTROL_ERROR);
+    }
+  }
+
+  /** The VM has used window for padding, which the client does not see. */
+  onVmPadding(sizeBytes: number): void {
+    if (sizeBytes > 0) {
+      this.#grant(sizeBytes);
+    }
+  }
+
+  /** However many grants come in a turn, the VM hears of them once, and of none while it does not read. */
+  #grant(incrementBytes: number): void {
     this.#clientWindowBytes += incrementBytes;
-    this.#link.out.add(windowUpdateFrame(this.#linkId, incrementBytes));
+    this.#dueGrantBytes += incrementBytes;
+    this.#link.noteWaiting(this);
+  }
+
+  #sendGrant(): void {
+    if (this.#dueGrantBytes > 0) {
+      this.#link.out.add(windowUpdateFrame(this.#linkId, this.#dueGrantBytes));
+      this.#dueGrantBytes = 0;
+    }
   }
 
   onReset(errorCode: number): void {
@@ -213,6 +243,11 @@ export class VmCall implements RequestSink {
    * @returns whether nothing waits any more
    */
   pump(): boolean {
+    if (this.#link.isFull) {
+      this.#link.noteWaiting(this);
+      return false;
+    }
+    this.#sendGrant();
     for (let content = this.#queue[0]; content !== undefined; content = this.#queue[0]) {
       const isLast = this.#queue.length === 1 && this.#end === "queued" && this.#trailers === undefined;
       const sentBytes = this.#send(content, isLast);
@@ -243,7 +278,9 @@ export class VmCall implements RequestSink {
     if (this.#trailers === undefined) {
       writeData(out, this.#linkId, NOTHING, true);
     } else {
-      writeBlock(out, this.#linkId, this.#trailers, true, this.open.admission);
+      const { drop } = this.open.admission;
+      const tableSizeBytes = this.#link.takeTableAnnouncement();
+      writeBlock(out, this.#linkId, this.#trailers, true, { drop, tableSizeBytes });
     }
     this.removeIfDone();
   }

@@ -26,6 +26,7 @@ import { DataFrame } from "./data-frame.ts";
 import { HeaderBlockAssembler, type HeaderBlock } from "./header-block.ts";
 import { requireWindow, type CallLink, type VmCall } from "./vm-call.ts";
 import { Outbox } from "./outbox.ts";
+import { TableSize } from "./table-size.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { VmEvents } from "./vm-frames.ts";
 import { VmConnection, type LinkEvents } from "./vm-connection.ts";
@@ -67,6 +68,7 @@ export class VmLink implements CallLink, VmEvents {
   #sendWindowBytes = DEFAULT_WINDOW_BYTES;
   #streamWindowBytes = DEFAULT_WINDOW_BYTES;
   #maxStreams = MAX_31_BIT;
+  readonly #table = new TableSize();
   #dueBytes = 0;
   /** The DATA frame in hand, where it does not pass whole. */
   #frame: DataFrame | undefined;
@@ -133,6 +135,10 @@ export class VmLink implements CallLink, VmEvents {
 
   get streamWindowBytes(): number {
     return this.#streamWindowBytes;
+  }
+
+  takeTableAnnouncement(): number | undefined {
+    return this.#table.takeAnnouncement();
   }
 
   add(call: VmCall): number {
@@ -212,6 +218,8 @@ export class VmLink implements CallLink, VmEvents {
         }
       } else if (id === Setting.MAX_CONCURRENT_STREAMS) {
         this.#maxStreams = value;
+      } else if (id === Setting.HEADER_TABLE_SIZE) {
+        this.#table.adopt(value);
       }
     }
     this.#out.add(settingsAckFrame());
@@ -275,7 +283,7 @@ export class VmLink implements CallLink, VmEvents {
   #onBlock(headerBlock: HeaderBlock): void {
     const { endStream, streamId: linkId } = headerBlock;
     const block = this.#decoder.decode(headerBlock);
-    const call = this.#require(linkId);
+    const call = this.#answering(linkId);
     if (call === undefined) {
       return;
     }
@@ -308,7 +316,7 @@ export class VmLink implements CallLink, VmEvents {
     end: number,
   ): void {
     const from = start + FRAME_HEADER_BYTES;
-    const call = this.#require(linkId);
+    const call = this.#answering(linkId);
     if (call !== undefined) {
       call.chargeClient(payloadBytes);
       if (!call.open.responseStarted) {
@@ -343,12 +351,14 @@ export class VmLink implements CallLink, VmEvents {
 
   #onPart(frame: DataFrame, buffer: Buffer, start: number, end: number): void {
     const content = frame.take(buffer, start, end);
-    const call = this.#calls.get(frame.streamId);
+    const call = this.#answering(frame.streamId);
     if (call === undefined) {
       this.#dueBytes += end - start;
       return;
     }
-    this.#dueBytes += end - start - content.length;
+    const paddingBytes = end - start - content.length;
+    this.#dueBytes += paddingBytes;
+    call.onVmPadding(paddingBytes);
     const endStream = frame.endStream && frame.isWhole;
     if (content.length > 0 || endStream) {
       this.#passContent(call, content, endStream);
@@ -382,6 +392,15 @@ export class VmLink implements CallLink, VmEvents {
     this.#session.onRequestEnd(RequestEnd.PASSED);
     this.#session.streams.endByUpstream(call.open);
     call.removeIfDone();
+  }
+
+  /**
+   * The call of a stream, unless its answer has ended. What a VM says behind an end goes nowhere: a client may end its
+   * whole connection for it.
+   */
+  #answering(linkId: number): VmCall | undefined {
+    const call = this.#require(linkId);
+    return call?.open.upstreamEnded === true ? undefined : call;
   }
 
   /**
