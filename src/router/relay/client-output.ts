@@ -12,10 +12,10 @@ import type { Wire } from "./wire.ts";
 /** A frame of ours, or how to make it when its turn comes: some depend on what passed before them. */
 type Own = Buffer | (() => Buffer);
 
-/** Frames of a stream that wait behind DATA of others: whole ones, or content that needs the client's window. */
+/** Frames of a stream that wait: content that needs the client's window, and whole frames behind it. */
 type Queued =
-  | { readonly streamId: number; readonly frames: Own }
-  | { readonly streamId: number; readonly write: (out: Outbox) => void }
+  | { readonly streamId: number; readonly frames: Own; readonly sizeBytes: number }
+  | { readonly streamId: number; readonly write: (out: Outbox) => void; readonly sizeBytes: number }
   | {
       readonly streamId: number;
       content: Buffer;
@@ -23,10 +23,13 @@ type Queued =
       readonly onSettled: ((sizeBytes: number) => void) | undefined;
     };
 
+/** What each thing that waits costs, however little it holds. */
+const ITEM_BYTES = 256;
+
 /**
  * What goes to the client. Everybody hands whole frames and whole header blocks over, so these may go in anywhere
  * (RFC 9113 §4.3). DATA that the client's window on the connection has no room for waits in one queue, and what comes
- * behind it waits with it, in order.
+ * behind it on its stream waits with it, in order. Other streams' headers and answers do not wait: they need no window.
  */
 export class ClientOutput {
   readonly #out: Outbox;
@@ -34,6 +37,8 @@ export class ClientOutput {
   readonly #flow: ClientFlow;
   readonly #settings: ClientSettings;
   readonly #queue: Queued[] = [];
+  /** How many things wait, by stream. Made when needed. */
+  #waiting: Map<number, number> | undefined;
   #queuedBytes = 0;
   /** Bytes of our own since the wire last had nothing left to send. */
   #ownBytes = 0;
@@ -45,9 +50,14 @@ export class ClientOutput {
     this.#settings = settings;
   }
 
-  /** Content that waits for the client's window. */
+  /** Memory for what waits for the client's window. */
   get queuedBytes(): number {
     return this.#queuedBytes;
+  }
+
+  /** What was gathered in this turn. */
+  get gatheredBytes(): number {
+    return this.#out.gatheredBytes;
   }
 
   /** Whether all answers have been passed on. */
@@ -62,19 +72,20 @@ export class ClientOutput {
 
   /** Puts an answer of the router to a stream behind what was queued for it. */
   answer(streamId: number, frames: Own): void {
-    if (this.#queue.length === 0) {
-      this.inject(frames);
+    if (this.#isWaiting(streamId)) {
+      this.#enqueue({ streamId, frames, sizeBytes: 0 });
     } else {
-      this.#queue.push({ streamId, frames });
+      this.inject(frames);
     }
   }
 
   /** Passes the header block of an answer on, encoded anew. */
   block(streamId: number, block: Block, endStream: boolean): void {
-    if (this.#queue.length === 0) {
-      this.#writeBlock(this.#out, streamId, block, endStream);
+    if (this.#isWaiting(streamId)) {
+      const write = (out: Outbox): void => this.#writeBlock(out, streamId, block, endStream);
+      this.#enqueue({ streamId, write, sizeBytes: block.listBytes });
     } else {
-      this.#queue.push({ streamId, write: (out) => this.#writeBlock(out, streamId, block, endStream) });
+      this.#writeBlock(this.#out, streamId, block, endStream);
     }
   }
 
@@ -118,18 +129,43 @@ export class ClientOutput {
     if (this.#queue.length === 0 && this.#sendContent(item)) {
       return;
     }
-    this.#queuedBytes += item.content.length;
-    this.#queue.push({ ...item, content: Buffer.from(item.content) });
+    this.#enqueue({ ...item, content: Buffer.from(item.content) });
+  }
+
+  #isWaiting(streamId: number): boolean {
+    return this.#waiting?.has(streamId) ?? false;
+  }
+
+  #enqueue(item: Queued): void {
+    this.#queue.push(item);
+    const waiting = (this.#waiting ??= new Map());
+    waiting.set(item.streamId, (waiting.get(item.streamId) ?? 0) + 1);
+    this.#queuedBytes += ITEM_BYTES + sizeOf(item);
+  }
+
+  #noteGone(item: Queued): void {
+    const left = (this.#waiting?.get(item.streamId) ?? 1) - 1;
+    if (left === 0) {
+      this.#waiting?.delete(item.streamId);
+    } else {
+      this.#waiting?.set(item.streamId, left);
+    }
+    this.#queuedBytes -= ITEM_BYTES + sizeOf(item);
   }
 
   /** Drops what waits for a stream: it was reset. */
   drop(streamId: number): void {
+    if (!this.#isWaiting(streamId)) {
+      return;
+    }
     for (let place = this.#queue.length - 1; place >= 0; place -= 1) {
       const item = this.#queue[place];
-      if (item?.streamId === streamId && "content" in item) {
+      if (item?.streamId === streamId) {
         this.#queue.splice(place, 1);
-        this.#queuedBytes -= item.content.length;
-        item.onSettled?.(item.content.length);
+        this.#noteGone(item);
+        if ("content" in item) {
+          item.onSettled?.(item.content.length);
+        }
       }
     }
   }
@@ -138,6 +174,7 @@ export class ClientOutput {
   settle(): void {
     for (let item = this.#queue[0]; item !== undefined && this.#send(item); item = this.#queue[0]) {
       this.#queue.shift();
+      this.#noteGone(item);
     }
   }
 
@@ -163,7 +200,7 @@ export class ClientOutput {
     if ("content" in item) {
       const before = item.content.length;
       const isWhole = this.#sendContent(item);
-      this.#queuedBytes -= before - (isWhole ? 0 : item.content.length);
+      this.#queuedBytes -= before - item.content.length;
       return isWhole;
     }
     if ("write" in item) {
@@ -200,4 +237,8 @@ export class ClientOutput {
     this.#ownBytes += frame.length;
     this.#out.add(frame);
   }
+}
+
+function sizeOf(item: Queued): number {
+  return "content" in item ? item.content.length : item.sizeBytes;
 }

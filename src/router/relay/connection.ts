@@ -328,6 +328,7 @@ export class Connection implements WireEvents {
     }
     toClient.settle();
     this.#flush();
+    this.#connector.closeDone();
     if (this.#goodbye.isSaid && streams.active === 0 && this.#desk.held.size === 0 && toClient.isIdle) {
       this.#answerOpen(CONNECTION_ENDING);
       this.#finish();

@@ -77,6 +77,16 @@ export class Connector {
     }
   }
 
+  /** Ends links whose VM takes no more requests, and that have no stream left: a VM needs not hang up itself. */
+  closeDone(): void {
+    for (const link of this.#links) {
+      if (link.isGoingAway && link.size === 0) {
+        this.#links.delete(link);
+        link.connection.close();
+      }
+    }
+  }
+
   /** A connection to a VM is over. */
   onLost(connection: VmConnection, error: Error | undefined): void {
     const { gatekeeper, logger } = this.#context;
@@ -145,6 +155,7 @@ export class Connector {
           this.#attempts?.delete(upstream.satellite);
           this.#port.wake();
         },
+        onRoom: () => this.#port.wake(),
       }),
     );
   }

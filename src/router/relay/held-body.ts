@@ -1,11 +1,14 @@
 /** Memory for a body is taken in pieces of this size, but for small ones: many requests wait with a few bytes each. */
 const CHUNK_BYTES = 16 * 1024;
 const FIRST_CHUNK_BYTES = 256;
+const NOTHING: Buffer = Buffer.alloc(0);
 
-/** Content that waits: copied, and close together, however small the parts were in which it came. */
+/** Content that waits: copied, and close together, however small the parts were in which it came. It leaves at its beginning. */
 export class HeldBody {
   readonly #chunks: Buffer[] = [];
-  /** Bytes in the last chunk. */
+  /** Bytes of the first chunk that have left. */
+  #goneBytes = 0;
+  /** Bytes in the last chunk, with those that have left. */
   #usedBytes = 0;
   #sizeBytes = 0;
 
@@ -31,7 +34,37 @@ export class HeldBody {
 
   /** All of it in order, in parts that each fit into a frame; they stay as they are. */
   parts(): readonly Buffer[] {
-    const last = this.#chunks.length - 1;
-    return this.#chunks.map((chunk, place) => (place === last ? chunk.subarray(0, this.#usedBytes) : chunk));
+    return this.#chunks.map((_chunk, place) => this.#part(place));
+  }
+
+  /** The first of {@link parts}; undefined where there is nothing. */
+  first(): Buffer | undefined {
+    return this.#sizeBytes === 0 ? undefined : this.#part(0);
+  }
+
+  #part(place: number): Buffer {
+    const chunk = this.#chunks[place] ?? NOTHING;
+    const isLast = place === this.#chunks.length - 1;
+    return chunk.subarray(place === 0 ? this.#goneBytes : 0, isLast ? this.#usedBytes : chunk.length);
+  }
+
+  /** Lets the beginning of {@link first} go: so many bytes of it. */
+  skip(sizeBytes: number): void {
+    this.#sizeBytes -= sizeBytes;
+    this.#goneBytes += sizeBytes;
+    const isLast = this.#chunks.length === 1;
+    if (this.#goneBytes === (isLast ? this.#usedBytes : this.#chunks[0]?.length)) {
+      this.#chunks.shift();
+      this.#goneBytes = 0;
+      this.#usedBytes = isLast ? 0 : this.#usedBytes;
+    }
+  }
+
+  /** Lets all of it go. */
+  clear(): void {
+    this.#chunks.length = 0;
+    this.#goneBytes = 0;
+    this.#usedBytes = 0;
+    this.#sizeBytes = 0;
   }
 }

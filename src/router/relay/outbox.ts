@@ -43,6 +43,7 @@ export class Outbox {
   #source: Buffer | undefined;
   #from = 0;
   #to = 0;
+  #gatheredBytes = 0;
 
   constructor(slabs: Slabs) {
     this.#slabs = slabs;
@@ -52,8 +53,14 @@ export class Outbox {
     return this.#source === undefined && this.#run === undefined && this.#pieces.length === 0;
   }
 
+  /** What was gathered since {@link flush}. */
+  get gatheredBytes(): number {
+    return this.#gatheredBytes;
+  }
+
   /** Passes received bytes on: buffer[from, to). */
   pass(buffer: Buffer, from: number, to: number): void {
+    this.#gatheredBytes += to - from;
     if (this.#source === buffer && this.#to === from) {
       this.#to = to;
       return;
@@ -66,6 +73,7 @@ export class Outbox {
 
   /** Adds a frame of our own. It must not change afterwards. */
   add(frame: Buffer): void {
+    this.#gatheredBytes += frame.length;
     this.#settleSource();
     this.#copyOrKeep(frame, 0, frame.length);
   }
@@ -83,6 +91,11 @@ export class Outbox {
 
   /** Ends what {@link reserve} began. `end` is the place in the slab behind the frame. */
   commit(end: number): void {
+    this.#gatheredBytes += end - this.#slabs.used;
+    this.#commit(end);
+  }
+
+  #commit(end: number): void {
     const slabs = this.#slabs;
     if (this.#run !== slabs.slab || this.#runEnd !== slabs.used) {
       this.#settleRun();
@@ -98,12 +111,14 @@ export class Outbox {
     this.#pieces = [];
     this.#run = undefined;
     this.#source = undefined;
+    this.#gatheredBytes = 0;
   }
 
   /** Hands everything to the wire as one write. A wire in memory may answer meanwhile, and another turn begin. */
   flush(wire: Wire): void {
     const source = this.#source;
     const run = this.#run;
+    this.#gatheredBytes = 0;
     if (this.#pieces.length > 0 || (source !== undefined && run !== undefined)) {
       this.#flushPieces(wire);
     } else if (source !== undefined) {
@@ -143,7 +158,7 @@ export class Outbox {
     if (to - from <= COPY_BYTES) {
       this.#slabs.makeRoom(to - from);
       buffer.copy(this.#slabs.slab, this.#slabs.used, from, to);
-      this.commit(this.#slabs.used + to - from);
+      this.#commit(this.#slabs.used + to - from);
       return;
     }
     this.#settleRun();

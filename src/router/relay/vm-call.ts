@@ -10,6 +10,7 @@ import {
 } from "../../http2/protocol.ts";
 import type { Refusal } from "../refusal.ts";
 import { RequestEnd } from "./context.ts";
+import { HeldBody } from "./held-body.ts";
 import { writeData } from "./data-frame.ts";
 import type { RequestSink } from "./request-sink.ts";
 import type { Outbox } from "./outbox.ts";
@@ -64,8 +65,7 @@ export class VmCall implements RequestSink {
   readonly #link: CallLink;
   readonly #linkId: number;
   /** Content that the VM has no window for yet. */
-  readonly #queue: Buffer[] = [];
-  #queuedBytes = 0;
+  readonly #queue = new HeldBody();
   /** How much of the queue, and of what is still to come, the client was given connection window back for already. */
   #prepaidBytes: number;
   #windowBytes: number;
@@ -118,11 +118,10 @@ export class VmCall implements RequestSink {
       this.#resetForClient(ErrorCode.PROTOCOL_ERROR);
       return;
     }
-    const sentBytes = this.#queue.length === 0 ? this.#send(content, isLast) : 0;
+    const sentBytes = this.#queue.sizeBytes === 0 ? this.#send(content, isLast) : 0;
     if (sentBytes < content.length) {
-      this.#queue.push(Buffer.from(content.subarray(sentBytes)));
-      this.#queuedBytes += content.length - sentBytes;
-      this.#prepaidBytes += this.#session.flow.prepay(this.#queuedBytes - this.#prepaidBytes);
+      this.#queue.add(content.subarray(sentBytes));
+      this.#prepaidBytes += this.#session.flow.prepay(this.#queue.sizeBytes - this.#prepaidBytes);
       this.#link.noteWaiting(this);
     }
     if (isLast && this.#end === "open") {
@@ -248,16 +247,14 @@ export class VmCall implements RequestSink {
       return false;
     }
     this.#sendGrant();
-    for (let content = this.#queue[0]; content !== undefined; content = this.#queue[0]) {
-      const isLast = this.#queue.length === 1 && this.#end === "queued" && this.#trailers === undefined;
-      const sentBytes = this.#send(content, isLast);
-      this.#queuedBytes -= sentBytes;
+    for (let content = this.#queue.first(); content !== undefined; content = this.#queue.first()) {
+      const isLast = content.length === this.#queue.sizeBytes;
+      const sentBytes = this.#send(content, isLast && this.#end === "queued" && this.#trailers === undefined);
+      this.#queue.skip(sentBytes);
       if (sentBytes < content.length) {
-        this.#queue[0] = content.subarray(sentBytes);
         this.#link.noteWaiting(this);
         return false;
       }
-      this.#queue.shift();
     }
     if (this.#end === "queued") {
       this.#sendEnd();
@@ -326,9 +323,8 @@ export class VmCall implements RequestSink {
   #forget(): void {
     this.#isForgotten = true;
     this.#link.remove(this.#linkId);
-    this.#queue.length = 0;
-    this.#refundConnection(this.#queuedBytes);
-    this.#queuedBytes = 0;
+    this.#refundConnection(this.#queue.sizeBytes);
+    this.#queue.clear();
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Clock } from "../../base/clock.ts";
+import type { Clock, Timer } from "../../base/clock.ts";
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { Upstream } from "../engine.ts";
 import { FrameReader } from "../../http2/frame-reader.ts";
@@ -47,6 +47,10 @@ export class VmConnection implements WireEvents {
   readonly #reader: FrameReader;
   #over = false;
   #isClosing = false;
+  readonly #clock: Clock;
+  readonly #lingerMs: number;
+  /** A VM that does not end its side is not waited for. */
+  #linger: Timer | undefined;
 
   constructor(
     upstream: Upstream,
@@ -57,6 +61,8 @@ export class VmConnection implements WireEvents {
     clock: Clock,
   ) {
     this.upstream = upstream;
+    this.#clock = clock;
+    this.#lingerMs = limits.lingerMs;
     this.dialedAtMs = clock.monotonicMs();
     this.#events = events;
     this.#reader = new FrameReader(new VmFrames(frames, limits, clock), {
@@ -81,6 +87,7 @@ export class VmConnection implements WireEvents {
     this.#isClosing = true;
     this.wire.resume();
     this.wire.end();
+    this.#linger = this.#clock.setTimer(this.#lingerMs, () => this.wire.destroy());
   }
 
   /** Ends the connection as if it had broken. */
@@ -118,6 +125,7 @@ export class VmConnection implements WireEvents {
   }
 
   onClose(): void {
+    this.#linger?.cancel();
     this.#lose(undefined);
   }
 

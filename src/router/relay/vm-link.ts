@@ -38,6 +38,9 @@ import { VmConnection, type LinkEvents } from "./vm-connection.ts";
 const WINDOW_BYTES = 1024 * 1024;
 /** The VM is granted window anew when it has used this much of it. */
 const GRANT_BYTES = WINDOW_BYTES / 4;
+/** What is gathered for a VM, or of its answers for the client, in one turn: few bytes of a header block can stand for many. */
+const MAX_GATHERED_BYTES = 1024 * 1024;
+const MAX_ANSWERED_BYTES = 32 * 1024 * 1024;
 /** Room that a VM's header blocks may take, decoded. */
 const MAX_RESPONSE_LIST_BYTES = 2 * 1024 * 1024;
 
@@ -46,6 +49,8 @@ export interface VmLinkPort {
   readonly events: LinkEvents;
   /** The VM's first SETTINGS are here: it can be given requests. */
   onReady(link: VmLink): void;
+  /** More was gathered in a turn than it may be, and has been written: requests that wait may go on. */
+  onRoom(): void;
 }
 
 /**
@@ -70,11 +75,14 @@ export class VmLink implements CallLink, VmEvents {
   #maxStreams = MAX_31_BIT;
   readonly #table = new TableSize();
   #dueBytes = 0;
+  /** Bytes of answers that the VM has asked for since the wire last had nothing left to send. */
+  #answerBytes = 0;
   /** The DATA frame in hand, where it does not pass whole. */
   #frame: DataFrame | undefined;
   /** Calls that wait for the VM's windows. */
   readonly #waiting = new Set<VmCall>();
   readonly #maxUnsentBytes: number;
+  readonly #maxControlBytes: number;
   /** Whether the client may still say something, and else whether the VM has heard that. */
   #requests: "open" | "ending" | "ended" = "open";
 
@@ -90,6 +98,7 @@ export class VmLink implements CallLink, VmEvents {
       maxContinuations: limits.maxResponseContinuations,
     });
     this.#maxUnsentBytes = limits.maxUnsentBytes;
+    this.#maxControlBytes = limits.maxControlBytes;
     const settings = settingsFrame(session.settings.forVm());
     const window = windowUpdateFrame(0, WINDOW_BYTES - DEFAULT_WINDOW_BYTES);
     const wire = dial(upstream, memory, (open) => open.writeAll([CLIENT_PREFACE, settings, window]));
@@ -113,7 +122,8 @@ export class VmLink implements CallLink, VmEvents {
 
   /** Whether one more request may be given to the VM now. */
   get canTake(): boolean {
-    return this.#isReady && !this.#isGoingAway && this.#calls.size < this.#maxStreams;
+    const isOpen = this.#isReady && !this.#isGoingAway && this.#calls.size < this.#maxStreams;
+    return isOpen && !this.isFull && this.#out.gatheredBytes <= MAX_GATHERED_BYTES;
   }
 
   /** Streams that are open here. */
@@ -187,7 +197,14 @@ export class VmLink implements CallLink, VmEvents {
       this.#dueBytes = 0;
     }
     if (!this.#out.isEmpty) {
+      const hadRoom = this.#out.gatheredBytes <= MAX_GATHERED_BYTES;
       this.#out.flush(this.connection.wire);
+      if (!hadRoom) {
+        this.#port.onRoom();
+      }
+    }
+    if (this.connection.wire.unsentBytes === 0) {
+      this.#answerBytes = 0;
     }
     if (this.#requests === "ending" && this.#waiting.size === 0) {
       this.#requests = "ended";
@@ -222,7 +239,7 @@ export class VmLink implements CallLink, VmEvents {
         this.#table.adopt(value);
       }
     }
-    this.#out.add(settingsAckFrame());
+    this.#answerVm(settingsAckFrame());
     if (!this.#isReady) {
       this.#isReady = true;
       this.#port.onReady(this);
@@ -235,8 +252,17 @@ export class VmLink implements CallLink, VmEvents {
 
   onPing(buffer: Buffer, start: number, end: number): void {
     if (((buffer[start + 4] ?? 0) & Flag.ACK) === 0) {
-      this.#out.add(pingFrame(buffer.subarray(start + FRAME_HEADER_BYTES, end), true));
+      this.#answerVm(pingFrame(buffer.subarray(start + FRAME_HEADER_BYTES, end), true));
     }
+  }
+
+  /** @throws Http2ConnectionError ENHANCE_YOUR_CALM for a VM that does not read the answers it asks for */
+  #answerVm(frame: Buffer): void {
+    this.#answerBytes += frame.length;
+    if (this.#answerBytes > this.#maxControlBytes && this.isFull) {
+      throw new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "the VM does not read what it asks for");
+    }
+    this.#out.add(frame);
   }
 
   onGoAway(lastStreamId: number, _errorCode: number, debug: string): void {
@@ -300,7 +326,11 @@ export class VmLink implements CallLink, VmEvents {
       this.#refuse(call, problem);
       return;
     }
-    this.#session.toClient.block(call.id, block, endStream);
+    const { toClient } = this.#session;
+    toClient.block(call.id, block, endStream);
+    if (toClient.gatheredBytes > MAX_ANSWERED_BYTES) {
+      throw new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too much metadata at once");
+    }
     open.responseStarted ||= kind === "final";
     if (endStream) {
       this.#end(call);

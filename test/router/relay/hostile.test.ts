@@ -1,0 +1,272 @@
+import { once } from "node:events";
+import http2, { type ServerHttp2Session } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { expect } from "chai";
+import { ErrorCode, Flag, FrameType, MAX_31_BIT, Setting } from "../../../src/http2/protocol.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+import { block, connectRaw, data, frame, headers, request, trailersOnly, u32, type Peer } from "./support/peer.ts";
+import { Rig } from "./support/rig.ts";
+
+const OK_HEADERS = { ":status": "200" } as const;
+
+describe("relay: what one peer does to the streams of others", () => {
+  let rig: Rig;
+
+  beforeEach(async () => {
+    rig = await new Rig().start();
+    rig.admitAll();
+  });
+  afterEach(() => rig.stop());
+
+  async function call(isWhole = false): Promise<{ client: Peer; vm: Peer }> {
+    const client = rig.track(await connectRaw(rig.port));
+    client.send(request(1, {}, isWhole));
+    const vm = await rig.vm.ready();
+    await vm.headers(1);
+    return { client, vm };
+  }
+
+  for (const [what, late] of [
+    ["content", data(1, "late")],
+    ["an end", data(1, "", true)],
+    ["trailers", headers(1, { "grpc-status": "0" }, true)],
+    ["padding", frame(FrameType.DATA, Flag.PADDED, 1, Buffer.from([1, 0x78, 0]))],
+  ] as const) {
+    it(`${what} of a machine behind the end of its answer does not reach the client, who still sends`, async () => {
+      const { client, vm } = await call();
+      vm.send(headers(1, OK_HEADERS), headers(1, { "grpc-status": "0" }, true), late);
+      await client.headers(1);
+      await client.headers(1);
+      await vm.roundTrip();
+      await client.roundTrip();
+      expect(client.frames.filter(({ id, type }) => id === 1 && type !== FrameType.WINDOW_UPDATE)).deep.equal([]);
+      client.send(data(1, "goes on", true));
+      expect((await vm.content(1, 7)).toString()).equal("goes on");
+    });
+  }
+
+  it("an answer does not wait behind another stream's content that the client takes no more of", async () => {
+    const { client, vm } = await call();
+    vm.send(headers(1, OK_HEADERS), ...Array.from({ length: 5 }, () => data(1, Buffer.alloc(13_107))));
+    vm.send(frame(FrameType.PING, 0, 0, Buffer.alloc(8)));
+    await vm.type(FrameType.PING);
+    await client.content(1, 65_535);
+    client.send(frame(FrameType.WINDOW_UPDATE, 0, 1, u32(1000)));
+    await vm.type(FrameType.WINDOW_UPDATE, 1);
+    vm.send(data(1, "more than the connection's window"));
+    await vm.roundTrip();
+    rig.gate.answer = () => ({ kind: "refuse", status: 7, message: "", metadata: [] });
+    client.send(request(3, {}, true));
+    expect((await client.headers(3)).get("grpc-status")).equal("7");
+    rig.admitAll();
+    client.send(request(5, {}, true));
+    await vm.headers(3);
+    vm.send(trailersOnly(3));
+    expect((await client.headers(5)).get("grpc-status")).equal("0");
+  });
+
+  it("a machine is not read while answers of it wait for the client's window, whatever they consist of", async () => {
+    const { client, vm } = await call();
+    vm.send(headers(1, OK_HEADERS), ...Array.from({ length: 5 }, () => data(1, Buffer.alloc(13_107))));
+    await client.content(1, 65_535);
+    const other = rig.track(await connectRaw(rig.port));
+    const trailers = { "grpc-status": "0", "x-a": "a".repeat(60_000) };
+    let ended = 0;
+    let isRead = true;
+    for (let id = 3; id < 1500 && isRead; id += 2) {
+      client.send(request(id, {}, true));
+      await vm.headers(id);
+      const answer = Buffer.concat([headers(id, OK_HEADERS), data(id, "x"), headers(id, trailers, true)]);
+      const sent = new Promise<true>((resolve) => {
+        vm.socket.write(answer, () => resolve(true));
+      });
+      isRead = await Promise.race([sent, rounds(other).then(() => false)]);
+      ended += 1;
+    }
+    expect(ended, "answers that the router and the sockets took").lessThan(500);
+  });
+
+  it("a few bytes of a machine that stand for very many end its link", async () => {
+    const { client, vm } = await call();
+    // One entry of the dynamic table, and a thousand references to it.
+    const first = Buffer.concat([block({ ":status": "103" }), Buffer.from([0x40, 1, 0x61, 0x7f, 0xa1, 0x1e])]);
+    vm.send(frame(FrameType.HEADERS, Flag.END_HEADERS, 1, Buffer.concat([first, Buffer.alloc(4000, 0x61)])));
+    const many = Buffer.concat([block({ ":status": "103" }), Buffer.alloc(400, 0xbe)]);
+    vm.send(...Array.from({ length: 200 }, () => frame(FrameType.HEADERS, Flag.END_HEADERS, 1, many)));
+    await vm.closed;
+    expect(rig.gate.failures[0]?.error).have.property("code", "Http2.ENHANCE_YOUR_CALM");
+    await client.roundTrip();
+  });
+
+  it("links to a machine that says goodbye after each answer and does not hang up are ended", async () => {
+    const client = rig.track(await connectRaw(rig.port));
+    for (let id = 1; id < 20; id += 2) {
+      client.send(request(id, {}, true));
+      const vm = await rig.vm.ready();
+      await vm.headers(1);
+      vm.send(frame(FrameType.GOAWAY, 0, 0, u32(MAX_31_BIT, 0)), trailersOnly(1));
+      expect((await client.headers(id)).get("grpc-status")).equal("0");
+      await vm.closed;
+    }
+  });
+
+  it("a link that was ended is given up when its machine does not end it, too", async () => {
+    const clock = new VirtualClock();
+    const timed = await new Rig({ clock, limits: { lingerMs: 5000 } }).start();
+    try {
+      timed.admitAll();
+      const client = timed.track(await connectRaw(timed.port));
+      client.send(request(1, {}, true));
+      const vm = await timed.vm.ready();
+      await vm.headers(1);
+      vm.send(trailersOnly(1));
+      await client.headers(1);
+      timed.engine.goAwayIdle("ns/vm");
+      await vm.closed;
+      await clock.advance(5000);
+      const closed = once(vm.socket, "close");
+      // A socket that is closed answers what still comes with a reset.
+      const flood = (): void => {
+        if (!vm.socket.destroyed) {
+          vm.socket.write(frame(FrameType.PING, 0, 0, Buffer.alloc(8)), () => setImmediate(flood));
+        }
+      };
+      flood();
+      await closed;
+    } finally {
+      await timed.stop();
+    }
+  });
+
+  it("requests to a machine that does not read wait, and use no more memory than those that wait", async () => {
+    const small = await new Rig({ limits: { maxWaitingBytes: 1024 * 1024 } }).start();
+    try {
+      small.admitAll();
+      const client = small.track(await connectRaw(small.port));
+      client.send(request(1));
+      const vm = await small.vm.ready();
+      await vm.headers(1);
+      vm.socket.pause();
+      const metadata = { "x-a": "a".repeat(60_000) };
+      for (let id = 3; id < 900; id += 2) {
+        client.send(request(id, metadata, true));
+      }
+      const refused = await client.take(({ fields }) => fields !== undefined);
+      expect(new Map(refused.fields).get("satellite-reason")).equal("TooManyHeldBytes");
+    } finally {
+      await small.stop();
+    }
+  });
+
+  it("many small grants of the client become one for the machine", async () => {
+    const { client, vm } = await call();
+    client.send(...Array.from({ length: 1000 }, () => frame(FrameType.WINDOW_UPDATE, 0, 1, u32(1))));
+    let grantedBytes = 0;
+    let count = 0;
+    for (; grantedBytes < 1000; count += 1) {
+      grantedBytes += (await vm.type(FrameType.WINDOW_UPDATE, 1)).payload.readUInt32BE(0);
+    }
+    expect(grantedBytes).equal(1000);
+    expect(count).lessThan(20);
+  });
+
+  it("grants above what a window can be reset their stream alone", async () => {
+    const { client, vm } = await call();
+    const most = frame(FrameType.WINDOW_UPDATE, 0, 1, u32(MAX_31_BIT));
+    client.send(most, most);
+    expect((await client.type(FrameType.RST_STREAM, 1)).payload.readUInt32BE(0)).equal(
+      ErrorCode.FLOW_CONTROL_ERROR,
+    );
+    await vm.type(FrameType.RST_STREAM, 1);
+    await client.roundTrip();
+  });
+
+  it("many small parts of a request that wait for the machine's window are kept close together", async () => {
+    const client = rig.track(await connectRaw(rig.port));
+    client.send(request(1));
+    const vm = await rig.vm.ready([[Setting.INITIAL_WINDOW_SIZE, 0]]);
+    await vm.headers(1);
+    client.send(...Array.from({ length: 10_000 }, () => data(1, "x")), data(1, "x", true));
+    await client.roundTrip();
+    vm.send(frame(FrameType.WINDOW_UPDATE, 0, 1, u32(20_000)));
+    let sizeBytes = 0;
+    let count = 0;
+    for (; sizeBytes < 10_001; count += 1) {
+      sizeBytes += (await vm.type(FrameType.DATA, 1)).payload.length;
+    }
+    expect(count).lessThan(20);
+  });
+
+  it("a machine that does not read the answers it asks for", async () => {
+    const deaf = await new Rig({
+      limits: { maxControlBytes: 4096, pingRate: { burst: 1e9, perSecond: 1e9 } },
+    }).start();
+    try {
+      deaf.admitAll();
+      const client = deaf.track(await connectRaw(deaf.port));
+      client.send(request(1));
+      const vm = await deaf.vm.ready();
+      await vm.headers(1);
+      vm.socket.pause();
+      const pings = Buffer.concat(Array.from({ length: 1000 }, () => frame(FrameType.PING, 0, 0, Buffer.alloc(8))));
+      let sentBytes = 0;
+      const flood = (): void => {
+        while (sentBytes < 64 * 1024 * 1024 && !vm.socket.destroyed && vm.socket.write(pings)) {
+          sentBytes += pings.length;
+        }
+      };
+      vm.socket.on("drain", flood);
+      flood();
+      expect((await client.headers(1)).get("satellite-reason")).equal("ConnectionLost");
+      await client.roundTrip();
+    } finally {
+      await deaf.stop();
+    }
+  });
+
+  it("gives a machine the window back that its padding used", async () => {
+    const { client, vm } = await call();
+    vm.send(headers(1, OK_HEADERS));
+    const padded = frame(FrameType.DATA, Flag.PADDED, 1, Buffer.concat([Buffer.from([255, 0x78]), Buffer.alloc(255)]));
+    vm.send(padded);
+    expect((await client.content(1, 1)).toString()).equal("x");
+    expect((await vm.type(FrameType.WINDOW_UPDATE, 1)).payload.readUInt32BE(0)).equal(256);
+  });
+
+  it("streams of a client that does not acknowledge the router's SETTINGS are counted, too", async () => {
+    const strict = await new Rig({ limits: { maxStreams: 10 } }).start();
+    try {
+      strict.admitAll();
+      const client = strict.track(await connectRaw(strict.port));
+      client.send(request(1));
+      const vm = await strict.vm.ready();
+      await vm.headers(1);
+      client.send(...Array.from({ length: 100 }, (_unused, place) => request(3 + 2 * place)));
+      expect((await client.type(FrameType.RST_STREAM)).payload.readUInt32BE(0)).equal(ErrorCode.REFUSED_STREAM);
+    } finally {
+      await strict.stop();
+    }
+  });
+
+  it("a machine that keeps no dynamic table for its requests is told so", async () => {
+    const server = http2.createServer({ settings: { headerTableSize: 0 } });
+    const sessions: ServerHttp2Session[] = [];
+    server.on("session", (session) => sessions.push(session));
+    server.on("stream", (stream) => stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true }));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    try {
+      rig.upstream = { ...rig.upstream, port: (server.address() as AddressInfo).port };
+      const client = rig.track(await connectRaw(rig.port));
+      for (const id of [1, 3]) {
+        client.send(request(id, {}, true));
+        expect((await client.headers(id)).get("grpc-status")).equal("0");
+      }
+    } finally {
+      for (const session of sessions) {
+        session.destroy();
+      }
+      server.close();
+    }
+  });
+});
