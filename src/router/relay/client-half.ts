@@ -225,7 +225,7 @@ export class ClientHalf implements ClientEvents {
   }
 
   onSettingsAck(): void {
-    this.#session.settings.onOwnAcknowledged();
+    // They hold from the beginning, see {@link #hasTooMany}.
   }
 
   onPing(isAck: boolean, buffer: Buffer, start: number): void {
@@ -260,11 +260,12 @@ export class ClientHalf implements ClientEvents {
     this.#desk.request(streamId, block, endStream);
   }
 
-  /** A client that has not read our SETTINGS yet may take any number of streams for allowed (RFC 9113 §6.5.2). */
+  /**
+   * A client that has not read our SETTINGS yet is held to them, too: it can send again what is refused (RFC 9113 §8.7), and one
+   * that never acknowledges them would be held to nothing.
+   */
   #hasTooMany(): boolean {
-    const { settings, streams } = this.#session;
-    const openStreams = settings.isOwnAcknowledged ? streams.size : 0;
-    return this.#desk.held.size + openStreams >= this.#context.limits.maxStreams;
+    return this.#desk.held.size + this.#session.streams.size >= this.#context.limits.maxStreams;
   }
 
   #onTrailers({ streamId, endStream }: HeaderBlock, block: Block): void {

@@ -9,7 +9,6 @@ const FOR_VMS: ReadonlySet<number> = new Set([Setting.INITIAL_WINDOW_SIZE, Setti
 /** The SETTINGS of both sides of a client's connection (RFC 9113 §6.5). */
 export class ClientSettings {
   readonly #limits: RelayLimits;
-  #isOwnAcknowledged = false;
   readonly #table = new TableSize();
   #clientWindowBytes: number = DEFAULT_WINDOW_BYTES;
   /** The client's SETTINGS so far that concern VMs. Made when needed: most connections are idle, and many. */
@@ -24,21 +23,12 @@ export class ClientSettings {
     return this.#clientWindowBytes;
   }
 
-  /** Whether the client has seen the SETTINGS of the router: it may take any number of streams for allowed before (RFC 9113 §6.5.2). */
-  get isOwnAcknowledged(): boolean {
-    return this.#isOwnAcknowledged;
-  }
-
   /** What the router tells the client. */
   own(): SettingEntry[] {
     return [
       [Setting.MAX_CONCURRENT_STREAMS, this.#limits.maxStreams],
       [Setting.MAX_HEADER_LIST_SIZE, this.#limits.maxHeaderListBytes],
     ];
-  }
-
-  onOwnAcknowledged(): void {
-    this.#isOwnAcknowledged = true;
   }
 
   /** The client's SETTINGS so far, as a VM gets them. */

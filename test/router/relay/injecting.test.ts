@@ -93,7 +93,11 @@ describe("relay: injecting answers", () => {
     client.send(request(3, {}, true));
     await refuse(0);
     expect(firstByte(await answerTo(client, 3))).equal(0x88);
-    client.send(settingsFrame([[Setting.HEADER_TABLE_SIZE, 100]]), request(5, {}, true), request(7, {}, true));
+    client.send(
+      settingsFrame([[Setting.HEADER_TABLE_SIZE, 100]]),
+      request(5, {}, true),
+      request(7, {}, true),
+    );
     await refuse(1);
     const { payload } = await answerTo(client, 5);
     expect(payload.subarray(0, 2).toString("hex")).equal("3f45");
