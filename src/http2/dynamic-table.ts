@@ -22,10 +22,15 @@ export class DynamicTable {
   #sizeBytes = 0;
   #maxBytes: number;
   #generation = 0;
+  readonly #onEvict: ((field: HeaderField) => void) | undefined;
 
-  /** @param maxBytes size at the start, before any size update */
-  constructor(maxBytes: number) {
+  /**
+   * @param maxBytes size at the start, before any size update
+   * @param onEvict called for each field that leaves the table, oldest first
+   */
+  constructor(maxBytes: number, onEvict?: (field: HeaderField) => void) {
     this.#maxBytes = maxBytes;
+    this.#onEvict = onEvict;
   }
 
   get count(): number {
@@ -80,7 +85,10 @@ export class DynamicTable {
       const field = this.#ring[oldest];
       this.#ring[oldest] = undefined;
       this.#count -= 1;
-      this.#sizeBytes -= field === undefined ? 0 : fieldSizeBytes(field);
+      if (field !== undefined) {
+        this.#sizeBytes -= fieldSizeBytes(field);
+        this.#onEvict?.(field);
+      }
     }
   }
 

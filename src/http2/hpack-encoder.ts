@@ -1,5 +1,7 @@
 import { encodeHuffman, huffmanBytes } from "./huffman.ts";
-import { STATIC_NAMES } from "./static-table.ts";
+import { DynamicTable } from "./dynamic-table.ts";
+import { DEFAULT_HEADER_TABLE_BYTES } from "./protocol.ts";
+import { STATIC_NAMES, STATIC_TABLE, type HeaderField } from "./static-table.ts";
 
 /** Most octets an integer of this encoder takes: lengths stay below 2^28 (RFC 7541 §5.1). */
 const MAX_INTEGER_BYTES = 5;
@@ -71,6 +73,173 @@ function encodeInteger(
   }
   target[next] = rest;
   return next + 1;
+}
+
+/** How {@link HpackEncoder.encode} writes fields. */
+export interface EncodeOptions {
+  /** Places in the fields that must never be indexed by anybody on the way (RFC 7541 §6.2.3). */
+  readonly neverIndexed?: ReadonlySet<number> | undefined;
+  /** Names that are left out. */
+  readonly drop?: ReadonlySet<string>;
+}
+
+/** Values from here on are not worth their place in the table. */
+const MAX_INDEXED_BYTES = 1024;
+/** Fields that may have been seen once; then all are forgotten. */
+const MAX_SEEN = 64;
+const MAX_SIZE_UPDATE_BYTES = 6;
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+/**
+ * Encodes the header blocks of one direction of one connection, in the order in which they leave (RFC 7541 §2.2). A field that
+ * comes a second time enters the peer's dynamic table, and is one octet from then on: what never repeats (trace ids, times)
+ * does not push out what does. Memory is taken by the first block: idle connections are many.
+ */
+export class HpackEncoder {
+  #memory: EncoderMemory | undefined;
+  /** What the peer allowed last, and the least that it ever did. */
+  #peerBytes = DEFAULT_HEADER_TABLE_BYTES;
+  #maxBytes = DEFAULT_HEADER_TABLE_BYTES;
+  #announceBytes: number | undefined;
+  #generation = 0;
+  #isSettled = true;
+
+  /**
+   * Takes the peer's HEADER_TABLE_SIZE, which is to be acknowledged before the next block. The table only gets smaller: nobody
+   * gains by more than 4 KiB.
+   */
+  adopt(sizeBytes: number): void {
+    if (sizeBytes < this.#peerBytes) {
+      this.#maxBytes = Math.min(this.#maxBytes, sizeBytes);
+      this.#announceBytes = this.#maxBytes;
+      this.#generation += 1;
+      this.#memory?.table.resize(this.#maxBytes);
+    }
+    this.#peerBytes = sizeBytes;
+  }
+
+  /**
+   * The table size that the next block must begin with, where somebody else writes it: after a reduction was acknowledged the
+   * peer waits for it (RFC 7541 §4.2).
+   */
+  takeAnnouncement(): number | undefined {
+    const announceBytes = this.#announceBytes;
+    this.#announceBytes = undefined;
+    return announceBytes;
+  }
+
+  /** Rises with every change of the table: until then, what was {@link isSettled} is written in the same bytes again. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** Whether the last block left everything as it was. */
+  get isSettled(): boolean {
+    return this.#isSettled;
+  }
+
+  /** Encodes one block, which must be the next one that leaves. */
+  encode(fields: readonly HeaderField[], options: EncodeOptions = {}): Buffer {
+    const { neverIndexed, drop = NO_NAMES } = options;
+    let sizeBytes = MAX_SIZE_UPDATE_BYTES;
+    for (const [name, value] of fields) {
+      sizeBytes += maxFieldBytes(name, value);
+    }
+    const block = Buffer.allocUnsafe(sizeBytes);
+    const announceBytes = this.takeAnnouncement();
+    let end = announceBytes === undefined ? 0 : encodeSizeUpdate(block, 0, announceBytes);
+    this.#isSettled = announceBytes === undefined;
+    for (let place = 0; place < fields.length; place += 1) {
+      const field = fields[place];
+      if (field !== undefined && !drop.has(field[0])) {
+        end = this.#encodeField(block, end, field, neverIndexed?.has(place) ?? false);
+      }
+    }
+    return block.subarray(0, end);
+  }
+
+  #encodeField(block: Buffer, at: number, field: HeaderField, isNeverIndexed: boolean): number {
+    const [name, value] = field;
+    const known = STATIC_NAMES.get(name);
+    if (isNeverIndexed || known?.values.has(value) === true) {
+      return encodeField(block, at, name, value, isNeverIndexed);
+    }
+    const places = this.#memory?.places.get(name);
+    const place = places?.findLast((each) => each.value === value);
+    if (place !== undefined) {
+      return encodeInteger(block, at, 0x80, 7, this.#indexOf(place.number));
+    }
+    if (!this.#isWorthwhile(name, value)) {
+      return encodeField(block, at, name, value, false);
+    }
+    const newest = places?.at(-1);
+    const nameIndex = known?.index ?? (newest === undefined ? 0 : this.#indexOf(newest.number));
+    let next = encodeInteger(block, at, 0x40, 6, nameIndex);
+    if (nameIndex === 0) {
+      next = encodeString(block, next, name);
+    }
+    this.#insert(field);
+    return encodeString(block, next, value);
+  }
+
+  /** Newer fields stand before older ones, all of them behind the static table (RFC 7541 §2.3.3). */
+  #indexOf(number: number): number {
+    return STATIC_TABLE.length + (this.#memory?.inserted ?? 0) - number;
+  }
+
+  /** Whether a field that is not in the table enters it now. */
+  #isWorthwhile(name: string, value: string): boolean {
+    if (name.length + value.length > MAX_INDEXED_BYTES || this.#maxBytes < DEFAULT_HEADER_TABLE_BYTES) {
+      return false;
+    }
+    this.#isSettled = false;
+    const { seen } = (this.#memory ??= new EncoderMemory());
+    const text = `${name}\0${value}`;
+    if (seen.delete(text)) {
+      return true;
+    }
+    if (seen.size >= MAX_SEEN) {
+      seen.clear();
+    }
+    seen.add(text);
+    return false;
+  }
+
+  #insert(field: HeaderField): void {
+    this.#generation += 1;
+    this.#memory?.insert(field);
+  }
+}
+
+/** What an {@link HpackEncoder} remembers. */
+class EncoderMemory {
+  readonly table = new DynamicTable(DEFAULT_HEADER_TABLE_BYTES, ([name]) => this.#forgetOldest(name));
+  /** The table's fields by name, the newest last, with how many had been inserted before each. */
+  readonly places = new Map<string, { readonly value: string; readonly number: number }[]>();
+  /** Fields that came once, lately. */
+  readonly seen = new Set<string>();
+  inserted = 0;
+
+  insert(field: HeaderField): void {
+    const [name, value] = field;
+    this.table.insert(field);
+    const place = { value, number: this.inserted };
+    this.inserted += 1;
+    const places = this.places.get(name);
+    if (places === undefined) {
+      this.places.set(name, [place]);
+    } else {
+      places.push(place);
+    }
+  }
+
+  #forgetOldest(name: string): void {
+    const places = this.places.get(name);
+    places?.shift();
+    if (places?.length === 0) {
+      this.places.delete(name);
+    }
+  }
 }
 
 /** A string literal, without Huffman coding unless it is long: time matters more here than bytes between neighbours. */

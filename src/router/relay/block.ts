@@ -4,13 +4,13 @@ import {
   type HpackDecoderOptions,
   type HpackScratch,
 } from "../../http2/hpack-decoder.ts";
+import type { HpackEncoder } from "../../http2/hpack-encoder.ts";
 import { headerFramesBytes, writeHeaderFrames } from "../../http2/frame-writer.ts";
 import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "../../http2/protocol.ts";
 import type { HeaderList } from "../engine.ts";
 import { firstValue } from "../header-list.ts";
 import type { HeaderBlock } from "./header-block.ts";
 import type { Outbox } from "./outbox.ts";
-import { encodeBlock } from "./stateless-block.ts";
 
 /** A decoded header block, with room to remember how it was re-encoded last. */
 export interface Block extends DecodedBlock {
@@ -28,6 +28,8 @@ interface EncodedBlock {
   readonly frame: Buffer;
   readonly drop: ReadonlySet<string>;
   readonly endStream: boolean;
+  readonly encoder: HpackEncoder;
+  readonly generation: number;
 }
 
 interface MemoEntry {
@@ -115,40 +117,51 @@ function isSame(bytes: Uint8Array, buffer: Buffer, from: number, to: number): bo
 /** How {@link writeBlock} writes a block. */
 export interface WriteOptions {
   /** Other fields than the block's own: a request with a shortened grpc-timeout. */
-  readonly fields?: HeaderList;
+  readonly fields?: HeaderList | undefined;
   /** Names that are left out. */
   readonly drop?: ReadonlySet<string>;
-  /** Dynamic table size that the peer waits to hear of (RFC 7541 §4.2). */
-  readonly tableSizeBytes?: number | undefined;
 }
 
 const NO_NAMES: ReadonlySet<string> = new Set();
 const AS_IT_IS: WriteOptions = {};
 
-/** Writes HEADERS, and CONTINUATION where needed, with the fields of a block, encoded anew. */
+/**
+ * Writes HEADERS, and CONTINUATION where needed, with the fields of a block, encoded anew.
+ *
+ * @param encoder the one of all blocks that leave by `out`
+ */
 export function writeBlock(
   out: Outbox,
+  encoder: HpackEncoder,
   streamId: number,
   block: Block,
   endStream: boolean,
   options: WriteOptions = AS_IT_IS,
 ): void {
-  const { drop = NO_NAMES, tableSizeBytes } = options;
+  const { drop = NO_NAMES } = options;
   const fields = options.fields ?? block.fields;
-  const isOwn = fields === block.fields && tableSizeBytes === undefined;
+  const isOwn = fields === block.fields;
   const known = block.encoded;
-  if (isOwn && known !== undefined && known.drop === drop && known.endStream === endStream) {
+  if (
+    isOwn &&
+    known !== undefined &&
+    known.encoder === encoder &&
+    known.generation === encoder.generation &&
+    known.drop === drop &&
+    known.endStream === endStream
+  ) {
     writeFrame(out, known.frame, streamId);
     return;
   }
-  const encoded = encodeBlock(fields, { neverIndexed: block.neverIndexed, drop, tableSizeBytes });
+  const encoded = encoder.encode(fields, { neverIndexed: block.neverIndexed, drop });
   const slabs = out.reserve(headerFramesBytes(encoded.length));
   const start = slabs.used;
   const end = writeHeaderFrames(slabs.slab, start, streamId, encoded, endStream);
-  if (isOwn && block.isRepeatable && encoded.length <= DEFAULT_MAX_FRAME_BYTES) {
+  const { generation, isSettled } = encoder;
+  if (isOwn && isSettled && block.isRepeatable && encoded.length <= DEFAULT_MAX_FRAME_BYTES) {
     const frame = Buffer.allocUnsafeSlow(end - start);
     slabs.slab.copy(frame, 0, start, end);
-    block.encoded = { frame, drop, endStream };
+    block.encoded = { frame, drop, endStream, encoder, generation };
   }
   out.commit(end);
 }

@@ -90,12 +90,7 @@ export class ClientOutput {
   }
 
   #writeBlock(out: Outbox, streamId: number, block: Block, endStream: boolean): void {
-    const tableSizeBytes = this.#settings.takeTableAnnouncement();
-    if (tableSizeBytes === undefined) {
-      writeBlock(out, streamId, block, endStream);
-    } else {
-      writeBlock(out, streamId, block, endStream, { tableSizeBytes });
-    }
+    writeBlock(out, this.#settings.encoder, streamId, block, endStream);
   }
 
   /**

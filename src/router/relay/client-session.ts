@@ -50,7 +50,7 @@ export class ClientSession {
         streamId,
         responseStarted,
         clientSends,
-        tableSizeBytes: this.settings.takeTableAnnouncement(),
+        tableSizeBytes: this.settings.encoder.takeAnnouncement(),
       }),
     );
   }

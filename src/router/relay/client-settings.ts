@@ -1,15 +1,16 @@
 import type { SettingEntry } from "../../http2/frame-writer.ts";
 import { DEFAULT_WINDOW_BYTES, Setting } from "../../http2/protocol.ts";
+import { HpackEncoder } from "../../http2/hpack-encoder.ts";
 import type { RelayLimits } from "./limits.ts";
-import { TableSize } from "./table-size.ts";
 
 /** What of a client's SETTINGS its VMs keep to. Frames and header tables are the router's affair, and push is off. */
 const FOR_VMS: ReadonlySet<number> = new Set([Setting.INITIAL_WINDOW_SIZE, Setting.MAX_HEADER_LIST_SIZE]);
 
 /** The SETTINGS of both sides of a client's connection (RFC 9113 §6.5). */
 export class ClientSettings {
+  /** Writes the header blocks to the client. */
+  readonly encoder = new HpackEncoder();
   readonly #limits: RelayLimits;
-  readonly #table = new TableSize();
   #clientWindowBytes: number = DEFAULT_WINDOW_BYTES;
   /** The client's SETTINGS so far that concern VMs. Made when needed: most connections are idle, and many. */
   #forVms: Map<number, number> | undefined;
@@ -46,16 +47,8 @@ export class ClientSettings {
       if (id === Setting.INITIAL_WINDOW_SIZE) {
         this.#clientWindowBytes = value;
       } else if (id === Setting.HEADER_TABLE_SIZE) {
-        this.#table.adopt(value);
+        this.encoder.adopt(value);
       }
     }
-  }
-
-  /**
-   * Table size that the next header block to the client must begin with: after a reduction was acknowledged the client
-   * waits for it (RFC 7541 §4.2).
-   */
-  takeTableAnnouncement(): number | undefined {
-    return this.#table.takeAnnouncement();
   }
 }

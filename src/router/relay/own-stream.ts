@@ -139,7 +139,7 @@ export class OwnStream implements OwnCall, RequestSink {
       toClient.answer(this.#open.id, () =>
         headerFrames(
           this.#open.id,
-          encodeBlock(RESPONSE_START, { tableSizeBytes: settings.takeTableAnnouncement() }),
+          encodeBlock(RESPONSE_START, { tableSizeBytes: settings.encoder.takeAnnouncement() }),
           false,
         ),
       );
@@ -171,7 +171,7 @@ export class OwnStream implements OwnCall, RequestSink {
           streamId,
           responseStarted,
           clientSends: !clientEnded,
-          tableSizeBytes: settings.takeTableAnnouncement(),
+          tableSizeBytes: settings.encoder.takeAnnouncement(),
         },
       ),
     );

@@ -1,5 +1,6 @@
 import type { HeaderList } from "../engine.ts";
 import { Http2ConnectionError } from "../../http2/errors.ts";
+import type { HpackEncoder } from "../../http2/hpack-encoder.ts";
 import { rstStreamFrame, windowUpdateFrame } from "../../http2/frame-writer.ts";
 import {
   DEFAULT_MAX_FRAME_BYTES,
@@ -45,8 +46,8 @@ export interface CallLink {
   readonly sendWindowBytes: number;
   /** Window that each new stream takes requests with. */
   readonly streamWindowBytes: number;
-  /** Dynamic table size that the next header block must begin with (RFC 7541 §4.2). */
-  takeTableAnnouncement(): number | undefined;
+  /** Writes the header blocks to the VM. */
+  readonly encoder: HpackEncoder;
   /** Gives a new stream its id; its HEADERS are to follow at once. */
   add(call: VmCall): number;
   /** Nothing more will be sent on a stream, and nothing that comes is wanted. */
@@ -94,9 +95,7 @@ export class VmCall implements RequestSink {
     this.open = session.streams.open(id, admission, isWhole, this);
     this.#linkId = link.add(this);
     const { drop } = admission;
-    const tableSizeBytes = link.takeTableAnnouncement();
-    const fields = request.fields ?? block.fields;
-    writeBlock(link.out, this.#linkId, block, isWhole, { fields, drop, tableSizeBytes });
+    writeBlock(link.out, link.encoder, this.#linkId, block, isWhole, { fields: request.fields, drop });
     if (!isWhole) {
       session.flow.refund(REQUEST_WINDOW_BYTES - DEFAULT_WINDOW_BYTES, id);
       session.flow.widen(REQUEST_WINDOW_BYTES);
@@ -275,9 +274,9 @@ export class VmCall implements RequestSink {
     if (this.#trailers === undefined) {
       writeData(out, this.#linkId, NOTHING, true);
     } else {
+      const { encoder } = this.#link;
       const { drop } = this.open.admission;
-      const tableSizeBytes = this.#link.takeTableAnnouncement();
-      writeBlock(out, this.#linkId, this.#trailers, true, { drop, tableSizeBytes });
+      writeBlock(out, encoder, this.#linkId, this.#trailers, true, { drop });
     }
     this.removeIfDone();
   }

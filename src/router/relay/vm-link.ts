@@ -8,6 +8,7 @@ import {
   windowUpdateFrame,
   type SettingEntry,
 } from "../../http2/frame-writer.ts";
+import { HpackEncoder } from "../../http2/hpack-encoder.ts";
 import { responseProblem } from "../../http2/header-rules.ts";
 import {
   DEFAULT_WINDOW_BYTES,
@@ -26,7 +27,6 @@ import { DataFrame } from "./data-frame.ts";
 import { HeaderBlockAssembler, type HeaderBlock } from "./header-block.ts";
 import { requireWindow, type CallLink, type VmCall } from "./vm-call.ts";
 import { Outbox } from "./outbox.ts";
-import { TableSize } from "./table-size.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { VmEvents } from "./vm-frames.ts";
 import { VmConnection, type LinkEvents } from "./vm-connection.ts";
@@ -73,7 +73,7 @@ export class VmLink implements CallLink, VmEvents {
   #sendWindowBytes = DEFAULT_WINDOW_BYTES;
   #streamWindowBytes = DEFAULT_WINDOW_BYTES;
   #maxStreams = MAX_31_BIT;
-  readonly #table = new TableSize();
+  readonly encoder = new HpackEncoder();
   #dueBytes = 0;
   /** Bytes of answers that the VM has asked for since the wire last had nothing left to send. */
   #answerBytes = 0;
@@ -145,10 +145,6 @@ export class VmLink implements CallLink, VmEvents {
 
   get streamWindowBytes(): number {
     return this.#streamWindowBytes;
-  }
-
-  takeTableAnnouncement(): number | undefined {
-    return this.#table.takeAnnouncement();
   }
 
   add(call: VmCall): number {
@@ -236,7 +232,7 @@ export class VmLink implements CallLink, VmEvents {
       } else if (id === Setting.MAX_CONCURRENT_STREAMS) {
         this.#maxStreams = value;
       } else if (id === Setting.HEADER_TABLE_SIZE) {
-        this.#table.adopt(value);
+        this.encoder.adopt(value);
       }
     }
     this.#answerVm(settingsAckFrame());

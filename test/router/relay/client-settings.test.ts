@@ -14,19 +14,19 @@ describe("table sizes that the next header block to a client must announce (RFC 
 
   it("none while the table only grows", () => {
     settings.adopt([table(65_536)]);
-    expect(settings.takeTableAnnouncement()).equal(undefined);
+    expect(settings.encoder.takeAnnouncement()).equal(undefined);
   });
 
   it("the smallest, if it went down and up again within a frame", () => {
     settings.adopt([table(0), table(65_536)]);
-    expect(settings.takeTableAnnouncement()).equal(0);
-    expect(settings.takeTableAnnouncement()).equal(undefined);
+    expect(settings.encoder.takeAnnouncement()).equal(0);
+    expect(settings.encoder.takeAnnouncement()).equal(undefined);
   });
 
-  it("a reduction from a grown size", () => {
+  it("a reduction from a grown size: the router keeps to the least that it was ever allowed", () => {
     settings.adopt([table(0), table(65_536)]);
-    settings.takeTableAnnouncement();
+    settings.encoder.takeAnnouncement();
     settings.adopt([table(8192)]);
-    expect(settings.takeTableAnnouncement()).equal(8192);
+    expect(settings.encoder.takeAnnouncement()).equal(0);
   });
 });
