@@ -147,7 +147,7 @@ export class OwnStream implements OwnCall, RequestSink {
   }
 
   #sendPending(): void {
-    const { flow, settings, toClient } = this.#session;
+    const { settings, toClient } = this.#session;
     const roomBytes = settings.clientWindowBytes + this.#grantedBytes - this.#sentBytes;
     const sizeBytes = Math.max(0, Math.min(this.#pending.length, roomBytes));
     if (sizeBytes > 0) {

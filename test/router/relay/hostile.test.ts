@@ -91,24 +91,24 @@ describe("relay: what one peer does to the streams of others", () => {
     const other = rig.track(await connectRaw(rig.port));
     const trailers = headers(3, { "grpc-status": "0", "x-a": "a".repeat(16_000) }, true).subarray(9);
     let taken = 0;
-    const next = (id: number): void => {
-      client.send(request(id, {}, true));
-      void vm.headers(id).then(() => {
+    const answerAll = async (): Promise<void> => {
+      for (let id = 3; id < 3000; id += 2) {
+        client.send(request(id, {}, true));
+        await vm.headers(id);
         const end = frame(FrameType.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, id, trailers);
-        vm.socket.write(Buffer.concat([headers(id, OK_HEADERS), data(id, "x"), end]), () => {
-          taken += 1;
-          if (taken < 1500) {
-            next(id + 2);
-          }
+        const answer = Buffer.concat([headers(id, OK_HEADERS), data(id, "x"), end]);
+        await new Promise<void>((resolve) => {
+          vm.socket.write(answer, () => resolve());
         });
-      });
+        taken += 1;
+      }
     };
-    next(3);
+    void answerAll();
     for (let before = -1; taken !== before;) {
       before = taken;
       await rounds(other);
     }
-    expect(taken, "answers that the router and the sockets took").lessThan(1500);
+    expect(taken, "answers that the router and the sockets took").lessThan(1499);
     expect(rig.gate.failures).deep.equal([]);
   });
 

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { settingsAckFrame, settingsFrame } from "../../../src/http2/frame-writer.ts";
+import { settingsFrame } from "../../../src/http2/frame-writer.ts";
 import { ErrorCode, Flag, FrameType, MAX_31_BIT, Setting } from "../../../src/http2/protocol.ts";
 import {
   connectRaw,
