@@ -7,6 +7,9 @@ export interface PrepaidBudget {
   leftBytes: number;
 }
 
+/** Most that one connection may take of that: as much as may wait on it. */
+const MAX_PREPAID_BYTES = 32 * 1024 * 1024;
+
 /** Flow control with the client, for the connection as a whole (RFC 9113 §5.2, §6.9). */
 export class ClientFlow {
   /** What the client still takes. */
@@ -16,6 +19,8 @@ export class ClientFlow {
   /** Windows to be granted to the client, by stream; 0 is the connection. Made when needed. */
   #refunds: Map<number, number> | undefined;
   readonly #prepaid: PrepaidBudget;
+  /** How much of the budget this connection may still take: nobody gets all of it. */
+  #prepaidLeftBytes = MAX_PREPAID_BYTES;
   #isWidened = false;
 
   constructor(prepaid: PrepaidBudget) {
@@ -92,8 +97,9 @@ export class ClientFlow {
    * @returns for how many; {@link repay} is due when they have left, and {@link refund} for the rest
    */
   prepay(sizeBytes: number): number {
-    const prepaidBytes = Math.max(0, Math.min(sizeBytes, this.#prepaid.leftBytes));
+    const prepaidBytes = Math.max(0, Math.min(sizeBytes, this.#prepaid.leftBytes, this.#prepaidLeftBytes));
     this.#prepaid.leftBytes -= prepaidBytes;
+    this.#prepaidLeftBytes -= prepaidBytes;
     this.refund(prepaidBytes);
     return prepaidBytes;
   }
@@ -101,6 +107,7 @@ export class ClientFlow {
   /** Bytes that were prepaid are gone. */
   repay(sizeBytes: number): void {
     this.#prepaid.leftBytes += sizeBytes;
+    this.#prepaidLeftBytes += sizeBytes;
   }
 
   /** Frames for what {@link refund} gathered. */

@@ -12,6 +12,7 @@ export class ClientSettings {
   readonly encoder = new HpackEncoder();
   readonly #limits: RelayLimits;
   #clientWindowBytes: number = DEFAULT_WINDOW_BYTES;
+  #maxListBytes = Infinity;
   /** The client's SETTINGS so far that concern VMs. Made when needed: most connections are idle, and many. */
   #forVms: Map<number, number> | undefined;
 
@@ -22,6 +23,11 @@ export class ClientSettings {
   /** Window that each of the client's streams takes answers with (INITIAL_WINDOW_SIZE). */
   get clientWindowBytes(): number {
     return this.#clientWindowBytes;
+  }
+
+  /** Largest metadata of an answer that the client takes (MAX_HEADER_LIST_SIZE). */
+  get maxListBytes(): number {
+    return this.#maxListBytes;
   }
 
   /** What the router tells the client. */
@@ -48,6 +54,8 @@ export class ClientSettings {
         this.#clientWindowBytes = value;
       } else if (id === Setting.HEADER_TABLE_SIZE) {
         this.encoder.adopt(value);
+      } else if (id === Setting.MAX_HEADER_LIST_SIZE) {
+        this.#maxListBytes = value;
       }
     }
   }

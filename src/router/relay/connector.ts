@@ -11,6 +11,8 @@ import { endedError, type LinkEvents, type VmConnection } from "./vm-connection.
 import { VmLink } from "./vm-link.ts";
 
 const MAX_REDIAL_DELAY_MS = 1000;
+/** Links to one VM at a time: it may say that it goes away as often as it likes, and yet keep what it was given. */
+const MAX_LINKS_TO_VM = 8;
 
 /** What the connector needs besides the session. */
 export interface ConnectorPort {
@@ -56,12 +58,16 @@ export class Connector {
    * @returns undefined where there is none yet, or where the VM has as many requests as it takes at a time
    */
   linkTo(upstream: Upstream): VmLink | undefined {
+    let leaving = 0;
     for (const link of this.#links) {
-      if (!link.isGoingAway && isSameUpstream(link.upstream, upstream)) {
-        return link.canTake ? link : undefined;
+      if (isSameUpstream(link.upstream, upstream)) {
+        if (!link.isGoingAway) {
+          return link.canTake ? link : undefined;
+        }
+        leaving += 1;
       }
     }
-    if (this.#attempts?.get(upstream.satellite)?.timer === undefined) {
+    if (leaving < MAX_LINKS_TO_VM && this.#attempts?.get(upstream.satellite)?.timer === undefined) {
       this.#connect(upstream);
     }
     return undefined;
@@ -83,6 +89,7 @@ export class Connector {
       if (link.isGoingAway && link.size === 0) {
         this.#links.delete(link);
         link.connection.close();
+        this.#port.wake();
       }
     }
   }

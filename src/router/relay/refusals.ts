@@ -28,6 +28,15 @@ export function tooLarge(maxBytes: number): Refusal {
   );
 }
 
+/** The answer to a call whose VM answers with more metadata than the client said that it takes (RFC 9113 §6.5.2). */
+export function answerTooLarge({ satellite }: Upstream, maxBytes: number): Refusal {
+  return refusal(
+    GrpcStatus.RESOURCE_EXHAUSTED,
+    `the metadata of satellite ${satellite}'s answer is larger than the ${maxBytes} bytes that the client takes`,
+    "MetadataTooLarge",
+  );
+}
+
 /** The answer to a request that the gate threw at. */
 export function notJudged(): Refusal {
   return {

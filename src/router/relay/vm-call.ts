@@ -212,9 +212,14 @@ export class VmCall implements RequestSink {
     this.#session.streams.reset(this.open);
   }
 
-  /** The client has raised the window that its streams begin with. */
+  /**
+   * The client has raised the window that its streams begin with.
+   *
+   * @throws Http2ConnectionError FLOW_CONTROL_ERROR for a window that cannot be (RFC 9113 §6.9.2)
+   */
   widenClient(deltaBytes: number): void {
     this.#clientWindowBytes += deltaBytes;
+    requireWindow(this.#clientWindowBytes);
   }
 
   /**

@@ -19,8 +19,9 @@ import {
   Setting,
   CLIENT_PREFACE,
 } from "../../http2/protocol.ts";
+import type { Refusal } from "../refusal.ts";
 import { kindOf, misplaced } from "./answer-rules.ts";
-import { malformedAnswer } from "./refusals.ts";
+import { answerTooLarge, malformedAnswer } from "./refusals.ts";
 import { BlockDecoder } from "./block.ts";
 import { RequestEnd, type RelayContext } from "./context.ts";
 import { DataFrame } from "./data-frame.ts";
@@ -319,10 +320,14 @@ export class VmLink implements CallLink, VmEvents {
     const kind = kindOf(block.fields);
     const problem = block.problem ?? misplaced(kind, open.responseStarted, endStream);
     if (problem !== undefined) {
-      this.#refuse(call, problem);
+      this.#refuse(call, malformedAnswer(this.upstream, problem));
       return;
     }
-    const { toClient } = this.#session;
+    const { settings, toClient } = this.#session;
+    if (block.listBytes > settings.maxListBytes) {
+      this.#refuse(call, answerTooLarge(this.upstream, settings.maxListBytes));
+      return;
+    }
     toClient.block(call.id, block, endStream);
     if (toClient.gatheredBytes > MAX_ANSWERED_BYTES) {
       throw new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too much metadata at once");
@@ -346,7 +351,7 @@ export class VmLink implements CallLink, VmEvents {
     if (call !== undefined) {
       call.chargeClient(payloadBytes);
       if (!call.open.responseStarted) {
-        this.#refuse(call, "content before the headers of the answer");
+        this.#refuse(call, malformedAnswer(this.upstream, "content before the headers of the answer"));
       } else if (end - from === payloadBytes && (flags & Flag.PADDED) === 0) {
         this.#onWholeData(call, (flags & Flag.END_STREAM) !== 0, buffer, start, end);
         return;
@@ -401,9 +406,9 @@ export class VmLink implements CallLink, VmEvents {
   }
 
   /** Ends a call whose answer is none; the VM hears that nobody wants the rest. */
-  #refuse(call: VmCall, problem: string): void {
+  #refuse(call: VmCall, refusal: Refusal): void {
     call.onReset(ErrorCode.PROTOCOL_ERROR);
-    call.endByRouter(malformedAnswer(this.upstream, problem));
+    call.endByRouter(refusal);
   }
 
   onReset(linkId: number, buffer: Buffer, start: number): void {

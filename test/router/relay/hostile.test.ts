@@ -257,6 +257,51 @@ describe("relay: what one peer does to the streams of others", () => {
     }
   });
 
+  it("a machine's metadata that is larger than the client said it takes ends its call alone", async () => {
+    const client = rig.track(await connectRaw(rig.port, [[Setting.MAX_HEADER_LIST_SIZE, 1000]]));
+    client.send(request(1, {}, true), request(3, {}, true));
+    const vm = await rig.vm.ready();
+    await vm.headers(3);
+    vm.send(headers(1, { ...OK_HEADERS, large: "v".repeat(1000) }), trailersOnly(3));
+    const answer = await client.headers(1);
+    expect([answer.get("grpc-status"), answer.get("large")]).deep.equal(["8", undefined]);
+    expect((await client.headers(3)).get("grpc-status")).equal("0");
+    expect((await vm.type(FrameType.RST_STREAM)).id).equal(1);
+  });
+
+  it("a machine that says goodbye again and again, and answers nothing, gets few links", async () => {
+    const client = rig.track(await connectRaw(rig.port));
+    for (let id = 1; id < 40; id += 2) {
+      client.send(request(id, {}, true));
+    }
+    for (let link = 0; link < 8; link += 1) {
+      const vm = await rig.vm.ready([[Setting.MAX_CONCURRENT_STREAMS, 1]]);
+      await vm.headers(1);
+      vm.send(frame(FrameType.GOAWAY, 0, 0, u32(1, 0)));
+    }
+    await rounds(client);
+    expect(rig.vm.peers).lengthOf(8);
+    rig.vm.peers[0]!.send(trailersOnly(1));
+    const next = await rig.vm.ready();
+    await next.headers(1);
+  });
+
+  it("a client that raises its windows beyond what can be is the one whose connection ends", async () => {
+    const { client, vm } = await call();
+    client.send(
+      frame(FrameType.WINDOW_UPDATE, 0, 1, u32(MAX_31_BIT - 65_535)),
+      frame(
+        FrameType.SETTINGS,
+        0,
+        0,
+        Buffer.concat([Buffer.from([0, Setting.INITIAL_WINDOW_SIZE]), u32(65_536)]),
+      ),
+    );
+    expect((await client.type(FrameType.GOAWAY)).payload.readUInt32BE(4)).equal(ErrorCode.FLOW_CONTROL_ERROR);
+    await vm.closed;
+    expect(rig.gate.failures).lengthOf(0);
+  });
+
   it("gives a machine the window back that its padding used", async () => {
     const { client, vm } = await call();
     vm.send(headers(1, OK_HEADERS));
