@@ -59,11 +59,9 @@ async function serve(): Promise<void> {
         status: { endpoint: { host: "127.0.0.1", port: Number(upstreamPort) } },
       }),
     ),
-    {
-      ...(keyFile === undefined || certFile === undefined
-        ? {}
-        : { tls: { key: readFileSync(keyFile), cert: readFileSync(certFile) } }),
-    },
+    keyFile === undefined || certFile === undefined
+      ? {}
+      : { tls: { key: readFileSync(keyFile), cert: readFileSync(certFile) } },
     { access: createTokenAccess({ client: reviewer, clock: systemClock, logger: silentLogger }) },
   );
   await bench.router.listen({ host: "127.0.0.1", port: Number(port) });

@@ -61,7 +61,7 @@ async function trySection(
   { tls, vm }: { readonly tls: boolean; readonly vm: Vm },
   cases: (world: World) => readonly Bound[],
 ): Promise<void> {
-  const title = `${tls ? "TLS  " : "plain"}`;
+  const title = tls ? "TLS  " : "plain";
   const world = await World.start({ tls, vm, routerMain: resolve(options.router) });
   try {
     for (const one of cases(world).filter(({ name }) => name.includes(options.only))) {
