@@ -93,31 +93,34 @@ describe("relay: while requests are held", () => {
     (await rig.gate.question(0)).settle(rig.gate.forward(rig.upstream));
     const vm = await rig.vm.ready();
     await vm.headers(1);
+    await client.type(FrameType.WINDOW_UPDATE, 0);
     const part = Buffer.alloc(12_000, 3);
-    client.send(request(3), ...Array.from({ length: 5 }, () => data(3, part)));
-    const question = await rig.gate.question(1);
+    const waiting = [3, 5, 7, 9];
+    for (const id of waiting) {
+      client.send(request(id), ...Array.from({ length: 5 }, () => data(id, part)));
+    }
+    await rig.gate.question(waiting.length);
     let backBytes = 0;
-    while (backBytes < 40_000) {
+    while (backBytes < 200_000) {
       backBytes += (await client.type(FrameType.WINDOW_UPDATE, 0)).payload.readUInt32BE(0);
     }
     client.send(data(1, part), data(1, part, true));
     await vm.take(({ type, flags, id }) => type === FrameType.DATA && flags === Flag.END_STREAM && id === 1);
     vm.send(trailersOnly(1));
     await client.headers(1);
-    client.send(data(3, part, true));
-    question.settle(rig.gate.forward({ ...rig.upstream, epoch: 2 }, { heldMs: 1 }));
-    const further = await rig.vm.ready();
-    await further.headers(1);
-    let sizeBytes = 0;
-    while (sizeBytes < 6 * part.length) {
-      const { payload } = await further.type(FrameType.DATA, 1);
-      expect(payload.every((byte) => byte === 3)).equal(true);
-      sizeBytes += payload.length;
-      further.send(frame(FrameType.WINDOW_UPDATE, 0, 0, u32(payload.length || 1)));
-      further.send(frame(FrameType.WINDOW_UPDATE, 0, 1, u32(payload.length || 1)));
+    for (const [place, id] of waiting.entries()) {
+      client.send(data(id, "", true));
+      rig.gate.questions[place + 1]?.settle(rig.gate.forward({ ...rig.upstream, epoch: 2 }, { heldMs: 1 }));
     }
-    further.send(trailersOnly(1));
-    expect((await client.headers(3)).get("grpc-status")).equal("0");
+    const further = await rig.vm.ready();
+    further.send(frame(FrameType.WINDOW_UPDATE, 0, 0, u32(300_000)));
+    for (const [place, id] of waiting.entries()) {
+      const linkId = 2 * place + 1;
+      const content = await further.content(linkId, 5 * part.length);
+      expect(content.equals(Buffer.alloc(5 * part.length, 3))).equal(true);
+      further.send(trailersOnly(linkId));
+      expect((await client.headers(id)).get("grpc-status")).equal("0");
+    }
   });
 
   it("gives the connection window of dropped DATA back, padding included", async () => {
