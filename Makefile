@@ -19,8 +19,8 @@ $(STAMP): package.json package-lock.json .npmrc
 	@touch $@
 
 .PHONY: demo
-demo: $(STAMP) ## The main job, end to end: real VMs on this machine, a report at the end
-	node src/main.ts demo
+demo: $(STAMP) ## The main job, end to end: real VMs on this machine, a report and a picture of the run at the end
+	@node build/pictures/demo.ts
 
 .PHONY: demo-buildkit
 demo-buildkit: $(STAMP) ## BuildKit in a real VM of stock Debian: cold, cached, after hibernation, after a stop (root)
@@ -96,8 +96,9 @@ test-page: $(STAMP) ## The page about all satellites in Debian's Chromium: live,
 	node build/test-all.ts page
 
 .PHONY: pictures
-pictures: $(STAMP) ## Draws docs/pictures anew: commands at terminals, the page and the dashboard of two teams' satellites
+pictures: $(STAMP) ## Draws docs/pictures anew: the demo, commands at terminals, the page and the dashboard of two teams' satellites
 	node test/tools/build.ts kubectl helm > /dev/null
+	node build/pictures/demo.ts docs/pictures/demo.svg
 	node build/pictures/record.ts
 	node test/pictures/draw.ts
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import xterm, { type IBufferCell, type Terminal } from "@xterm/headless";
 
 /** Looks of a terminal; colours of 16 by number, those of a dark theme. */
@@ -13,6 +14,18 @@ const BACKGROUND = "#161b22";
 const CELL = { width: 8.4, height: 19 };
 const PADDING = 18;
 const TITLE_BAR = 30;
+/** Where nothing happens for longer, a moving picture goes on after this time. */
+const LONGEST_PAUSE_SECONDS = 1.2;
+/** Still where people asked for little motion, and complete where a viewer knows no animations. */
+const APPEARING =
+  "<style>@media(prefers-reduced-motion:no-preference){.l{animation:l 1ms both}@keyframes l{from{opacity:0}}}</style>";
+
+/** A line of the screen. */
+interface Line {
+  readonly runs: readonly Run[];
+  /** When it appears in a moving picture. */
+  readonly atSeconds?: number;
+}
 
 /** Cells that look alike and stand side by side. */
 interface Run {
@@ -23,6 +36,13 @@ interface Run {
   readonly isDim: boolean;
 }
 
+/** What a program wrote, and when. */
+export interface Written {
+  /** Since any moment, in seconds; never less than of what was written before. */
+  readonly seconds: number;
+  readonly bytes: string;
+}
+
 /**
  * What a terminal shows after these bytes, as an SVG picture. Widths of texts are written down, so that columns stand where
  * they stood in the terminal, whatever font a browser has.
@@ -31,17 +51,67 @@ interface Run {
  * @param columns width of that terminal
  */
 export async function terminalSvg(bytes: string, columns: number, title: string): Promise<string> {
-  const terminal = new xterm.Terminal({ cols: columns, rows: 200, allowProposedApi: true, convertEol: true });
-  await new Promise<void>((resolve) => terminal.write(bytes, resolve));
+  const terminal = openTerminal(columns);
+  await write(terminal, bytes);
   const lines = readLines(terminal);
   terminal.dispose();
+  return draw(
+    lines.map((runs) => ({ runs })),
+    columns,
+    title,
+  );
+}
+
+/**
+ * The same as a picture that moves once and then stays: each line appears when it got its last look. Pauses are shortened to
+ * 1.2 s.
+ *
+ * @param recording what was written to the terminal, in order
+ * @param columns width of the terminal
+ */
+export async function recordingSvg(
+  recording: readonly Written[],
+  columns: number,
+  title: string,
+): Promise<string> {
+  const terminal = openTerminal(columns);
+  let lines: Line[] = [];
+  let atSeconds = 0;
+  let before = recording[0]?.seconds ?? 0;
+  for (const { seconds, bytes } of recording) {
+    atSeconds += Math.min(seconds - before, LONGEST_PAUSE_SECONDS);
+    before = seconds;
+    await write(terminal, bytes);
+    lines = readLines(terminal).map((runs, row) => {
+      const known = lines[row];
+      return known !== undefined && isDeepStrictEqual(known.runs, runs) ? known : { runs, atSeconds };
+    });
+  }
+  terminal.dispose();
+  return draw(lines, columns, title);
+}
+
+function openTerminal(columns: number): Terminal {
+  return new xterm.Terminal({ cols: columns, rows: 200, allowProposedApi: true, convertEol: true });
+}
+
+function write(terminal: Terminal, bytes: string): Promise<void> {
+  return new Promise((resolve) => terminal.write(bytes, resolve));
+}
+
+function draw(lines: readonly Line[], columns: number, title: string): string {
   const width = Math.round(columns * CELL.width + 2 * PADDING);
   const height = TITLE_BAR + lines.length * CELL.height + PADDING;
-  const texts = lines.flatMap((runs, row) =>
-    runs.map((run) => textOf(run, TITLE_BAR + (row + 1) * CELL.height - 5)),
-  );
+  const isMoving = lines.some(({ atSeconds }) => atSeconds !== undefined);
+  const texts = lines.flatMap(({ runs, atSeconds }, row) => {
+    const drawn = runs.map((run) => textOf(run, TITLE_BAR + (row + 1) * CELL.height - 5));
+    return atSeconds === undefined || drawn.length === 0
+      ? drawn
+      : [`<g class="l" style="animation-delay:${atSeconds.toFixed(2)}s">`, ...drawn, "</g>"];
+  });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escape(title)}">`,
+    ...(isMoving ? [APPEARING] : []),
     `<rect width="${width}" height="${height}" rx="8" fill="${BACKGROUND}"/>`,
     ...["#ff5f57", "#febc2e", "#28c840"].map(
       (fill, index) => `<circle cx="${20 + 18 * index}" cy="15" r="5.5" fill="${fill}"/>`,
