@@ -10,7 +10,7 @@ STAMP := node_modules/.installed
 
 .PHONY: help
 help: ## Lists the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 # npm goes on where it cannot install an optional package, and older ones lose the link to Node.js.
 $(STAMP): package.json package-lock.json .npmrc

@@ -19,7 +19,7 @@ const POLL_MS = 200;
 const folder = mkdtempSync(join(tmpdir(), "satellites-pictures-"));
 const stateDir = join(folder, "state");
 const environment = {
-  PATH: `${folder}:${process.env["PATH"] ?? ""}`,
+  PATH: `${join(stateDir, "bin")}:${process.env["PATH"] ?? ""}`,
   HOME: folder,
   TERM: "xterm-256color",
   KUBECONFIG: join(stateDir, "kubeconfig"),
@@ -75,11 +75,6 @@ const satellite = (name: string, spec: object): object => ({
 
 mkdirSync(TARGET, { recursive: true });
 mkdirSync(stateDir);
-writeFileSync(
-  join(folder, "kubectl-satellite"),
-  `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, "src/kubectl-satellite.ts")}" "$@"\n`,
-  { mode: 0o755 },
-);
 const local = spawn(
   process.execPath,
   [join(ROOT, "src/main.ts"), "local", "--hypervisor=virtual", "--access-control", `--state-dir=${stateDir}`],

@@ -16,14 +16,14 @@ const PADDING = 18;
 const TITLE_BAR = 30;
 /** Where nothing happens for longer, a moving picture goes on after this time. */
 const LONGEST_PAUSE_SECONDS = 1.2;
-/** Still where people asked for little motion, and complete where a viewer knows no animations. */
+/** What comes later can be read from the beginning. Still where people asked for little motion, or a viewer knows no animations. */
 const APPEARING =
-  "<style>@media(prefers-reduced-motion:no-preference){.l{animation:l 1ms both}@keyframes l{from{opacity:0}}}</style>";
+  "<style>@media(prefers-reduced-motion:no-preference){.l{animation:l 1ms both}@keyframes l{from{opacity:.3}}}</style>";
 
 /** A line of the screen. */
 interface Line {
   readonly runs: readonly Run[];
-  /** When it appears in a moving picture. */
+  /** When it lights up in a moving picture. */
   readonly atSeconds?: number;
 }
 
@@ -63,7 +63,7 @@ export async function terminalSvg(bytes: string, columns: number, title: string)
 }
 
 /**
- * The same as a picture that moves once and then stays: each line appears when it got its last look. Pauses are shortened to
+ * The same as a picture that moves once and then stays: each line lights up when it got its last look. Pauses are shortened to
  * 1.2 s.
  *
  * @param recording what was written to the terminal, in order

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { untilAborted } from "../base/abort.ts";
 import type { ProcessContext } from "./process-context.ts";
+import { writeLocalCommands } from "./local-commands.ts";
 import { LocalSystem } from "./local-system.ts";
 
 /** Options of `satellites local`. */
@@ -33,7 +34,7 @@ export async function runLocal(options: LocalCommandOptions, context: ProcessCon
     },
     context,
   );
-  console.log(instructions(system));
+  console.log(instructions(system, await writeLocalCommands(options.stateDir)));
   if (options.buildkitArchive !== undefined) {
     console.log(buildkitInstructions(system));
   }
@@ -42,10 +43,10 @@ export async function runLocal(options: LocalCommandOptions, context: ProcessCon
   await system.stop();
 }
 
-/** Node 24, which comes with the dependencies; the one on PATH may be older. */
-const NODE = "node_modules/.bin/node";
-
-function instructions({ kubeconfig, routerAddress, metricsUrls, credentials, pageUrl }: LocalSystem): string {
+function instructions(
+  { kubeconfig, routerAddress, metricsUrls, credentials, pageUrl }: LocalSystem,
+  commands: string,
+): string {
   const access =
     credentials === undefined ? "" : ` --ca ${credentials.ca} --token-file ${credentials.tokenFile}`;
   const way = `--router ${routerAddress}${access}`;
@@ -53,7 +54,7 @@ function instructions({ kubeconfig, routerAddress, metricsUrls, credentials, pag
 Satellites runs on this machine. In another terminal:
 
   export KUBECONFIG=${kubeconfig}
-  alias satellites='${resolve(NODE)} ${resolve("src/main.ts")}'
+  export PATH=${commands}:$PATH
   kubectl apply -f examples/local/satellite.yaml
   kubectl get satellites --watch
   satellites run ada ${way} -- uname -a
@@ -62,7 +63,7 @@ Satellites runs on this machine. In another terminal:
   satellites inspect ada
   satellites rm ada
 
-The second run wakes the satellite; the client does not notice more than a short delay.
+The second run wakes the satellite; the client does not notice more than a short delay. \`kubectl satellite\` has the same commands.
 ${
   credentials === undefined
     ? `Any gRPC client works: dial ${routerAddress} with the metadata "satellite-name: ada".`

@@ -101,6 +101,22 @@ describe("satellites local", function () {
     await untilEnded(stateDir);
   });
 
+  it("puts its commands where PATH and kubectl find them, as it says", async () => {
+    const stateDir = join(folder, "commands");
+    const child = await start(stateDir);
+    const said = /^ *export PATH=(?<bin>.*):\$PATH$/m.exec(child.logTail(100))?.groups?.["bin"] ?? "";
+    await kubectl(stateDir, "apply", "-f", EXAMPLE);
+    const environment = {
+      HOME: folder,
+      KUBECONFIG: join(stateDir, "kubeconfig"),
+      PATH: `${said}:/bin:/usr/bin`,
+    };
+    const names = { code: 0, stdout: "satellite.satellites.dev/ada\n", stderr: "" };
+    expect(await runProgram("satellites", ["ls", "-o", "name"], environment)).to.deep.equal(names);
+    const asPlugin = ["satellite", "ls", "-o", "name"];
+    expect(await runProgram(requireTool("kubectl"), asPlugin, environment)).to.deep.equal(names);
+  });
+
   it("asks who calls with --access-control, and says how a token is shown", async () => {
     const stateDir = join(folder, "guarded");
     const log = `${stateDir}.log`;
