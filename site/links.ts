@@ -1,9 +1,19 @@
 /** What becomes of links, which are written for a code host, on the site. */
-import { statSync } from "node:fs";
-import { join, normalize } from "node:path";
+import { globSync, statSync } from "node:fs";
+import { extname, join, normalize } from "node:path";
 
 /** Folders whose files the site holds as they are, since pages tell people to apply them. */
 export const COPIED: readonly string[] = ["bench/results", "crds", "docs/argocd", "examples"];
+
+/**
+ * Endings of the copied files, without the dot: the theme takes what it does not know for a page.
+ *
+ * @param root of the repository
+ */
+export function copiedKinds(root: string): string[] {
+  const files = COPIED.flatMap((folder) => globSync(`${folder}/**`, { cwd: root }));
+  return [...new Set(files.map((file) => extname(file).slice(1)))].filter((kind) => kind !== "").toSorted();
+}
 
 /** An address as it is, or undefined where the site has nothing to lead to: then the words stay, without a link. */
 export type Target = string | undefined;

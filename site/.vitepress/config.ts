@@ -1,7 +1,7 @@
 import { cpSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { defineConfig, type DefaultTheme, type MarkdownOptions } from "vitepress";
-import { anchorOf, COPIED, targetOf } from "../links.ts";
+import { anchorOf, copiedKinds, COPIED, targetOf } from "../links.ts";
 import { SECTIONS } from "../navigation.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -10,7 +10,7 @@ const PAGES: readonly string[] = globSync("{*.md,docs/**/*.md,charts/**/*.md}", 
 /** Where the sources are, as `https://HOST/OWNER/NAME/blob/main`; links to them are left out when it is not said. */
 const SOURCES = process.env["SITE_SOURCES"];
 // Files of these kinds are no pages, so links to them are left as they are.
-process.env["VITE_EXTRA_EXTENSIONS"] = "lua,yaml,json";
+process.env["VITE_EXTRA_EXTENSIONS"] = copiedKinds(ROOT).join(",");
 const DECISIONS = "docs/decisions/";
 
 /** Pages that stand for their folder. */

@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import { anchorOf, targetOf } from "../../site/links.ts";
+import { anchorOf, copiedKinds, targetOf } from "../../site/links.ts";
 import { SECTIONS } from "../../site/navigation.ts";
-import { anchorOf as anchorInTests, headingsOf, PAGES, ROOT } from "./pages.ts";
+import { anchorOf as anchorInTests, headingsOf, PAGES, read, ROOT } from "./pages.ts";
 
 const SOURCES = "https://host.example/owner/name/blob/main";
 
@@ -40,6 +40,21 @@ describe("a link on the site", () => {
 
   it("to a source leads to the code host where that is known", () => {
     expect(targetOf(ROOT, "docs", "../src/main.ts", SOURCES)).to.equal(`${SOURCES}/src/main.ts`);
+  });
+
+  it("to a copy is known for no page, whatever the file's kind", () => {
+    expect(copiedKinds(ROOT)).to.include.members(["hcl", "json", "lua", "sh", "yaml"]);
+  });
+
+  it("never leads to the reader's own machine, which the build takes for dead", () => {
+    const local = PAGES.flatMap((page) =>
+      [
+        ...read(page)
+          .replaceAll(/^```[^]*?^```$|`[^`]*`/gm, "")
+          .matchAll(/https?:\/\/localhost\S*/g),
+      ].map(([url]) => `${page}: ${url}`),
+    );
+    expect(local).to.deep.equal([]);
   });
 
   it("names sections as code hosts do", () => {
