@@ -29,6 +29,7 @@ const PAGES = [
   "/docs/troubleshooting.html",
   "/docs/faq.html",
   "/docs/comparison.html",
+  "/docs/conformance.html",
   "/CHANGELOG.html",
 ];
 const SCHEMES = ["light", "dark"] as const;
@@ -38,6 +39,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".js": "text/javascript",
   ".css": "text/css",
   ".json": "application/json",
+  ".png": "image/png",
   ".svg": "image/svg+xml",
   ".woff2": "font/woff2",
 };
@@ -85,7 +87,14 @@ async function troubles(page: Page, axe: string): Promise<string[]> {
   const overflow = (await page.evaluate(
     "document.documentElement.scrollWidth - document.documentElement.clientWidth",
   )) as number;
+  const unseen = (await page.evaluate(`[
+    ...[...document.images].filter((image) => image.complete && image.naturalWidth === 0).map(({ src }) => "has no picture " + src),
+    ...[...document.querySelectorAll(".vp-doc :is(p, td, li)")]
+      .flatMap((each) => /<\\/[a-z]+>|<[a-z]+ [a-z-]+="|<br>/.exec(each.textContent) ?? [])
+      .map((tag) => "shows markup: " + tag),
+  ]`)) as string[];
   return [
+    ...unseen,
     ...violations.flatMap(({ id, nodes }) =>
       nodes.map(
         ({ html, failureSummary = "" }) =>

@@ -1,6 +1,7 @@
 import { cpSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { defineConfig, type DefaultTheme, type MarkdownOptions } from "vitepress";
+import { readPicture, themedHtml } from "../pictures.ts";
 import { anchorOf, copiedKinds, COPIED, targetOf } from "../links.ts";
 import { SECTIONS } from "../navigation.ts";
 
@@ -61,6 +62,17 @@ const markdown: MarkdownOptions = {
       const { relativePath } = state.env as { relativePath: string };
       const folder = dirname(relativePath);
       for (const [index, block] of state.tokens.entries()) {
+        const picture = block.type === "inline" ? readPicture(block.content) : undefined;
+        if (picture !== undefined) {
+          block.type = "html_block";
+          block.content = themedHtml(picture);
+          block.children = null;
+          // Of the paragraph that it was taken for nothing is written.
+          for (const around of [state.tokens[index - 1], state.tokens[index + 1]]) {
+            if (around !== undefined) around.hidden = true;
+          }
+          continue;
+        }
         // A column without a heading is no heading.
         if (block.type === "th_open" && state.tokens[index + 1]?.content === "") {
           block.tag = "td";
@@ -75,6 +87,8 @@ const markdown: MarkdownOptions = {
               return false;
             }
             token.attrSet("href", target);
+          } else if (token.type === "text" && token.content === "<br>") {
+            token.type = "hardbreak";
           } else if (token.type === "link_close" && dropped > 0) {
             dropped -= 1;
             return false;

@@ -1,5 +1,8 @@
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { anchorOf, copiedKinds, targetOf } from "../../site/links.ts";
+import { readPicture, themedHtml } from "../../site/pictures.ts";
 import { SECTIONS } from "../../site/navigation.ts";
 import { anchorOf as anchorInTests, headingsOf, PAGES, read, ROOT } from "./pages.ts";
 
@@ -62,5 +65,34 @@ describe("a link on the site", () => {
       expect(anchorOf(heading)).to.equal(anchorInTests(heading));
     }
     expect(anchorOf("What it costs, and who causes it")).to.equal("what-it-costs-and-who-causes-it");
+  });
+});
+
+describe("a picture for light and dark on the site", () => {
+  it("is both pictures of every such block in the pages", () => {
+    const blocks = PAGES.flatMap((page) =>
+      [...read(page).matchAll(/^<picture>[^]*?<\/picture>$/gm)].map(([html]) => ({ page, html })),
+    );
+    expect(blocks.map(({ page }) => page)).to.include.members(["README.md", "docs/operations.md"]);
+    for (const { page, html } of blocks) {
+      const picture = readPicture(html);
+      expect(picture, page).to.not.equal(undefined);
+      expect(picture?.alt, page).to.not.equal("");
+      for (const file of [picture?.light ?? "", picture?.dark ?? ""]) {
+        expect(existsSync(join(ROOT, dirname(page), file)), `${page}: ${file}`).to.equal(true);
+      }
+    }
+  });
+
+  it("shows one of the two", () => {
+    const html = themedHtml({ light: "a.png", dark: "b.png", alt: "what" });
+    expect(html).to.match(
+      /<img class="only-light" src=".\/a.png" alt="what".*<img class="only-dark" src=".\/b.png"/,
+    );
+  });
+
+  it("is nothing else of HTML", () => {
+    expect(readPicture("<picture>")).to.equal(undefined);
+    expect(readPicture("speak of <name>")).to.equal(undefined);
   });
 });
