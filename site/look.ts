@@ -1,15 +1,16 @@
 /**
  * Looks at the built site in Chromium, without any network but this machine's: axe finds nothing on the main pages, in
- * light and dark, at desktop and phone width; nothing is wider than the phone; search finds a page; no request leaves.
+ * light and dark, at desktop and phone width; nothing is wider than the phone; pictures are there, and no markup shows; links
+ * lead to pages and sections; search finds a page; no request leaves.
  * The last line is "site: N looks, F failed".
  *
  *   node site/look.ts [--screenshots FOLDER]
  */
 import { execFileSync } from "node:child_process";
 import { createServer } from "node:http";
-import { createReadStream, existsSync, mkdirSync, statSync } from "node:fs";
+import { createReadStream, existsSync, globSync, mkdirSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { extname, join, normalize } from "node:path";
+import { dirname, extname, join, normalize } from "node:path";
 import { createRequire } from "node:module";
 import { parseArgs } from "node:util";
 import type { AddressInfo } from "node:net";
@@ -105,6 +106,24 @@ async function troubles(page: Page, axe: string): Promise<string[]> {
   ];
 }
 
+/** Links between pages of the site that lead to no file or to no section of it. */
+async function deadLinks(): Promise<string[]> {
+  const pages = globSync("**/*.html", { cwd: OUT });
+  const texts = new Map(
+    await Promise.all(pages.map(async (page) => [page, await readFile(join(OUT, page), "utf8")] as const)),
+  );
+  return [...texts].flatMap(([page, text]) =>
+    [...text.matchAll(/<a [^>]*?href="(?!https?:|mailto:)(?<path>[^"#]*)(?:#(?<anchor>[^"]*))?"/g)]
+      .filter(({ groups: { path = "", anchor = "" } = {} }) => {
+        const from = path.startsWith("/") ? path : join("/", dirname(page), path);
+        const target = path === "" ? page : `${from.slice(1)}${/(?:^|\/)$/.test(from) ? "index.html" : ""}`;
+        const isThere = anchor === "" || texts.get(target)?.includes(`id="${decodeURIComponent(anchor)}"`);
+        return !existsSync(join(OUT, target)) || isThere !== true;
+      })
+      .map(([link]) => `${page}: ${link}`),
+  );
+}
+
 async function searchFinds(browser: Browser, url: string): Promise<string[]> {
   const page = await browser.newPage({ viewport: WIDTHS.desktop });
   try {
@@ -157,6 +176,7 @@ try {
       await context.close();
     }
   }
+  report("links", await deadLinks());
   report("search", await searchFinds(browser, site.url));
   report("requests to elsewhere", outside);
 } finally {
