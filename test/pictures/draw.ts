@@ -15,19 +15,23 @@ import { drawPanels } from "./panel-drawing.ts";
 import { STORY_SECONDS, tellStory } from "./story.ts";
 
 const TARGET = process.argv[2] ?? join(import.meta.dirname, "../../docs/pictures");
+/** Each picture ends below a section of the page, by the ID of its title. */
 const SCREENS = [
-  { name: "light", colorScheme: "light", width: 1100, height: 880 },
-  { name: "dark", colorScheme: "dark", width: 1100, height: 880 },
-  { name: "phone", colorScheme: "dark", width: 390, height: 780 },
+  { name: "light", colorScheme: "light", width: 1100, height: 880, lastSection: "table-title" },
+  { name: "dark", colorScheme: "dark", width: 1100, height: 880, lastSection: "table-title" },
+  { name: "phone", colorScheme: "dark", width: 390, height: 780, lastSection: "timeline-title" },
 ] as const;
+const MARGIN = 16;
 
 async function photograph(browser: Browser, url: string): Promise<void> {
-  for (const { name, colorScheme, width, height } of SCREENS) {
+  for (const { name, colorScheme, width, height, lastSection } of SCREENS) {
     const page = await browser.newPage({ colorScheme, viewport: { width, height }, timezoneId: "UTC" });
     await page.goto(url);
     await page.locator("canvas").waitFor();
     await page.locator("#state", { hasText: /^live$/ }).waitFor();
-    await page.screenshot({ path: join(TARGET, `page-${name}.png`) });
+    const last = await page.locator(`section[aria-labelledby="${lastSection}"]`).boundingBox();
+    const clip = { x: 0, y: 0, width, height: Math.ceil((last?.y ?? 0) + (last?.height ?? height)) + MARGIN };
+    await page.screenshot({ path: join(TARGET, `page-${name}.png`), fullPage: true, clip });
     await page.close();
   }
 }
