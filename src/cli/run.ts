@@ -35,7 +35,7 @@ export async function run(
 ): Promise<number> {
   const env = readVariables(flags.env ?? []);
   const stdin = flags.stdin === true ? await readAll(context) : new Uint8Array();
-  const directory = mkdtempSync(join(tmpdir(), "satellites-run-"));
+  const directory = makePrivateDirectory();
   const socket = join(directory, "router.sock");
   try {
     const opened = await openProxy(name, { socket }, flags, context);
@@ -64,6 +64,25 @@ export async function run(
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/**
+ * A new folder that no other user may enter, for the socket.
+ *
+ * Containers whose root cannot be written to, or has no /tmp, have the shared memory of POSIX at least.
+ *
+ * @throws Error of the first place that was tried, when none can be written to
+ */
+function makePrivateDirectory(): string {
+  let first: unknown;
+  for (const place of [tmpdir(), "/dev/shm"]) {
+    try {
+      return mkdtempSync(join(place, "satellites-run-"));
+    } catch (error) {
+      first ??= error;
+    }
+  }
+  throw first;
 }
 
 function readVariables(pairs: readonly string[]): Record<string, string> {
