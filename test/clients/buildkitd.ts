@@ -13,10 +13,10 @@ const POLL_MS = 50;
 /** What its worker says of the boot, as in a VM (src/machines/buildkit/units.ts). */
 export const BOOT_ID = "0123456789abcdef0123456789abcdef";
 
-/** Whether somebody speaks HTTP/2 on a port of the loopback. */
-function speaksHttp2(port: number): Promise<boolean> {
+/** Whether somebody speaks HTTP/2 there. */
+function speaksHttp2(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const session: ClientHttp2Session = connect(`http://127.0.0.1:${port}`);
+    const session: ClientHttp2Session = connect(`http://${host}:${port}`);
     session.once("remoteSettings", () => {
       resolve(true);
       session.close();
@@ -42,9 +42,10 @@ export class BuildKitD {
   /**
    * Starts it with empty state.
    *
+   * @param host address that it listens on
    * @throws Error that says what is missing, or its last lines when it does not come up
    */
-  static async start(): Promise<BuildKitD> {
+  static async start(host = "127.0.0.1"): Promise<BuildKitD> {
     const runc = findOnPath("runc") ?? findOnPath("runc", { PATH: "/usr/sbin:/sbin" });
     if (runc === undefined) {
       throw new Error("runc is not installed (Debian: runc)");
@@ -53,7 +54,7 @@ export class BuildKitD {
     const port = await freePort();
     const args = {
       root: join(directory, "state"),
-      addr: `tcp://127.0.0.1:${port}`,
+      addr: `tcp://${host}:${port}`,
       config: "/dev/null",
       "containerd-worker": "false",
       "oci-worker": "true",
@@ -71,7 +72,7 @@ export class BuildKitD {
     );
     const daemon = new BuildKitD(port, process, directory);
     const untilMs = performance.now() + PATIENCE_MS;
-    while (!(await speaksHttp2(port))) {
+    while (!(await speaksHttp2(host, port))) {
       if (!process.isRunning() || performance.now() > untilMs) {
         const lines = process.logTail();
         await daemon.stop();

@@ -42,28 +42,30 @@ function remove(folder: string): boolean {
   return !existsSync(folder);
 }
 
-/** The root under which a node's pods get their control groups. */
+/** The root under which the pods of each node get their control groups. */
 export class NodeCgroups {
-  /** Path from a hierarchy's root, as the kubelet takes it. */
+  /** Path from a hierarchy's root. Each node has a group of its name in it. */
   readonly root = `/${PREFIX}${process.pid}`;
 
-  /** Makes it in every hierarchy, and removes those of nodes whose process was killed. */
-  static make(): NodeCgroups {
+  /** Makes it and the nodes' in every hierarchy, and removes those of nodes whose process was killed. */
+  static make(nodes: readonly string[]): NodeCgroups {
     for (const left of globSync(`${MOUNT}/*/${PREFIX}*/`)) {
       if (!existsSync(`/proc/${basename(left).slice(PREFIX.length)}`)) {
         remove(left);
       }
     }
     const groups = new NodeCgroups();
-    for (const folder of groups.#folders()) {
-      mkdirSync(folder, { recursive: true });
-    }
-    // A new group of this kind takes no process before it is told its processors and memory (cgroup-v1/cpusets.rst).
-    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-      writeFileSync(
-        join(MOUNT, "cpuset", groups.root, file),
-        readFileSync(join(MOUNT, "cpuset", file), "utf8"),
-      );
+    for (const path of ["", ...nodes]) {
+      for (const folder of groups.#folders()) {
+        mkdirSync(join(folder, path));
+      }
+      // A new group of this kind takes no process before it is told its processors and memory (cgroup-v1/cpusets.rst).
+      for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+        writeFileSync(
+          join(MOUNT, "cpuset", groups.root, path, file),
+          readFileSync(join(MOUNT, "cpuset", file), "utf8"),
+        );
+      }
     }
     return groups;
   }

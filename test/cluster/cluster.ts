@@ -13,9 +13,11 @@ import { startProcess, type TestProcess } from "../support/process.ts";
 import { startVirtualAccount, type VirtualAccount } from "../support/virtual-account.ts";
 import { requireTool } from "../tools/catalog.ts";
 import { REPOSITORY } from "./images.ts";
-import { mainProcess } from "./node/containerd.ts";
-import { theNode } from "./node/node.ts";
-import { NODE_ADDRESS, VM_SUBNETS } from "./node/place.ts";
+import { Load, type LoadReport, printLoad } from "./load.ts";
+import { ctr, holdMemory, mainProcess } from "./node/containerd.ts";
+import { type NodeNamespaces, runIn } from "./node/namespaces.ts";
+import { type Nodes, theNodes } from "./node/node.ts";
+import { FIRST_NODE, VM_SUBNETS } from "./node/place.ts";
 import { isReady, type Pod } from "./pod.ts";
 
 const CLASS_FILE = join(import.meta.dirname, "../../examples/local/class.yaml");
@@ -42,19 +44,23 @@ export class Cluster {
   readonly server: KubeApiServer;
   readonly account: VirtualAccount;
   readonly directory: string;
+  readonly nodes: readonly NodeNamespaces[];
+  readonly images: string;
   readonly #undo: (() => unknown)[] = [];
 
-  private constructor(server: KubeApiServer, account: VirtualAccount, directory: string) {
+  private constructor({ server, directory, nodes, images }: Nodes, account: VirtualAccount) {
     this.server = server;
     this.account = account;
     this.directory = directory;
+    this.nodes = nodes;
+    this.images = images;
   }
 
-  /** The node with a new account and empty namespaces. */
+  /** The nodes with a new account and empty namespaces. */
   static async start(): Promise<Cluster> {
-    const { server, directory } = await theNode();
-    const account = await startVirtualAccount({ host: NODE_ADDRESS, subnets: VM_SUBNETS });
-    const cluster = new Cluster(server, account, directory);
+    const nodes = await theNodes();
+    const account = await startVirtualAccount({ host: FIRST_NODE.address, subnets: VM_SUBNETS });
+    const cluster = new Cluster(nodes, account);
     for (const name of [SYSTEM, TEAM]) {
       await cluster.create("/api/v1/namespaces", { metadata: { name, labels: RESTRICTED } });
     }
@@ -83,7 +89,7 @@ export class Cluster {
   async apply(
     release: string,
     values: { readonly operator?: object } & Values = {},
-    ...flags: string[]
+    { chart = CHART, flags = [] }: { readonly chart?: string; readonly flags?: readonly string[] } = {},
   ): Promise<string> {
     const all = {
       image: { repository: REPOSITORY },
@@ -97,7 +103,7 @@ export class Cluster {
         ...values.operator,
       },
     };
-    const args = ["upgrade", "--install", release, CHART, "--wait", "--timeout", "150s", ...flags];
+    const args = ["upgrade", "--install", release, chart, "--wait", "--timeout", "150s", ...flags];
     const { code, stdout, stderr } = await this.helm(args, all);
     if (code !== 0) {
       const { stdout: pods } = await this.kubectl("describe", "pods", "--namespace", SYSTEM);
@@ -274,6 +280,38 @@ export class Cluster {
     return guest;
   }
 
+  /** Does something while four clients make calls, and waits until they go on as before. */
+  async underLoad(
+    what: string,
+    connect: () => GuestClient,
+    act: () => Promise<unknown>,
+  ): Promise<LoadReport> {
+    const calls = new Load(Array.from({ length: 4 }, connect));
+    await eventually("calls are answered", async () => calls.calls > 40);
+    await act();
+    const before = calls.calls;
+    await eventually("calls go on", async () => calls.calls > before + 40);
+    const report = await calls.stop();
+    printLoad(what, report);
+    return report;
+  }
+
+  /** Leads whoever calls a satellite's machine at the guest's port to a port of the first node, until the tests end. */
+  async serveInsteadOf(name: string, port: number): Promise<void> {
+    const { endpoint } = (await this.satellite(name)).status;
+    const node = this.nodes[0];
+    if (endpoint === undefined || node === undefined) {
+      throw new Error(`${name} has no machine`);
+    }
+    const rule = `ip daddr ${endpoint.host} tcp dport ${endpoint.port} dnat to ${node.place.address}:${port}`;
+    const chains = ["prerouting", "output"].map(
+      (hook) => `chain ${hook} { type nat hook ${hook} priority -110; ${rule}; }`,
+    );
+    const table = `instead-of-${this.#undo.length}`;
+    runIn(node, "nft", `table ip ${table} { ${chains.join(" ")} }`);
+    this.#undo.push(() => runIn(node, "nft", "delete", "table", "ip", table));
+  }
+
   /** `kubectl port-forward` to a port of a Deployment's pod; resolves with the address on this side. */
   async portForward(deployment: string, port: number): Promise<string> {
     const log = join(this.directory, `port-forward-${this.#undo.length}.log`);
@@ -296,12 +334,32 @@ export class Cluster {
     });
   }
 
-  /** Sends a signal to the main process of a container, as the kernel does when its memory is up. */
+  /** Sends a signal to the main process of a container. */
   kill(pod: Pod, container: string, signal: NodeJS.Signals = "SIGKILL"): void {
-    process.kill(mainProcess(pod, container), signal);
+    process.kill(this.#mainProcess(pod, container), signal);
   }
 
-  /** Removes what the tests made, and the namespaces; the node goes on. */
+  /** Lets a container have no more memory than it has, and a little: the kernel ends it when more is wanted. */
+  holdMemory(pod: Pod, container: string): void {
+    holdMemory(this.#mainProcess(pod, container));
+  }
+
+  #mainProcess(pod: Pod, container: string): number {
+    const node = this.nodes.find(({ place }) => place.name === pod.spec.nodeName);
+    if (node === undefined) {
+      throw new Error(`${pod.metadata.name} is on no node`);
+    }
+    return mainProcess(node, pod, container);
+  }
+
+  /** Gives the product's image of a version another version, on every node. */
+  tagImage(version: string, other: string): void {
+    for (const node of this.nodes) {
+      ctr(node, "images", "tag", `${REPOSITORY}:${version}`, `${REPOSITORY}:${other}`);
+    }
+  }
+
+  /** Removes what the tests made, and the namespaces; the nodes go on. */
   async stop(): Promise<void> {
     for (const undo of this.#undo.splice(0).toReversed()) {
       await undo();

@@ -3,10 +3,11 @@ import { expect } from "chai";
 import type { GuestClient } from "../../src/guest/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { createTestAuthority, type TestAuthority } from "../support/pki.ts";
+import { FewestReady } from "./fewest-ready.ts";
 import { CALLER, Cluster, SYSTEM, TEAM } from "./cluster.ts";
-import { Load, printLoad } from "./load.ts";
+import type { LoadReport } from "./load.ts";
 import { chartVersion, REPOSITORY } from "./images.ts";
-import { ctr, holdMemory } from "./node/containerd.ts";
+import { FIRST_NODE, SECOND_NODE } from "./node/place.ts";
 import type { Pod } from "./pod.ts";
 
 const RELEASE = "sat";
@@ -63,23 +64,8 @@ describe("an installation in deployment mode", function () {
       (error: unknown) => Reflect.get(error as object, "code"),
     );
 
-  const load = (satellite: string): Load =>
-    new Load(Array.from({ length: 4 }, () => connect(satellite, token)));
-
-  /** Does something while calls are made, and waits until they go on as before. */
-  async function underLoad(
-    what: string,
-    act: () => Promise<unknown>,
-  ): Promise<Awaited<ReturnType<Load["stop"]>>> {
-    const calls = load("ada");
-    await eventually("calls are answered", async () => calls.calls > 40);
-    await act();
-    const before = calls.calls;
-    await eventually("calls go on", async () => calls.calls > before + 40);
-    const report = await calls.stop();
-    printLoad(what, report);
-    return report;
-  }
+  const underLoad = (what: string, act: () => Promise<unknown>): Promise<LoadReport> =>
+    cluster.underLoad(what, () => connect("ada", token), act);
 
   it("is installed, with the router's certificate and pods of its own", async () => {
     await cluster.apply(RELEASE, VALUES);
@@ -129,8 +115,7 @@ describe("an installation in deployment mode", function () {
   });
 
   it("loses no call and no stream during helm upgrade to another image", async () => {
-    const version = chartVersion();
-    ctr("images", "tag", `${REPOSITORY}:${version}`, `${REPOSITORY}:next`);
+    cluster.tagImage(chartVersion(), "next");
     const stream = connect("ada", token).run("sh", { args: ["-c", "sleep 15; echo whole"] });
     const report = await underLoad("helm upgrade", () =>
       cluster.apply(RELEASE, { ...VALUES, image: { repository: REPOSITORY, tag: "next" } }),
@@ -160,12 +145,39 @@ describe("an installation in deployment mode", function () {
     expect(report.failures).to.deep.equal([]);
   });
 
+  for (const { name } of [SECOND_NODE, FIRST_NODE]) {
+    it(`loses no call and no stream when ${name} is drained: the budget lets one pod go at a time`, async () => {
+      const stream = connect("ada", token).run("sh", { args: ["-c", "sleep 15; echo whole"] });
+      const fewest = new FewestReady(cluster, "router");
+      const report = await underLoad(`drain of ${name}`, async () => {
+        const args = ["drain", name, "--ignore-daemonsets", "--timeout=240s"];
+        const { code, stderr } = await cluster.kubectl(...args);
+        expect(code, stderr).to.equal(0);
+        if (name === FIRST_NODE.name) {
+          // All pods are there since the other node was drained.
+          expect(stderr).to.include("would violate the pod's disruption budget");
+        }
+        for (const component of ["operator", "router"] as const) {
+          const pods = await cluster.untilReady(component, 2);
+          expect(pods.map(({ spec }) => spec.nodeName)).to.not.include(name);
+        }
+      });
+      expect(report.failures).to.deep.equal([]);
+      expect((await stream).stdout.toString()).to.equal("whole\n");
+      expect(await fewest.stop()).to.be.at.least(1);
+      const { code, stderr } = await cluster.kubectl("uncordon", name);
+      expect(code, stderr).to.equal(0);
+      await cluster.sleep("ada");
+      await connect("ada", token).describe(60_000);
+    });
+  }
+
   it("tells callers of a router that is out of memory UNAVAILABLE, and serves them again", async () => {
     const [pod] = await cluster.untilReady("router", 2);
     const name = pod?.metadata.name ?? "";
     const report = await underLoad("a router out of memory", async () => {
       if (pod !== undefined) {
-        holdMemory(pod, "router");
+        cluster.holdMemory(pod, "router");
       }
       // Another program in the container, smaller than the router: the kernel ends the largest.
       const script = "const bytes = Buffer.alloc(32 << 20, 1); setTimeout(() => {}, 5000)";
@@ -224,7 +236,11 @@ describe("an installation in deployment mode", function () {
               "echo",
               "from a pod",
             ],
-            securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
+            securityContext: {
+              allowPrivilegeEscalation: false,
+              readOnlyRootFilesystem: true,
+              capabilities: { drop: ["ALL"] },
+            },
             volumeMounts: [{ name: "access", mountPath: "/access", readOnly: true }],
           },
         ],

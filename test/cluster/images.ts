@@ -1,12 +1,16 @@
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { parse } from "yaml";
 import { BuildKitD } from "../clients/buildkitd.ts";
-import { requireTool } from "../tools/catalog.ts";
+import { findOnPath, requireTool } from "../tools/catalog.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const CHART_FILE = join(ROOT, "charts/satellites/Chart.yaml");
+/** The oldest commit with a chart and a Dockerfile: both were 0.1.0 then. */
+const FIRST_COMMIT = "9d45f02e961e2bf4ace2265293726a6e33a0e1e1";
+/** Tag of the image that is built from that commit. */
+export const FIRST_TAG = "first";
 
 /** Registry and repository of the product's image: nobody serves it, so that nothing can be pulled by mistake. */
 export const REPOSITORY = "registry.example/satellites";
@@ -14,6 +18,8 @@ export const REPOSITORY = "registry.example/satellites";
 export const PAUSE_IMAGE = "registry.example/pause:test";
 /** Answers names. */
 export const DNS_IMAGE = "registry.example/coredns:test";
+/** Debian's Prometheus. */
+export const PROMETHEUS_IMAGE = "registry.example/prometheus:test";
 
 /** The version that the chart installs unless told otherwise. */
 export function chartVersion(): string {
@@ -41,29 +47,66 @@ export async function buildImages(directory: string): Promise<string[]> {
   const daemon = await BuildKitD.start();
   try {
     return [
-      build(daemon, directory, product(directory)),
+      build(daemon, directory, product(directory, ROOT, chartVersion())),
       build(daemon, directory, single(directory, "coredns", DNS_IMAGE)),
       build(daemon, directory, single(directory, "pause", PAUSE_IMAGE)),
+      build(daemon, directory, installed(directory, "prometheus", PROMETHEUS_IMAGE)),
     ];
   } finally {
     await daemon.stop();
   }
 }
 
-function product(directory: string): Build {
-  const [bundle, built] = [join(directory, "bundle"), join(directory, "built")];
-  mkdirSync(built, { recursive: true });
-  const node = (...args: string[]): Buffer => execFileSync(process.execPath, args, { cwd: ROOT });
-  node("build/bundle.ts", bundle);
-  node("build/image-root.ts", join(built, "image"), bundle);
-  const context = join(directory, "nothing");
-  mkdirSync(context);
+/** @param root sources, with the packages that they need */
+function product(directory: string, root: string, tag: string): Build {
+  const [bundle, built, context] = ["bundle", "built", "nothing"].map((name) => join(directory, tag, name));
+  mkdirSync(built ?? "", { recursive: true });
+  mkdirSync(context ?? "");
+  const node = (...args: string[]): Buffer => execFileSync(process.execPath, args, { cwd: root });
+  node("build/bundle.ts", bundle ?? "");
+  node("build/image-root.ts", join(built ?? "", "image"), bundle ?? "");
   return {
-    image: `${REPOSITORY}:${chartVersion()}`,
-    context,
-    dockerfile: ROOT,
-    contexts: { build: built },
+    image: `${REPOSITORY}:${tag}`,
+    context: context ?? "",
+    dockerfile: root,
+    contexts: { build: built ?? "" },
   };
+}
+
+/** Where the chart of the first release is, in a folder that {@link buildFirstRelease} has filled. */
+export const firstChart = (directory: string): string =>
+  join(directory, FIRST_TAG, "source/charts/satellites");
+
+/**
+ * Builds the image of the first release in the same way, from its own sources, packages and Dockerfile.
+ *
+ * @param directory gets the archive, and the sources with the chart
+ * @returns why that cannot be done here; undefined when it has been
+ */
+export async function buildFirstRelease(directory: string): Promise<string | undefined> {
+  try {
+    execFileSync("git", ["cat-file", "-e", `${FIRST_COMMIT}^{commit}`], { cwd: ROOT, stdio: "ignore" });
+  } catch {
+    return `the history has no commit ${FIRST_COMMIT}: get it whole, as by "git fetch --unshallow"`;
+  }
+  const source = join(directory, FIRST_TAG, "source");
+  mkdirSync(source, { recursive: true });
+  const run = (program: string, args: string[], cwd: string): Buffer =>
+    execFileSync(program, args, { cwd, stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 26 });
+  const archive = join(directory, FIRST_TAG, "source.tar");
+  run("git", ["archive", `--output=${archive}`, FIRST_COMMIT], ROOT);
+  run("tar", ["--extract", `--file=${archive}`], source);
+  rmSync(archive);
+  // Node.js is this one, which is what that commit's lock file names, too.
+  run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], source);
+  const daemon = await BuildKitD.start();
+  try {
+    build(daemon, directory, product(directory, source, FIRST_TAG));
+  } finally {
+    await daemon.stop();
+  }
+  rmSync(join(source, "node_modules"), { recursive: true });
+  return undefined;
 }
 
 /** An image of one program. */
@@ -72,6 +115,26 @@ function single(directory: string, tool: "coredns" | "pause", image: string): Bu
   mkdirSync(context);
   copyFileSync(requireTool(tool), join(context, tool));
   const lines = ["FROM scratch", `COPY ${tool} /${tool}`, `ENTRYPOINT ["/${tool}"]`, ""];
+  writeFileSync(join(context, "Dockerfile"), lines.join("\n"));
+  return { image, context, dockerfile: context };
+}
+
+/** An image of a program that is installed here, with the libraries that it is linked with. */
+function installed(directory: string, name: string, image: string): Build {
+  const program = findOnPath(name);
+  if (program === undefined) {
+    throw new Error(`${name} is not installed`);
+  }
+  const context = join(directory, name);
+  const root = join(context, "root");
+  const libraries = [...execFileSync("ldd", [program], { encoding: "utf8" }).matchAll(/(\/\S+) \(0x/g)];
+  mkdirSync(root, { recursive: true });
+  copyFileSync(program, join(root, name));
+  for (const [, library = ""] of libraries) {
+    mkdirSync(join(root, dirname(library)), { recursive: true });
+    copyFileSync(library, join(root, library));
+  }
+  const lines = ["FROM scratch", "COPY root/ /", `ENTRYPOINT ["/${name}"]`, ""];
   writeFileSync(join(context, "Dockerfile"), lines.join("\n"));
   return { image, context, dockerfile: context };
 }

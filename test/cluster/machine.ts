@@ -5,17 +5,19 @@ import type { Prerequisite } from "../../src/local/qemu/prerequisites.ts";
 /** Where Debian's CNI plugins are. */
 export const CNI_PLUGINS = "/usr/lib/cni";
 
-/** What a node is made of beside the programs that are built. */
+/** What nodes are made of beside the programs that are built. */
 export const NODE_PROGRAMS: readonly Prerequisite[] = [
   { program: "containerd", debianPackage: "containerd", purpose: "run pods" },
   { program: "runc", debianPackage: "runc", purpose: "run containers" },
   { program: "host-local", debianPackage: "containernetworking-plugins", purpose: "give pods their network" },
   { program: "nft", debianPackage: "nftables", purpose: "lead Services to their pods" },
+  { program: "iptables", debianPackage: "iptables", purpose: "enforce NetworkPolicy" },
+  { program: "ipset", debianPackage: "ipset", purpose: "enforce NetworkPolicy" },
   { program: "ip", debianPackage: "iproute2", purpose: "give the node its network" },
   { program: "unshare", debianPackage: "util-linux", purpose: "give the node namespaces of its own" },
 ];
 
-/** The namespaces in which a node lives with its tests: ending the first process in them ends everything. */
+/** The namespaces in which the nodes live with their tests: ending the first process in them ends everything. */
 export const NAMESPACES = [
   "--mount",
   "--net",

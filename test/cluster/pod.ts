@@ -3,6 +3,10 @@ import type { ContainerOwner } from "./node/containerd.ts";
 /** A pod, as far as these tests look into it. */
 export interface Pod extends ContainerOwner {
   readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
+  readonly spec: {
+    readonly nodeName?: string;
+    readonly containers: readonly { readonly name: string; readonly image: string }[];
+  };
   readonly status: {
     readonly phase: string;
     readonly podIP?: string;

@@ -1,24 +1,25 @@
 /**
- * Runs the tests of a whole cluster, on a Kubernetes node that lives as long as they do:
+ * Runs the tests of a whole cluster, on Kubernetes nodes that live as long as they do:
  *
  *   node test/cluster/run.ts [--images=FOLDER] [FILE… and options of mocha]
  *
  * With --images the images are kept in that folder, and not built again when they are there.
  *
- * The tests run inside of the node's namespaces, so that they reach pods and Services, and everything ends with them.
+ * The tests run inside of the first node's namespaces, so that they reach pods and Services, and everything ends with them.
  * The last line is "cluster: N steps, F failed". Exit code 2 says that no node can run on this machine, 1 that a
  * step failed.
  */
 import { spawn } from "node:child_process";
 import { existsSync, globSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import path, { delimiter, join } from "node:path";
 import { readMochaCounts } from "../../build/mocha-counts.ts";
 import { ensurePrerequisites } from "../../src/local/qemu/prerequisites.ts";
 import { NodeCgroups } from "./cgroups.ts";
-import { buildImages } from "./images.ts";
+import { buildFirstRelease, buildImages } from "./images.ts";
 import { CNI_PLUGINS, NAMESPACES, NODE_PROGRAMS, whyNoNode } from "./machine.ts";
 import { setNodeEnvironment } from "./node/environment.ts";
+import { NODE_PLACES } from "./node/place.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const MOCHA = ["--reporter", "./build/test-reporter.ts", "--exit", "--timeout", "300000"];
@@ -61,24 +62,27 @@ async function main(args: readonly string[]): Promise<number> {
     progress: (line) => console.log(line),
     prerequisites: [
       ...NODE_PROGRAMS,
+      { program: "prometheus", debianPackage: "prometheus", purpose: "scrape the pods" },
+      { program: "busybox", debianPackage: "busybox-static", purpose: "have something to build" },
       { program: "apt-get", debianPackage: "apt", purpose: "install what is missing" },
     ],
   });
   const directory = mkdtempSync(join(tmpdir(), "satellites-node-"));
-  const cgroups = NodeCgroups.make();
+  const cgroups = NodeCgroups.make(NODE_PLACES.map(({ name }) => name));
   try {
     const kept = args.find((each) => each.startsWith("--images="))?.slice("--images=".length);
-    const archives = await imagesIn(kept ?? join(directory, "images"));
+    const images = kept === undefined ? join(directory, "images") : path.resolve(kept);
+    await ensureImages(images);
     const files = args.some((each) => each.endsWith(".test.ts"))
       ? []
       : globSync("test/cluster/**/*.test.ts", { cwd: ROOT }).toSorted();
     // Where administrators' programs are is not on everybody's PATH, and kube-proxy looks there for nft.
-    const path = [process.env["PATH"], "/usr/sbin", "/sbin"].join(delimiter);
+    const programPath = [process.env["PATH"], "/usr/sbin", "/sbin"].join(delimiter);
     const environment = setNodeEnvironment(
-      { ...process.env, PATH: path },
+      { ...process.env, PATH: programPath },
       {
         directory,
-        archives,
+        images,
         cgroupRoot: cgroups.root,
         programs,
       },
@@ -97,15 +101,19 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** The archives in a folder; they are built where it is not there. */
-async function imagesIn(folder: string): Promise<string[]> {
-  if (!existsSync(folder)) {
-    const startedMs = performance.now();
-    mkdirSync(folder, { recursive: true });
-    await buildImages(folder);
-    console.log(`images built in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+/** Builds the images where their folder is not there. */
+async function ensureImages(folder: string): Promise<void> {
+  if (existsSync(folder)) {
+    return;
   }
-  return globSync("*.tar", { cwd: folder }).map((file) => join(folder, file));
+  const startedMs = performance.now();
+  mkdirSync(folder, { recursive: true });
+  await buildImages(folder);
+  const reason = await buildFirstRelease(folder);
+  if (reason !== undefined && process.env["CI"] === "true") {
+    throw new Error(`the first release cannot be built: ${reason}`);
+  }
+  console.log(`images built in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
 }
 
 /** The kernel ends the namespaces' processes in its own time. */

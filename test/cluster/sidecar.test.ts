@@ -144,7 +144,7 @@ describe("an installation in sidecar mode", function () {
     const { code, stderr } = await cluster.helm(["install", "other", CHART], values);
     expect(code).to.not.equal(0);
     expect(stderr).to.include("invalid ownership metadata");
-    await cluster.apply("other", {}, "--take-ownership");
+    await cluster.apply("other", {}, { flags: ["--take-ownership"] });
     await cluster.untilReady("operator", 2);
     await cluster.sleep("ada");
     const address = await cluster.portForward("other-satellites", ROUTER_PORT);

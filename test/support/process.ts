@@ -34,13 +34,27 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
+const running = new Set<ChildProcess>();
+
 /** Kills children when this process ends without having stopped them, as after a failed hook. */
-function killAtExit(child: ChildProcess): () => void {
-  const kill = (): void => {
+function killAll(): void {
+  for (const child of running) {
     child.kill("SIGKILL");
+  }
+}
+
+/** One hook for all: Node.js takes many of them for a leak. */
+function killAtExit(child: ChildProcess): () => void {
+  if (running.size === 0) {
+    process.once("exit", killAll);
+  }
+  running.add(child);
+  return () => {
+    running.delete(child);
+    if (running.size === 0) {
+      process.off("exit", killAll);
+    }
   };
-  process.once("exit", kill);
-  return () => process.off("exit", kill);
 }
 
 /**

@@ -4,7 +4,7 @@
 //   node test/tools/build.ts interop-peer interop-client interop-http2
 //   node test/tools/build.ts actionlint crane
 //   node test/tools/build.ts packer packer-plugin-amazon
-//   node test/tools/build.ts kubelet kube-controller-manager kube-scheduler kube-proxy coredns pause
+//   node test/tools/build.ts kubelet kube-controller-manager kube-scheduler kube-proxy coredns pause kube-router
 // Without names it builds all of the first line. With --if-absent a program on PATH serves as well.
 // Exit code 2 says that there is no Go to build with, 1 that anything else went wrong.
 

@@ -35,6 +35,7 @@ export const CLUSTER_NAMES = [
   "kube-proxy",
   "coredns",
   "pause",
+  "kube-router",
 ] as const;
 
 /** One of the names above. */
@@ -196,6 +197,13 @@ const RECIPES: Readonly<Record<ToolName, ToolRecipe>> = {
     folder: "cluster",
     sources: "cluster/coredns",
     stamps: () => ({}),
+  },
+  // Of all that it can do, the node has it enforce NetworkPolicy alone.
+  "kube-router": {
+    module: "github.com/cloudnativelabs/kube-router/v2",
+    package: "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+    folder: "policy",
+    stamps: (version) => ({ "github.com/cloudnativelabs/kube-router/v2/pkg/version.Version": `v${version}` }),
   },
   // Ours, beside CoreDNS, whose version it bears.
   pause: {

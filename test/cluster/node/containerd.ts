@@ -1,13 +1,12 @@
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { eventually } from "../../support/eventually.ts";
-import { startProcess, type TestProcess } from "../../support/process.ts";
+import type { TestProcess } from "../../support/process.ts";
 import { PAUSE_IMAGE } from "../images.ts";
 import type { NodeEnvironment } from "./environment.ts";
-import { canOverlay } from "./namespaces.ts";
-import { POD_NETWORK } from "./place.ts";
+import { canOverlay, type NodeNamespaces, runIn, startIn } from "./namespaces.ts";
 
+/** In /run, which each node has for itself. */
 export const CONTAINERD_SOCKET = "/run/containerd.sock";
 
 /** Its own paths in an ordinary installation, for which it would make folders on this machine. */
@@ -40,55 +39,55 @@ function configuration(directory: string, { programs }: NodeEnvironment): string
   ].join("\n");
 }
 
-/** One bridge, on which the node is the pods' gateway. It knows nothing of NetworkPolicy. */
-const NETWORK = {
+/**
+ * A cable from each pod to its node, which leads packets on: those from pod to pod on one node too, which a bridge
+ * would not show to the rules of Services and NetworkPolicies.
+ */
+const networkOf = (podNetwork: string): object => ({
   cniVersion: "0.4.0",
   name: "pods",
   plugins: [
     {
-      type: "bridge",
-      bridge: "cni0",
-      isGateway: true,
-      hairpinMode: true,
-      ipam: { type: "host-local", ranges: [[{ subnet: POD_NETWORK }]], routes: [{ dst: "0.0.0.0/0" }] },
+      type: "ptp",
+      ipam: { type: "host-local", ranges: [[{ subnet: podNetwork }]], routes: [{ dst: "0.0.0.0/0" }] },
     },
     { type: "loopback" },
   ],
-};
+});
 
-/** Starts containerd and gives it the images. */
-export async function startContainerd(node: NodeEnvironment): Promise<TestProcess> {
+/** Starts a node's containerd and gives it the images. */
+export async function startContainerd(
+  node: NodeNamespaces,
+  environment: NodeEnvironment,
+): Promise<TestProcess> {
   const directory = join(node.directory, "containerd");
   mkdirSync(join(directory, "cni"), { recursive: true });
-  writeFileSync(join(directory, "config.toml"), configuration(directory, node));
-  writeFileSync(join(directory, "cni/10-pods.conflist"), JSON.stringify(NETWORK));
-  const containerd = await startProcess(
-    "containerd",
-    node.programs["containerd"] ?? "",
-    ["--config", join(directory, "config.toml")],
-    join(node.directory, "containerd.log"),
-  );
+  writeFileSync(join(directory, "config.toml"), configuration(directory, environment));
+  writeFileSync(join(directory, "cni/10-pods.conflist"), JSON.stringify(networkOf(node.place.podNetwork)));
+  const containerd = await startIn(node, "containerd", environment.programs["containerd"] ?? "", [
+    "--config",
+    join(directory, "config.toml"),
+  ]);
   await eventually("containerd serves", async () => {
     if (!containerd.isRunning()) {
       throw new Error(`containerd ended while starting; its last lines:\n${containerd.logTail()}`);
     }
     try {
-      ctr("version");
+      ctr(node, "version");
       return true;
     } catch {
       return false; // Not listening yet.
     }
   });
-  for (const archive of node.archives) {
-    ctr("images", "import", archive);
+  for (const archive of globSync("*.tar", { cwd: environment.images })) {
+    ctr(node, "images", "import", join(environment.images, archive));
   }
   return containerd;
 }
 
-/** Runs containerd's own client, among the kubelet's containers. */
-export function ctr(...args: string[]): string {
-  const all = ["--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", ...args];
-  return execFileSync("ctr", all, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+/** Runs containerd's own client in a node, among the kubelet's containers. */
+export function ctr(node: NodeNamespaces, ...args: string[]): string {
+  return runIn(node, "ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", ...args);
 }
 
 /** A pod, as far as its containers are looked up. */
@@ -99,11 +98,11 @@ export interface ContainerOwner {
   };
 }
 
-/** Process ID of a container's first process, seen from the node. @throws Error when it does not run */
-export function mainProcess(pod: ContainerOwner, container: string): number {
+/** Process ID of a container's first process on that node. @throws Error when it does not run there */
+export function mainProcess(node: NodeNamespaces, pod: ContainerOwner, container: string): number {
   const status = pod.status.containerStatuses?.find(({ name }) => name === container);
   const id = status?.containerID?.replace("containerd://", "") ?? "";
-  const [, pid] = new RegExp(`^${id}\\s+(\\d+)\\s+RUNNING`, "m").exec(ctr("tasks", "list")) ?? [];
+  const [, pid] = new RegExp(`^${id}\\s+(\\d+)\\s+RUNNING`, "m").exec(ctr(node, "tasks", "list")) ?? [];
   if (id === "" || pid === undefined) {
     throw new Error(`the container ${container} of ${pod.metadata.name} does not run`);
   }
@@ -113,9 +112,9 @@ export function mainProcess(pod: ContainerOwner, container: string): number {
 /** Room that {@link holdMemory} leaves, in bytes. */
 const ROOM_BYTES = 4 * 1024 * 1024;
 
-/** Lets a container have no more memory than it has, and a little: whatever begins in it then is too much. */
-export function holdMemory(pod: ContainerOwner, container: string): void {
-  const groups = readFileSync(`/proc/${mainProcess(pod, container)}/cgroup`, "utf8");
+/** Lets a process's container have no more memory than it has, and a little: whatever begins in it then is too much. */
+export function holdMemory(pid: number): void {
+  const groups = readFileSync(`/proc/${pid}/cgroup`, "utf8");
   const [, path = ""] = /^\d+:memory:(\/.+)$/m.exec(groups) ?? [];
   const folder = join("/sys/fs/cgroup/memory", path);
   const statistics = readFileSync(join(folder, "memory.stat"), "utf8");

@@ -1,10 +1,10 @@
-/** What a node is given by the process outside of its namespaces. */
+/** What the nodes are given by the process outside of their namespaces. */
 export interface NodeEnvironment {
-  /** Folder for all that it writes. */
+  /** Folder for all that they write. */
   readonly directory: string;
-  /** Archives of its images. */
-  readonly archives: readonly string[];
-  /** Under which its pods get their control groups. */
+  /** Folder with the archives of their images, and what those were made of. */
+  readonly images: string;
+  /** Holds a control group for each node, under which its pods get theirs. */
   readonly cgroupRoot: string;
   /** Debian's programs: paths by name. */
   readonly programs: Readonly<Record<string, string>>;

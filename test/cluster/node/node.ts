@@ -3,38 +3,42 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { eventually } from "../../support/eventually.ts";
 import { type ApiServerPlace, type KubeApiServer, startKubeApiServer } from "../../support/kube-apiserver.ts";
-import { startProcess, type TestProcess } from "../../support/process.ts";
+import type { TestProcess } from "../../support/process.ts";
 import { requireTool, type ToolName } from "../../tools/catalog.ts";
 import { CONTAINERD_SOCKET, startContainerd } from "./containerd.ts";
 import { getNodeEnvironment, type NodeEnvironment } from "./environment.ts";
 import { startDns } from "./dns.ts";
-import { prepareNamespaces } from "./namespaces.ts";
+import { enterFirstNode, makeSecondNode, type NodeNamespaces, startIn } from "./namespaces.ts";
 import {
   API_SERVICE_ADDRESS,
   CLUSTER_DOMAIN,
   DNS_ADDRESS,
-  NODE_ADDRESS,
-  NODE_NAME,
+  FIRST_NODE,
   POD_NETWORK,
+  SECOND_NODE,
   SERVICE_NETWORK,
 } from "./place.ts";
 
-/** A Kubernetes cluster of one node. */
-export interface Node {
+/** A Kubernetes cluster of two nodes. */
+export interface Nodes {
   readonly server: KubeApiServer;
-  /** Where its programs write their logs. */
+  /** Where their programs write their logs. */
   readonly directory: string;
+  /** The first holds the control plane. */
+  readonly nodes: readonly NodeNamespaces[];
+  /** Folder with the archives of their images, and what those were made of. */
+  readonly images: string;
 }
 
 /** The API server as a cluster has it: with nodes that may do what they need to, and an address that pods know. */
 const PLACE: ApiServerPlace = {
-  host: NODE_ADDRESS,
+  host: FIRST_NODE.address,
   names: [API_SERVICE_ADDRESS, "kubernetes.default.svc", `kubernetes.default.svc.${CLUSTER_DOMAIN}`],
   serviceNetwork: SERVICE_NETWORK,
   async flags(authority, files) {
     const client = await authority.issueClient("kube-apiserver-kubelet-client", ["system:masters"]);
     return [
-      `--advertise-address=${NODE_ADDRESS}`,
+      `--advertise-address=${FIRST_NODE.address}`,
       "--authorization-mode=Node,RBAC",
       "--enable-admission-plugins=NodeRestriction",
       `--kubelet-client-certificate=${files.write("kubelet-client.crt", client.cert)}`,
@@ -44,47 +48,61 @@ const PLACE: ApiServerPlace = {
   },
 };
 
-let started: Promise<Node> | undefined;
+let started: Promise<Nodes> | undefined;
 
 /**
- * The node, started at the first call. It ends with the namespaces.
+ * The nodes, started at the first call. They end with the namespaces.
  *
  * @throws Error with the last lines of the program that did not come up
  */
-export function theNode(): Promise<Node> {
+export function theNodes(): Promise<Nodes> {
   started ??= start(getNodeEnvironment(process.env));
   return started;
 }
 
-async function start(node: NodeEnvironment): Promise<Node> {
-  prepareNamespaces(node.directory);
-  const [server] = await Promise.all([startKubeApiServer(PLACE), startContainerd(node)]);
-  const programs = new Programs(node, server);
-  await programs.startControllers();
-  await programs.startScheduler();
-  await programs.startKubelet();
-  await programs.startProxy();
-  await eventually("the node is ready", async () => {
-    programs.assertRunning();
-    const { body } = await server.admin.request("GET", `/api/v1/nodes/${NODE_NAME}`);
-    const { status } = body as { status?: { conditions?: { type: string; status: string }[] } | string };
-    return (
-      typeof status === "object" &&
-      status.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True")
-    );
-  });
+async function start(environment: NodeEnvironment): Promise<Nodes> {
+  const { directory } = environment;
+  const first = enterFirstNode(join(directory, FIRST_NODE.name));
+  const second = await makeSecondNode(first, join(directory, SECOND_NODE.name));
+  const nodes = [first, second];
+  const [server] = await Promise.all([
+    startKubeApiServer(PLACE),
+    ...nodes.map((node) => startContainerd(node, environment)),
+  ]);
+  const programs = new Programs(environment, server);
+  await programs.startControllers(first);
+  await programs.startScheduler(first);
+  for (const node of nodes) {
+    await programs.startKubelet(node);
+    await programs.startProxy(node);
+  }
+  for (const node of nodes) {
+    const { place } = node;
+    await eventually(`${place.name} is ready`, async () => {
+      programs.assertRunning();
+      const { body } = await server.admin.request("GET", `/api/v1/nodes/${place.name}`);
+      const { status } = body as { status?: { conditions?: { type: string; status: string }[] } | string };
+      return (
+        typeof status === "object" &&
+        status.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True")
+      );
+    });
+    // It ends where its node is not known yet.
+    await programs.startPolicyAgent(node);
+  }
   await startDns(server.admin);
-  return { server, directory: node.directory };
+  programs.assertRunning();
+  return { server, directory, nodes, images: environment.images };
 }
 
-/** The node's and the control plane's programs, each with credentials of its own. */
+/** The nodes' and the control plane's programs, each with credentials of its own. */
 class Programs {
-  readonly #node: NodeEnvironment;
+  readonly #environment: NodeEnvironment;
   readonly #server: KubeApiServer;
   readonly #running: TestProcess[] = [];
 
-  constructor(node: NodeEnvironment, server: KubeApiServer) {
-    this.#node = node;
+  constructor(environment: NodeEnvironment, server: KubeApiServer) {
+    this.#environment = environment;
     this.#server = server;
   }
 
@@ -96,31 +114,32 @@ class Programs {
     }
   }
 
-  async startControllers(): Promise<void> {
+  async startControllers(node: NodeNamespaces): Promise<void> {
     const { files } = this.#server;
-    await this.#start("kube-controller-manager", [
+    await this.#start(node, "kube-controller-manager", [
       `--kubeconfig=${await this.#kubeconfig("system:kube-controller-manager")}`,
       "--leader-elect=false",
       "--use-service-account-credentials=true",
       `--service-account-private-key-file=${files.path("accounts.key")}`,
       `--root-ca-file=${files.path("ca.crt")}`,
       "--bind-address=127.0.0.1",
-      `--cert-dir=${join(this.#node.directory, "controllers")}`,
+      `--cert-dir=${join(node.directory, "controllers")}`,
     ]);
   }
 
-  async startScheduler(): Promise<void> {
-    await this.#start("kube-scheduler", [
+  async startScheduler(node: NodeNamespaces): Promise<void> {
+    await this.#start(node, "kube-scheduler", [
       `--kubeconfig=${await this.#kubeconfig("system:kube-scheduler")}`,
       "--leader-elect=false",
       "--bind-address=127.0.0.1",
     ]);
   }
 
-  async startKubelet(): Promise<void> {
-    const root = join(this.#node.directory, "kubelet");
+  async startKubelet(node: NodeNamespaces): Promise<void> {
+    const root = join(node.directory, "kubelet");
     mkdirSync(root);
-    const config = this.#config("kubelet", {
+    const { name, address, zone } = node.place;
+    const config = this.#config(node, "kubelet", {
       apiVersion: "kubelet.config.k8s.io/v1beta1",
       kind: "KubeletConfiguration",
       authentication: {
@@ -131,7 +150,7 @@ class Programs {
       authorization: { mode: "Webhook" },
       containerRuntimeEndpoint: `unix://${CONTAINERD_SOCKET}`,
       cgroupDriver: "cgroupfs",
-      cgroupRoot: this.#node.cgroupRoot,
+      cgroupRoot: join(this.#environment.cgroupRoot, name),
       failCgroupV1: false,
       failSwapOn: false,
       clusterDNS: [DNS_ADDRESS],
@@ -141,42 +160,51 @@ class Programs {
       // The machine's disk may be full as it likes.
       evictionHard: { "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%" },
     });
-    await this.#start("kubelet", [
+    await this.#start(node, "kubelet", [
       `--config=${config}`,
-      `--kubeconfig=${await this.#kubeconfig(`system:node:${NODE_NAME}`, ["system:nodes"])}`,
+      `--kubeconfig=${await this.#kubeconfig(`system:node:${name}`, ["system:nodes"])}`,
       `--root-dir=${root}`,
       `--cert-dir=${join(root, "pki")}`,
-      `--hostname-override=${NODE_NAME}`,
-      `--node-ip=${NODE_ADDRESS}`,
-      "--node-labels=topology.kubernetes.io/zone=a",
+      `--hostname-override=${name}`,
+      `--node-ip=${address}`,
+      `--node-labels=topology.kubernetes.io/zone=${zone}`,
     ]);
   }
 
-  async startProxy(): Promise<void> {
-    const config = this.#config("kube-proxy", {
+  async startProxy(node: NodeNamespaces): Promise<void> {
+    const { name, address } = node.place;
+    const config = this.#config(node, "kube-proxy", {
       apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
       kind: "KubeProxyConfiguration",
       clientConnection: { kubeconfig: await this.#kubeconfig("system:kube-proxy") },
       mode: "nftables",
       clusterCIDR: POD_NETWORK,
-      hostnameOverride: NODE_NAME,
-      bindAddress: NODE_ADDRESS,
-      // Answers come back through the node although pods share a bridge: no kernel module has to send bridged packets
-      // through nftables.
-      nftables: { masqueradeAll: true },
+      hostnameOverride: name,
+      bindAddress: address,
       // Not ours to set inside of a network namespace.
       conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: "0s", tcpCloseWaitTimeout: "0s" },
     });
-    await this.#start("kube-proxy", [`--config=${config}`]);
+    await this.#start(node, "kube-proxy", [`--config=${config}`]);
   }
 
-  async #start(name: ToolName, args: readonly string[]): Promise<void> {
-    const log = join(this.#node.directory, `${name}.log`);
-    this.#running.push(await startProcess(name, requireTool(name), args, log));
+  /** What keeps NetworkPolicies; it gives pods no network and Services no way here. */
+  async startPolicyAgent(node: NodeNamespaces): Promise<void> {
+    await this.#start(node, "kube-router", [
+      `--kubeconfig=${await this.#kubeconfig("kube-router", ["system:masters"])}`,
+      `--hostname-override=${node.place.name}`,
+      "--run-firewall=true",
+      "--run-router=false",
+      "--run-service-proxy=false",
+      `--service-cluster-ip-range=${SERVICE_NETWORK}`,
+    ]);
   }
 
-  #config(name: string, content: object): string {
-    const file = join(this.#node.directory, `${name}.yaml`);
+  async #start(node: NodeNamespaces, name: ToolName, args: readonly string[]): Promise<void> {
+    this.#running.push(await startIn(node, name, requireTool(name), args));
+  }
+
+  #config(node: NodeNamespaces, name: string, content: object): string {
+    const file = join(node.directory, `${name}.yaml`);
     writeFileSync(file, stringify(content));
     return file;
   }
