@@ -169,14 +169,21 @@ export class Cluster {
     return (body as { spec?: { holderIdentity?: string } }).spec?.holderIdentity || undefined;
   }
 
-  /** The class of the example for one machine, which fits every such endpoint. */
-  async createClass(): Promise<void> {
+  /** The class of the example for one machine, which fits every such endpoint; once it is ready, if that is said. */
+  async createClass({ saysReady = true }: { readonly saysReady?: boolean } = {}): Promise<void> {
     await this.create(CLASSES, parse(readFileSync(CLASS_FILE, "utf8")) as SatelliteClass);
+    if (!saysReady) {
+      return;
+    }
+    let last: unknown;
     await eventually("the class is ready", async () => {
       const { status } = await this.get<SatelliteClass>(`${CLASSES}/default`);
+      last = status;
       return status?.conditions?.some(
         (condition) => condition.type === "Ready" && condition.status === "True",
       );
+    }).catch((error: unknown) => {
+      throw new Error(`${String(error)}; its status is ${JSON.stringify(last)}`, { cause: error });
     });
   }
 
@@ -305,7 +312,7 @@ export class Cluster {
     }
     const rule = `ip daddr ${endpoint.host} tcp dport ${endpoint.port} dnat to ${node.place.address}:${port}`;
     const chains = ["prerouting", "output"].map(
-      (hook) => `chain ${hook} { type nat hook ${hook} priority -110; ${rule}; }`,
+      (hook) => `chain ${hook} { type nat hook ${hook} priority -110; ${rule}; };`,
     );
     const table = `instead-of-${this.#undo.length}`;
     runIn(node, "nft", `table ip ${table} { ${chains.join(" ")} }`);
@@ -371,14 +378,26 @@ export class Cluster {
       await this.admin.request("DELETE", `${SATELLITES}/${metadata.name}`);
       await this.admin.mergePatch(`${SATELLITES}/${metadata.name}`, { metadata: { finalizers: null } });
     }
+    // Kubernetes looks again at a namespace with pods after half of the time that they may take to end: half an hour.
+    await this.kubectl("delete", "deployments", "--all", "--namespace", SYSTEM, "--timeout=60s");
+    await eventually("the pods are gone", async () => {
+      const pods = await this.get<{ items: unknown[] }>(`/api/v1/namespaces/${SYSTEM}/pods`);
+      return pods.items.length === 0;
+    });
     for (const name of [SYSTEM, TEAM]) {
       await this.admin.request("DELETE", `/api/v1/namespaces/${name}`);
     }
+    let left: unknown[] = [];
     await eventually("the namespaces are gone", async () => {
       const answers = await Promise.all(
         [SYSTEM, TEAM].map((name) => this.admin.request("GET", `/api/v1/namespaces/${name}`)),
       );
-      return answers.every(({ status }) => status === 404);
+      left = answers
+        .filter(({ status }) => status !== 404)
+        .map(({ body }) => (body as { status?: unknown }).status);
+      return left.length === 0;
+    }).catch((error: unknown) => {
+      throw new Error(`${String(error)}; left are ${JSON.stringify(left)}`, { cause: error });
     });
     await this.account.stop();
   }

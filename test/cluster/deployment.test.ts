@@ -21,6 +21,8 @@ const VALUES = {
     tls: { secretName: "router-tls" },
   },
 };
+/** A command that is under way when pods are replaced. */
+const LONG = "sleep 20; echo whole";
 /** gRPC's codes of what is refused (grpc/grpc, doc/statuscodes.md). */
 const [PERMISSION_DENIED, UNAUTHENTICATED, UNAVAILABLE] = [7, 16, 14];
 
@@ -103,7 +105,7 @@ describe("an installation in deployment mode", function () {
   });
 
   it("loses no call and no stream during a rolling restart of the routers", async () => {
-    const stream = connect("ada", token).run("sh", { args: ["-c", "sleep 15; echo whole"] });
+    const stream = connect("ada", token).run("sh", { args: ["-c", LONG] });
     const report = await underLoad("rolling restart", async () => {
       await cluster.kubectl("rollout", "restart", "--namespace", SYSTEM, `deployment/${SERVICE}`);
       const status = ["rollout", "status", "--namespace", SYSTEM, `deployment/${SERVICE}`, "--timeout=120s"];
@@ -116,7 +118,7 @@ describe("an installation in deployment mode", function () {
 
   it("loses no call and no stream during helm upgrade to another image", async () => {
     cluster.tagImage(chartVersion(), "next");
-    const stream = connect("ada", token).run("sh", { args: ["-c", "sleep 15; echo whole"] });
+    const stream = connect("ada", token).run("sh", { args: ["-c", LONG] });
     const report = await underLoad("helm upgrade", () =>
       cluster.apply(RELEASE, { ...VALUES, image: { repository: REPOSITORY, tag: "next" } }),
     );
@@ -147,7 +149,7 @@ describe("an installation in deployment mode", function () {
 
   for (const { name } of [SECOND_NODE, FIRST_NODE]) {
     it(`loses no call and no stream when ${name} is drained: the budget lets one pod go at a time`, async () => {
-      const stream = connect("ada", token).run("sh", { args: ["-c", "sleep 15; echo whole"] });
+      const stream = connect("ada", token).run("sh", { args: ["-c", LONG] });
       const fewest = new FewestReady(cluster, "router");
       const report = await underLoad(`drain of ${name}`, async () => {
         const args = ["drain", name, "--ignore-daemonsets", "--timeout=240s"];

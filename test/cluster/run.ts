@@ -71,6 +71,8 @@ async function main(args: readonly string[]): Promise<number> {
   const cgroups = NodeCgroups.make(NODE_PLACES.map(({ name }) => name));
   try {
     const kept = args.find((each) => each.startsWith("--images="))?.slice("--images=".length);
+    const temporary = join(directory, "tmp");
+    mkdirSync(temporary);
     const images = kept === undefined ? join(directory, "images") : path.resolve(kept);
     await ensureImages(images);
     const files = args.some((each) => each.endsWith(".test.ts"))
@@ -79,7 +81,8 @@ async function main(args: readonly string[]): Promise<number> {
     // Where administrators' programs are is not on everybody's PATH, and kube-proxy looks there for nft.
     const programPath = [process.env["PATH"], "/usr/sbin", "/sbin"].join(delimiter);
     const environment = setNodeEnvironment(
-      { ...process.env, PATH: programPath },
+      // Nothing of what they write outlives them.
+      { ...process.env, PATH: programPath, TMPDIR: temporary },
       {
         directory,
         images,
