@@ -18,13 +18,16 @@ export interface CloudWords {
 /** State of a machine. The names are EC2's (EC2 user guide, "Instance lifecycle"); other clouds translate theirs. */
 export type MachineState = "pending" | "running" | "stopping" | "stopped" | "shutting-down" | "terminated";
 
+/** The `reason` of a machine that found no room: other types and zones are tried, and no person needs to look. */
+export const NO_CAPACITY = "InsufficientCapacity";
+
 /** Why the cloud changed a machine's state, and what that means. */
 export interface StateReason {
   /** The cloud's own code, e.g. `Server.InsufficientInstanceCapacity`. */
   readonly code: string;
   /** The cloud's own words. */
   readonly message: string;
-  /** CamelCase reason for conditions and events. */
+  /** CamelCase reason for conditions and events; {@link NO_CAPACITY} for want of capacity. */
   readonly reason: string;
   /** What a person should know and do. */
   readonly advice: string;

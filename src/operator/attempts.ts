@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { backoffMs } from "../base/backoff.ts";
-import type { Machine } from "../machines/cloud.ts";
+import { NO_CAPACITY, type Machine } from "../machines/cloud.ts";
 import { timestamp } from "../satellite/conditions.ts";
 import type { Attempts, Power } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
@@ -27,9 +27,6 @@ interface Standing {
 
 /** After this many failures in a row the phase is Failed, so that a person looks. Attempts go on. */
 const PERSON_AFTER = 4;
-
-/** The one reason that needs no person, however often it comes. */
-export const NO_CAPACITY = "InsufficientCapacity";
 
 /** `status.attempts` after another one failed. @param machine as the cloud describes it, with its reason */
 export function failedAttempt(observed: Observation, machine: Machine | undefined): Attempts {

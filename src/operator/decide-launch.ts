@@ -1,9 +1,9 @@
 import { nextEpoch, PowerReason } from "../satellite/power.ts";
-import type { Machine } from "../machines/cloud.ts";
+import { NO_CAPACITY, type Machine } from "../machines/cloud.ts";
 import { isRefusal } from "../machines/errors.ts";
 import { timestamp } from "../satellite/conditions.ts";
 import type { Action } from "./action.ts";
-import { endedAttempt, failedAttempt, NO_CAPACITY, pausingBetweenAttempts } from "./attempts.ts";
+import { endedAttempt, failedAttempt, pausingBetweenAttempts } from "./attempts.ts";
 import { search } from "./decide-search.ts";
 import { failureOfAction, inputsOf, waitingForRetry } from "./failures.ts";
 import type { Failure } from "./memory/failures.ts";

@@ -1,6 +1,5 @@
-import type { Machine } from "../machines/cloud.ts";
+import { NO_CAPACITY, type Machine } from "../machines/cloud.ts";
 import type { Action } from "./action.ts";
-import { NO_CAPACITY } from "./attempts.ts";
 import { waitingForRetry } from "./failures.ts";
 import { mayUpdateNow } from "./maintenance-window.ts";
 import type { Observation } from "./observation.ts";

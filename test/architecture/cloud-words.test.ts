@@ -24,10 +24,23 @@ const EXCEPTIONS: readonly { readonly file: string; readonly text: string; reado
     text: "instance: options.leaderElection.identity",
     why: "`reportingInstance` of a Kubernetes event",
   },
+  {
+    file: "test/operator/another-cloud.test.ts",
+    text: "const OTHERS_WORDS =",
+    why: "what the messages of another cloud must not say",
+  },
+  {
+    file: "test/operator/another-cloud.test.ts",
+    text: 'expect(own.spec).not.to.have.property("ec2")',
+    why: "what the class of another cloud must not have",
+  },
 ];
 
-/** Generated from the CRDs, where each cloud has its block. */
-const GENERATED: ReadonlySet<string> = new Set(["src/satellite/types.ts"]);
+/** Files that are about one cloud, and why. */
+const ABOUT_ONE: Readonly<Record<string, string>> = {
+  "src/satellite/types.ts": "generated from the CRDs, where each cloud has its block",
+  "test/operator/older-launch.test.ts": "an older version knew EC2 alone, and what it wrote is sent to EC2",
+};
 
 /** The lines that name EC2, as "file: line", without citations and exceptions. */
 function linesOf(file: string, text: string): string[] {
@@ -52,9 +65,9 @@ function withoutDeclaration(source: string, text: string): string {
   return source.slice(0, at) + source.slice(end < 0 ? source.length : end);
 }
 
-describe("the rooms that know no cloud", () => {
-  const files = globSync("src/{operator,satellite}/**/*.ts", { cwd: ROOT }).filter(
-    (file) => !GENERATED.has(file),
+describe("the rooms that know no cloud, and the operator's tests", () => {
+  const files = globSync("{src/operator,src/satellite,test/operator}/**/*.ts", { cwd: ROOT }).filter(
+    (file) => ABOUT_ONE[file] === undefined,
   );
   const sources = files.map((file) => [file, readFileSync(join(ROOT, file), "utf8")] as const);
 
@@ -67,6 +80,9 @@ describe("the rooms that know no cloud", () => {
       ({ file, text }) => sources.find(([name]) => name === file)?.[1].includes(text) !== true,
     );
     expect(unused).to.deep.equal([]);
+    for (const file of Object.keys(ABOUT_ONE)) {
+      expect(readFileSync(join(ROOT, file), "utf8"), file).to.match(WORDS);
+    }
   });
 
   it("would be found out", () => {

@@ -162,15 +162,15 @@ describe("a machine that reads do not show", () => {
 
   it("is retired all the same when another has replaced it", async () => {
     const world = await asleep({ satelliteClass: satelliteClass({ imageUpdates: "Always" }) });
-    world.cloud.image = "ami-2";
+    world.cloud.image = "image-2";
     world.editClass((object) => {
-      object.status = { resolved: { images: { amd64: "ami-2" } } };
+      object.status = { resolved: { images: { amd64: "image-2" } } };
     });
     await world.run(3000);
     hide(world, "i-1");
     world.setPower("on");
     await runWithLists(world, 3);
-    expect(world.satellite().status.machine?.image).to.equal("ami-2");
+    expect(world.satellite().status.machine?.image).to.equal("image-2");
     expect(world.satellite().status.retired?.id).to.equal("i-1");
     show(world, "i-1");
     await runWithLists(world, 12);

@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import { STATE_REASONS, stateReason } from "../../src/machines/ec2/state-reasons.ts";
 import type { OperatorSettings } from "../../src/operator/settings.ts";
 import { satellite } from "./fixtures.ts";
+import { FATES, type Fate } from "./scripted-cloud.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -46,28 +46,25 @@ function expectBounded([first = Infinity, ...later]: readonly number[]): void {
 }
 
 describe("a launch or a start that the cloud accepts and cannot carry out", () => {
-  for (const code of Object.keys(STATE_REASONS)) {
-    const { reason, advice } = stateReason(code, "");
+  for (const [fate, { code, message, reason, advice }] of Object.entries(FATES)) {
+    const befallen = fate as Fate;
 
-    it(`is tried again after growing pauses and says why: ${code} at each launch`, async () => {
+    it(`is tried again after growing pauses and says why: ${fate} at each launch`, async () => {
       const world = sleepless();
-      world.cloud.failLater("launch", code, Infinity);
+      world.cloud.failLater("launch", befallen, Infinity);
       expectBounded(await perHour(world, "launch", 2));
       for (const type of ["Ready", "Launched", "Healthy"] as const) {
         expect(world.condition(type)).to.include({ status: "False", reason });
       }
-      expect(world.condition("Ready")?.message)
-        .to.include(code)
-        .and.include("EC2's own words")
-        .and.include(advice);
+      expect(world.condition("Ready")?.message).to.include(code).and.include(message).and.include(advice);
       expect(world.events.filter(({ type }) => type === "Warning").map((event) => event.reason)).to.include(
         reason,
       );
     });
 
-    it(`is tried again after growing pauses and says why: ${code} at each start`, async () => {
+    it(`is tried again after growing pauses and says why: ${fate} at each start`, async () => {
       const world = await asleep();
-      world.cloud.failLater("start", code, Infinity);
+      world.cloud.failLater("start", befallen, Infinity);
       world.setPower("on");
       expectBounded(await perHour(world, "start", 2));
       expect(world.condition("Ready")).to.include({ status: "False", reason });
@@ -85,7 +82,7 @@ describe("a launch or a start that the cloud accepts and cannot carry out", () =
   ] as const) {
     it(`ends well when it passes: ${call}, ${times} times`, async () => {
       const world = call === "launch" ? sleepless() : await asleep();
-      world.cloud.failLater(call, "Server.InternalError", times);
+      world.cloud.failLater(call, "broken", times);
       world.setPower("on");
       await world.run(5 * MINUTE);
       expect(world.satellite().status.phase).to.equal("Running");
@@ -97,7 +94,7 @@ describe("a launch or a start that the cloud accepts and cannot carry out", () =
 
   it("is bounded as much by an operator that restarts all the time", async () => {
     const world = sleepless();
-    world.cloud.failLater("launch", "Client.InternalError", Infinity);
+    world.cloud.failLater("launch", "broken", Infinity);
     for (let minute = 0; minute < 60; minute++) {
       await world.run(MINUTE);
       world.restart();
@@ -108,8 +105,8 @@ describe("a launch or a start that the cloud accepts and cannot carry out", () =
 
   it("makes the satellite Failed after the fourth time, so that those who wait are told, and goes on", async () => {
     const world = sleepless();
-    world.cloud.failLater("launch", "Client.InternalError", 3);
-    world.cloud.failLater("launch", "Client.InternalError", 2);
+    world.cloud.failLater("launch", "broken", 3);
+    world.cloud.failLater("launch", "broken", 2);
     await world.run(8000);
     expect(world.satellite().status.phase).not.to.equal("Failed");
     await world.run(25_000);
@@ -120,7 +117,7 @@ describe("a launch or a start that the cloud accepts and cannot carry out", () =
 
   it("never makes it Failed for want of capacity, and goes on to other types and zones", async () => {
     const world = sleepless();
-    world.cloud.failLater("launch", "Server.InsufficientInstanceCapacity", 8);
+    world.cloud.failLater("launch", "noCapacity", 8);
     await world.run(2 * MINUTE);
     expect(world.satellite().status.phase).not.to.equal("Failed");
     const types = [...world.cloud.machines.values()].map(({ type }) => type);
@@ -132,7 +129,7 @@ describe("a launch or a start that the cloud accepts and cannot carry out", () =
     await world.run(MINUTE);
     world.setPower("off");
     await world.run(MINUTE);
-    world.cloud.failLater("start", "Server.InsufficientInstanceCapacity", 1);
+    world.cloud.failLater("start", "noCapacity", 1);
     world.setPower("on");
     await world.run(MINUTE);
     expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.type": "m7a.xlarge" });
@@ -141,7 +138,7 @@ describe("a launch or a start that the cloud accepts and cannot carry out", () =
 
   it("is tried at once when the class is corrected", async () => {
     const world = sleepless();
-    world.cloud.failLater("launch", "Client.InternalError", 8);
+    world.cloud.failLater("launch", "broken", 8);
     await world.run(7 * MINUTE);
     expect(world.satellite().status.phase).to.equal("Failed");
     const before = world.cloud.count("launch");
@@ -154,14 +151,14 @@ describe("a launch or a start that the cloud accepts and cannot carry out", () =
 
   it("is relaunched whatever the policy for lost machines: nothing was lost", async () => {
     const world = sleepless({ spec: { machineLossPolicy: "Fail" } });
-    world.cloud.failLater("launch", "Server.InternalError", 2);
+    world.cloud.failLater("launch", "broken", 2);
     await world.run(2 * MINUTE);
     expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.id": "i-3" });
   });
 
   it("is not tried for a satellite that is not wanted any more, which is then Asleep and not Failed", async () => {
     const world = sleepless();
-    world.cloud.failLater("launch", "Client.InternalError", Infinity);
+    world.cloud.failLater("launch", "broken", Infinity);
     await world.run(5 * MINUTE);
     world.setPower("off");
     const before = world.cloud.count("launch");
@@ -173,7 +170,7 @@ describe("a launch or a start that the cloud accepts and cannot carry out", () =
 
   it("does not keep a satellite from being deleted", async () => {
     const world = sleepless();
-    world.cloud.failLater("launch", "Client.InternalError", Infinity);
+    world.cloud.failLater("launch", "broken", Infinity);
     await world.run(5 * MINUTE);
     world.edit(({ metadata }) => {
       metadata.deletionTimestamp = "2026-01-01T00:05:00Z";
@@ -184,7 +181,7 @@ describe("a launch or a start that the cloud accepts and cannot carry out", () =
 
   it("holds for a refresh of hibernation that nobody waits for, too", async () => {
     const world = await asleep({ refreshHibernatedMs: HOUR });
-    world.cloud.failLater("start", "Server.InternalError", Infinity);
+    world.cloud.failLater("start", "broken", Infinity);
     await world.run(HOUR - 5 * MINUTE);
     const before = world.cloud.count("start");
     await world.run(2 * HOUR);
@@ -200,7 +197,7 @@ describe("a machine that ends soon after it was awake", () => {
       for (const machine of world.cloud.machines.values()) {
         if (machine.state === "running" && world.satellite().status.phase === "Running") {
           machine.state = how;
-          machine.stateReason = stateReason("Client.InstanceInitiatedShutdown", "");
+          machine.stateReason = FATES.shutDown;
         }
       }
     }
@@ -216,7 +213,7 @@ describe("a machine that ends soon after it was awake", () => {
     const world = sleepless();
     await endEach(world, "stopped", HOUR);
     expect(world.cloud.count("start")).to.be.within(3, MOST_IN_FIRST_HOUR);
-    expect(world.satellite().status.attempts?.reason).to.equal("GuestShutDown");
+    expect(world.satellite().status.attempts?.reason).to.equal(FATES.shutDown.reason);
   });
 
   it("is started at once where it was awake for long before", async () => {

@@ -73,10 +73,10 @@ describe("a SatelliteClass", () => {
     const world = new ClassWorld();
     expect(await world.settle()).to.equal(600_000);
     expect(world.ready).to.include({ status: "True", reason: "Resolved" });
-    expect(world.found?.status?.resolved).to.deep.equal({ images: { amd64: "ami-1" } });
-    world.cloud.facts = { ...world.cloud.facts, images: { amd64: "ami-2" } };
+    expect(world.found?.status?.resolved).to.deep.equal({ images: { amd64: "image-1" } });
+    world.cloud.facts = { ...world.cloud.facts, images: { amd64: "image-2" } };
     await world.settle();
-    expect(world.found?.status?.resolved?.images).to.deep.equal({ amd64: "ami-2" });
+    expect(world.found?.status?.resolved?.images).to.deep.equal({ amd64: "image-2" });
   });
 
   it("is looked into anew when somebody has edited it, and not again until the next edit", async () => {
@@ -103,9 +103,9 @@ describe("a SatelliteClass", () => {
   it("is not ready when a parameter is wrong, and what it came to before is not shown any more", async () => {
     const world = new ClassWorld();
     await world.settle();
-    world.cloud.fail("inspect", "InvalidSubnetID.NotFound", 1);
+    world.cloud.fail("inspect", "parameter", 1);
     expect(await world.settle()).to.equal(60_000);
-    expect(world.ready).to.include({ status: "False", reason: "NetworkNotFound" });
+    expect(world.ready).to.include({ status: "False", reason: "InvalidClass" });
     expect(world.found?.status?.resolved).to.equal(undefined);
     await world.settle();
     expect(world.ready).to.include({ status: "True" });
@@ -114,26 +114,26 @@ describe("a SatelliteClass", () => {
   it("is of unknown readiness while the cloud does not answer, and keeps what was found before", async () => {
     const world = new ClassWorld();
     await world.settle();
-    world.cloud.fail("inspect", "InternalError", 1);
+    world.cloud.fail("inspect", "server", 1);
     await world.settle();
     expect(world.ready).to.include({ status: "Unknown", reason: "CloudUnavailable" });
-    expect(world.found?.status?.resolved?.images).to.deep.equal({ amd64: "ami-1" });
+    expect(world.found?.status?.resolved?.images).to.deep.equal({ amd64: "image-1" });
   });
 
   it("shows what the cloud says of its own, as it is", async () => {
     const world = new ClassWorld();
-    world.cloud.facts = { ...world.cloud.facts, details: { subnets: ["subnet-1", "subnet-2"] } };
+    world.cloud.facts = { ...world.cloud.facts, details: { racks: ["rack-1", "rack-2"] } };
     expect(await world.settle()).to.equal(600_000);
     expect(world.ready).to.include({ status: "True", reason: "Resolved" });
     expect(world.found?.status?.resolved).to.deep.equal({
-      images: { amd64: "ami-1" },
-      subnets: ["subnet-1", "subnet-2"],
+      images: { amd64: "image-1" },
+      racks: ["rack-1", "rack-2"],
     });
   });
 
   it("says so, in its condition, an event and the log, when what it comes to cannot be stored", async () => {
     const world = new ClassWorld();
-    world.cloud.facts = { ...world.cloud.facts, images: { amd64: "ami-".padEnd(65, "1") } };
+    world.cloud.facts = { ...world.cloud.facts, images: { amd64: "image-".padEnd(65, "1") } };
     expect(await world.settle()).to.equal(60_000);
     expect(world.ready).to.include({ status: "False", reason: "WriteRejected" });
     expect(world.ready).to.have.property("message").that.includes("status.resolved.images");

@@ -18,7 +18,7 @@ function alive(world: World): Machine[] {
 describe("the deletion of a satellite whose launch has an unknown outcome", () => {
   it("ends without sending it again and again, once searches for its token have found nothing for long", async () => {
     const world = new World();
-    world.cloud.fail("launch", "InternalError", Infinity);
+    world.cloud.fail("launch", "server", Infinity);
     await world.run(MINUTE);
     remove(world);
     const before = world.cloud.count("launch");
@@ -33,7 +33,7 @@ describe("the deletion of a satellite whose launch has an unknown outcome", () =
 
   it("terminates the machine that was launched although no answer came", async () => {
     const world = new World();
-    world.cloud.fail("launch", "InternalError", Infinity, { takesEffect: true });
+    world.cloud.fail("launch", "server", Infinity, { takesEffect: true });
     await world.run(10_000);
     expect(alive(world)).to.have.length(1);
     remove(world);
@@ -44,8 +44,8 @@ describe("the deletion of a satellite whose launch has an unknown outcome", () =
 
   it("does not end while the cloud cannot be asked, and sends nothing meanwhile", async () => {
     const world = new World();
-    world.cloud.fail("launch", "InternalError", Infinity);
-    world.cloud.fail("findLaunched", "InternalError", Infinity);
+    world.cloud.fail("launch", "server", Infinity);
+    world.cloud.fail("findLaunched", "server", Infinity);
     await world.run(MINUTE);
     remove(world);
     await world.run(MINUTE);
@@ -61,7 +61,7 @@ describe("the deletion of a satellite whose launch has an unknown outcome", () =
 
   it("ends at once where the launch was refused, whatever the code", async () => {
     const world = new World();
-    world.cloud.fail("launch", "NobodyHasHeardOfThis", Infinity);
+    world.cloud.fail("launch", "refused", Infinity);
     await world.run(MINUTE);
     remove(world);
     await world.run(1000);
@@ -76,7 +76,7 @@ describe("the deletion of a satellite whose data volume has an unknown outcome",
     world.editClass(({ spec }) => {
       Object.assign(spec, inMemory({ sizeGiB: 20, type: "fast" }));
     });
-    world.cloud.fail("createVolume", "InternalError", Infinity);
+    world.cloud.fail("createVolume", "server", Infinity);
     await world.run(MINUTE);
     remove(world);
     await world.run(10 * MINUTE);
@@ -89,7 +89,7 @@ describe("the deletion of a satellite whose data volume has an unknown outcome",
 describe("a launch that was refused", () => {
   it("is planned anew by what the class says by then, also where nobody has heard of the code", async () => {
     const world = new World();
-    world.cloud.fail("launch", "NobodyHasHeardOfThis", 3);
+    world.cloud.fail("launch", "refused", 3);
     await world.run(1500);
     const token = world.satellite().status.launch?.token;
     expect(world.condition("Ready")).to.include({ status: "False", reason: "Refused" });
@@ -103,7 +103,7 @@ describe("a launch that was refused", () => {
     world.cloud.combinations = ["a", "b", "c"].flatMap((zone) =>
       ["m7i.xlarge", "m7a.xlarge", "m6i.xlarge", "m5.xlarge"].map((type) => `${type} eu-west-1${zone}`),
     );
-    world.cloud.fail("launch", "InsufficientInstanceCapacity", Infinity);
+    world.cloud.fail("launch", "capacity", Infinity);
     await world.run(1000);
     expect(world.cloud.count("launch"), "one round").to.equal(12);
     await world.run(5000);
@@ -114,9 +114,9 @@ describe("a launch that was refused", () => {
 
   it("does not begin its pauses anew when the choice of what to launch fails in turn", async () => {
     const world = new World();
-    world.cloud.fail("launch", "UnauthorizedOperation", Infinity);
+    world.cloud.fail("launch", "permission", Infinity);
     await world.run(20_000);
-    world.cloud.fail("resolve", "UnauthorizedOperation", Infinity);
+    world.cloud.fail("resolve", "permission", Infinity);
     const before = world.cloud.count("launch");
     await world.run(60 * MINUTE);
     expect(world.cloud.count("launch") - before).to.be.at.most(2);

@@ -135,7 +135,7 @@ describe("refusals under an operator that restarts", () => {
 
   it("are tried again at once, since it may run under the right role by now", async () => {
     const world = new World();
-    world.cloud.fail("launch", "UnauthorizedOperation", Infinity);
+    world.cloud.fail("launch", "permission", Infinity);
     await world.run(45 * MINUTE);
     const refused = world.cloud.count("launch");
     await world.run(10 * MINUTE);
@@ -148,7 +148,7 @@ describe("refusals under an operator that restarts", () => {
 
   it("stay few, however long it restarts as often as Kubernetes lets it", async () => {
     const world = new World();
-    world.cloud.fail("launch", "UnauthorizedOperation", Infinity);
+    world.cloud.fail("launch", "permission", Infinity);
     // CrashLoopBackOff grows to five minutes (Kubernetes documentation, "Pod Lifecycle").
     for (let restart = 0; restart < 12; restart++) {
       await world.run(5 * MINUTE);

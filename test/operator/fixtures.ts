@@ -10,13 +10,13 @@ export const MEMORY_BLOCK = "memory";
 /** UID of the cluster that the tests' machines belong to. */
 export const CLUSTER = "cluster-a";
 
-/** What a class has in place of `ec2` where its machines are those of memory-cloud.ts. */
+/** The block of a class whose machines are those of memory-cloud.ts. */
 export function inMemory(dataVolume?: VolumeShape): Partial<SatelliteClass["spec"]> {
   const block = { [MEMORY_BLOCK]: { diskGiB: 40, ...(dataVolume === undefined ? {} : { dataVolume }) } };
   return block as Partial<SatelliteClass["spec"]>;
 }
 
-/** A class of machines in memory, with two sizes. It says nothing of EC2. */
+/** A class of machines in memory, with two sizes. It names no other cloud. */
 export function satelliteClass(spec: Partial<SatelliteClass["spec"]> = {}): SatelliteClass {
   return {
     apiVersion: "satellites.dev/v1alpha1",
@@ -59,7 +59,7 @@ export function machine(init: Partial<Machine> = {}): Machine {
     state: "running",
     type: "m7i.xlarge",
     zone: "eu-west-1a",
-    image: "ami-1",
+    image: "image-1",
     address: "10.0.0.1",
     launchedAt: "2026-01-01T00:00:00.000Z",
     hibernationConfigured: true,

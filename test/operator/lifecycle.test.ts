@@ -73,11 +73,11 @@ describe("a satellite's life", () => {
 
   it("says that its image is outdated when the class has another one by now", async () => {
     const world = new World({
-      satelliteClass: { ...satelliteClass(), status: { resolved: { images: { amd64: "ami-2" } } } },
+      satelliteClass: { ...satelliteClass(), status: { resolved: { images: { amd64: "image-2" } } } },
     });
     await world.run(MINUTE);
     expect(world.condition("Updated")).to.include({ status: "False", reason: "ImageOutdated" });
-    expect(world.condition("Updated")?.message).to.include("ami-1").and.include("ami-2");
+    expect(world.condition("Updated")?.message).to.include("image-1").and.include("image-2");
   });
 
   it("gets another machine when somebody terminates its own", async () => {

@@ -113,7 +113,7 @@ describe("orphan collection", () => {
   it("stops a machine that cannot hibernate, too", async () => {
     const survey = new Survey();
     survey.cloud.machines.set("i-2", machine({ id: "i-2" }));
-    survey.cloud.fail("stop", "UnsupportedHibernationConfiguration", 1);
+    survey.cloud.fail("stop", "hibernation-unsupported", 1);
     await survey.run(3);
     expect(survey.cloud.machines.get("i-2")?.state).to.equal("stopped");
   });
@@ -122,7 +122,7 @@ describe("orphan collection", () => {
     const survey = new Survey();
     survey.cloud.machines.set("i-2", machine({ id: "i-2" }));
     survey.cloud.machines.set("i-3", machine({ id: "i-3" }));
-    survey.cloud.fail("stop", "OperationNotPermitted", Infinity, { only: (found) => found?.id === "i-2" });
+    survey.cloud.fail("stop", "protection", Infinity, { only: (found) => found?.id === "i-2" });
     await survey.run(3).catch(() => undefined);
     expect(survey.cloud.calls).to.include("stop i-3");
   });

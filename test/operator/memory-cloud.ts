@@ -44,7 +44,7 @@ const ID = /^i-(?:[1-9]\d*|[0-9a-f]{17})$/;
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /**
- * Another cloud than EC2 behind the operator's port: machines in memory that change state by the clock. It refuses a start
+ * A cloud behind the operator's port: machines in memory that change state by the clock. It refuses a start
  * while stopping, hibernation that was not asked for at launch, another type while running. What it alone needs of a launch
  * is the rack in which a machine stands.
  */
@@ -61,13 +61,13 @@ export class MemoryCloud implements MachineCloud {
   readonly calls: string[] = [];
   /** Rack of each machine that was launched, by ID. */
   readonly racks = new Map<string, string>();
-  /** Instance types that exist where machines are launched. */
+  /** The types that machines may have and the zones where they are launched, most preferred first. */
   combinations = ["m7i.xlarge eu-west-1a", "m7a.xlarge eu-west-1a"];
   /** The image that every class chooses. */
-  image = "ami-1";
+  image = "image-1";
   /** What every class comes to. */
   facts: ClassFacts = {
-    images: { amd64: "ami-1" },
+    images: { amd64: "image-1" },
     architectures: ["amd64"],
     details: {},
   };
@@ -421,7 +421,8 @@ export class MemoryCloud implements MachineCloud {
   }
 }
 
-function refused(errorClass: CloudErrorClass, reason: string, call: CloudCall): CloudError {
+/** An error of this cloud. */
+export function refused(errorClass: CloudErrorClass, reason: string, call: CloudCall): CloudError {
   return new CloudError({ code: reason, class: errorClass, reason, message: `${call}: ${reason}` });
 }
 

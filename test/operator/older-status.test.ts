@@ -1,11 +1,7 @@
 import { expect } from "chai";
-import { readDetails } from "../../src/machines/ec2/launch-details.ts";
-import { toRunInstances } from "../../src/machines/ec2/run-instances.ts";
-import { intentOf, planOf } from "../../src/operator/launch-request.ts";
 import { healthOf, hibernationOf, unreadyOf } from "../../src/operator/older-status.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
-import { satellite, satelliteClass } from "./fixtures.ts";
-import { CLASS, createAccount, launchRequest } from "../machines/ec2/ec2-account.ts";
+import { satellite } from "./fixtures.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -97,7 +93,7 @@ const TROUBLES: Readonly<
     until: async () => {
       const world = kept();
       await world.run(MINUTE);
-      world.cloud.fail("stop", "UnsupportedHibernationConfiguration", 1);
+      world.cloud.fail("stop", "hibernation-unsupported", 1);
       world.setPower("off");
       await world.run(MINUTE);
       return world;
@@ -175,30 +171,6 @@ describe("a status that a version before has written", () => {
     expect(unreadyOf(failed.status)).to.deep.equal({ since: "2026-01-01T00:00:07Z", needsPerson: true });
     const well = satellite({ status: { conditions: [{ ...ready, status: "True" }] } });
     expect(unreadyOf(well.status)).to.equal(undefined);
-  });
-});
-
-describe("a launch that a version before has planned", () => {
-  it("is sent as the same request, so that its token makes the same machine", async () => {
-    const account = createAccount();
-    const ec2 = {
-      ...CLASS,
-      rootVolume: { sizeGiB: 100, type: "io2", iops: 4000, throughput: 500, kmsKeyID: "alias/a" },
-      instanceProfile: "builder",
-    };
-    const { plan } = await account.run(account.cloud.resolve(launchRequest({ classSpec: { ec2 } })));
-    const intent = intentOf(plan, "large", satelliteClass());
-    const { details, ...rest } = intent;
-    expect(details).to.have.property("instanceProfile", "builder");
-    const { securityGroups, ...others } = readDetails(plan);
-    const older = { ...rest, ...others, securityGroups: [...securityGroups] };
-    const requests = [intent, older].map((one) => toRunInstances(planOf(one), "/dev/xvda", "user data"));
-    expect(requests[1]).to.deep.equal(requests[0]);
-    expect(planOf({ ...older, instanceProfile: "another" }).details).not.to.deep.equal(plan.details);
-  });
-
-  it("is planned anew where nobody has written its details", () => {
-    expect(() => planOf({ attempt: 0, token: "t" })).to.throw("CRDs are those of the operator's version");
   });
 });
 

@@ -239,7 +239,7 @@ describe("machines of a satellite that is being replaced", () => {
       [machine({ id: "i-1" }), machine({ id: "i-2", ...second })],
       [other, satellite({ uid, status: { machine: { id: "i-1" }, launch, ...status } })],
     );
-  const replacement = { state: "Launching", image: "ami-2", since: "2026-01-01T00:00:00Z" } as const;
+  const replacement = { state: "Launching", image: "image-2", since: "2026-01-01T00:00:00Z" } as const;
 
   it("are spared: the new one before its ID is written and after, and the old one", () => {
     const minutes = [0, 5, 100];

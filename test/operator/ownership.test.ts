@@ -10,7 +10,7 @@ const MINUTE = 60_000;
 const OLD = "i-0000000000000000a";
 const ALLOWED = { [Tag.adoptableBy]: `${CLUSTER}/team-a/ada` };
 
-/** A satellite that is to take over an instance with these tags. */
+/** A satellite that is to take over a machine with these tags. */
 function adopting(tags: Record<string, string>): World {
   const world = new World({ satellites: [satellite({ annotations: { [Annotation.adopt]: OLD } })] });
   world.cloud.machines.set(OLD, machine({ id: OLD, tags }));
@@ -18,7 +18,7 @@ function adopting(tags: Record<string, string>): World {
 }
 
 describe("adoption", () => {
-  it("takes over an instance whose owner has tagged it for this satellite, and launches none", async () => {
+  it("takes over a machine whose owner has tagged it for this satellite, and launches none", async () => {
     const world = adopting(ALLOWED);
     await world.run(MINUTE);
     expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.id": OLD });
@@ -29,7 +29,7 @@ describe("adoption", () => {
     expect(world.cloud.count("launch")).to.equal(0);
   });
 
-  it("wakes an instance that is stopped", async () => {
+  it("wakes a machine that is stopped", async () => {
     const world = adopting(ALLOWED);
     world.cloud.machines.set(OLD, machine({ id: OLD, tags: ALLOWED, state: "stopped" }));
     await world.run(MINUTE);
@@ -43,7 +43,7 @@ describe("adoption", () => {
     "tagged for a namesake in another cluster": { [Tag.adoptableBy]: "cluster-b/team-a/ada" },
   };
   for (const [which, tags] of Object.entries(refusals)) {
-    it(`leaves an instance alone ${which}, and says which tag is missing`, async () => {
+    it(`leaves a machine alone ${which}, and says which tag is missing`, async () => {
       const world = adopting(tags);
       await world.run(10 * MINUTE);
       expect(world.satellite().status.machine).to.equal(undefined);
@@ -61,7 +61,7 @@ describe("adoption", () => {
     expect(world.satellite().status.phase).to.equal("Running");
   });
 
-  it("waits for an instance that does not exist, and launches none", async () => {
+  it("waits for a machine that does not exist, and launches none", async () => {
     const world = new World({
       satellites: [satellite({ annotations: { [Annotation.adopt]: "i-0000000000000000f" } })],
     });
@@ -101,7 +101,7 @@ describe("adoption", () => {
     expect(world.satellite().status).to.nested.include({ phase: "Running", "machine.id": OLD });
   });
 
-  it("does not tell whose an instance is before its owner has allowed it to be taken over", async () => {
+  it("does not tell whose a machine is before its owner has allowed it to be taken over", async () => {
     const world = adopting({});
     world.add(satellite({ name: "bob", spec: { desiredPower: "off" }, status: { machine: { id: OLD } } }));
     await world.run(MINUTE);
@@ -151,7 +151,7 @@ describe("a machine's tags", () => {
     const world = new World();
     await world.run(MINUTE);
     await world.cloud.tag("i-1", { [Tag.uid]: "nonsense" });
-    world.cloud.fail("tag", "UnauthorizedOperation", Infinity);
+    world.cloud.fail("tag", "permission", Infinity);
     world.setPower("off");
     await world.run(60 * MINUTE);
     expect(world.satellite().status.phase).to.equal("Asleep");
@@ -165,7 +165,7 @@ describe("a machine's tags", () => {
     for (const id of ["i-1", volume]) {
       await world.cloud.tag(id, { [Tag.uid]: "nonsense" });
     }
-    world.cloud.fail("tag", "RequestLimitExceeded", 1, { only: (found) => found === undefined });
+    world.cloud.fail("tag", "throttled", 1, { only: (found) => found === undefined });
     await world.run(30 * MINUTE);
     expect(world.cloud.machines.get("i-1")?.tags[Tag.uid]).to.equal("uid-ada");
     expect(world.cloud.volumes.get(volume)?.tags[Tag.uid]).to.equal("uid-ada");
@@ -263,7 +263,7 @@ describe("deletion with policy Retain", () => {
   it("stops a machine without its memory where that cannot be kept", async () => {
     const world = new World({ satellites: [retaining] });
     await world.run(MINUTE);
-    world.cloud.fail("stop", "UnsupportedHibernationConfiguration", 1);
+    world.cloud.fail("stop", "hibernation-unsupported", 1);
     world.edit(({ metadata }) => {
       metadata.deletionTimestamp = "2026-01-01T00:01:00Z";
     });
@@ -285,7 +285,7 @@ describe("deletion with policy Retain", () => {
   it("keeps the satellite until the machine is tagged", async () => {
     const world = new World({ satellites: [satellite({ spec: { deletionPolicy: "Retain" } })] });
     await world.run(MINUTE);
-    world.cloud.fail("tag", "InternalError", 3);
+    world.cloud.fail("tag", "server", 3);
     world.edit(({ metadata }) => {
       metadata.deletionTimestamp = "2026-01-01T00:01:00Z";
     });

@@ -75,7 +75,7 @@ describe("a satellite at the limits of names", () => {
   const NAMESPACE = "n".repeat(63);
   const NAME = "s".repeat(253);
 
-  it("is launched, and its tags fit what EC2 takes", async () => {
+  it("is launched, and its tags are no longer than clouds take", async () => {
     const world = new World({
       satellites: [satellite({ namespace: NAMESPACE, name: NAME, uid: "uid-ada" })],
     });

@@ -96,9 +96,9 @@ describe("the rendered status", () => {
   });
 
   it("keeps the cloud's refusal to hibernate while the machine is the same", () => {
-    const hibernation = { trouble: "Refused", message: "EC2 says no" } as const;
+    const hibernation = { trouble: "Refused", message: "the cloud says no" } as const;
     const observed = seen({ state: "Running" }, { hibernation });
-    const said = { status: "False", reason: "HibernationRefused", message: "EC2 says no" };
+    const said = { status: "False", reason: "HibernationRefused", message: "the cloud says no" };
     expect(condition(observed, "Hibernatable")).to.include(said);
     const other = renderStatus(observed, { machine: machineStatus(machine({ id: "i-2" }), "large") });
     expect(findCondition(other.conditions, "Hibernatable")).to.include({ status: "True" });

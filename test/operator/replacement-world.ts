@@ -6,15 +6,15 @@ import { World } from "./world.ts";
 
 const MINUTE = 60_000;
 /** The image that a class comes to by {@link publish}. */
-export const NEW_IMAGE = "ami-2";
+export const NEW_IMAGE = "image-2";
 
 type ClassSpec = SatelliteClass["spec"];
 
-/** A class whose image is ami-1, with a data volume unless the test says otherwise. */
+/** A class whose image is image-1, with a data volume unless the test says otherwise. */
 export function classWith(spec: Partial<ClassSpec> = {}, dataVolume = true): SatelliteClass {
   return {
     ...satelliteClass({ ...spec, ...(dataVolume ? inMemory({ sizeGiB: 200, type: "fast" }) : {}) }),
-    status: { resolved: { images: { amd64: "ami-1" } } },
+    status: { resolved: { images: { amd64: "image-1" } } },
   };
 }
 

@@ -8,6 +8,7 @@ import { machine, satellite } from "./fixtures.ts";
 import { NOW_MS, observation } from "./observation.ts";
 import { asleep, classWith, holders, live, NEW_IMAGE, publish } from "./replacement-world.ts";
 import type { CloudCall } from "./memory-cloud.ts";
+import { FATES } from "./scripted-cloud.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -31,7 +32,7 @@ const CALLS: readonly CloudCall[] = [
 describe("a data volume", () => {
   it("is made once, where the machine is, and attached before the satellite is awake", async () => {
     const world = await asleep();
-    expect(holders(world)).to.deep.equal(["ami-1"]);
+    expect(holders(world)).to.deep.equal(["image-1"]);
     expect(world.satellite().status.volume).to.include({ id: "vol-2", zone: "eu-west-1a", sizeGiB: 200 });
     expect([...world.cloud.volumes.values()][0]?.tags).to.include({
       [Tag.uid]: "uid-ada",
@@ -46,19 +47,19 @@ describe("a data volume", () => {
   for (const call of ["createVolume", "attachVolume"] as const) {
     it(`is one, whatever becomes of the answer to ${call} and of the operator`, async () => {
       const world = new World({ satelliteClass: classWith() });
-      world.cloud.fail(call, "InternalError", 2, { takesEffect: true });
+      world.cloud.fail(call, "server", 2, { takesEffect: true });
       for (let step = 0; step < 100; step++) {
         world.restart();
         await world.run(700);
       }
       expect(world.satellite().status.phase).to.equal("Running");
-      expect(holders(world)).to.deep.equal(["ami-1"]);
+      expect(holders(world)).to.deep.equal(["image-1"]);
     });
   }
 
-  for (const [how, state, code, next] of [
-    ["is down", "stopped", "Client.UserInitiatedShutdown", "DetachVolume"],
-    ["keeps its memory", "stopped", "Client.UserInitiatedHibernate", "VolumeKeptAside"],
+  for (const [how, state, stateReason, next] of [
+    ["is down", "stopped", FATES.shutDown, "DetachVolume"],
+    ["keeps its memory", "stopped", FATES.hibernated, "VolumeKeptAside"],
     ["runs", "running", undefined, "VolumeKeptAside"],
   ] as const) {
     it(`that is on a machine kept aside, which ${how}, is ${next === "DetachVolume" ? "taken from it" : "left there"}`, () => {
@@ -66,17 +67,7 @@ describe("a data volume", () => {
         id: "i-old",
         state,
         volumes: ["vol-2"],
-        ...(code === undefined
-          ? {}
-          : {
-              stateReason: {
-                code,
-                message: "",
-                reason: "",
-                advice: "",
-                hibernated: code.endsWith("Hibernate"),
-              },
-            }),
+        ...(stateReason === undefined ? {} : { stateReason }),
       });
       const observed = observation({
         satellite: satellite({
@@ -148,7 +139,7 @@ describe("a data volume", () => {
   it("goes with a satellite that is deleted at any moment of its first launch", async () => {
     for (let ms = 0; ms < 6000; ms += 300) {
       const world = new World({ satelliteClass: classWith() });
-      world.cloud.fail("createVolume", "InternalError", 1, { takesEffect: true });
+      world.cloud.fail("createVolume", "server", 1, { takesEffect: true });
       await world.run(ms);
       remove(world);
       await world.run(6 * MINUTE);
@@ -163,7 +154,7 @@ describe("a data volume", () => {
     remove(world);
     await world.run(MINUTE);
     expect(world.exists()).to.equal(false);
-    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
+    expect(live(world)).to.deep.equal(["image-1 stopped"]);
     const [volume] = world.cloud.volumes.values();
     expect(volume?.tags).to.include({ [Tag.retained]: "true", [Tag.cluster]: "", [Tag.uid]: "" });
   });
@@ -206,7 +197,7 @@ describe("a data volume", () => {
       await world.run(MINUTE);
     }
     expect(world.satellite().status.phase).to.equal("Running");
-    expect(holders(world)).to.deep.equal(["ami-1"]);
+    expect(holders(world)).to.deep.equal(["image-1"]);
     expect(world.events.map(({ reason }) => reason)).to.include("VolumeLost");
   });
 });
@@ -216,12 +207,12 @@ describe("a replacement", () => {
     const world = await asleep();
     publish(world);
     await world.run(2 * MINUTE);
-    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
-    expect(holders(world)).to.deep.equal(["ami-2"]);
+    expect(live(world)).to.deep.equal(["image-2 stopped"]);
+    expect(holders(world)).to.deep.equal(["image-2"]);
     expect(world.satellite()).to.nested.include({
       "spec.desiredPower": "off",
       "status.power.state": "Off",
-      "status.machine.image": "ami-2",
+      "status.machine.image": "image-2",
     });
     expect(world.satellite().status).not.to.have.any.keys("replacement", "retired");
     expect(world.condition("Updated")).to.include({ status: "True" });
@@ -237,7 +228,7 @@ describe("a replacement", () => {
     world.setPower("on");
     await world.run(MINUTE);
     expect(world.satellite().status.phase).to.equal("Running");
-    expect(live(world)).to.deep.equal(["ami-2 running"]);
+    expect(live(world)).to.deep.equal(["image-2 running"]);
     expect(world.cloud.count("start")).to.equal(0);
   });
 
@@ -246,7 +237,7 @@ describe("a replacement", () => {
     world.answers = () => false;
     publish(world);
     await world.run(5 * MINUTE);
-    expect(live(world)).to.have.members(["ami-1 stopped", "ami-2 running"]);
+    expect(live(world)).to.have.members(["image-1 stopped", "image-2 running"]);
     expect(world.cloud.count("terminate")).to.equal(0);
   });
 
@@ -255,39 +246,39 @@ describe("a replacement", () => {
     world.answers = () => false;
     publish(world);
     await world.run(15 * MINUTE);
-    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
-    expect(holders(world)).to.deep.equal(["ami-1"]);
+    expect(live(world)).to.deep.equal(["image-1 stopped"]);
+    expect(holders(world)).to.deep.equal(["image-1"]);
     expect(world.condition("Updated")).to.include({ status: "False", reason: "ReplacementSilent" });
     world.answers = () => true;
     await world.run(5 * HOUR);
-    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
+    expect(live(world)).to.deep.equal(["image-1 stopped"]);
     world.setPower("on");
     await world.run(MINUTE);
     expect(world.satellite().status.phase).to.equal("Running");
     world.setPower("off");
     await world.run(2 * HOUR);
-    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+    expect(live(world)).to.deep.equal(["image-2 stopped"]);
   });
 
   it("goes back at once when the volume may not be moved", async () => {
     const world = await asleep();
-    world.cloud.fail("detachVolume", "UnauthorizedOperation", Infinity);
+    world.cloud.fail("detachVolume", "permission", Infinity);
     publish(world);
     await world.run(MINUTE);
-    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
-    expect(holders(world)).to.deep.equal(["ami-1"]);
+    expect(live(world)).to.deep.equal(["image-1 stopped"]);
+    expect(holders(world)).to.deep.equal(["image-1"]);
     expect(world.condition("Updated")).to.include({ status: "False", reason: "NotPermitted" });
   });
 
   it("tries the other types of the zone for want of capacity, and then stays with the old machine", async () => {
     const world = await asleep();
     world.cloud.combinations = ["m7i.xlarge eu-west-1a", "m6i.xlarge eu-west-1b", "m7a.xlarge eu-west-1a"];
-    world.cloud.fail("launch", "InsufficientInstanceCapacity", Infinity);
+    world.cloud.fail("launch", "capacity", Infinity);
     publish(world);
     await world.run(MINUTE);
     expect(world.cloud.count("launch")).to.equal(3);
     expect(world.condition("Updated")).to.include({ status: "False", reason: "InsufficientCapacity" });
-    expect(world.satellite().status).to.nested.include({ phase: "Asleep", "machine.image": "ami-1" });
+    expect(world.satellite().status).to.nested.include({ phase: "Asleep", "machine.image": "image-1" });
     world.setPower("on");
     await world.run(MINUTE);
     expect(world.satellite().status.phase).to.equal("Running");
@@ -298,13 +289,13 @@ describe("a replacement", () => {
     const world = await asleep({ spec: { maintenance } });
     publish(world);
     await world.run(HOUR);
-    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
+    expect(live(world)).to.deep.equal(["image-1 stopped"]);
     expect(world.condition("Updated")).to.include({ status: "False", reason: "ImageUpdatePending" });
     world.edit(({ metadata }) => {
       metadata.annotations = { "satellites.dev/update-now": "true" };
     });
     await world.run(2 * MINUTE);
-    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+    expect(live(world)).to.deep.equal(["image-2 stopped"]);
   });
 
   it("leaves alone what is awake", async () => {
@@ -313,7 +304,7 @@ describe("a replacement", () => {
     await world.run(MINUTE);
     publish(world);
     await world.run(HOUR);
-    expect(live(world)).to.deep.equal(["ami-1 running"]);
+    expect(live(world)).to.deep.equal(["image-1 running"]);
   });
 
   it("starts one that hibernates, to stop it first: its memory belongs to its disks", async () => {
@@ -321,9 +312,9 @@ describe("a replacement", () => {
     expect(world.satellite().status.sleep?.kind).to.equal("Hibernated");
     publish(world);
     await world.run(10 * MINUTE);
-    expect(world.satellite().status.machine?.image).to.equal("ami-2");
+    expect(world.satellite().status.machine?.image).to.equal("image-2");
     expect(world.satellite().status.sleep?.kind).to.equal("Hibernated");
-    expect(holders(world)).to.deep.equal(["ami-2"]);
+    expect(holders(world)).to.deep.equal(["image-2"]);
     expect(world.thrown).to.deep.equal([]);
   });
 
@@ -331,16 +322,16 @@ describe("a replacement", () => {
     const kept = await asleep({ dataVolume: false });
     publish(kept);
     await kept.run(HOUR);
-    expect(live(kept)).to.deep.equal(["ami-1 stopped"]);
+    expect(live(kept)).to.deep.equal(["image-1 stopped"]);
     expect(kept.condition("Updated")).to.include({ status: "False", reason: "ImageOutdated" });
     const replaced = await asleep({ dataVolume: false, classSpec: { imageUpdates: "Always" } });
     publish(replaced);
     await replaced.run(HOUR);
-    expect(live(replaced)).to.deep.equal(["ami-2 stopped"]);
+    expect(live(replaced)).to.deep.equal(["image-2 stopped"]);
     const never = await asleep({ classSpec: { imageUpdates: "Never" } });
     publish(never);
     await never.run(HOUR);
-    expect(live(never)).to.deep.equal(["ami-1 stopped"]);
+    expect(live(never)).to.deep.equal(["image-1 stopped"]);
   });
 
   for (const takesEffect of [true, false]) {
@@ -349,13 +340,13 @@ describe("a replacement", () => {
       it(`survives a ${call} ${what}, and operators that change at every step`, async () => {
         const world = await asleep();
         publish(world);
-        world.cloud.fail(call, "InternalError", 2, { takesEffect });
+        world.cloud.fail(call, "server", 2, { takesEffect });
         for (let step = 0; step < 150; step++) {
           world.restart();
           await world.run(900);
         }
-        expect(live(world)).to.deep.equal(["ami-2 stopped"]);
-        expect(holders(world)).to.deep.equal(["ami-2"]);
+        expect(live(world)).to.deep.equal(["image-2 stopped"]);
+        expect(holders(world)).to.deep.equal(["image-2"]);
         expect(world.satellite().status.power.state).to.equal("Off");
       });
     }
@@ -365,7 +356,7 @@ describe("a replacement", () => {
     for (let ms = 0; ms < 12_000; ms += 250) {
       const world = await asleep();
       publish(world);
-      world.cloud.fail("launch", "InternalError", 1, { takesEffect: true });
+      world.cloud.fail("launch", "server", 1, { takesEffect: true });
       await world.run(ms);
       remove(world);
       world.restart();
@@ -397,8 +388,8 @@ describe("a replacement", () => {
     await world.run(1500);
     await world.cloud.terminate("i-1");
     await world.run(2 * MINUTE);
-    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
-    expect(holders(world)).to.deep.equal(["ami-2"]);
+    expect(live(world)).to.deep.equal(["image-2 stopped"]);
+    expect(holders(world)).to.deep.equal(["image-2"]);
   });
 
   it("goes back when the new machine is terminated outside meanwhile", async () => {
@@ -410,8 +401,8 @@ describe("a replacement", () => {
     const added = [...world.cloud.machines.values()].find(({ image }) => image === NEW_IMAGE);
     await world.cloud.terminate(added?.id ?? "");
     await world.run(2 * MINUTE);
-    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
-    expect(holders(world)).to.deep.equal(["ami-1"]);
+    expect(live(world)).to.deep.equal(["image-1 stopped"]);
+    expect(holders(world)).to.deep.equal(["image-1"]);
     expect(world.condition("Updated")?.status).to.equal("False");
   });
 
@@ -424,8 +415,8 @@ describe("a replacement", () => {
     await world.cloud.start("i-1");
     await world.run(3 * MINUTE);
     expect(world.cloud.count("detachVolume")).to.equal(0);
-    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
-    expect(holders(world)).to.deep.equal(["ami-1"]);
+    expect(live(world)).to.deep.equal(["image-1 stopped"]);
+    expect(holders(world)).to.deep.equal(["image-1"]);
     expect(world.condition("Updated")).to.include({ status: "False", reason: "MachineStartedOutside" });
   });
 
@@ -440,7 +431,7 @@ describe("a replacement", () => {
     expect(world.cloud.count("detachVolume")).to.equal(0);
     world.cloud.unseen.byID.clear();
     await world.run(MINUTE);
-    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
-    expect(holders(world)).to.deep.equal(["ami-2"]);
+    expect(live(world)).to.deep.equal(["image-2 stopped"]);
+    expect(holders(world)).to.deep.equal(["image-2"]);
   });
 });

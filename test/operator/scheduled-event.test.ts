@@ -16,9 +16,9 @@ const LONG_AGO = "2026-01-01T00:00:00Z";
 const at = (inMs: number): string => new Date(NOW.getTime() + inMs).toISOString();
 
 const retirement = (init: Partial<MachineEvent> = {}): MachineEvent => ({
-  id: "instance-event-1",
+  id: "event-1",
   machine: "i-1",
-  code: "instance-retirement",
+  code: "host-retirement",
   description: "degraded hardware",
   notBefore: at(48 * HOUR),
   ...init,
@@ -73,10 +73,10 @@ describe("a scheduled event", () => {
     expect(action).to.nested.include({
       "status.power.state": "Stopping",
       "status.power.reason": "ScheduledEvent",
-      "status.machine.answeredEvent": "instance-event-1",
+      "status.machine.answeredEvent": "event-1",
     });
-    expect(next(running({ answered: "instance-event-1" }))).to.equal("Wait");
-    expect(next(running({ answered: "instance-event-0" }))).to.equal("Stopping ScheduledEvent Hibernate");
+    expect(next(running({ answered: "event-1" }))).to.equal("Wait");
+    expect(next(running({ answered: "event-0" }))).to.equal("Stopping ScheduledEvent Hibernate");
   });
 
   it("waits for streams to end, and an hour before its time no longer", () => {
@@ -118,7 +118,7 @@ describe("a scheduled event", () => {
               sleepKind: "Hibernate",
               since: at(-1000),
             },
-            machine: { id: "i-1", type: "m7i.xlarge", size: "large", answeredEvent: "instance-event-1" },
+            machine: { id: "i-1", type: "m7i.xlarge", size: "large", answeredEvent: "event-1" },
           },
         }),
         idleness: { ...IN_USE, liveLeases: [{ ...LEASE, drainedEpoch }] },
@@ -145,9 +145,9 @@ describe("a scheduled event", () => {
   it("is shown until it is over", () => {
     const observed = running({ idleness: IN_USE });
     const shown = findCondition(observed.satellite.status.conditions, "EventScheduled");
-    expect(shown).to.include({ status: "True", reason: "InstanceRetirement" });
+    expect(shown).to.include({ status: "True", reason: "HostRetirement" });
     expect(shown?.message)
-      .to.include("instance-retirement")
+      .to.include("host-retirement")
       .and.include(at(47 * HOUR).slice(0, 16));
     const unread = settled({ ...observed, event: undefined, eventsKnown: false });
     expect(findCondition(unread.satellite.status.conditions, "EventScheduled")?.status).to.equal("True");
@@ -179,9 +179,9 @@ describe("the events of hosts", () => {
   it("are the first of each machine, and name the machines of which something changed", () => {
     const events = new HostEvents();
     expect(events.known).to.equal(false);
-    const later = retirement({ id: "instance-event-2", notBefore: at(72 * HOUR) });
+    const later = retirement({ id: "event-2", notBefore: at(72 * HOUR) });
     expect(events.replace([later, retirement()], NOW)).to.deep.equal(["i-1"]);
-    expect(events.of("i-1")?.id).to.equal("instance-event-1");
+    expect(events.of("i-1")?.id).to.equal("event-1");
     expect(events.replace([retirement(), later], NOW)).to.deep.equal([]);
     expect(events.replace([], NOW)).to.deep.equal(["i-1"]);
     expect(events.of("i-1")).to.equal(undefined);

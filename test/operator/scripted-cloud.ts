@@ -1,8 +1,69 @@
-import type { ClassFacts, ClassInspection, Machine, StateReason, Volume } from "../../src/machines/cloud.ts";
-import { CloudError } from "../../src/machines/errors.ts";
-import { ruleFor } from "../../src/machines/ec2/to-cloud-error.ts";
-import { stateReason } from "../../src/machines/ec2/state-reasons.ts";
-import { MemoryCloud, type CloudCall } from "./memory-cloud.ts";
+import {
+  NO_CAPACITY,
+  type ClassFacts,
+  type ClassInspection,
+  type Machine,
+  type StateReason,
+  type Volume,
+} from "../../src/machines/cloud.ts";
+import type { CloudError, CloudErrorClass } from "../../src/machines/errors.ts";
+import { MemoryCloud, refused, type CloudCall } from "./memory-cloud.ts";
+
+/** What this cloud calls each class of failure, in conditions and events. */
+export const REASONS: Readonly<Record<CloudErrorClass, string>> = {
+  capacity: "InsufficientCapacity",
+  throttled: "Throttled",
+  "not-sent": "NotLeader",
+  state: "IncorrectState",
+  gone: "MachineNotFound",
+  quota: "QuotaExceeded",
+  parameter: "InvalidClass",
+  permission: "NotPermitted",
+  refused: "Refused",
+  protection: "MachineProtected",
+  token: "LaunchTokenUsed",
+  "hibernation-not-ready": "HibernationNotReady",
+  "hibernation-unsupported": "HibernationUnsupported",
+  server: "CloudUnavailable",
+};
+
+/** What may befall a machine whose launch or start this cloud has accepted, or that runs. */
+export const FATES = {
+  /** There is no room for it. */
+  noCapacity: {
+    code: "Rack.Full",
+    message: "the memory's own words",
+    reason: NO_CAPACITY,
+    advice: "add a rack",
+    hibernated: false,
+  },
+  /** The cloud fails. */
+  broken: {
+    code: "Memory.Broken",
+    message: "the memory's own words",
+    reason: "MemoryBroken",
+    advice: "look at the memory",
+    hibernated: false,
+  },
+  /** Somebody stops it in a way that keeps its memory. */
+  hibernated: {
+    code: "Person.Hibernated",
+    message: "the memory's own words",
+    reason: "StoppedOutside",
+    advice: "ask who did it",
+    hibernated: true,
+  },
+  /** Its guest shuts itself down. */
+  shutDown: {
+    code: "Guest.ShutDown",
+    message: "the memory's own words",
+    reason: "GuestShutDown",
+    advice: "look at the guest",
+    hibernated: false,
+  },
+} as const satisfies Readonly<Record<string, StateReason>>;
+
+export type Fate = keyof typeof FATES;
 
 /** A failure on demand. */
 export interface ScriptedFault {
@@ -16,10 +77,10 @@ export interface ScriptedFault {
   readonly only?: (machine: Machine | undefined) => boolean;
 }
 
-/** Machines in memory that fail on demand as EC2's do, and whose reads lack what is there. */
+/** Machines in memory that fail on demand in the ways that the port knows, and whose reads lack what is there. */
 export class ScriptedCloud extends MemoryCloud {
   readonly faults: ScriptedFault[] = [];
-  /** Instance types that the zone lacks. */
+  /** Machine types that the zone lacks. */
   readonly missingTypes = new Set<string>();
   /** Old descriptions, given to those who take them. */
   readonly remembered = new Map<string, Machine>();
@@ -27,21 +88,21 @@ export class ScriptedCloud extends MemoryCloud {
   readonly unseen = { byID: new Set<string>(), inLists: new Set<string>() };
   /** How often a class was to be looked into without believing what was read before. */
   freshInspections = 0;
-  readonly #fates: { readonly call: "launch" | "start"; readonly code: string; left: number }[] = [];
+  readonly #fates: { readonly call: "launch" | "start"; readonly fate: Fate; left: number }[] = [];
 
   /** Somebody terminates the machine. */
   vanish(id: string): void {
     this.existing(id).state = "terminated";
   }
 
-  /** Makes the next `times` calls fail as EC2 would with that code. */
-  fail(call: CloudCall, code: string, times: number, more: Partial<ScriptedFault> = {}): void {
-    this.faults.push({ call, error: ec2Error(code, call), times, ...more });
+  /** Makes the next `times` calls fail with an error of that class. */
+  fail(call: CloudCall, errorClass: CloudErrorClass, times: number, more: Partial<ScriptedFault> = {}): void {
+    this.faults.push({ call, error: refused(errorClass, REASONS[errorClass], call), times, ...more });
   }
 
-  /** Lets the next `times` launches or starts be accepted and come to nothing, with the StateReason of that code. */
-  failLater(call: "launch" | "start", code: string, times: number): void {
-    this.#fates.push({ call, code, left: times });
+  /** Lets the next `times` launches or starts be accepted and come to nothing, by that fate. */
+  failLater(call: "launch" | "start", fate: Fate, times: number): void {
+    this.#fates.push({ call, fate, left: times });
   }
 
   override inspect(inspection: ClassInspection): Promise<ClassFacts> {
@@ -75,12 +136,12 @@ export class ScriptedCloud extends MemoryCloud {
   }
 
   protected override fateOf(call: "launch" | "start"): StateReason | undefined {
-    const fate = this.#fates.find((candidate) => candidate.call === call && candidate.left > 0);
-    if (fate === undefined) {
+    const next = this.#fates.find((candidate) => candidate.call === call && candidate.left > 0);
+    if (next === undefined) {
       return undefined;
     }
-    fate.left -= 1;
-    return stateReason(fate.code, "EC2's own words");
+    next.left -= 1;
+    return FATES[next.fate];
   }
 
   protected override answer<T>(call: CloudCall, id: string | undefined, effect: () => T): Promise<T> {
@@ -99,16 +160,4 @@ export class ScriptedCloud extends MemoryCloud {
       throw fault.error;
     });
   }
-}
-
-/** The error that the EC2 cloud makes of a code; "code: message" gives EC2's message too. */
-function ec2Error(code: string, call: string): CloudError {
-  const [name = "", message = ""] = code.split(": ");
-  const rule = ruleFor(name, message, 400);
-  return new CloudError({
-    code: name,
-    class: rule.class,
-    reason: rule.reason,
-    message: `${call}: ${rule.advice}`,
-  });
 }

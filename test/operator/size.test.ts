@@ -112,7 +112,7 @@ describe("a change of size with a maintenance window", () => {
 
 describe("a start for which there is no capacity", () => {
   const noCapacityFor = (world: World, ...types: string[]): void =>
-    world.cloud.fail("start", "InsufficientInstanceCapacity", Infinity, {
+    world.cloud.fail("start", "capacity", Infinity, {
       only: (machine) => types.includes(machine?.type ?? ""),
     });
 

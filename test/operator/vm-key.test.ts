@@ -188,15 +188,15 @@ describe("the key of a machine that replaces another one", () => {
     });
     await world.run(2 * MINUTE);
     expect(seen.slice(0, 2)).to.deep.equal([
-      ["Updating", "ami-1", KEY],
-      ["Starting", "ami-2", OTHER_KEY],
+      ["Updating", "image-1", KEY],
+      ["Starting", "image-2", OTHER_KEY],
     ]);
     expect(world.satellite().status).to.nested.include({
       phase: "Running",
       "endpoint.tls": "Required",
       "endpoint.tlsFingerprint": OTHER_KEY,
     });
-    expect(holders(world)).to.deep.equal(["ami-2"]);
+    expect(holders(world)).to.deep.equal(["image-2"]);
     expect(world.thrown).to.deep.equal([]);
   });
 
@@ -207,14 +207,14 @@ describe("the key of a machine that replaces another one", () => {
       world.restart();
       await world.run(900);
     }
-    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+    expect(live(world)).to.deep.equal(["image-2 stopped"]);
     expect(world.satellite().status.endpoint?.tlsFingerprint).to.equal(OTHER_KEY);
   });
 
   it("is not replaced when the new machine shows another one from its second look on", async () => {
     const world = await sleeper();
     world.onProbe = () => {
-      if (world.satellite().status.machine?.image === "ami-2") {
+      if (world.satellite().status.machine?.image === "image-2") {
         world.keyOf = () => THIRD_KEY;
       }
     };
@@ -236,7 +236,7 @@ describe("the key of a machine that replaces another one", () => {
     const world = await sleeper();
     world.alwaysAnswers = true;
     world.onProbe = () => {
-      const added = [...world.cloud.machines.values()].find(({ image }) => image === "ami-2");
+      const added = [...world.cloud.machines.values()].find(({ image }) => image === "image-2");
       if (added !== undefined && !world.cloud.remembered.has(added.id)) {
         world.cloud.remembered.set(added.id, structuredClone(added));
         added.state = "shutting-down";
@@ -256,7 +256,7 @@ describe("the key of a machine that replaces another one", () => {
     world.keyOf = (id) => (id === "i-1" ? KEY : undefined);
     publish(world);
     await world.run(15 * MINUTE);
-    expect(live(world)).to.deep.equal(["ami-1 stopped"]);
+    expect(live(world)).to.deep.equal(["image-1 stopped"]);
     expect(world.condition("Updated")).to.include({ status: "False", reason: "TLSNotServed" });
     expect(world.satellite().status.endpoint).to.include({ tls: "Required", tlsFingerprint: KEY });
     world.setPower("on");
@@ -287,21 +287,21 @@ describe("the key of a machine that replaces another one", () => {
     world.keyOf = (id) => (id === "i-1" ? KEY : undefined);
     publish(world);
     await world.run(2 * MINUTE);
-    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+    expect(live(world)).to.deep.equal(["image-2 stopped"]);
     expect(world.satellite().status.endpoint).to.include({ tls: "Off" });
     expect(world.satellite().status.endpoint).not.to.have.property("tlsFingerprint");
   });
 
   it("is not asked for by a class that is changed between the plan and the launch", async () => {
     const world = await sleeper("Off");
-    world.cloud.fail("launch", "InternalError", 1);
+    world.cloud.fail("launch", "server", 1);
     publish(world);
     while (world.satellite().status.replacement === undefined) {
       await world.run(50);
     }
     changeTls(world, "Required");
     await world.run(2 * MINUTE);
-    expect(live(world)).to.deep.equal(["ami-2 stopped"]);
+    expect(live(world)).to.deep.equal(["image-2 stopped"]);
     expect(new Set(world.tlsInUserData)).to.deep.equal(new Set(["Off"]));
     expect(world.satellite().status.endpoint).to.include({ tls: "Off" });
   });

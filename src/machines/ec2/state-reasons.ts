@@ -1,4 +1,4 @@
-import type { StateReason } from "../cloud.ts";
+import { NO_CAPACITY, type StateReason } from "../cloud.ts";
 
 /** What one reason of EC2 means for whoever wants the machine. */
 interface StateRule {
@@ -20,7 +20,7 @@ const SPOT: StateRule = {
  */
 export const STATE_REASONS: Readonly<Record<string, StateRule>> = {
   "Server.InsufficientInstanceCapacity": {
-    reason: "InsufficientCapacity",
+    reason: NO_CAPACITY,
     advice:
       "EC2 has no capacity for this type in this zone now; another type or zone is tried where possible. Add types to the size or subnets to the class",
   },
