@@ -7,6 +7,7 @@ import { join } from "node:path";
 
 const GENERATORS = [
   "generate-types.ts",
+  "generate-crd-fields.ts",
   "generate-error-docs.ts",
   "generate-reference.ts",
   "sync-version.ts",

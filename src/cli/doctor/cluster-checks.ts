@@ -2,10 +2,14 @@ import { hasReason, isNotFound } from "../../kube/errors.ts";
 import { LEASE, type Lease } from "../../kube/resources.ts";
 import { SATELLITE_CLASSES, SATELLITES } from "../../satellite/resource.ts";
 import { shortDuration } from "../style.ts";
+import { CRD_FIELDS } from "./crd-fields.ts";
+import { fieldPaths, type Schema } from "./definition-fields.ts";
 import type { Doctor, Finding } from "./looking.ts";
 
 /** Tokens and leases suffer from clocks that differ by more, in seconds. */
 const MAX_SKEW_SECONDS = 10;
+/** So many fields that a CRD lacks are named. */
+const NAMED_FIELDS = 5;
 const LEADER = "satellites-operator";
 
 /** Whether it answers, and what its clock says. */
@@ -72,17 +76,6 @@ export async function definitions(looking: Doctor): Promise<Finding[]> {
   }
 }
 
-/** The youngest fields of each definition; a definition without them drops what this version writes. */
-export const YOUNGEST_FIELDS: Readonly<Record<string, readonly string[]>> = {
-  "satellites.satellites.dev": ["status.activity.*.oldestStream", "status.usage"],
-  "satelliteclasses.satellites.dev": ["spec.prices"],
-};
-
-interface Schema {
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly additionalProperties?: Schema;
-}
-
 /** A CustomResourceDefinition, as far as it says which fields there are. */
 export interface Definition {
   readonly spec: {
@@ -93,25 +86,38 @@ export interface Definition {
   };
 }
 
-/** Of the youngest fields those that a definition lacks. */
+/**
+ * The fields of this version that a definition lacks: the API server drops what is written to them. What lies below a field
+ * that is lacking is not named.
+ *
+ * @param name of the definition
+ */
 export function lacking(name: string, { spec }: Definition): string[] {
   const served = spec.versions.find((version) => version.name === SATELLITES.version)?.schema
     ?.openAPIV3Schema;
-  return (YOUNGEST_FIELDS[name] ?? []).filter(
-    (path) =>
-      path
-        .split(".")
-        .reduce<Schema | undefined>(
-          (schema, part) => (part === "*" ? schema?.additionalProperties : schema?.properties?.[part]),
-          served,
-        ) === undefined,
+  const has = new Set(fieldPaths(served));
+  const isThere = (holder: string): boolean =>
+    holder === "" || has.has(holder.replace(/(\[\]|\.<key>)+$/, ""));
+  return Object.entries(CRD_FIELDS[name] ?? {}).flatMap(([holder, fields]) =>
+    isThere(holder)
+      ? fields
+          .split(" ")
+          .map((field) => (holder === "" ? field : `${holder}.${field}`))
+          .filter((path) => !has.has(path))
+      : [],
   );
+}
+
+/** The first of some fields, and how many more there are. */
+function listed(fields: readonly string[]): string {
+  const more = fields.length - NAMED_FIELDS;
+  return `${fields.slice(0, NAMED_FIELDS).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
 /** Whether the CRDs are of this version. */
 async function age({ connection }: Doctor): Promise<Finding[]> {
   const findings: Finding[] = [];
-  for (const name of Object.keys(YOUNGEST_FIELDS)) {
+  for (const name of Object.keys(CRD_FIELDS)) {
     const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`;
     let definition: Definition;
     try {
@@ -126,7 +132,7 @@ async function age({ connection }: Doctor): Promise<Finding[]> {
     if (fields.length > 0) {
       findings.push({
         state: "bad",
-        what: `CRD ${name} is older than this command: it lacks ${fields.join(", ")}`,
+        what: `CRD ${name} is older than this command: it lacks ${listed(fields)}`,
         mend: "apply those of this version: kubectl apply --server-side -f crds/",
       });
     }
