@@ -14,6 +14,7 @@ import { callByTls } from "../support/tls-call.ts";
 import { requireTool } from "../tools/catalog.ts";
 import { BuildKitD } from "./buildkitd.ts";
 import { BuildGate, type RunningClient, Workshop } from "./builds.ts";
+import { stopAfterEach } from "../support/stops.ts";
 
 const PLUGIN = join(import.meta.dirname, "../../src/kubectl-satellite.ts");
 const CONNECT = { apiGroups: ["satellites.dev"], resources: ["satellites/connect"], verbs: ["create"] };
@@ -31,7 +32,7 @@ describe("docker buildx and buildctl with credentials that are no Kubernetes tok
   let clients: Certificate;
   let router: RouterPod;
   let shop: Workshop;
-  const stops: (() => unknown)[] = [];
+  const stops = stopAfterEach();
 
   before(async () => {
     daemon = await BuildKitD.start();
@@ -62,12 +63,6 @@ describe("docker buildx and buildctl with credentials that are no Kubernetes tok
     shop = new Workshop();
     stops.push(() => shop.close());
   });
-  afterEach(async () => {
-    for (const stop of stops.splice(0).toReversed()) {
-      await stop();
-    }
-  });
-
   const bindings = (group: string): string => `connect-${group.replaceAll(/[:/]/g, "-")}`;
   const allow = (group: string): Promise<void> =>
     cluster.grant("team-a", `${bindings(group)}-${Math.random()}`.replace("0.", ""), [CONNECT], {

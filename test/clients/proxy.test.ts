@@ -10,6 +10,7 @@ import { startProcess, type TestProcess } from "../support/process.ts";
 import { type RouterPod, SecuredCluster } from "../support/secured-cluster.ts";
 import { BuildKitD } from "./buildkitd.ts";
 import { BuildGate, Workshop } from "./builds.ts";
+import { stopAfterEach } from "../support/stops.ts";
 
 const PLUGIN = join(import.meta.dirname, "../../src/kubectl-satellite.ts");
 const DEVELOPER = "developer";
@@ -29,7 +30,7 @@ describe("kubectl satellite proxy before docker buildx and buildctl", function (
   let shop: Workshop;
   let kubeconfig: string;
   let router: RouterPod;
-  const stops: (() => void | Promise<void>)[] = [];
+  const stops = stopAfterEach();
 
   before(async () => {
     daemon = await BuildKitD.start();
@@ -50,12 +51,6 @@ describe("kubectl satellite proxy before docker buildx and buildctl", function (
     shop = new Workshop();
     stops.push(() => shop.close());
   });
-  afterEach(async () => {
-    for (const stop of stops.splice(0).toReversed()) {
-      await stop();
-    }
-  });
-
   const grantConnect = (): Promise<void> =>
     cluster.grant("team-a", `connect-${Math.random()}`.replace(".", ""), [CONNECT], {
       kind: "ServiceAccount",

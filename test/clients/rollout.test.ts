@@ -9,6 +9,7 @@ import { until } from "../router/support/router-bench.ts";
 import { freePort, startProcess, type TestProcess } from "../support/process.ts";
 import { BuildKitD } from "./buildkitd.ts";
 import { BuildGate, Workshop } from "./builds.ts";
+import { stopAfterEach } from "../support/stops.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
 
@@ -34,7 +35,7 @@ function listens(port: number): Promise<boolean> {
 /** Routers as processes of their own, which a rollout replaces, in front of a real BuildKit. */
 describe("a rollout of routers during a build", function () {
   this.timeout(120_000);
-  const stops: (() => void | Promise<void>)[] = [];
+  const stops = stopAfterEach();
   let daemon: BuildKitD;
   let shop: Workshop;
   let gate: BuildGate;
@@ -50,12 +51,6 @@ describe("a rollout of routers during a build", function () {
     cluster = await Cluster.start([], () => true, daemon.port);
     stops.push(() => cluster.stop());
   });
-  afterEach(async () => {
-    for (const stop of stops.splice(0).toReversed()) {
-      await stop();
-    }
-  });
-
   async function router(id: string, graceSeconds: number): Promise<RouterProcess> {
     const port = await freePort();
     const healthPort = await freePort();

@@ -6,9 +6,10 @@ import { expect } from "chai";
 import { systemClock } from "../../src/base/clock.ts";
 import { createProber } from "../../src/router/prober.ts";
 import { until } from "./support/router-bench.ts";
+import { stopAfterEach } from "../support/stops.ts";
 
 describe("prober", () => {
-  const stops: (() => void)[] = [];
+  const stops = stopAfterEach();
 
   async function listen(server: Server, port = 0): Promise<number> {
     await new Promise<void>((resolve) => {
@@ -51,12 +52,6 @@ describe("prober", () => {
     );
     return { settled: () => settled, abort };
   }
-
-  afterEach(() => {
-    for (const stop of stops.splice(0).toReversed()) {
-      stop();
-    }
-  });
 
   it("succeeds when the port speaks HTTP/2", async () => {
     const server = createHttp2Server();

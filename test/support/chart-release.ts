@@ -5,6 +5,7 @@ import type { ApiAnswer, ApiClient } from "./api-client.ts";
 import { CHART, helm, type HelmOutcome, helmSucceeds, REQUIRED_VALUES, type Values } from "./helm.ts";
 import { type KubeApiServer, startKubeApiServer } from "./kube-apiserver.ts";
 import { startProcess, type TestProcess } from "./process.ts";
+import { type Stop, stopAll } from "./stops.ts";
 
 export const RELEASE = "sat";
 export const RELEASE_NAMESPACE = "sat-system";
@@ -63,7 +64,7 @@ export interface RunningPod {
 export class ChartRelease {
   readonly server: KubeApiServer;
   readonly #directory: string;
-  readonly #undo: (() => Promise<unknown>)[] = [];
+  readonly #undo: Stop[] = [];
 
   private constructor(server: KubeApiServer) {
     this.server = server;
@@ -169,9 +170,7 @@ export class ChartRelease {
 
   /** Ends everything and removes every file. */
   async stop(): Promise<void> {
-    for (const undo of this.#undo.splice(0).toReversed()) {
-      await undo();
-    }
+    await stopAll(this.#undo);
     await this.server.stop();
     rmSync(this.#directory, { recursive: true, force: true });
   }

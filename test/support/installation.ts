@@ -27,6 +27,7 @@ import { type KubeApiServer, startKubeApiServer } from "./kube-apiserver.ts";
 import { kubeconfig } from "./kubeconfig.ts";
 import { freePort, isReady, startProcess, type TestProcess } from "./process.ts";
 import { eventually } from "./eventually.ts";
+import { type Stop, stopAll } from "./stops.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const MAIN = join(ROOT, "src/main.ts");
@@ -88,7 +89,7 @@ export class Installation {
   readonly #reflector: Reflector<Satellite>;
   #token = "";
   /** What must be undone at the end; the newest is last and is undone first. */
-  readonly #undo: (() => Promise<unknown> | void)[] = [];
+  readonly #undo: Stop[] = [];
 
   private constructor(
     options: InstallationOptions,
@@ -307,9 +308,7 @@ export class Installation {
 
   /** Ends everything and removes every file. */
   async stop(): Promise<void> {
-    for (const undo of this.#undo.splice(0).toReversed()) {
-      await undo();
-    }
+    await stopAll(this.#undo);
   }
 
   /** Everything that a process wrote. */

@@ -16,6 +16,7 @@ import { accountTokens } from "../../../src/cli/proxy/account-tokens.ts";
 import { until } from "../../router/support/router-bench.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { TestClient, TestVM } from "../../router/support/grpc-peers.ts";
+import { stopAfterEach } from "../../support/stops.ts";
 
 const HOUR_MS = 3_600_000;
 const SATELLITE = { namespace: "team-a", name: "ada" };
@@ -24,7 +25,7 @@ const SATELLITE = { namespace: "team-a", name: "ada" };
 const UNNAMED = { metadata: new grpc.Metadata() };
 
 describe("the local port of a proxy", () => {
-  const stops: (() => unknown)[] = [];
+  const stops = stopAfterEach();
   let said: string[];
   let token: string | undefined;
   let ask: () => Promise<string>;
@@ -38,12 +39,6 @@ describe("the local port of a proxy", () => {
     ask = async () => (token = "asked for");
     tokens = undefined;
   });
-  afterEach(async () => {
-    for (const stop of stops.splice(0).toReversed()) {
-      await stop();
-    }
-  });
-
   async function open(at: LocalAddress = { port: 0 }, patienceMs = 0): Promise<LocalPort> {
     const route: Route = {
       description: "a test's",

@@ -15,6 +15,7 @@ import { createTestAuthority, type KeyPairPem } from "../../support/pki.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { until } from "../support/router-bench.ts";
 import { newAuthority, newClientCertificate, type Certificate } from "./certificates.ts";
+import { stopAfterEach } from "../../support/stops.ts";
 
 const SIGNATURE = Buffer.from("0d0a0d0a000d0a515549540a", "hex");
 
@@ -36,7 +37,7 @@ const IPV6 = Buffer.concat([
 const TLV = Buffer.from([0xea, 0, 3, 1, 2, 3]);
 
 describe("listener", () => {
-  const stops: (() => Promise<void> | void)[] = [];
+  const stops = stopAfterEach();
   const accepted: { readonly socket: Socket; readonly info: AcceptedInfo; read: Buffer }[] = [];
   let logger: CollectingLogger;
   let serving: KeyPairPem;
@@ -52,10 +53,7 @@ describe("listener", () => {
   beforeEach(() => {
     logger = new CollectingLogger();
   });
-  afterEach(async () => {
-    for (const stop of stops.splice(0).toReversed()) {
-      await stop();
-    }
+  afterEach(() => {
     accepted.length = 0;
   });
 
