@@ -38,6 +38,33 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "LaunchUnsettled",
     "the satellite is being deleted, and whether EC2 launched a machine for it is looked for by its token for five minutes",
   ],
+  [
+    "Draining",
+    "streams have been open for more than a minute, and the machine is stopped when they end, or after spec.drainTimeout",
+  ],
+  ["Terminating", "EC2 has been terminating a machine of the satellite for more than a minute; wait"],
+  [
+    "MachineStateContradicts",
+    "EC2 shows the machine as stopped, which the operator did not do; it is looked at again before it is believed",
+  ],
+  [
+    "MachineEnded",
+    "the machine ended before it was of use, and EC2 does not say why; look at it in the account",
+  ],
+  ["Rebooting", "the machine's port does not answer, so it is rebooted; check guest and security group"],
+  [
+    "Restarting",
+    "the machine's port did not answer after a reboot either, so it is stopped and started; check guest and security group",
+  ],
+  ["Replacing", "the machine is being replaced by one from the class's image of now"],
+  [
+    "ClassNotHeldYet",
+    "the class is being deleted, or the operator has not put its finalizer on it yet; name another class, or wait",
+  ],
+  [
+    "LaunchIntentIncomplete",
+    "status.launch lacks parameters of the launch, which is planned anew; see that the CRDs are those of the operator's version",
+  ],
   ["ClassNotFound", "the SatelliteClass does not exist; create it"],
   ["SizeUnknown", "the class does not have the size; correct spec.size"],
   ["NamespaceNotAllowed", "the class may not be used from this namespace; ask its owner"],
@@ -82,6 +109,20 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "EC2 does not show a machine that it has launched for the satellite, and that may be too new to be seen; it is looked for",
   ],
   ["VolumeNotVisible", "it is not known whether EC2 made the data volume; it is looked for again"],
+  ["VolumeNotReady", "EC2 has been making the data volume for more than a minute; wait"],
+  [
+    "Attaching",
+    "EC2 has been attaching the data volume for more than a minute; wait, or look at both in the account",
+  ],
+  [
+    "Detaching",
+    "EC2 has been detaching the data volume for more than a minute; wait, or look at both in the account",
+  ],
+  [
+    "VolumeKeptAside",
+    "the data volume is on a machine that is kept aside and still uses it; see docs/troubleshooting.md",
+  ],
+  ["VolumeLost", "the data volume was deleted outside, and what it held is lost; another one is made"],
   ["VolumeIntentIncomplete", "somebody has written status.volume; delete the satellite and create it anew"],
   [
     "WriteRejected",
@@ -109,6 +150,14 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
   [
     "Stuck",
     "EC2 takes more than ten minutes to start or stop the machine; a stop is forced, a start can only be waited for",
+  ],
+  [
+    "NotSupported",
+    "the machine was launched without hibernation, as its type or image cannot, or sleepMode was Stop; it is stopped instead, and its memory is not kept",
+  ],
+  [
+    "StuckStopping",
+    "EC2 takes more than ten minutes to hibernate the machine; it is stopped by force, and its memory is not kept",
   ],
   [
     "HibernationRefused",
