@@ -79,9 +79,12 @@ export function manifestsOf(yaml: string): Manifest[] {
     .filter((manifest) => manifest !== null);
 }
 
-/** Everything that the chart renders for release "sat" in namespace "sat-system". */
-export async function renderChart(values: Values = {}): Promise<Manifest[]> {
-  const args = ["template", "sat", CHART, "--namespace", "sat-system", "--kube-version", "1.37.0"];
+/** Everything that the chart renders, for release "sat" in namespace "sat-system" unless said otherwise. */
+export async function renderChart(
+  values: Values = {},
+  { release = "sat", namespace = "sat-system" } = {},
+): Promise<Manifest[]> {
+  const args = ["template", release, CHART, "--namespace", namespace, "--kube-version", "1.37.0"];
   return manifestsOf(await helmSucceeds(args, { values: { ...REQUIRED_VALUES, ...values } }));
 }
 
