@@ -75,8 +75,14 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "AdoptionNotFound",
     "the instance to take over does not exist; correct the annotation satellites.dev/adopt",
   ],
-  ["AdoptionInvalid", "the annotation satellites.dev/adopt is no instance's ID; correct or remove it"],
-  ["AdoptionNotAllowed", "the instance's owner must tag it satellites.dev/adoptable-by, as the message says"],
+  [
+    "AdoptionInvalid",
+    "the annotation satellites.dev/adopt is no instance's ID, or there is a data volume on the instance and the satellite has another one; correct or remove the annotation, or detach the volume",
+  ],
+  [
+    "AdoptionNotAllowed",
+    "the owner must tag the instance, and a data volume that is on it, satellites.dev/adoptable-by, as the message says",
+  ],
   [
     "AwakeLimitReached",
     "the class lets no more satellites be awake (spec.maxAwake); it wakes when another sleeps",
@@ -108,7 +114,10 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "MachineNotVisible",
     "EC2 does not show a machine that it has launched for the satellite, and that may be too new to be seen; it is looked for",
   ],
-  ["VolumeNotVisible", "it is not known whether EC2 made the data volume; it is looked for again"],
+  [
+    "VolumeNotVisible",
+    "EC2 does not show the data volume, or it is not known whether it was made; it is looked for again",
+  ],
   ["VolumeNotReady", "EC2 has been making the data volume for more than a minute; wait"],
   [
     "Attaching",
@@ -128,7 +137,7 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "WriteRejected",
     "the status does not fit the CRD's schema: install the CRDs of the operator's version; else it is a bug, please report it",
   ],
-  ["AdoptionInUse", "the instance to take over is another satellite's machine"],
+  ["AdoptionInUse", "the instance to take over, or the data volume on it, is another satellite's"],
   ["LaunchNotVisible", "EC2 launched the machine but does not show it yet; wait"],
   [
     "MachineLost",

@@ -3,10 +3,11 @@ import { Tag } from "../machines/tags.ts";
 import { PowerReason } from "../satellite/power.ts";
 import { Annotation, FINALIZER } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
-import { launchIsUnsettled, settleLaunch } from "./decide-launch.ts";
+import { launchIsUnsettled, settleLaunch, waitingForStrayVolume } from "./decide-launch.ts";
 import { isGone, missingPollMs } from "./absence.ts";
 import { isLost, isOurs, settleUnwantedVolume, volumeRefusal } from "./data-volume.ts";
 import { settleReplacement, terminate } from "./decide-update.ts";
+import { takenVolume } from "./ownership.ts";
 import { drainingMs, mayHibernate } from "./stop-intent.ts";
 import { waitingForRetry } from "./failures.ts";
 import type { Observation } from "./observation.ts";
@@ -38,7 +39,7 @@ export function decideDeletion(observed: Observation, settings: OperatorSettings
     }
     return observed.stray === undefined
       ? finish(observed, settings)
-      : { kind: "WriteStatus", status: renderStatus(observed, { machine: { id: observed.stray.id } }) };
+      : nameStray(observed, observed.stray, settings);
   }
   if (machine === undefined) {
     return decideUnknownMachine(observed, status.machine.id, settings);
@@ -47,7 +48,7 @@ export function decideDeletion(observed: Observation, settings: OperatorSettings
     return finish(observed, settings);
   }
   const isKept = satellite.spec.deletionPolicy === "Retain";
-  if (isKept && (mayRunOn(observed) || machine.state === "stopped" || machine.state === "stopping")) {
+  if (isKept && (mayRunOn(observed) || isDown(observed, machine, settings))) {
     return retain(observed, machine, settings);
   }
   if (status.power.state !== "Stopping" || status.power.reason !== PowerReason.Deleting) {
@@ -65,6 +66,18 @@ export function decideDeletion(observed: Observation, settings: OperatorSettings
     : (terminate(observed, machine.id, machine, settings) ?? finish(observed, settings));
 }
 
+/** The status was lost: names the machine and its data volume, so that they go with the satellite, or are kept. */
+function nameStray(observed: Observation, { id }: Machine, settings: OperatorSettings): Action {
+  const volume = takenVolume(observed, observed.strayVolume);
+  const change = { machine: { id }, ...(volume === undefined ? {} : { volume }) };
+  return (
+    waitingForStrayVolume(observed, settings) ?? {
+      kind: "WriteStatus",
+      status: renderStatus(observed, change),
+    }
+  );
+}
+
 /**
  * Whether a machine that is kept may go on running: only where the class does not limit how many are awake, since the limit
  * would not see it any more.
@@ -72,6 +85,23 @@ export function decideDeletion(observed: Observation, settings: OperatorSettings
 function mayRunOn({ satellite: { metadata }, satelliteClass }: Observation): boolean {
   const isWished = metadata.annotations?.[Annotation.retainRunning] === "true";
   return isWished && satelliteClass !== undefined && satelliteClass.spec.maxAwake === undefined;
+}
+
+/**
+ * Whether the machine is down, or on its way there. Where nobody here has stopped it, a description that says so may be older
+ * than its last start, and is believed only after a while.
+ */
+function isDown(
+  { satellite, memory, now }: Observation,
+  { state }: Machine,
+  settings: OperatorSettings,
+): boolean {
+  const { power } = satellite.status;
+  const isStopped =
+    power.state === "Off" ||
+    (power.state === "Stopping" && (power.accepted || memory.calls.stop?.epoch === power.epoch));
+  const sinceMs = now.getTime() - Date.parse(power.since ?? "");
+  return (state === "stopped" || state === "stopping") && (isStopped || sinceMs >= settings.settleMs);
 }
 
 /** Stops a machine that is kept; whoever wants it to run starts it by hand. */

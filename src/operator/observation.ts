@@ -38,6 +38,8 @@ export interface Observation extends Adoption {
   readonly listed: boolean;
   /** A live machine tagged with this satellite's name although `status` names none. */
   readonly stray: Machine | undefined;
+  /** The volume where `stray` has its data; `undefined`: there is none, or reads do not show it. */
+  readonly strayVolume: Volume | undefined;
   /** Live machines of the satellite that its status does not name, and that are kept for people (orphans.ts). */
   readonly keptAside: readonly Machine[];
   /** What the cloud has announced for the machine. */

@@ -7,15 +7,21 @@ import { requireNamespaceAllowed } from "./launch-request.ts";
 import type { Memory } from "./memory/memory.ts";
 import { noteAdoption, type Adoption } from "./memory/ownership.ts";
 import type { Observation } from "./observation.ts";
-import { adoptionBlocker, wantedAdoption } from "./ownership.ts";
+import { adoptionBlocker, isOffered, wantedAdoption } from "./ownership.ts";
 
 /** Pauses between looks at a machine that may not be taken over yet, or does not exist. */
 const AGAIN = { baseMs: 30_000, maxMs: 10 * 60_000, jitter: 0.2 };
 
-const NOTHING: Adoption = { adoptee: undefined, adopteeUser: undefined, adoptionRefusal: undefined };
+const NOTHING: Adoption = {
+  adoptee: undefined,
+  adopteeVolume: undefined,
+  adopteeUser: undefined,
+  adopteeVolumeUser: undefined,
+  adoptionRefusal: undefined,
+};
 
 /**
- * The machine that the satellite is to take over, and who uses it already. While it may not be taken over, the pauses
+ * The machine that the satellite is to take over, the volume on it, and who uses them already. While it may not be taken over, the pauses
  * between looks grow; a change of the annotations ends them. Otherwise people could cause calls without end by naming
  * machines that do not exist or are not theirs.
  *
@@ -36,7 +42,7 @@ export async function observeAdoption(
   if (known !== undefined && known.againAtMs > observed.nowMs) {
     return known.adoption;
   }
-  const adoption = await look(id, observed.satellite, satelliteClass, dependencies);
+  const adoption = await look(id, observed, satelliteClass, dependencies);
   const isBlocked = adoptionBlocker({ ...observed, ...adoption }) !== undefined;
   const count = isBlocked ? (known?.count ?? 0) + 1 : 0;
   const pauseMs = isBlocked ? backoffMs(count - 1, AGAIN, dependencies.random) : 0;
@@ -46,21 +52,35 @@ export async function observeAdoption(
 
 async function look(
   id: string,
-  { metadata }: Satellite,
+  observed: Observation,
   satelliteClass: SatelliteClass,
   { client, cloudOf, satellites }: Dependencies,
 ): Promise<Adoption> {
+  const { namespace = "" } = observed.satellite.metadata;
   try {
-    await requireNamespaceAllowed(satelliteClass, metadata.namespace ?? "", client);
+    await requireNamespaceAllowed(satelliteClass, namespace, client);
   } catch (error) {
     if (!(error instanceof ConfigurationError)) {
       throw error;
     }
     return { ...NOTHING, adoptionRefusal: { reason: error.code, message: error.message } };
   }
-  const adoptee = await cloudOf(satelliteClass).lookUp(id);
-  const user = satellites.list().find(({ status }) => status.machine?.id === id);
-  return { ...NOTHING, adoptee, adopteeUser: user === undefined ? undefined : keyString(objectKey(user)) };
+  const cloud = cloudOf(satelliteClass);
+  const adoptee = await cloud.lookUp(id);
+  const adopteeUser = nameOf(satellites.list().find(({ status }) => status.machine?.id === id));
+  // Nothing is read of what is on other people's machines.
+  const [volumeID] = adoptee !== undefined && isOffered(observed, adoptee) ? adoptee.volumes : [];
+  if (volumeID === undefined) {
+    return { ...NOTHING, adoptee, adopteeUser };
+  }
+  const adopteeVolume = await cloud.describeVolume(volumeID);
+  const others = satellites.list().filter(({ metadata }) => metadata.uid !== observed.satellite.metadata.uid);
+  const adopteeVolumeUser = nameOf(others.find(({ status }) => status.volume?.id === volumeID));
+  return { ...NOTHING, adoptee, adopteeUser, adopteeVolume, adopteeVolumeUser };
+}
+
+function nameOf(satellite: Satellite | undefined): string | undefined {
+  return satellite === undefined ? undefined : keyString(objectKey(satellite));
 }
 
 function inputsOf({ satellite: { metadata }, satelliteClass }: Observation): string {

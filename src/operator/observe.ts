@@ -3,7 +3,6 @@ import { isPaused } from "../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../satellite/types.ts";
 import { launchIsUnsettled } from "./decide-launch.ts";
 import type { Dependencies } from "./dependencies.ts";
-import { adoptableBy } from "../machines/tags.ts";
 import { noteContradiction, noteSighting } from "./memory/sightings.ts";
 import { requireClass } from "./launch-request.ts";
 import { isAlive } from "./machine-directory.ts";
@@ -11,6 +10,7 @@ import type { Blocker } from "./blocker.ts";
 import type { Memory } from "./memory/memory.ts";
 import type { Observation } from "./observation.ts";
 import { observeAdoption } from "./observe-adoption.ts";
+import { offerOf } from "./ownership.ts";
 import { noteStretch } from "./memory/stretch.ts";
 import { cloudTraits } from "./unknown-cloud.ts";
 
@@ -32,9 +32,12 @@ export function observeBlindly(
     retired: undefined,
     volume: undefined,
     stray: undefined,
+    strayVolume: undefined,
     keptAside: directory.keptAside(key, satellite.metadata.uid ?? ""),
     adoptee: undefined,
+    adopteeVolume: undefined,
     adopteeUser: undefined,
+    adopteeVolumeUser: undefined,
     adoptionRefusal: undefined,
     event: hostEvents.of(satellite.status.machine?.id),
     eventsKnown: hostEvents.known,
@@ -68,9 +71,9 @@ export async function observe(
     ...(await observeBesides(satellite, satelliteClass, memory, dependencies)),
   };
   if (satellite.status.machine === undefined) {
-    const stray = await findStray(key, base, dependencies);
-    const adoption = await observeAdoption({ ...base, stray }, memory, dependencies);
-    return { ...base, ...adoption, stray };
+    const found = await findStray(key, base, dependencies);
+    const adoption = await observeAdoption({ ...base, ...found }, memory, dependencies);
+    return { ...base, ...adoption, ...found };
   }
   const cloud = dependencies.cloudOf(requireClass(satellite, satelliteClass));
   const { id } = satellite.status.machine;
@@ -193,17 +196,26 @@ function maxAgeMs(
   return resting ? settings.restingMaxAgeMs : settings.transitionPollMs / 2;
 }
 
-/** A live machine of the satellite that its status does not name; it is read again, since the list may be old. */
+/**
+ * A live machine of the satellite that its status does not name, and the volume on it where no other is named. The machine is
+ * read again, since the list may be old.
+ */
 async function findStray(
   key: string,
   observed: Observation,
-  { cluster, directory, cloudOf }: Dependencies,
-): Promise<Machine | undefined> {
-  const { namespace = "", name, uid = "" } = observed.satellite.metadata;
-  const listed = directory.ownedBy(key, uid, adoptableBy(cluster, { namespace, name }));
+  { directory, cloudOf }: Dependencies,
+): Promise<Pick<Observation, "stray" | "strayVolume">> {
+  const { metadata, status } = observed.satellite;
+  const listed = directory.ownedBy(key, metadata.uid ?? "", offerOf(observed));
   if (listed === undefined || observed.satelliteClass === undefined || launchIsUnsettled(observed)) {
-    return undefined;
+    return { stray: undefined, strayVolume: undefined };
   }
-  const machine = await cloudOf(observed.satelliteClass).describe(listed.id, 0);
-  return machine !== undefined && isAlive(machine) ? machine : undefined;
+  const cloud = cloudOf(observed.satelliteClass);
+  const machine = await cloud.describe(listed.id, 0);
+  if (machine === undefined || !isAlive(machine)) {
+    return { stray: undefined, strayVolume: undefined };
+  }
+  const [volumeID] = status.volume === undefined ? machine.volumes : [];
+  const strayVolume = volumeID === undefined ? undefined : await cloud.describeVolume(volumeID);
+  return { stray: machine, strayVolume };
 }

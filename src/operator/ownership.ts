@@ -1,6 +1,6 @@
-import type { Machine } from "../machines/cloud.ts";
-import { adoptableBy, Tag } from "../machines/tags.ts";
-import { Annotation } from "../satellite/resource.ts";
+import type { Machine, Volume } from "../machines/cloud.ts";
+import { adoptableBy, DATA_VOLUME, Tag } from "../machines/tags.ts";
+import { Annotation, type VolumeIntent } from "../satellite/resource.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
 import { waitingForRetry } from "./failures.ts";
@@ -13,8 +13,22 @@ export function wantedAdoption({ metadata }: Satellite): string | undefined {
   return id === "" ? undefined : id;
 }
 
-/** Whether the machine's tags say that it is this satellite's, and in use. */
-export function bearsOurTags(observed: Observation, { tags }: Machine): boolean {
+/** What tags are read of. */
+type Tagged = Pick<Machine | Volume, "tags">;
+
+/** Value of the tag by which the owner of a machine or a volume offers it to this satellite. */
+export function offerOf({ cluster, satellite: { metadata } }: Observation): string {
+  const { namespace = "", name } = metadata;
+  return adoptableBy(cluster, { namespace, name });
+}
+
+/** Whether the owner of a machine or a volume offers it to exactly this satellite. */
+export function isOffered(observed: Observation, { tags }: Tagged): boolean {
+  return tags[Tag.adoptableBy] === offerOf(observed);
+}
+
+/** Whether the tags of a machine or a volume say that it is this satellite's, and in use. */
+export function bearsOurTags(observed: Observation, { tags }: Tagged): boolean {
   return (
     tags[Tag.cluster] === observed.cluster &&
     tags[Tag.uid] === observed.satellite.metadata.uid &&
@@ -56,7 +70,7 @@ export function adoptionBlocker(observed: Observation): Blocker | undefined {
       message: `"${id.slice(0, MAX_SHOWN)}" is no ID of a machine; correct or remove the annotation ${Annotation.adopt}`,
     };
   }
-  const { adoptee, adoptionRefusal } = observed;
+  const { adoptee, adoptionRefusal, adopteeUser } = observed;
   if (adoptionRefusal !== undefined) {
     return adoptionRefusal;
   }
@@ -67,44 +81,102 @@ export function adoptionBlocker(observed: Observation): Blocker | undefined {
     };
   }
   // This comes first, since any other answer could tell about machines of other tenants.
-  const { namespace = "", name } = observed.satellite.metadata;
-  const value = adoptableBy(observed.cluster, { namespace, name });
-  if (adoptee.tags[Tag.adoptableBy] !== value) {
+  if (!isOffered(observed, adoptee)) {
+    return notOffered(observed, `machine ${id}`);
+  }
+  return adopteeUser === undefined ? volumeBlocker(observed, adoptee) : inUse(`machine ${id}`, adopteeUser);
+}
+
+/**
+ * Why the volume on the machine keeps that from being taken over. A satellite's data volume is taken along, so that it is
+ * neither lost nor left to nobody; its owner must have offered it, too. Any other volume is none of the satellite's business.
+ */
+function volumeBlocker(observed: Observation, { id, volumes: [volumeID] }: Machine): Blocker | undefined {
+  const { adopteeVolume: volume, adopteeVolumeUser: user, cloud, satellite } = observed;
+  const own = satellite.status.volume?.id;
+  if (volumeID === undefined || volumeID === own) {
+    return undefined;
+  }
+  const what = `data volume ${volumeID} on machine ${id}`;
+  if (own !== undefined) {
     return {
-      reason: "AdoptionNotAllowed",
-      message: `machine ${id} may not be taken over; its owner allows it by the tag ${Tag.adoptableBy}=${value}`,
+      reason: "AdoptionInvalid",
+      message: `${what} would have to make place for ${own}, which is this satellite's; detach it from the machine`,
     };
   }
-  if (observed.adopteeUser !== undefined) {
+  if (volume === undefined) {
     return {
-      reason: "AdoptionInUse",
-      message: `machine ${id} is that of satellite ${observed.adopteeUser}; delete that one first, with deletionPolicy Retain`,
+      reason: "VolumeNotVisible",
+      message: `${cloud.words.name} does not show ${what}; it is looked for again`,
     };
   }
-  return undefined;
+  if (isOffered(observed, volume)) {
+    return user === undefined ? undefined : inUse(what, user);
+  }
+  return volume.tags[Tag.volume] === DATA_VOLUME
+    ? notOffered(observed, what, " as well, or detaches it")
+    : undefined;
+}
+
+function notOffered(observed: Observation, what: string, more = ""): Blocker {
+  return {
+    reason: "AdoptionNotAllowed",
+    message: `${what} may not be taken over; its owner allows it by the tag ${Tag.adoptableBy}=${offerOf(observed)}${more}`,
+  };
+}
+
+function inUse(what: string, user: string): Blocker {
+  return {
+    reason: "AdoptionInUse",
+    message: `${what} is that of satellite ${user}; delete that one first, with deletionPolicy Retain`,
+  };
 }
 
 /** How far the adoption of a machine has come. */
 export type AdoptionStep =
-  /** Its tags say that it is this satellite's: the status may name it. */
-  | { readonly kind: "ours"; readonly machine: Machine }
+  /** The tags of machine and volume say that they are this satellite's: the status may name them. */
+  | { readonly kind: "ours"; readonly machine: Machine; readonly volume: Volume | undefined }
   /** What has to be done or waited for before that. */
   | { readonly kind: "not yet"; readonly next: Action };
 
-/** Takes over the machine that the annotation names, once its tags allow it. */
+/**
+ * Takes over the machine that the annotation names, once its tags allow it, and the data volume on it where that is offered
+ * too. The volume comes first: a machine with the satellite's tags is taken up by the next leader as it is.
+ */
 export function adopt(observed: Observation): AdoptionStep {
-  const { adoptee } = observed;
+  const { adoptee, adopteeVolume } = observed;
   const blocker = adoptionBlocker(observed);
   if (adoptee === undefined || blocker !== undefined) {
     const dueMs = (observed.memory.ownership.adoption?.againAtMs ?? 0) - observed.nowMs;
     const reason = blocker?.reason ?? "AdoptionNotFound";
     return { kind: "not yet", next: { kind: "Wait", afterMs: Math.max(1000, dueMs), reason } };
   }
-  const isOurs =
-    bearsOurTags(observed, adoptee) || observed.memory.ownership.claims?.[adoptee.id]?.isDone === true;
-  return isOurs
-    ? { kind: "ours", machine: adoptee }
-    : { kind: "not yet", next: waitingForRetry(observed, "Claim") ?? { kind: "Claim", id: adoptee.id } };
+  const volume =
+    adopteeVolume !== undefined && isOffered(observed, adopteeVolume) ? adopteeVolume : undefined;
+  const unclaimed = [volume, adoptee].find(
+    (one) =>
+      one !== undefined &&
+      !bearsOurTags(observed, one) &&
+      observed.memory.ownership.claims?.[one.id]?.isDone !== true,
+  );
+  return unclaimed === undefined
+    ? { kind: "ours", machine: adoptee, volume }
+    : { kind: "not yet", next: waitingForRetry(observed, "Claim") ?? { kind: "Claim", id: unclaimed.id } };
+}
+
+/**
+ * The intent that names the volume of a machine that is taken up.
+ *
+ * @returns `undefined` where it is none of the satellite's: its tags neither have the satellite's name nor offer it
+ */
+export function takenVolume(observed: Observation, volume: Volume | undefined): VolumeIntent | undefined {
+  const { namespace, name } = observed.satellite.metadata;
+  if (volume === undefined || observed.satellite.status.volume !== undefined) {
+    return undefined;
+  }
+  const { id, zone, tags } = volume;
+  const isNamed = tags[Tag.namespace] === namespace && tags[Tag.name] === name;
+  return isNamed || isOffered(observed, volume) ? { id, attempt: 0, zone } : undefined;
 }
 
 /** Most characters of an annotation's value that a message shows. */

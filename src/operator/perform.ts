@@ -2,7 +2,7 @@ import type { JsonPatchOperation } from "../kube/client.ts";
 import { isConflict, isInvalid, isNotFound, isRejected } from "../kube/errors.ts";
 import { objectKey } from "../kube/objects.ts";
 import type { MachineCloud } from "../machines/cloud.ts";
-import { ownerTags, Tag } from "../machines/tags.ts";
+import { dataVolumeTags, ownerTags, Tag } from "../machines/tags.ts";
 import { test } from "../satellite/json-patch.ts";
 import { idleOffPatch, PowerReason, removeActivityPatch, scheduledWakePatch } from "../satellite/power.ts";
 import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
@@ -136,7 +136,7 @@ export async function perform(
       return DONE;
     case "Claim":
       noteClaim(memory, action.id, { atMs: clock.monotonicMs(), isDone: false });
-      await cloudFor(observed, dependencies).tag(action.id, claimTags(observed));
+      await cloudFor(observed, dependencies).tag(action.id, claimTags(observed, action.id));
       noteClaim(memory, action.id, { atMs: clock.monotonicMs(), isDone: true });
       return DONE;
     case "ChangeType":
@@ -161,10 +161,14 @@ function retainedTags(): Record<string, string> {
   return { [Tag.retained]: "true", [Tag.cluster]: "", [Tag.uid]: "" };
 }
 
-function claimTags({ cluster, satellite: { metadata, spec } }: Observation): Record<string, string> {
-  const { namespace = "", name, uid = "" } = metadata;
-  const owner = { namespace, name, uid, className: spec.className };
-  return { ...ownerTags(cluster, owner), [Tag.orphanedAt]: "", [Tag.retained]: "" };
+/** What says that a machine or a data volume is the satellite's, and in use. @param id of it */
+function claimTags(observed: Observation, id: string): Record<string, string> {
+  const { cluster, satellite, adopteeVolume } = observed;
+  const { namespace = "", name, uid = "" } = satellite.metadata;
+  const owner = { namespace, name, uid, className: satellite.spec.className };
+  const tags = { ...ownerTags(cluster, owner), [Tag.orphanedAt]: "", [Tag.retained]: "" };
+  const isVolume = [satellite.status.volume?.id, adopteeVolume?.id].includes(id);
+  return isVolume ? dataVolumeTags(tags) : tags;
 }
 
 /** @throws ConfigurationError when the machine's zone has none of the types */

@@ -282,6 +282,27 @@ describe("deletion with policy Retain", () => {
     expect(world.cloud.count("terminate")).to.equal(0);
   });
 
+  it("believes no description of before a start that says that the machine is down", async () => {
+    const world = new World({ satellites: [retaining] });
+    await world.run(MINUTE);
+    world.setPower("off");
+    await world.run(MINUTE);
+    const down = structuredClone(world.cloud.machines.get("i-1"));
+    expect(down).to.include({ state: "stopped" });
+    world.setPower("on");
+    await world.run(2000);
+    expect(world.satellite().status.phase).to.equal("Running");
+    world.cloud.remembered.set("i-1", down ?? machine());
+    world.edit(({ metadata }) => {
+      metadata.deletionTimestamp = "2026-01-01T00:03:00Z";
+    });
+    await world.run(5000);
+    world.cloud.remembered.clear();
+    await world.run(MINUTE);
+    expect(world.exists()).to.equal(false);
+    expect(world.cloud.machines.get("i-1")).to.include({ state: "stopped" });
+  });
+
   it("keeps the satellite until the machine is tagged", async () => {
     const world = new World({ satellites: [satellite({ spec: { deletionPolicy: "Retain" } })] });
     await world.run(MINUTE);

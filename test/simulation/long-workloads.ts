@@ -1,5 +1,5 @@
 import { DOCUMENTED_LIMITS } from "../../src/local/ec2/request-buckets.ts";
-import { adoptableBy, ownerTags, Tag } from "../../src/machines/tags.ts";
+import { adoptableBy, dataVolumeTags, ownerTags, Tag } from "../../src/machines/tags.ts";
 import { CLUSTER } from "./sim-operator.ts";
 import { isAsleep, isGone, isRunning, KEY, PATH, PATIENCE_MS, type Workload } from "./workload.ts";
 import type { World } from "./world.ts";
@@ -75,7 +75,10 @@ const reclass: Workload = {
     world.satelliteClass("default") === undefined ? [] : ["the class is left, and nobody uses it"],
 };
 
-/** Takes over a machine that others launched, and leaves it behind. */
+/** By what owners offer their machines and volumes to ada. */
+const OFFER = { [Tag.adoptableBy]: adoptableBy(CLUSTER, { namespace: "default", name: "ada" }) };
+
+/** Takes over a machine with a data volume that others launched, and leaves both behind. */
 const adopt: Workload = {
   name: "adopt",
   routers: 1,
@@ -83,10 +86,8 @@ const adopt: Workload = {
   every: 2,
   async tell(world) {
     world.createClass("default");
-    const id = world.launchOutside({
-      owner: "somebody",
-      [Tag.adoptableBy]: adoptableBy(CLUSTER, { namespace: "default", name: "ada" }),
-    });
+    const id = world.launchOutside({ owner: "somebody", ...OFFER });
+    await world.attachOutside(id, dataVolumeTags({ owner: "somebody", [Tag.retained]: "true", ...OFFER }));
     await world.sleep(5000);
     world.createSatellite(
       "ada",
@@ -105,10 +106,40 @@ const adopt: Workload = {
     const isStopped = machine?.state === "stopped" || machine?.state === "stopping";
     const isLeft = isStopped && machine.tags["owner"] === "somebody";
     const isOurs = machine?.tags[Tag.cluster] === CLUSTER;
+    const volumes = world.model.volumes.truths();
+    const isKept = volumes.every(
+      ({ tags, attachment }) =>
+        tags[Tag.retained] === "true" && tags[Tag.uid] === "" && attachment?.instance === machine?.id,
+    );
     return [
       ...(isLeft && !isOurs ? [] : [`the adopted machine is ${machine?.state}, tags ${String(isOurs)}`]),
       ...(more.length === 0 ? [] : [`${more.length} machines were launched beside the adopted one`]),
+      ...(volumes.length === 1 && isKept ? [] : [`its data volume is not kept: ${JSON.stringify(volumes)}`]),
     ];
+  },
+};
+
+/** Takes over a machine where somebody has a volume of their own that is not offered, and is deleted with it. */
+const strangersVolume: Workload = {
+  name: "strangers-volume",
+  routers: 1,
+  isSmall: false,
+  every: 3,
+  async tell(world) {
+    world.createClass("default");
+    const id = world.launchOutside({ owner: "somebody", ...OFFER });
+    await world.attachOutside(id, { owner: "somebody" });
+    world.createSatellite("ada", { idleTimeout: "0s" }, { "satellites.dev/adopt": id });
+    await world.until(isRunning(world), PATIENCE_MS);
+    world.kubectl("DELETE", PATH);
+    await world.until(isGone(world), PATIENCE_MS);
+  },
+  judge: (world) => {
+    const [volume, ...more] = world.model.volumes.truths();
+    const isUntouched = volume !== undefined && Object.keys(volume.tags).join(" ") === "owner";
+    return isUntouched && more.length === 0
+      ? []
+      : [`somebody's volume was not left alone: ${JSON.stringify([volume, ...more])}`];
   },
 };
 
@@ -313,6 +344,7 @@ export const LONG_WORKLOADS: readonly Workload[] = [
   resize,
   reclass,
   adopt,
+  strangersVolume,
   neighbours,
   refresh,
   silent,

@@ -365,12 +365,41 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         "operator/ownership.ts",
-        "if (adoptee.tags[Tag.adoptableBy] !== value) {",
+        "if (!isOffered(observed, adoptee)) {",
         'if (adoptee.tags[Tag.adoptableBy] === "") {',
       ),
     ],
     workload: "neighbours",
     kind: "nothing goes wrong",
+  },
+  {
+    name: "adoption: the data volume is left out",
+    edits: [
+      edit(
+        "operator/ownership.ts",
+        "return isNamed || isOffered(observed, volume) ? { id, attempt: 0, zone } : undefined;",
+        "return isNamed ? { id, attempt: 0, zone } : undefined;",
+      ),
+      edit(
+        "operator/ownership.ts",
+        "const unclaimed = [volume, adoptee].find(",
+        "const unclaimed = [adoptee].find(",
+      ),
+    ],
+    workload: "adopt",
+    kind: "nothing goes wrong",
+  },
+  {
+    name: "retain: a description of before the last start is believed",
+    edits: [
+      edit(
+        "operator/decide-deletion.ts",
+        "(isStopped || sinceMs >= settings.settleMs)",
+        "(isStopped || sinceMs >= 0)",
+      ),
+    ],
+    workload: "adopt",
+    kind: "stale or missing",
   },
   {
     name: "retain: the machine is terminated all the same",

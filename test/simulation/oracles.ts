@@ -519,7 +519,9 @@ export class Oracles {
     const owned = new Map<string, string[]>();
     for (const { id, tags } of this.#context.model.volumes.truths()) {
       const uid = tags[Tag.uid] ?? "";
-      owned.set(uid, [...(owned.get(uid) ?? []), id]);
+      if (uid !== "") {
+        owned.set(uid, [...(owned.get(uid) ?? []), id]);
+      }
     }
     return owned;
   }

@@ -37,6 +37,17 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     tests: [UNCAUGHT],
   },
   {
+    name: "adoption: whatever volume is on the machine is taken by the next leader",
+    edits: [
+      edit(
+        "operator/ownership.ts",
+        "return isNamed || isOffered(observed, volume) ? { id, attempt: 0, zone } : undefined;",
+        "return isNamed || id !== undefined ? { id, attempt: 0, zone } : undefined;",
+      ),
+    ],
+    tests: ["test/operator/adopted-volume.test.ts"],
+  },
+  {
     name: "others: a VM's malformed answer reaches the client, who ends the connection of all",
     edits: [
       edit(

@@ -10,6 +10,7 @@ import { Ec2Model } from "../../src/local/ec2/model.ts";
 import type { ActionLimit } from "../../src/local/ec2/request-buckets.ts";
 import { defaultNetwork } from "../../src/local/ec2/network.ts";
 import { Tag } from "../../src/machines/tags.ts";
+import { DATA_DEVICE } from "../../src/machines/ec2/volumes.ts";
 import { defaultSettings, type OperatorSettings } from "../../src/operator/settings.ts";
 import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
 import { silentLogger, type LogFields, type Logger } from "../../src/telemetry/logger.ts";
@@ -66,6 +67,8 @@ const LIST_PERIOD_MS = 60_000;
 const LISTEN_MS = 5000;
 
 /** A machine as others launch it. */
+/** How long somebody else waits for a machine or a volume. */
+const OUTSIDE_PATIENCE_MS = 60_000;
 const OUTSIDE_LAUNCH: Omit<LaunchParameters, "subnet" | "tags"> = {
   image: "ami-0077000000000000a",
   type: "m7i.large",
@@ -365,6 +368,32 @@ export class World {
   /** Launches a machine that no satellite asked for, with these tags. */
   launchOutside(tags: Readonly<Record<string, string>>): string {
     return this.model.run({ ...OUTSIDE_LAUNCH, subnet: this.model.network.subnets[0]?.id ?? "", tags }).id;
+  }
+
+  /** Attaches a volume to a machine that no satellite asked for, where data volumes are. Both bear the tags that they are given. */
+  async attachOutside(instance: string, tags: Readonly<Record<string, string>>): Promise<string> {
+    const { instances, volumes } = this.model;
+    const { zone } = instances.truth(instance);
+    const { id } = volumes.create({
+      requestHash: "outside",
+      zone,
+      sizeGiB: 20,
+      type: "gp3",
+      encrypted: true,
+      tags,
+    });
+    await this.until(
+      () =>
+        volumes.visible().some((volume) => volume.id === id && volume.state === "available") &&
+        instances.visible().some((machine) => machine.id === instance && machine.state === "running"),
+      OUTSIDE_PATIENCE_MS,
+    );
+    await volumes.attach(id, instance, DATA_DEVICE);
+    await this.until(
+      () => volumes.visible().some((volume) => volume.id === id && volume.attachment?.state === "attached"),
+      OUTSIDE_PATIENCE_MS,
+    );
+    return id;
   }
 
   /** A client's call: at one router after the other, until it was served or `isWorthwhile` says no. */

@@ -1,4 +1,4 @@
-import type { Machine } from "../../machines/cloud.ts";
+import type { Machine, Volume } from "../../machines/cloud.ts";
 import type { Blocker } from "../blocker.ts";
 
 /** An attempt to tag a machine or data volume as this satellite's. */
@@ -12,8 +12,12 @@ export interface Claim {
 /** What is known of the machine that a satellite is to take over, while it has none. */
 export interface Adoption {
   readonly adoptee: Machine | undefined;
+  /** The volume where the adoptee has its data; `undefined`: there is none, or reads do not show it. */
+  readonly adopteeVolume: Volume | undefined;
   /** "namespace/name" of another satellite that uses the adoptee. */
   readonly adopteeUser: string | undefined;
+  /** The same of the volume. */
+  readonly adopteeVolumeUser: string | undefined;
   /** Why the satellite may not take over any machine. */
   readonly adoptionRefusal: Blocker | undefined;
 }
