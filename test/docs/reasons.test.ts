@@ -12,48 +12,42 @@ const GIVEN = /reason: "([A-Z]\w+)"|Error\(\s*"([A-Z]\w+)"/g;
 /** A key of the words for what is waited for (src/operator/waiting.ts). */
 const KEY = /^ {2}([A-Z]\w+): \(/gm;
 
+/** The words of some lines. */
+const wordsOf = (...lines: readonly string[]): ReadonlySet<string> =>
+  new Set(lines.flatMap((line) => line.split(" ")));
+
 /** Reasons of conditions and events that need no row, since nobody has to do anything about what they say. */
-const SELF_EXPLAINING: ReadonlySet<string> = new Set([
+const SELF_EXPLAINING = wordsOf(
   // All is well, or goes on as it was asked for.
-  ...["Asleep", "Launched", "PortAnswers", "Resolved", "Running", "Supported", "UpToDate"],
-  ...["Deleting", "Launching", "Off", "Sleeping", "Starting", "Stopping", "Updating", "Waking"],
-  ...["MachineFound", "Relaunching", "Replaced", "SizeChangePending", "VolumeCreated"],
+  "Asleep Launched PortAnswers Resolved Running Supported UpToDate",
+  "Deleting Launching Off Sleeping Starting Stopping Updating Waking",
+  "MachineFound Relaunching Replaced SizeChangePending VolumeCreated",
   // What was asked for, in other words.
-  ...["NotLaunched", "Paused", "SleepModeStop"],
+  "NotLaunched Paused SleepModeStop",
   // Something is over, or not known yet.
-  ...["NoEvent", "None", "NotKnown", "Unknown"],
+  "NoEvent None NotKnown Unknown",
   // Another try or another process follows within seconds.
-  ...["ClassNotHeld", "ImageUnchanged", "LeadershipLost", "NotLeader", "StaleClass"],
+  "ClassNotHeld ImageUnchanged LeadershipLost NotLeader StaleClass",
   // The message names the satellites, or the machines and the page.
-  ...["InUse", "KeptAside"],
-]);
+  "InUse KeptAside",
+);
 
 /** Words in the operator's sources that are no reasons of conditions or events. */
-const OTHER_WORDS: ReadonlySet<string> = new Set([
+const OTHER_WORDS = wordsOf(
   // Types and states of conditions and events, and phases.
-  ...["Awake", "EventScheduled", "Failed", "False", "Healthy", "Hibernatable", "MachinesKeptAside", "Normal"],
-  ...["Pending", "Ready", "True", "Updated", "Warning"],
+  "Awake EventScheduled Failed False Healthy Hibernatable MachinesKeptAside Normal",
+  "Pending Ready True Updated Warning",
   // Values of fields.
-  ...[
-    "Always",
-    "Fail",
-    "Hibernate",
-    "Hibernated",
-    "IfDataKept",
-    "Refused",
-    "Required",
-    "Returning",
-    "Stopped",
-  ],
+  "Always Fail Hibernate Hibernated IfDataKept Refused Required Returning Stopped",
   // Why power changes (status.power.reason).
-  ...["DesiredOff", "Drift", "Refresh", "ScheduledEvent", "Update"],
+  "DesiredOff Drift Refresh ScheduledEvent Update",
   // Why it waits, in the log alone.
-  ...["GuestBusy", "NeverLaunched", "NotOurs"],
+  "GuestBusy NeverLaunched NotOurs",
   // Words of the log, and steps of collectors.
-  ...["Acting", "Delete", "Mark", "MarkVolume", "Observe", "Unmark", "UnmarkVolume", "Waiting"],
+  "Acting Delete Mark MarkVolume Observe Unmark UnmarkVolume Waiting",
   // Days.
-  ...["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"],
-]);
+  "Mon Tue Wed Thu Fri Sat Sun",
+);
 
 const withoutComments = (source: string): string => source.replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, "");
 
