@@ -7,12 +7,12 @@ import { FILES_ADDRESS } from "../local/qemu/image.ts";
 /** The satellite, in the namespace "default", that clients without metadata reach. */
 export const BUILDKIT_SATELLITE = "builder";
 
-/** As BuildKit's releases name them; the version may be anything without a slash. */
+/** Name of the archives of BuildKit's releases; the version may be anything without a slash. */
 const NAME = /^buildkit-v([^/]+)\.linux-amd64\.tar\.gz$/;
 
 /**
- * The class of the one-machine default whose satellites run BuildKit: the example's text with the version, the address
- * and the checksum of an archive that is served to the VMs of this machine.
+ * The class of `satellites local` whose satellites run BuildKit: the example's text, with version, address and checksum
+ * of an archive that is served to the VMs of this machine.
  *
  * @throws SatelliteError `ArchiveName` when the file is not named as BuildKit's releases are
  */

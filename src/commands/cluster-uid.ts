@@ -6,13 +6,13 @@ import { KubeError } from "../kube/errors.ts";
 import { NAMESPACE } from "../kube/resources.ts";
 import type { ProcessContext } from "./process-context.ts";
 
-/** Between attempts; as the caches do while the API server is away. */
+/** Pauses between attempts, as long as those of the caches while the API server is away. */
 const BACKOFF: BackoffOptions = { baseMs: 500, maxMs: 5_000, jitter: 0.5 };
 
 /**
  * The cluster's identity in tags: the UID of its kube-system namespace (docs/ec2.md). While the API server is away or
  * refuses, as it does before it has loaded its roles, it is asked again: a process that ended instead would be started
- * later and later (Kubernetes, "Pod Lifecycle", CrashLoopBackOff).
+ * again after longer and longer pauses (Kubernetes, "Pod Lifecycle", CrashLoopBackOff).
  *
  * @returns undefined when the process was told to stop first
  * @throws SatelliteError `NoClusterUID`

@@ -9,7 +9,7 @@ export interface DemoReport {
   /** From a request to its answer when the satellite hibernated. */
   readonly wakeFromHibernateSeconds: number;
   readonly sameBootID: boolean;
-  /** Whether a counter in the guest's memory went on where it was. */
+  /** Whether a counter in the guest's memory kept its value. */
   readonly memoryKept: boolean;
   /** From a request to its answer when the satellite was stopped. */
   readonly wakeFromStopSeconds: number;

@@ -9,11 +9,11 @@ const COLD_TIMEOUT_MS = 120_000;
 const TRANSITION_TIMEOUT_MS = 60_000;
 const WARM_CALLS = 50;
 const CONCURRENT_REQUESTS = 50;
-/** Separate connections of the concurrent requests, as of several clients. */
+/** The concurrent requests come over so many connections, as those of several clients do. */
 const CONCURRENT_CLIENTS = 10;
 const KEPT_FILE = "kept.txt";
 
-/** Throws the failure that the demo then reports. */
+/** Throws unless the condition holds; the demo reports it. */
 function must(holds: boolean, what: string): void {
   if (!holds) {
     throw new SatelliteError("DemoClaimFailed", what);
@@ -139,7 +139,7 @@ export async function stopAndWake(demo: DemoContext, bootID: string): Promise<nu
   return seconds;
 }
 
-/** Deletes the satellite and counts what is left of it. */
+/** Deletes the satellite and counts the instances that are left. */
 export async function deleteAll(demo: DemoContext): Promise<number> {
   demo.progress("kubectl delete");
   await demo.kubectl(["delete", "satellite", DEMO_SATELLITE, "--timeout=60s"]);

@@ -31,16 +31,16 @@ export interface DemoCommandOptions {
   readonly cacheDir: string;
   /** File that the figures are written to. */
   readonly report: string;
-  /** The kubectl program; looked up in PATH, and installed where it may be, when absent. */
+  /** The kubectl program. When absent, it is looked up in PATH, and installed where that is allowed. */
   readonly kubectl?: string;
   readonly install: boolean;
 }
 
 /**
- * Tells the whole story on this machine and measures it: apply, cold start, warm requests, idle, hibernation,
- * wake, a burst that causes one start, stop for comparison, delete.
+ * Takes a satellite through its whole life on this machine and measures it: apply, cold start, warm requests, idle,
+ * hibernation, wake, a burst that causes one start, stop for comparison, delete.
  *
- * @throws SatelliteError when a step did not hold; what runs is taken down first
+ * @throws SatelliteError when a step failed; all programs are stopped first
  */
 export async function runDemo(options: DemoCommandOptions, context: ProcessContext): Promise<void> {
   const { clock } = context;
@@ -84,7 +84,7 @@ export async function runDemo(options: DemoCommandOptions, context: ProcessConte
   console.log(`report: ${options.report}`);
 }
 
-/** kubectl; Debian's is old but serves. */
+/** Finds kubectl. Debian's version is old, and good enough for this. */
 async function findKubectl(
   { install }: DemoCommandOptions,
   progress: (line: string) => void,

@@ -11,8 +11,8 @@ export interface NumberRange {
 }
 
 /**
- * A flag whose value is a whole number in a range. The range stands in the help, and anything else is refused
- * before the command starts. Every numeric flag is made here.
+ * A flag whose value is a whole number in a range. The help shows the range, and any other value is refused before the
+ * command starts. Every numeric flag is made here.
  */
 export function numberFlag(flags: string, description: string, range: NumberRange): Option {
   const option = new Option(flags, `${description} (${range.min} to ${range.max})`).argParser((text) =>
@@ -21,7 +21,7 @@ export function numberFlag(flags: string, description: string, range: NumberRang
   return range.default === undefined ? option : option.default(range.default);
 }
 
-/** A flag whose value has a form of its own; `parse` throws when the value does not have it. */
+/** A flag whose value has a certain form; `parse` throws when the value does not have it. */
 export function checkedFlag(flags: string, description: string, parse: (text: string) => unknown): Option {
   return new Option(flags, description).argParser((text) => {
     try {

@@ -1,7 +1,7 @@
 import type { ProbeAnswer } from "../operator/dependencies.ts";
 import type { GrpcCall } from "../router/grpc-call.ts";
 
-/** What a guest is asked, and what its answers say where the first one is good. */
+/** The calls that a guest is asked with, and how their answers are read once the first one has succeeded. */
 export interface GuestQuestions {
   readonly calls: readonly [GrpcCall, ...GrpcCall[]];
   read(

@@ -14,7 +14,7 @@ import type { ToolPaths } from "../local/qemu/prerequisites.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { VirtualVms } from "./virtual-vms.ts";
 
-/** Region that the endpoint plays. */
+/** Region that the endpoint says it is. */
 export const LOCAL_REGION = "local-1";
 /** ID of the guest image in that region. */
 export const LOCAL_IMAGE = "ami-0077000000000000a";
@@ -23,7 +23,7 @@ export const LOCAL_TLS_IMAGE = "ami-0077000000000000c";
 /** ID of the stock Debian image, where there is one. */
 export const LOCAL_STOCK_IMAGE = "ami-0077000000000000d";
 
-/** What the VMs run on; {@link VirtualVms} need nothing of the machine. */
+/** What the VMs run on; {@link VirtualVms} need nothing that the machine must have. */
 export type HypervisorSetup =
   | {
       readonly kind: "qemu";
@@ -48,9 +48,9 @@ export interface LocalEc2Options {
   readonly setup: string;
 }
 
-/** Guests are this small whatever their type promises, so that a laptop holds a few. */
+/** Guests get no more than this, whatever their type has, so that a laptop can run a few. */
 const GUEST_SIZE = { vcpus: 1, memoryMiB: 384 };
-/** What systemd, cloud-init and a build take. */
+/** What systemd, cloud-init and a build need. */
 const STOCK_GUEST_SIZE = { vcpus: 1, memoryMiB: 1024 };
 /** A system with services of its own takes longer to shut down than the guest service. */
 const SHUTDOWN_TIMEOUT_MS = 90_000;

@@ -44,7 +44,7 @@ const TITLES: Readonly<Record<keyof Ports, string>> = {
 };
 /**
  * The programs of a `satellites local` that was killed end by themselves within this time. The router is the last: it
- * gives streams 5 s (local-programs.ts) and tries for 10 s to withdraw its leases at an API server that ends with it.
+ * gives streams 5 s (local-programs.ts) and tries for 10 s to withdraw its leases, while the API server ends, too.
  */
 const RELEASE_TIMEOUT_MS = 20_000;
 const RELEASE_POLL_MS = 100;
@@ -107,8 +107,8 @@ function chooseSubnets(random: Random): readonly [string, string] {
 }
 
 /**
- * Takes a port. That of the last run is waited for: where `satellites local` was killed, its programs need a
- * moment to notice.
+ * Takes a port. The port of the last run is waited for: after `satellites local` was killed, its programs need a moment
+ * to notice that.
  */
 async function takePort(
   name: keyof Ports,

@@ -57,7 +57,7 @@ const BUILDKIT_CLASS = join(ROOT, "examples/local/buildkit.yaml");
 
 /**
  * The product on one machine: embedded Kubernetes API server, EC2 endpoint over QEMU VMs, operator and router,
- * each a process of its own that is started again when it ends. State survives a restart, and so do the VMs.
+ * each a process of its own that is started again when it ends. State and VMs are kept over a restart.
  */
 export class LocalSystem {
   readonly #options: LocalSystemOptions;

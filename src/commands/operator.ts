@@ -113,7 +113,7 @@ interface OperatorParts {
   readonly identity: string;
   readonly registry: ReturnType<typeof createMetricsRegistry>;
   readonly kubeMetrics: KubeMetrics;
-  /** Told the caches. */
+  /** Called once, with the caches. */
   readonly watchedBy: (caches: WatchedCaches) => void;
 }
 
@@ -167,7 +167,9 @@ function createOperator(
   return operator;
 }
 
-/** Owner of the leader's Lease: at an uninstallation all rights go at once, so that no process can release or delete it. */
+/**
+ * Owner of the leader's Lease: at an uninstallation all rights go at once, so that no process can release or delete it.
+ */
 function ownerOf(
   { namespace, deployment }: OperatorCommandOptions,
   client: KubeClient,

@@ -3,14 +3,14 @@ import { SatelliteError } from "../base/errors.ts";
 import type { BuildHistoryEvent, DiskUsageResponse, ListWorkersResponse } from "../guest/schema.ts";
 import type { GuestQuestions } from "./guest-questions.ts";
 
-/** Label of the daemon's worker that names the boot (src/machines/buildkit/units.ts). */
+/** Label of the daemon's worker whose value is the boot ID (src/machines/buildkit/units.ts). */
 const BOOT_ID_LABEL = "dev.satellites.boot-id";
-/** Of about 200 bytes each, records of 50,000 pieces of cache. */
+/** Enough for the records of 50,000 pieces of cache, of about 200 bytes each. */
 const MAX_USAGE_BYTES = 10 * 1024 * 1024;
 
 /**
- * What BuildKit is asked: its workers, whose labels tell the boot; its version; the builds that run; and how large its cache is,
- * for which it looks at every piece.
+ * What BuildKit is asked: its workers, one of whose labels has the boot ID; its version; the builds that run; and how
+ * large its cache is, for which it looks at every piece.
  *
  * @param measures whether to ask for the cache
  */

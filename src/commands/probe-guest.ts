@@ -20,7 +20,7 @@ const NO_ANSWER: ReadonlySet<number> = new Set([
   GrpcStatus.CANCELLED,
 ]);
 
-/** The method that is asked for; every guest with the agent has it. */
+/** The agent's method that is called; every guest with the agent has it. */
 const METHOD = "Describe";
 
 /** The services that guests may serve, as grpc-js takes them. */
@@ -30,9 +30,9 @@ export interface ProbeSchemas {
 }
 
 /**
- * Looks whether a VM's gRPC port answers, and asks its agent for boot ID and running work; BuildKit is asked by its own
- * API, where it is to be there. A guest that knows none of it answers UNIMPLEMENTED: it is up, and nothing more is known. A VM that
- * shows another key than the one that is wanted is asked nothing.
+ * Looks whether a VM's gRPC port answers, and asks its agent for boot ID and running work; where the guest is to run
+ * BuildKit, that is asked by its own API. A guest that has neither answers UNIMPLEMENTED: it is up, and nothing more is
+ * known. A VM that shows another key than the one that is wanted is asked nothing.
  */
 export function guestProbe(
   { guest, buildkit }: ProbeSchemas,

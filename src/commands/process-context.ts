@@ -49,7 +49,7 @@ export function createProcessContext(
 }
 
 /**
- * Reads "host:port" or ":port": all addresses, of IPv6 and IPv4, which node takes an empty host for.
+ * Reads "host:port" or ":port". An empty host stands for all addresses, of IPv6 and IPv4, as it does for Node.
  *
  * @throws SatelliteError `InvalidAddress`
  */

@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { toError } from "../base/errors.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
-/** How a command takes an uncaught error. */
+/** What a command does after an uncaught error. */
 export interface FaultPolicy {
   /** Begins to end the command in order. */
   end(): void;
@@ -21,8 +21,8 @@ export interface ProcessFaultsOptions {
 const EXIT_CODE = 1;
 
 /**
- * Uncaught errors and rejections of this process: bugs. Nobody knows what they left half done, so the process does not go
- * on: it ends with exit code 1 at once, or as its command's policy says.
+ * Uncaught errors and rejections of this process: bugs. Nobody knows what they left half done, so the process does not
+ * go on: it ends with exit code 1 at once, or as its command's policy says.
  */
 export class ProcessFaults {
   readonly #options: ProcessFaultsOptions;
@@ -38,12 +38,12 @@ export class ProcessFaults {
     return this.#isFatal;
   }
 
-  /** From now on. */
+  /** Follows this policy from now on. */
   follow(policy: FaultPolicy): void {
     this.#policy = policy;
   }
 
-  /** Listens to a process. */
+  /** Hears of the uncaught errors of a process. */
   watch(source: NodeJS.EventEmitter): void {
     source.on("uncaughtException", (thrown: unknown) => this.onUncaught(toError(thrown)));
   }

@@ -36,7 +36,7 @@ export interface RouterAccessOptions {
   readonly wakesPerMinute?: number;
 }
 
-/** What follows from the options. */
+/** What the options come to. */
 export interface RouterAccessSettings {
   readonly isAnonymous: boolean;
   readonly tlsFiles: TlsFiles | undefined;
@@ -76,7 +76,7 @@ export function readAccessOptions(options: RouterAccessOptions): RouterAccessSet
 /**
  * Who may use this router: by default those whom the API server knows and lets `create` satellites/connect.
  *
- * @param connect makes a client of its own for reviews, so that they hold up no wake and no lease
+ * @param connect makes a client for reviews alone, so that no wake and no lease waits behind them
  */
 export function createAccess(
   options: RouterAccessOptions,

@@ -21,12 +21,12 @@ export interface OidcIssuerSetup {
   readonly caFile?: string;
 }
 
-/** A prefix that is none, as kube-apiserver's flags have it. */
+/** The value that stands for no prefix, as in kube-apiserver's flags. */
 const NO_PREFIX = "-";
 
 /**
- * The flags about OIDC issuers, named as kube-apiserver names its own. `--oidc-issuer` may come several times; each other
- * one belongs to the `--oidc-issuer` before it. The value of `--oidc-issuer` is the list of all.
+ * The flags about OIDC issuers, named as kube-apiserver names its own. `--oidc-issuer` may come several times; each
+ * other one belongs to the `--oidc-issuer` before it. The value of `--oidc-issuer` is the list of all.
  */
 export function oidcFlags(): Option[] {
   const issuers: OidcIssuerFlags[] = [];

@@ -18,17 +18,18 @@ export interface RouterWorkersOptions {
   readonly healthAddress: string;
 }
 
-/** A worker that has been silent for so long is not ready. */
+/** A worker that has been silent for this time is not ready. */
 const SILENT_MS = 5 * REPORT_MS;
-/** A worker that has been silent for so long hangs, and is ended. */
+/** A worker that has been silent for this time hangs, and is ended. */
 const HANGING_MS = 30 * REPORT_MS;
 const RESTART = { baseMs: 200, maxMs: 10_000 };
 
 /**
- * Runs several routers as processes that share one port, until it is stopped. This process accepts the connections and deals
- * them out in turn (node:cluster); each worker is a whole router with a key of its own. One that ends is started again.
+ * Runs several routers as processes that share one port, until it is stopped. This process accepts the connections and
+ * gives them to the workers in turn (node:cluster); each worker is a whole router with a key of its own. One that ends
+ * is started again.
  *
- * @throws SatelliteError `RouterWorkerFailed` when one ends before any has listened, as flags that are wrong make it
+ * @throws SatelliteError `RouterWorkerFailed` when one ends before any has listened, for example because a flag is wrong
  */
 export async function runRouterWorkers(
   { workers: count, healthAddress }: RouterWorkersOptions,
@@ -104,7 +105,7 @@ interface RouterWorkerOptions {
   readonly onEnded: (number: number, why: string) => boolean;
 }
 
-/** One worker, and those that come in its place. */
+/** One worker, and after its end the one that takes its place. */
 class RouterWorker {
   readonly #options: RouterWorkerOptions;
   #process: Worker | undefined;

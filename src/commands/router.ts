@@ -27,7 +27,7 @@ export interface RouterCommandOptions extends RouterAccessOptions {
   /** Has no effect any more, and setting it is answered with a warning. */
   readonly engine?: string;
   readonly healthAddress: string;
-  /** How many processes share the port; 1 is this one. */
+  /** How many processes share the port; 1: this one alone. */
   readonly workers: number;
   /** Number of this process among them, from 1 on; set by their parent. */
   readonly worker?: number;
@@ -161,7 +161,7 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
 function linkToParent(worker: number, registry: Registry, clock: Clock): WorkerLink {
   registry.setDefaultLabels({ worker: String(worker) });
   AggregatorRegistry.setRegistries([registry]);
-  // Made for what it does at that: it answers the parent's questions from now on.
+  // Nothing keeps it, since its constructor does all: from now on it answers the parent's questions.
   void new AggregatorRegistry();
   return new WorkerLink(process, clock);
 }

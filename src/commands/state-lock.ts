@@ -13,8 +13,8 @@ export interface StateLock {
 const BUSY = 5;
 
 /**
- * Takes a state folder for this process alone. SQLite's file lock does it: Node has no other, and this one
- * goes with the process however it ends, so that nothing stale is left to remove.
+ * Takes a state folder for this process alone. It uses SQLite's file lock: Node has no other, and this one ends with
+ * the process, however that ends, so that no old lock is left to be removed.
  *
  * @throws SatelliteError `StateDirInUse` with the other process's ID
  */

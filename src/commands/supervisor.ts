@@ -19,7 +19,7 @@ export interface ProgramOptions {
 const RESTART = { baseMs: 200, maxMs: 10_000 };
 const READY_POLL_MS = 50;
 const READY_TIMEOUT_MS = 60_000;
-/** A program that ran for longer than this had started well: after its end the pause is short again. */
+/** A program that has run for longer than this had started well, so the pause after its end is short again. */
 const STEADY_MS = 5000;
 const STOP_TIMEOUT_MS = 35_000;
 
@@ -129,7 +129,7 @@ export class Program {
     }
   }
 
-  /** What the program said last, which is why it ended. */
+  /** The last line that the program wrote, which mostly says why it ended. */
   #lastWords(): string {
     const line = readFileSync(this.#options.logFile, "utf8").trimEnd().split("\n").at(-1) ?? "";
     try {
@@ -143,7 +143,7 @@ export class Program {
   #spawn(): void {
     const startedMs = this.#clock.monotonicMs();
     // Detached, so that Ctrl-C in a terminal reaches this process alone, which then ends its programs in
-    // order. The channel lets them know when this process is gone without having done so.
+    // order. The channel tells them when this process has ended without doing that.
     const child = spawn(process.execPath, [this.#entry, ...this.#options.args], {
       env: { ...this.#options.environment },
       stdio: ["ignore", "pipe", "pipe", "ipc"],

@@ -23,7 +23,7 @@ export interface VirtualVmsOptions {
   readonly clock: Clock;
 }
 
-/** What outlives this process, so that a VM is found again as it was. */
+/** What is kept of a VM when this process ends, so that it is found again as it was. */
 interface VmRecord {
   readonly spec: InstanceSpec;
   readonly state: Exclude<VmState, "missing">;
@@ -36,11 +36,11 @@ const GUEST_PORT = 8372;
 const NOBODY = 65_534;
 
 /**
- * VMs that cost nothing: each is a guest service inside this process, at its instance's own address, so that
+ * VMs without virtualization: each is a guest service inside this process, at its instance's own address, so that
  * everything up to the guest's port is real. Commands run on this machine, as "nobody" where this process is
- * root. For tests, and for machines without QEMU; nothing keeps a guest from the files that others may read.
+ * root. For tests, and for machines without QEMU; a guest can read every file of this machine that others may read.
  *
- * A VM is what its file says. A change of state that is cut off has not happened, and a running VM is served
+ * The state of a VM is in its file. A change of state that is interrupted has not happened. A VM that ran is served
  * again, with the same boot ID, when the folder is opened again; only its streams are lost.
  */
 export class VirtualVms implements Hypervisor {
@@ -180,7 +180,7 @@ export class VirtualVms implements Hypervisor {
     this.#guests.set(spec.id, guest);
   }
 
-  /** The VM's disk, as far as TLS needs one. */
+  /** What TLS needs of a VM's disk. */
   #identityDirectory(id: string): string {
     return join(this.#options.directory, "identities", id);
   }

@@ -5,11 +5,14 @@ export interface WorkerReport {
   readonly kind: "report";
   /** Whether it takes new connections: it has not begun to end. */
   readonly takesConnections: boolean;
-  /** As /readyz says it of a router that is alone. */
+  /** What /readyz would say of it, if it had no parent. */
   readonly isReady: boolean;
 }
 
-/** Tells a worker to end in order. No signal: a process group's or a service manager's may come as well, and end it at once. */
+/**
+ * Tells a worker to end in order. This is a message and no signal, since a process group or a service manager may send
+ * that signal as well, and a second one ends it at once.
+ */
 export const STOP = { kind: "stop" } as const;
 
 /** How often workers report, in milliseconds. */

@@ -29,20 +29,21 @@ interface Entry<T> {
 }
 
 /**
- * How long own writes and observed deletions win over an older listing. A listing that is older than this is not from an
- * API server that lags, but from one whose etcd was restored from a backup, and then it is right.
+ * For how long this process's own writes, and deletions that it saw, count more than a listing of an older version. No
+ * API server lags for longer: a listing that still shows an older version then comes from an etcd that was restored
+ * from a backup, and is right.
  */
 const BELIEF_MS = 300_000;
-/** Deleted UIDs that are remembered, at most. */
+/** At most so many UIDs of deleted objects are remembered. */
 const MAX_TOMBSTONES = 10_000;
 
 /**
  * The objects of one type as the API server last showed them, by key and by index, kept up to date by a
  * Reflector and by the process's own writes.
  *
- * It never goes back behind what this process wrote or saw deleted: `upsert` takes the answer of a write at
- * once, and older events and listings that arrive later do not undo it. Versions are compared only where both
- * are decimal numbers; where they are not, the latest arrival is taken.
+ * It never returns to a state from before what this process wrote or saw deleted: `upsert` takes the answer of a write
+ * at once, and older events and listings that arrive later do not undo it. Versions are compared only where both are
+ * decimal numbers; where they are not, the latest arrival is taken.
  */
 export class ObjectCache<T extends KubeObject> {
   readonly #clock: Clock;
@@ -79,7 +80,7 @@ export class ObjectCache<T extends KubeObject> {
   }
 
   /**
-   * Objects that the index `name` files under `value`.
+   * Objects that the index `name` has under `value`.
    *
    * @throws Error when there is no such index, which is a mistake in the program
    */
@@ -99,8 +100,8 @@ export class ObjectCache<T extends KubeObject> {
   }
 
   /**
-   * Tells `handlers` of every change from now on, and of the present objects as added. What a handler throws is logged, and
-   * does not affect others.
+   * Tells `handlers` of every change from now on, and of the present objects as added. What a handler throws is logged,
+   * and does not affect others.
    *
    * @returns ends the subscription
    */
@@ -126,7 +127,7 @@ export class ObjectCache<T extends KubeObject> {
     this.#take(object);
   }
 
-  /** Takes a DELETED event, unless the key holds a younger object by now. */
+  /** Takes a DELETED event, unless a newer object has the same key by now. */
   observeDeletion(object: T): void {
     this.#bury(object);
     const key = keyString(objectKey(object));
@@ -141,8 +142,8 @@ export class ObjectCache<T extends KubeObject> {
   }
 
   /**
-   * Takes a complete listing made at `resourceVersion`: what it lacks is deleted, save what this process
-   * wrote after it.
+   * Takes a complete listing made at `resourceVersion`: what it lacks is removed, except what this process wrote after
+   * it.
    */
   replaceAll(objects: readonly T[], resourceVersion: string): void {
     const listed = new Set<string>();
@@ -178,7 +179,10 @@ export class ObjectCache<T extends KubeObject> {
     return this.#store(key, object, writtenAtMs);
   }
 
-  /** Whether an own write holds against a listing: it is newer than it, and recent. */
+  /**
+   * Whether an entry stays as it is, whatever a listing shows: this process wrote it not long ago, and it is newer than
+   * the listing.
+   */
   #outlives(entry: Entry<T>, resourceVersion: string | undefined): boolean {
     return (
       entry.writtenAtMs !== undefined &&
@@ -193,7 +197,7 @@ export class ObjectCache<T extends KubeObject> {
       return false;
     }
     if (before !== undefined && before.metadata.uid !== object.metadata.uid) {
-      // Deleted and created again meanwhile: handlers must be told of the end of the old one.
+      // Deleted and created again meanwhile: handlers are told that the old one was deleted.
       this.#bury(before);
       this.#remove(key, before);
       this.#store(key, object, writtenAtMs);

@@ -39,7 +39,7 @@ export interface Selection extends CallOptions {
 /** One page of a list. */
 export interface ListPage<T extends KubeObject> {
   readonly items: T[];
-  /** Where a watch may go on from. */
+  /** Version from which a watch may continue. */
   readonly resourceVersion: string;
   /** Token for the next page; absent on the last one. */
   readonly continue?: string;

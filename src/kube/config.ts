@@ -87,7 +87,7 @@ function withAbsolutePaths(
   return { ...entry, [kind]: resolved };
 }
 
-/** One file; an empty one says nothing. */
+/** Reads one file; an empty one has no entries. */
 function readConfigFile(path: string): RawConfig {
   try {
     const directory = resolve(dirname(path));
@@ -116,7 +116,7 @@ function readConfigFile(path: string): RawConfig {
   }
 }
 
-/** Several files as kubectl merges them: the first to name something wins, whole and not field by field. */
+/** Merges several files as kubectl does: of entries with the same name the first one counts, as a whole. */
 function merge(configs: readonly RawConfig[]): RawConfig {
   const add = (into: readonly NamedEntry[], from: readonly NamedEntry[]): NamedEntry[] => [
     ...into,
@@ -137,12 +137,12 @@ function withTokenFile(user: User, tokenFile: unknown): User {
   if (typeof tokenFile !== "string" || tokenFile === "") {
     return user;
   }
-  // As in client-go, the file wins over a token written out; client-node asks this provider.
+  // As in client-go, a token's file counts more than a token in the kubeconfig; client-node asks this provider.
   const { token: _token, ...rest } = user;
   return { ...rest, authProvider: { name: "tokenFile", config: { tokenFile } } };
 }
 
-/** Entries that say too little to be used are left out, as long as the current context does not need them. */
+/** Incomplete entries are left out, as long as the current context does not need them. */
 function toKubeConfig({ currentContext, ...lists }: RawConfig): KubeConfig {
   const config = new KubeConfig();
   config.loadFromString(JSON.stringify({ "current-context": currentContext, ...lists }), {
@@ -209,9 +209,9 @@ function find(sources: KubeConfigSources): KubeConfig {
 }
 
 /**
- * Finds the way to the API server, in controller-runtime's order: the path given, KUBECONFIG (several files
- * merged as kubectl does, missing and empty ones skipped), the pod's service account, `~/.kube/config`. Unlike client-node it never falls
- * back to `http://localhost:8080`.
+ * Finds out how to reach the API server, in controller-runtime's order: the path given, KUBECONFIG (several files
+ * merged as kubectl does, missing and empty ones skipped), the pod's service account, `~/.kube/config`. Unlike
+ * client-node it never falls back to `http://localhost:8080`.
  *
  * @throws SatelliteError `KubeConfigMissing` when there is none, `KubeConfigInvalid` when it cannot be used
  */

@@ -16,12 +16,12 @@ export interface TlsMaterial {
   readonly rejectUnauthorized?: boolean;
 }
 
-/** What a request needs to be trusted, and to trust. Never log it. */
+/** What proves to the server who sends a request, and what the server's certificate is checked by. Never log it. */
 export interface Credentials {
   /** Authorization and impersonation headers. */
   readonly headers: Readonly<Record<string, string>>;
   readonly tls: TlsMaterial;
-  /** Differs when `tls` differs: connections made with other material must not be used on. */
+  /** Differs when `tls` differs: connections that were made with other material must not be used any more. */
   readonly tlsFingerprint: string;
 }
 
@@ -88,7 +88,7 @@ export class CredentialSource {
   }
 
   /**
-   * The credentials of now; requests at the same time share one reading.
+   * The present credentials; requests that are made at the same time share one reading.
    *
    * @throws KubeError `CredentialsUnavailable` when a file or an exec plugin fails
    */
@@ -116,9 +116,9 @@ export class CredentialSource {
   }
 
   /**
-   * Forgets credentials that the server refused, here and in client-node, whose providers keep the answers of
-   * exec plugins for themselves. The next `get` reads files and runs plugins again; calls that were refused
-   * at the same time share that reading.
+   * Forgets credentials that the server refused, here and in client-node, whose providers cache the answers of exec
+   * plugins. The next `get` reads files and runs plugins again; calls that were refused at the same time share that
+   * reading.
    */
   invalidate(refused: Credentials): void {
     if (this.#current?.read === refused) {
@@ -128,8 +128,8 @@ export class CredentialSource {
   }
 
   /**
-   * Notes that a server has ended a connection without a reason. It may not accept the certificate, which is then forgotten
-   * like a refused one; but rarely, since servers end connections for other reasons, too.
+   * Notes that a server has ended a connection without saying why. It may not accept the certificate, so that is
+   * forgotten like a refused one; but not often, since servers end connections for other reasons, too.
    */
   suspect(credentials: Credentials): void {
     const nowMs = this.#clock.monotonicMs();
@@ -140,7 +140,7 @@ export class CredentialSource {
   }
 }
 
-/** The same configuration with providers that have kept nothing yet. */
+/** The same configuration, with new providers that have cached nothing yet. */
 function withoutCaches({ clusters, users, contexts, currentContext }: KubeConfig): KubeConfig {
   const fresh = new KubeConfig();
   fresh.loadFromOptions({ clusters, users, contexts, currentContext });

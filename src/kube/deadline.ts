@@ -2,9 +2,9 @@ import type { Clock } from "../base/clock.ts";
 import { toError } from "../base/errors.ts";
 
 /**
- * Runs `work` under a signal that aborts with `timeoutError()` after `timeoutMs`, or with the caller's reason
- * when `signal` aborts. Whatever the work then does, that reason is what the caller sees, and at once: undici does
- * not end a request whose connection is still being made before that is made or has failed.
+ * Runs `work` under a signal that aborts with `timeoutError()` after `timeoutMs`, or with the caller's reason when
+ * `signal` aborts. The caller gets that reason at once, whatever the work does then: undici ends a request whose
+ * connection is still being made only when that attempt has succeeded or failed.
  */
 export async function withDeadline<T>(
   clock: Clock,

@@ -12,7 +12,7 @@ const TCP_KEEPALIVE_MS = 30_000;
 
 /** How {@link DispatcherPool} connects. */
 export interface PoolOptions {
-  /** Connections at most; further requests wait for one. */
+  /** At most so many connections; further requests wait for one. */
   readonly maxConnections: number;
   /** Which proxy the server is reached through where the kubeconfig names none. */
   readonly proxyFor: ProxyRule;
@@ -29,12 +29,12 @@ function createDispatcher(
     allowH2: false,
     pipelining: 1,
     keepAliveTimeout: IDLE_MS,
-    // Deadlines are the caller's, over the whole call.
+    // The caller sets a deadline for the whole call.
     headersTimeout: 0,
     bodyTimeout: 0,
   };
   const socket = { keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS, timeout: CONNECT_TIMEOUT_MS };
-  // As in client-go, what the kubeconfig says comes before what the environment says.
+  // As in client-go, the kubeconfig's proxy counts more than the environment's.
   const proxyUrl = cluster.proxyUrl ?? proxyFor(new URL(cluster.server));
   if (proxyUrl === undefined) {
     return new Agent({ ...options, connect: { ...tls, ...socket, allowH2: false } });
@@ -53,7 +53,7 @@ function createDispatcher(
 
 /**
  * One set of kept connections to the API server. client-node makes a connection for each request; this keeps
- * them as long as the TLS material stays the same, and lets those of older material run out when it changes
+ * them as long as the TLS material stays the same, and when it changes, lets the calls of older connections end
  * (client certificates from files or exec plugins are replaced while the process runs).
  */
 export class DispatcherPool {

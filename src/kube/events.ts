@@ -50,9 +50,9 @@ function isTransient(error: unknown): boolean {
 /**
  * Tells people what happens to their objects, as Kubernetes Events.
  *
- * It writes core/v1 Events with count and timestamps, not events.k8s.io/v1. Both are stored as the same
- * objects, but `kubectl describe` shows neither count nor last time of what carries only `eventTime` and
- * `series` before 1.23 (kubernetes/kubectl issue 1095), and all versions show these right.
+ * It writes core/v1 Events with count and timestamps, not events.k8s.io/v1. Both are stored as the same objects, but
+ * `kubectl describe` before 1.23 shows neither count nor last time of events that have only `eventTime` and `series`
+ * (kubernetes/kubectl issue 1095). All versions show core/v1 Events right.
  *
  * Recording neither blocks nor fails: events are sent one after the other in the background, repetitions that
  * wait are sent as one, and what cannot be sent after some attempts is logged and dropped.
@@ -138,7 +138,7 @@ export class EventRecorder {
   }
 
   async #send(series: EventSeries, signal: AbortSignal): Promise<void> {
-    // The name is known from the first attempt on, whose answer may have been lost: so first look.
+    // The first attempt has chosen the name. Its answer may have been lost, so the Event may be there already.
     if (series.name !== undefined && (await this.#patch(series, series.name, signal))) {
       return;
     }

@@ -38,15 +38,15 @@ export interface KubeClientOptions {
   readonly metrics: KubeMetrics;
   /** `User-Agent` of each request, which the server's audit log shows. */
   readonly userAgent: string;
-  /** Author of the changes whose calls name none. */
+  /** Field manager of writes that name none. */
   readonly fieldManager: string;
-  /** Connections for calls, at most. Default 16. */
+  /** At most so many connections for calls. Default 16. */
   readonly maxConnections?: number;
   /** Which proxy the server is reached through where the configuration names none. Default: none. */
   readonly proxyFor?: ProxyRule;
 }
 
-/** What a client sends its requests through; `Transport` over the network, a simulation's own in one process. */
+/** What a client sends its requests through: `Transport` over the network, or a simulation's own within one process. */
 export type KubeTransport = Pick<Transport, "call" | "open" | "close" | "unreachable">;
 
 /** A KubeClient that holds connections. */
@@ -85,7 +85,7 @@ function retryDelayMs(
   }
   const backoff = backoffMs(attempt, BACKOFF, random);
   const asked = error.retryAfterSeconds === undefined ? undefined : error.retryAfterSeconds * 1000;
-  // 429 says that nothing was done (priority and fairness turned the request away), so any method may follow.
+  // 429 says that nothing was done (priority and fairness turned the request away), so any method may be sent again.
   if (error.status === 429) {
     return Math.max(asked ?? 0, backoff);
   }
@@ -132,7 +132,7 @@ class HttpKubeClient implements ConnectedKubeClient {
     };
     const items = (answer.items ?? []).map(withoutManagedFields);
     for (const item of items) {
-      // The items of a list of a built-in type name neither; those of a watch do.
+      // Items in a list of a built-in type lack both fields; those of a watch have them.
       item.apiVersion ??= apiVersion(type);
       item.kind ??= type.kind;
     }
@@ -235,7 +235,7 @@ class HttpKubeClient implements ConnectedKubeClient {
         },
         signal: controller.signal,
       };
-      // The stream lives on under `controller` after the deadline for its first answer is met.
+      // The deadline is for the first answer; after that only `controller` ends the stream.
       const body = await withDeadline(this.#options.clock, deadline, () =>
         this.#transport.open(request, controller.signal),
       );
@@ -305,7 +305,7 @@ class HttpKubeClient implements ConnectedKubeClient {
     return withoutManagedFields((await this.#call(request, options)) as T);
   }
 
-  /** One call with its repetitions, all within the caller's time. */
+  /** One call with its repetitions, all within the caller's `timeoutMs`. */
   async #call(request: HttpRequest, options: CallOptions = {}): Promise<unknown> {
     const { clock } = this.#options;
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
@@ -323,7 +323,7 @@ class HttpKubeClient implements ConnectedKubeClient {
           const delayMs = signal.aborted
             ? undefined
             : retryDelayMs(request, error, attempt, this.#options.random);
-          // Waiting past the deadline would only hide the server's own words behind a timeout.
+          // A wait past the deadline would end in a time-out, and hide what the server said.
           if (delayMs === undefined || clock.monotonicMs() + delayMs >= endMs) {
             throw error;
           }
@@ -344,7 +344,8 @@ class HttpKubeClient implements ConnectedKubeClient {
 }
 
 /**
- * A client of one API server over kept connections: at most `maxConnections` for calls, others for watches.
+ * A client of one API server over connections that are kept open: at most `maxConnections` for calls, others for
+ * watches.
  *
  * Reads that get no answer are made again with growing pauses, and so is any call that the server turned away
  * with 429, after the time it asked for; all within the call's `timeoutMs`. A write without an answer is not

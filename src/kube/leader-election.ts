@@ -10,7 +10,10 @@ import type { KubeMetrics } from "./metrics.ts";
 import type { OwnerReference } from "./objects.ts";
 import { type Lease, LEASE } from "./resources.ts";
 
-/** How this process's time as the leader has ended: it was given up in order, or lost for want of renewals or to another. */
+/**
+ * How this process stopped being the leader: it released the lease in order, or lost it, since it could not renew
+ * it or another process took it.
+ */
 export type LeadershipEnd = "released" | "lost";
 
 /** What a {@link LeaderElector} takes. Defaults are client-go's. */
@@ -39,8 +42,8 @@ export interface LeaderElectionOptions {
   /** After "lost" the process should exit at once: its work may still be running and another leads. */
   readonly onStoppedLeading: (end: LeadershipEnd) => void;
   /**
-   * Owner of a Lease that this process creates, which is deleted with it. Where the owner does not exist or may not be read,
-   * the Lease has none and stays.
+   * Owner of a Lease that this process creates, which is deleted with it. Where the owner does not exist or may not be
+   * read, the Lease has none and stays.
    */
   readonly owner?: () => Promise<OwnerReference>;
   /** Told whenever another holder is seen, this process included. */
@@ -55,13 +58,13 @@ type Attempt = "held" | "held by another" | "failed";
 /**
  * Leader election over a coordination.k8s.io/v1 Lease, compatible with client-go's.
  *
- * A candidate takes the lease when it is free, or when its holder has not renewed it for the lease's duration.
- * It ages the holder's renewals on its own monotonic clock from when it saw them, so differences between the
- * clocks of machines do not matter, as long as they run at about the same speed. The leader counts from when
- * it *sent* its last successful renewal, which is before anybody can have seen it. So the leader's time ends
- * first, also when the process was stopped in between and resumes later.
+ * A candidate takes the lease when it is free, or when its holder has not renewed it for the lease's duration. It
+ * measures the age of the holder's renewals by its own monotonic clock, from when it saw them, so differences between
+ * the clocks of machines do not matter, as long as they run at about the same speed. The leader counts from when it
+ * *sent* its last successful renewal, which is before anybody can have seen it. So the leader's time ends first, also
+ * when the process was stopped in between and resumes later.
  *
- * What no election can exclude is a request that is on its way while the lease runs out: before a side effect
+ * No election can exclude that a request is on its way when the lease ends: before a side effect
  * compare {@link marginMs} with the time the request may take.
  */
 export class LeaderElector {
@@ -72,7 +75,7 @@ export class LeaderElector {
   readonly #retryPeriodMs: number;
   /** The Lease as last read or written; undefined when unknown. */
   #lease: Lease | undefined;
-  /** The Lease as it was last there. */
+  /** The Lease as last seen, also when it has been deleted since. */
   #seen: Lease | undefined;
   #observed: { readonly record: string; readonly atMs: number } | undefined;
   #leader: string | undefined;
@@ -80,7 +83,7 @@ export class LeaderElector {
   #renewSentMs: number | undefined;
   #leading = false;
 
-  /** @throws SatelliteError `InvalidLeaderElection` when the times do not leave room for each other */
+  /** @throws SatelliteError `InvalidLeaderElection` when the times do not fit each other */
   constructor(options: LeaderElectionOptions) {
     this.#options = options;
     this.#logger = options.logger.child({ lease: `${options.namespace}/${options.name}` });
@@ -122,8 +125,8 @@ export class LeaderElector {
   }
 
   /**
-   * Waits to become leader, leads, and returns when that is over. When `signal` aborts,
-   * the work is stopped, awaited, and the lease released.
+   * Waits until this process is the leader, leads, and returns when that has ended. When `signal` aborts, the work is
+   * told to stop; when it has, the lease is released.
    *
    * @returns "released" after `signal`, also when this process never led; "lost" when it must exit at once, or wait until
    *   the work has settled before it calls this again
@@ -142,7 +145,7 @@ export class LeaderElector {
 
   async #acquire(signal: AbortSignal): Promise<boolean> {
     while (!signal.aborted) {
-      // Not under the signal: an attempt cut short might have taken the lease without anybody knowing.
+      // The signal does not end an attempt: one that is ended early may have taken the lease, and nobody would know.
       if ((await this.#attempt(this.#renewDeadlineMs / 2)) === "held") {
         return true;
       }
@@ -216,7 +219,7 @@ export class LeaderElector {
     return this.#deadlineLeftMs() > 0;
   }
 
-  /** Milliseconds until this process must stop leading for want of a renewal. */
+  /** Milliseconds until this process must stop leading, where no renewal succeeds. */
   #deadlineLeftMs(): number {
     return (this.#renewSentMs ?? -Infinity) + this.#renewDeadlineMs - this.#options.clock.monotonicMs();
   }
@@ -252,7 +255,7 @@ export class LeaderElector {
     if (!this.#leading || this.#lease === undefined) {
       const lease = await this.#read(call);
       signal.throwIfAborted();
-      // Whoever removed it has not told its holder, who leads until its own time is over.
+      // The holder does not know that somebody has deleted it, and leads until its own time is over.
       const vanished = lease === undefined ? this.#seen : undefined;
       if (vanished !== undefined && this.#isTaken(vanished)) {
         return "held by another";
@@ -326,7 +329,10 @@ export class LeaderElector {
     }
   }
 
-  /** Whether another process holds the lease and its time is not over; for a leader, whether any other does. */
+  /**
+   * Whether another process holds the lease and its time is not over; where this process leads, whether another one is
+   * the holder at all.
+   */
   #isTaken(lease: Lease): boolean {
     const holder = holderOf(lease.spec);
     if (holder === undefined || holder === this.#options.identity) {

@@ -4,19 +4,19 @@ import { Counter, Gauge, Histogram, type Registry } from "@prometheus-io/client"
 const REQUEST_SECONDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];
 /** Buckets of client-go's work queue durations, in seconds: powers of ten from 10 ns on, as far as they matter here. */
 const QUEUE_SECONDS = [0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300];
-/** Buckets of controller-runtime's reconcile durations, in seconds, thinned. */
+/** Some of the buckets of controller-runtime's reconcile durations, in seconds. */
 const RECONCILE_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
-/** A queue, as its gauges see it at the moment of a scrape. */
+/** A queue, as far as its gauges read it at a scrape. */
 export interface QueueObservation {
   readonly name: string;
-  /** Seconds that each key now being worked on has been so. */
+  /** For each key that is being worked on, since how many seconds. */
   workingSeconds(): number[];
 }
 
 /**
- * The instruments of this room, named and labelled as client-go and controller-runtime name theirs, so that
- * the dashboards and alerts people already have fit.
+ * The instruments of this room, named and labelled as client-go and controller-runtime name theirs, so that dashboards
+ * and alerts made for those fit.
  */
 export interface KubeMetrics {
   readonly requests: Counter<"code" | "method" | "host">;

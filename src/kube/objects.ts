@@ -21,7 +21,7 @@ export interface ObjectMeta {
   finalizers?: string[];
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
-  /** With the last of them the object is removed (Kubernetes, "Garbage Collection"). */
+  /** The object is deleted when the last of its owners is gone (Kubernetes, "Garbage Collection"). */
   ownerReferences?: OwnerReference[];
 }
 
@@ -41,7 +41,7 @@ export interface KubeObject {
 }
 
 /**
- * The object without `metadata.managedFields`, which the product never reads: they name every field once more, and
+ * The object without `metadata.managedFields`, which the product never reads: they repeat the name of every field, and
  * caches hold thousands of objects. A copy, since deleting a member would turn it into a hash table (V8), which takes
  * more memory.
  */

@@ -5,8 +5,8 @@ import type { ObjectKey, ResourceType } from "./objects.ts";
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
 /**
- * One segment of a path. Names come from callers of the router too, so what could leave the segment is
- * refused as Kubernetes refuses it (apimachinery, `IsValidPathSegmentName`).
+ * One segment of a path. Names come from callers of the router too, so a name that could lead out of the segment is
+ * refused, as Kubernetes does (apimachinery, `IsValidPathSegmentName`).
  *
  * @throws SatelliteError `InvalidName`
  */

@@ -6,15 +6,17 @@ import { KubeError } from "./errors.ts";
 import { POD } from "./resources.ts";
 import type { Transport } from "./transport.ts";
 
-/** Bytes of the port on channel 0, its errors on channel 1, each behind one byte that names the channel. */
+/**
+ * Channel 0 has the port's bytes, channel 1 its errors; each message begins with one byte, the number of its channel.
+ */
 const PROTOCOL = "v4.channel.k8s.io";
 const DATA = 0;
 const ERROR = 1;
 /** The first message of each channel holds its port, in two bytes, little-endian, and nothing else. */
 const PORT_BYTES = 2;
-/** Most bytes of one message: kubectl's copies are of that size. */
+/** Most bytes of one message; kubectl copies in pieces of that size. */
 const MESSAGE_BYTES = 32 * 1024;
-/** Bytes on their way to the API server above which no more are taken. */
+/** While more bytes than this wait to be sent, no more are taken. */
 const HIGH_WATER_BYTES = 1024 * 1024;
 const DRAIN_POLL_MS = 5;
 
@@ -60,7 +62,7 @@ async function opened(socket: WebSocket, pod: string, namespace: string, signal:
       signal.addEventListener("abort", () => fail("it took too long"), once);
     });
   } finally {
-    // The signal bounds the opening alone.
+    // The signal is for the opening alone.
     settled.abort();
   }
 }
@@ -79,7 +81,7 @@ class ForwardedPort extends Duplex {
       if (!this.#begun.has(channel) && bytes.length === 1 + PORT_BYTES) {
         this.#begun.add(channel);
       } else if (channel === DATA) {
-        // HTTP/2's windows bound what waits here: a WebSocket cannot be told to wait.
+        // A WebSocket cannot be told to wait; what collects here is bounded by the windows of HTTP/2.
         this.push(bytes.subarray(1));
       } else if (channel === ERROR && bytes.length > 1) {
         this.destroy(new Error(`pod ${pod}: ${bytes.subarray(1).toString().trim()}`));

@@ -18,7 +18,7 @@ export interface ReflectorOptions<T extends KubeObject> {
   /** Objects per page of a listing. Default 500, as kubectl asks for. */
   readonly pageSize?: number;
   /**
-   * A watch that shows neither event nor bookmark for so long is given up. Default 150 s: kube-apiserver
+   * A watch that brings neither event nor bookmark for this time is given up. Default 150 s: kube-apiserver
    * sends a bookmark about every minute.
    */
   readonly silenceMs?: number;
@@ -26,19 +26,19 @@ export interface ReflectorOptions<T extends KubeObject> {
 
 const PAGE_SIZE = 500;
 const SILENCE_MS = 150_000;
-/** A watch lasts between one and two times so long, as in client-go, so that many do not end together. */
+/** A watch lasts between once and twice this time, as in client-go, so that many do not end together. */
 const WATCH_SECONDS = 300;
 const LIST_TIMEOUT_MS = 60_000;
 /** client-go's reflector: 800 ms doubling up to 30 s; half of it random. */
 const BACKOFF: BackoffOptions = { baseMs: 800, maxMs: 30_000, jitter: 0.5 };
 /**
- * While nobody answers, an attempt costs the server nothing, and it may be back at any moment. The caches should then be
- * up to date soon (docs/decisions/0059-back-soon-after-an-outage.md).
+ * While nobody answers, an attempt costs the server nothing, and it may be back at any moment. The caches should then
+ * be up to date soon (docs/decisions/0059-back-soon-after-an-outage.md).
  */
 const AWAY_BACKOFF: BackoffOptions = { ...BACKOFF, maxMs: 5_000 };
-/** A watch that ended sooner and brought nothing counts as failed (client-go, "very short watch"). */
+/** A watch that ends sooner and has brought nothing counts as failed (client-go, "very short watch"). */
 const SHORT_WATCH_MS = 1_000;
-/** Watches that fail in a row until the cache is listed afresh. */
+/** After so many failed watches in a row everything is listed again. */
 const MAX_WATCH_FAILURES = 5;
 
 /** Whether the same request would fail again, so that a fresh listing is needed. */
@@ -52,16 +52,16 @@ function isRefusal(error: unknown): boolean {
 }
 
 /**
- * Keeps an {@link ObjectCache} equal to the API server: lists in pages, then watches with bookmarks, resuming
- * where the last watch ended; lists again when the server has forgotten that version (410). Only its
- * signal ends it: every failure is logged and followed by a growing, jittered pause.
+ * Keeps an {@link ObjectCache} equal to the API server: lists in pages, then watches with bookmarks, resuming where the
+ * last watch ended; lists again when the server has forgotten that version (410). It ends only when its signal aborts:
+ * every failure is logged and followed by a growing, jittered pause.
  */
 export class Reflector<T extends KubeObject> {
   readonly cache: ObjectCache<T>;
   readonly #options: ReflectorOptions<T>;
   readonly #logger: Logger;
   readonly #synced = Promise.withResolvers<void>();
-  /** Where the next watch goes on; undefined asks for a listing first. */
+  /** Version from which the next watch continues; undefined: everything is listed first. */
   #resourceVersion: string | undefined;
   #lastProofMs: number | undefined;
   #failures = 0;
@@ -134,7 +134,8 @@ export class Reflector<T extends KubeObject> {
     this.#expired = expired;
     const away = hasReason(error, "Unreachable");
     if (this.#away && !away) {
-      // The server answers again: what it refuses now, since it has not loaded its roles yet for example, is a new failure.
+      // The server answers again: what it refuses now, since it has not loaded its roles yet for example, is a new
+      // failure.
       this.#failures = 0;
     }
     this.#away = away;
@@ -243,7 +244,7 @@ export class Reflector<T extends KubeObject> {
     this.#proved();
   }
 
-  /** Aborts a watch that is silent for too long: its connection may be dead without anybody having said so. */
+  /** Aborts a watch that is silent for too long: its connection may be dead although nothing has said so. */
   #watchdog(controller: AbortController): { heard(): void; stop(): void } {
     const { clock, type } = this.#options;
     const silenceMs = this.#options.silenceMs ?? SILENCE_MS;

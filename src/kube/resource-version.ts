@@ -1,11 +1,11 @@
 const DECIMAL = /^[1-9]\d*$/;
 
 /**
- * Compares two resource versions of one resource type. The API server promises an order only for versions
- * that are decimal numbers (KEP-5504, "Comparable Resource Version"), which those of etcd are; they may be
- * longer than a JavaScript number is exact.
+ * Compares two resource versions of one resource type. The API server promises an order only for versions that are
+ * decimal numbers (KEP-5504, "Comparable Resource Version"), as etcd's are; they may be larger than the integers that a
+ * JavaScript number holds exactly.
  *
- * @returns negative, zero or positive like a sort function; undefined when there is no order to go by
+ * @returns negative, zero or positive like a sort function; undefined when they cannot be compared
  */
 export function compareResourceVersions(
   left: string | undefined,

@@ -44,7 +44,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // Proxies and load balancers answer in prose or HTML; the caller then shows its beginning.
+    // Proxies and load balancers answer with text or HTML; the caller then shows its beginning.
     return undefined;
   }
 }
@@ -65,7 +65,7 @@ export function retryAfterSeconds(header: string | undefined, nowMs: number): nu
   return Number.isNaN(dateMs) ? undefined : Math.max(0, Math.ceil((dateMs - nowMs) / 1000));
 }
 
-/** What surrounds a refusal. */
+/** What is known of a refusal beside its body. */
 export interface Refusal {
   /** HTTP status code; overridden by the Status object's own code, which ERROR events of a watch carry. */
   readonly code: number;

@@ -21,7 +21,7 @@ export interface HttpRequest {
   readonly accept?: string;
 }
 
-/** Counts requests; {@link KubeMetrics} does, and a command of a person counts nothing. */
+/** Counts requests. {@link KubeMetrics} does; commands for people count nothing. */
 export interface RequestMetrics {
   readonly requests: { inc(labels: { code: string; method: string; host: string }): void };
   readonly requestSeconds: { observe(labels: { verb: string; host: string }, seconds: number): void };
@@ -33,7 +33,7 @@ export interface TransportOptions {
   readonly clock: Clock;
   readonly metrics: RequestMetrics;
   readonly userAgent: string;
-  /** Connections for calls, at most; watches have their own and are not counted. */
+  /** At most so many connections for calls; watches have their own, which are not counted. */
   readonly maxConnections: number;
   /** Which proxy the server is reached through where the configuration names none. Default: none. */
   readonly proxyFor?: ProxyRule | undefined;
@@ -46,14 +46,16 @@ const MAX_WATCHES = 64;
 /** For calls that must not wait: the one under way, and one more when that was given up but has not ended yet. */
 const URGENT_CONNECTIONS = 2;
 /**
- * Codes of connections that ended over the client's certificate before a request was sent: it could not be used at all, or
- * the server answered the handshake with an alert that speaks of it (RFC 8446, section 6.2).
+ * Codes of connections that ended because of the client's certificate, before a request was sent: it could not be used
+ * at all, or the server answered the handshake with an alert that speaks of it (RFC 8446, section 6.2).
  */
 const CERTIFICATE_REFUSED =
   /^ERR_OSSL_|^ERR_SSL_\S*ALERT_(?:BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)$/;
-/** Codes of connections that the other side has ended without a reason. Some servers refuse a certificate in this way. */
+/**
+ * Codes of connections that the other side has ended without a reason. Some servers refuse a certificate in this way.
+ */
 const ENDED: ReadonlySet<string> = new Set(["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]);
-/** The deepest cause that a transport error is searched for. */
+/** How many causes of an error, one below the other, are looked at. */
 const MAX_CAUSES = 5;
 
 function currentCluster(config: KubeConfig): Cluster {
@@ -73,7 +75,7 @@ function currentCluster(config: KubeConfig): Cluster {
   return cluster;
 }
 
-/** The most telling code among an error and its causes: ECONNREFUSED, CERT_HAS_EXPIRED, UND_ERR_SOCKET … */
+/** The code that says most, among those of an error and its causes: ECONNREFUSED, CERT_HAS_EXPIRED, UND_ERR_SOCKET … */
 function errorCode(thrown: unknown): string | undefined {
   let found: string | undefined;
   let current: unknown = thrown;
@@ -85,7 +87,7 @@ function errorCode(thrown: unknown): string | undefined {
   return found;
 }
 
-/** Sends requests to one API server over kept connections, with credentials, metrics and errors in our words. */
+/** Sends requests to one API server over kept connections, with credentials, metrics and errors. */
 export class Transport {
   readonly #server: URL;
   readonly #prefix: string;
@@ -145,7 +147,7 @@ export class Transport {
     return body;
   }
 
-  /** The server's clock, as the head of an answer has it; to the second. */
+  /** The server's time by the Date header of an answer, in whole seconds. */
   async serverTime(signal: AbortSignal): Promise<Date | undefined> {
     const { headers, body } = await this.#send({ method: "GET", path: "/version" }, this.#calls, signal);
     await body.dump();
@@ -186,7 +188,7 @@ export class Transport {
     await Promise.all(pools.map((pool) => pool.destroy()));
   }
 
-  /** The KubeError for an answer that did not come, or broke off. */
+  /** The KubeError for an answer that did not come, or not to its end. */
   unreachable(request: HttpRequest, thrown: unknown): KubeError {
     const code = errorCode(thrown);
     return new KubeError({
@@ -223,7 +225,7 @@ export class Transport {
     if (!(first instanceof KubeError) && first.statusCode !== 401) {
       return await this.#accepted(request, first);
     }
-    // Nothing was done, so any method may follow; a refusal without newer credentials is the answer.
+    // The server has done nothing, so any method may be sent again. Without newer credentials the refusal stands.
     const refusal = first instanceof KubeError ? first : await this.#refusal(request, first);
     this.#credentials.invalidate(credentials);
     const newer = await this.#credentials.get();

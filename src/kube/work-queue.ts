@@ -14,13 +14,13 @@ export interface WorkQueueOptions {
   /** Delays of `addRateLimited`, per key. Default: client-go's, 5 ms doubling up to 1000 s, without jitter. */
   readonly backoff?: BackoffOptions;
   /**
-   * Keys that are worked on at the same time, at most. With it no namespace gets all workers: each may have
-   * three times as many as are free, so that there is one for whoever comes. Default: no bound.
+   * At most so many keys are worked on at the same time. No namespace gets all workers then: each may have three times
+   * as many as are free, so that one is left for the others. Default: no bound.
    */
   readonly workers?: number;
 }
 
-/** The most urgent first: a wake must not wait for a resync, nor that for the first listing of thousands. */
+/** The most urgent first: a wake must not wait for a resync, and a resync not for the first listing of thousands. */
 const PRIORITIES = ["high", "normal", "low"] as const;
 
 /** How urgent a key is. */
@@ -191,7 +191,7 @@ export class WorkQueue {
     this.#handOut();
   }
 
-  /** Takes no more keys and drops those added for later. What waits is still handed out. */
+  /** Takes no more keys, and drops those that were added for later. Keys that wait are still given to workers. */
   shutDown(): void {
     this.#shutDown = true;
     for (const { timer } of this.#delayed.values()) {
@@ -211,7 +211,7 @@ export class WorkQueue {
     this.#handOut();
   }
 
-  /** Gives what may be worked on to the workers that wait. */
+  /** Gives keys to workers that wait, as far as they may be worked on. */
   #handOut(): void {
     while (this.#takers.length > 0) {
       const key = this.#dequeue();
@@ -251,7 +251,7 @@ function moreUrgent(one: Priority | undefined, other: Priority): Priority {
   return one !== undefined && PRIORITIES.indexOf(one) < PRIORITIES.indexOf(other) ? one : other;
 }
 
-/** Keys of cluster-scoped objects are all of one group. */
+/** Keys of cluster-scoped objects form one group. */
 function namespaceOf(key: string): string {
   return parseKey(key).namespace ?? "";
 }

@@ -5,15 +5,15 @@ import type { WorkQueue } from "./work-queue.ts";
 
 /** The result of the work on one key, when it did not throw. */
 export interface WorkResult {
-  /** Milliseconds after which the key is wanted again, whatever happens meanwhile. */
+  /** Milliseconds after which the key is worked on again, whatever happens meanwhile. */
   readonly requeueAfterMs?: number;
 }
 
 /** What {@link runWorkers} takes beside the queue. */
 export interface WorkersOptions {
-  /** Keys worked on at the same time, at most. */
+  /** At most so many keys are worked on at the same time. */
   readonly concurrency: number;
-  /** Does the work for a key. Throwing means: again, after the key's back-off. */
+  /** Does the work for a key. When it throws, the key is added again after its back-off. */
   readonly handler: (key: string) => Promise<WorkResult | undefined>;
   readonly clock: Clock;
   readonly logger: Logger;
