@@ -230,7 +230,7 @@ function costLines(
   prices: SatelliteClass | undefined,
 ): string[] {
   // A machine of an older class may have another disk, which its cloud alone can read from what the operator stored.
-  const diskGiB = prices?.spec.ec2?.rootVolume?.sizeGiB ?? 0;
+  const diskGiB = prices?.status?.diskGiB ?? 0;
   const [awake, asleep] = [
     usageRates("awake", satellite, prices, diskGiB),
     usageRates("asleep", satellite, prices, diskGiB),

@@ -17,6 +17,7 @@ import { addFinalizer, removeFinalizer } from "./finalizers.ts";
 import { listSatellites } from "./list-satellites.ts";
 import type { OperatorMetrics } from "./metrics.ts";
 import { RejectedWrite } from "./rejected-write.ts";
+import { knownCloud } from "./unknown-cloud.ts";
 
 /** What a {@link ClassReconciler} takes. */
 export interface ClassReconcilerOptions {
@@ -134,12 +135,14 @@ export class ClassReconciler {
     resolved: Resolved | undefined,
     againAfterMs: number,
   ): Promise<WorkResult | undefined> {
-    const { metadata, status } = satelliteClass;
+    const { metadata, spec, status } = satelliteClass;
     const generation = metadata.generation ?? 0;
     const now = this.#options.clock.now();
     const conditions = setConditions(status?.conditions, [condition], now, generation);
+    const diskGiB = knownCloud(satelliteClass, this.#options.cloudOf)?.diskGiB(spec, undefined);
     const wanted = {
       observedGeneration: generation,
+      ...(diskGiB === undefined ? {} : { diskGiB }),
       ...(resolved === undefined ? {} : { resolved }),
       conditions: withProgress(conditions, condition.status === "False", now, generation),
     };

@@ -55,8 +55,7 @@ export function fleetSummary(
     awake += state === "awake" ? 1 : 0;
     asleep += state === "asleep" ? 1 : 0;
     const satelliteClass = classOf(spec.className);
-    const diskGiB = satelliteClass?.spec.ec2?.rootVolume?.sizeGiB ?? 0;
-    const rates = usageRates(state, satellite, satelliteClass, diskGiB);
+    const rates = usageRates(state, satellite, satelliteClass, satelliteClass?.status?.diskGiB ?? 0);
     if (rates.currency !== undefined) {
       const before = money.get(rates.currency);
       const perHour = (rates.machine + rates.storage) * SECONDS_PER_HOUR;

@@ -322,6 +322,10 @@ export interface SatelliteClass {
      */
     observedGeneration?: number;
     /**
+     * Size of the own disk of a machine of this class, in GiB; what a satellite costs is shown by it.
+     */
+    diskGiB?: number;
+    /**
      * What the class comes to now.
      */
     resolved?: {

@@ -66,7 +66,7 @@ function withoutDeclaration(source: string, text: string): string {
 }
 
 describe("the rooms that know no cloud, and the operator's tests", () => {
-  const files = ["src/operator", "src/satellite", "test/operator"]
+  const files = ["src/operator", "src/page", "src/satellite", "test/operator"]
     .flatMap((folder) => globSync(`${folder}/**/*.ts`, { cwd: ROOT }))
     .filter((file) => ABOUT_ONE[file] === undefined);
   const sources = files.map((file) => [file, readFileSync(join(ROOT, file), "utf8")] as const);

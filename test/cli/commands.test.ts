@@ -212,6 +212,13 @@ describe("commands for people, on the embedded API server", function () {
         { name: made?.metadata.name ?? "" },
         { type: "merge", body: { spec: { prices } } },
       );
+      // What the operator says of the class.
+      await cluster.admin.patch(
+        SATELLITE_CLASSES,
+        { name: made?.metadata.name ?? "" },
+        { type: "merge", body: { status: { diskGiB: 4 } } },
+        { subresource: "status" },
+      );
       // 4 GiB at 0.73 a month of 730 hours are 0.004 an hour.
       expect(await page())
         .to.contain("cost        awake 0.0240 USD/h, asleep 0.0040 USD/h\n")

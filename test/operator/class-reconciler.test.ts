@@ -79,6 +79,14 @@ describe("a SatelliteClass", () => {
     expect(world.found?.status?.resolved?.images).to.deep.equal({ amd64: "image-2" });
   });
 
+  it("shows how large its machines' own disks are, by which their cost is shown, also where it is wrong", async () => {
+    const world = new ClassWorld();
+    world.cloud.fail("inspect", "parameter", 1);
+    await world.settle();
+    expect(world.ready).to.include({ status: "False" });
+    expect(world.found?.status?.diskGiB).to.equal(40);
+  });
+
   it("is looked into anew when somebody has edited it, and not again until the next edit", async () => {
     const world = new ClassWorld();
     await world.settle();

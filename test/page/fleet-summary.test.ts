@@ -12,10 +12,9 @@ const priced = (): SatelliteClass => {
   const made = satelliteClass();
   const spec = {
     ...made.spec,
-    ec2: { ...made.spec.ec2, rootVolume: { sizeGiB: 73, type: "gp3" as const } },
     prices: { currency: "USD", perHour: { "t3.small": "0.5" }, perGiBMonth: "0.1" },
   };
-  return { ...made, spec };
+  return { ...made, spec, status: { diskGiB: 73 } };
 };
 const running = awake({
   status: { machine, usage, power: power("Running", { since: "2026-03-01T10:00:00Z" }) },

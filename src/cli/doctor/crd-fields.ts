@@ -20,7 +20,7 @@ export const CRD_FIELDS: Readonly<Record<string, Readonly<Record<string, string>
     "spec.guest.archive": "url sha256",
     "spec.guest.proxy": "http https noProxy",
     "spec.guest.userDataSecretRef": "name",
-    "status": "observedGeneration resolved conditions",
+    "status": "observedGeneration diskGiB resolved conditions",
     "status.resolved": "images subnets securityGroups",
     "status.conditions[]": "type status reason message lastTransitionTime observedGeneration",
   },
