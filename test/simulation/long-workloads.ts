@@ -1,5 +1,5 @@
 import { DOCUMENTED_LIMITS } from "../../src/local/ec2/request-buckets.ts";
-import { adoptableBy, dataVolumeTags, ownerTags, Tag } from "../../src/machines/tags.ts";
+import { adoptableBy, ownerTags, Tag } from "../../src/machines/tags.ts";
 import { CLUSTER } from "./sim-operator.ts";
 import { isAsleep, isGone, isRunning, KEY, PATH, PATIENCE_MS, type Workload } from "./workload.ts";
 import type { World } from "./world.ts";
@@ -87,7 +87,12 @@ const adopt: Workload = {
   async tell(world) {
     world.createClass("default");
     const id = world.launchOutside({ owner: "somebody", ...OFFER });
-    await world.attachOutside(id, dataVolumeTags({ owner: "somebody", [Tag.retained]: "true", ...OFFER }));
+    await world.attachOutside(id, {
+      owner: "somebody",
+      [Tag.volume]: "data",
+      [Tag.retained]: "true",
+      ...OFFER,
+    });
     await world.sleep(5000);
     world.createSatellite(
       "ada",
