@@ -101,7 +101,7 @@ function volumeBlocker(observed: Observation, { id, volumes: [volumeID] }: Machi
   if (own !== undefined) {
     return {
       reason: "AdoptionInvalid",
-      message: `${what} would have to make place for ${own}, which is this satellite's; detach it from the machine`,
+      message: `${what} has the place of ${own}, which this satellite has already; detach ${volumeID} from the machine`,
     };
   }
   if (volume === undefined) {
