@@ -92,6 +92,10 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "the machine runs but its port does not answer, after a reboot and a restart; check guest and security group",
   ],
   [
+    "GuestFailed",
+    "the guest says on the machine's console what has failed; see docs/guest.md, What a guest says on its console",
+  ],
+  [
     "OtherVM",
     "another key is shown at the machine's address than the recorded one; see docs/troubleshooting.md",
   ],

@@ -115,6 +115,11 @@ export class VirtualVms implements Hypervisor {
     });
   }
 
+  /** Virtual VMs have no console. */
+  consoleTail(): Promise<Buffer> {
+    return Promise.resolve(Buffer.alloc(0));
+  }
+
   state(id: string): Promise<VmState> {
     return Promise.resolve(this.#find(id)?.state ?? "missing");
   }

@@ -56,6 +56,13 @@ export interface Machine {
   readonly tags: Readonly<Record<string, string>>;
 }
 
+/** What a guest has written about itself on its machine's console (docs/guest.md, "What a guest says on its console"). */
+export interface GuestWords {
+  readonly text: string;
+  /** Whether it says that something has failed. */
+  readonly isFailure: boolean;
+}
+
 /** Something that the cloud is going to do to a machine or its host, and that a stop and a start avoid. */
 export interface MachineEvent {
   readonly id: string;
@@ -232,6 +239,8 @@ export interface MachineCloud {
   list(): Promise<Machine[]>;
   /** Forgets what was read of machines: another process may have changed them since. */
   forget(): void;
+  /** What the guest wrote last about itself on the machine's console, read now; `undefined`: nothing that is still kept. */
+  lastWords(id: string): Promise<GuestWords | undefined>;
   /** Events announced for machines that run and still to come; those of machines that are not ours included. */
   events(): Promise<MachineEvent[]>;
 }

@@ -46,6 +46,8 @@ export type Action =
   | { readonly kind: "Stop"; readonly id: string; readonly hibernate: boolean; readonly force: boolean }
   | { readonly kind: "Reboot"; readonly id: string }
   | { readonly kind: "Terminate"; readonly id: string }
+  /** Reads what the guest of a silent machine has said of itself. */
+  | { readonly kind: "ReadLastWords"; readonly id: string }
   /** Tags the machine, or its data volume, as this satellite's. */
   | { readonly kind: "Claim"; readonly id: string }
   /** Gives a stopped machine the first of `types` that its zone has. */

@@ -3,6 +3,7 @@ import { PowerReason } from "../satellite/power.ts";
 import type { Health } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
 import { waitingForRetry } from "./failures.ts";
+import { guestWordsForPeople } from "./guest-words.ts";
 import { healthField } from "./health.ts";
 import type { Observation } from "./observation.ts";
 import { healthOf } from "./older-status.ts";
@@ -14,6 +15,7 @@ import { keyTrouble } from "./vm-key.ts";
 /** Milliseconds between looks at a port that has been silent for longer than {@link SILENT_MS}. */
 const SILENT_POLL_MS = 5000;
 const SILENT_MS = 60_000;
+const GIVEN_UP = "a reboot and a restart did not help";
 
 /** For how long the port of the running machine has been silent in this epoch, as far as this process saw. */
 export function silentMs(observed: Observation): number {
@@ -57,12 +59,9 @@ export function decideRecovery(
           })
         : (waitingForRetry(observed, "Reboot") ?? { kind: "Reboot", id: machine.id });
     case "Restarting":
-      return reportHealth(
-        observed,
-        silentHealth(observed, "Unreachable", "a reboot and a restart did not help"),
-      );
+      return reportHealth(observed, silentHealth(observed, "Unreachable", GIVEN_UP));
     case "Unreachable":
-      return undefined;
+      return sayLastWords(observed);
     case "Stuck":
     case "MachineLost":
     case "OtherVM":
@@ -70,6 +69,13 @@ export function decideRecovery(
     case undefined:
       return reportHealth(observed, silentHealth(observed, "Rebooting", "it is rebooted"));
   }
+}
+
+/** A guest may say only after the last step what is wrong with it: then the message gets its words. */
+function sayLastWords(observed: Observation): Action | undefined {
+  const words = guestWordsForPeople(observed);
+  const isSaid = healthOf(observed.satellite.status)?.message.includes(words) === true;
+  return isSaid ? undefined : reportHealth(observed, silentHealth(observed, "Unreachable", GIVEN_UP));
 }
 
 function reportHealth(observed: Observation, health: Health): Action {
@@ -87,6 +93,6 @@ function silentHealth(observed: Observation, trouble: Health["trouble"], step: s
     trouble,
     `port ${endpoint?.port ?? 0} of ${endpoint?.host ?? "the machine"} does not answer; ${step}. Check that the ` +
       `guest listens there${endpoint?.tls === "Required" ? " and serves TLS" : ""}, and that ${firewall} lets ` +
-      "operator and routers in",
+      `operator and routers in${guestWordsForPeople(observed)}`,
   );
 }

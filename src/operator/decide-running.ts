@@ -3,6 +3,7 @@ import { PowerReason } from "../satellite/power.ts";
 import type { Action } from "./action.ts";
 import { endedAttempt } from "./attempts.ts";
 import { decideRecovery, silentMs, silentPollMs } from "./decide-recovery.ts";
+import { readLastWords } from "./guest-words.ts";
 import type { Observation } from "./observation.ts";
 import { movePower, renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
@@ -44,7 +45,9 @@ function decideAwake(observed: Observation, machine: Machine, settings: Operator
   if (learned !== undefined) {
     return { kind: "WriteStatus", status: renderStatus(observed, { endpoint: learned }) };
   }
-  const recovery = decideRecovery(observed, machine, settings);
+  const recovery =
+    readLastWords(observed, machine, silentMs(observed), settings) ??
+    decideRecovery(observed, machine, settings);
   if (recovery !== undefined) {
     return recovery;
   }

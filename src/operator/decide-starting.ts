@@ -5,8 +5,9 @@ import type { SatelliteStatus } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
 import { failedAttempt } from "./attempts.ts";
 import { giveVolume, lacksVolume } from "./data-volume.ts";
-import { decideRecovery, silentPollMs } from "./decide-recovery.ts";
+import { decideRecovery, silentMs, silentPollMs } from "./decide-recovery.ts";
 import { waitingForRetry } from "./failures.ts";
+import { readLastWords } from "./guest-words.ts";
 import { startOf } from "./memory/accepted-calls.ts";
 import type { Observation } from "./observation.ts";
 import { movePower } from "./render-status.ts";
@@ -110,7 +111,9 @@ function decideComingUp(
   if (seen?.ready === true && (learned !== undefined || !needsKey(endpoint))) {
     return becomeRunning(observed, seen.bootID, learned ?? endpoint);
   }
-  const recovery = decideRecovery(observed, machine, settings);
+  const recovery =
+    readLastWords(observed, machine, silentMs(observed), settings) ??
+    decideRecovery(observed, machine, settings);
   if (recovery !== undefined) {
     return recovery;
   }

@@ -20,6 +20,7 @@ import type { Memory } from "./memory/memory.ts";
 import { noteClaim, noteRetained } from "./memory/ownership.ts";
 import { restartSilence } from "./memory/port.ts";
 import type { Observation } from "./observation.ts";
+import { performReadLastWords } from "./guest-words.ts";
 import { findLaunched, launch, launchIntent, replacementIntent } from "./perform-launch.ts";
 import { probe, probeReplacement } from "./perform-probe.ts";
 import { performOnVolume } from "./perform-volume.ts";
@@ -145,6 +146,9 @@ export async function perform(
     case "Retain":
       await cloudFor(observed, dependencies).tag(action.id, retainedTags());
       noteRetained(memory, action.id);
+      return DONE;
+    case "ReadLastWords":
+      await performReadLastWords(action, observed, memory, dependencies);
       return DONE;
     case "Probe":
       await probe(action, observed, memory, dependencies);

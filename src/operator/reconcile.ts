@@ -34,6 +34,7 @@ const HARMLESS: ReadonlySet<Action["kind"]> = new Set<Action["kind"]>([
   "Wait",
   "Probe",
   "ProbeReplacement",
+  "ReadLastWords",
   "ListMachines",
   "FindLaunched",
   "FindVolume",

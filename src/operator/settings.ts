@@ -30,6 +30,8 @@ export interface OperatorSettings extends OrphanSettings {
   readonly stuckStoppingMs: number;
   /** After this time without an answer from its port a running machine is rebooted, then restarted, then given up. */
   readonly unreachableMs: number;
+  /** After this time without an answer its console is read: the guest may say there what is wrong. */
+  readonly lastWordsAfterMs: number;
   /** Between looks at the port of a machine that is awake and not in use. */
   readonly healthPollMs: number;
   /** How long at most a guest that says it works keeps a satellite awake that no router uses. */
@@ -71,6 +73,7 @@ export const defaultSettings: OperatorSettings = {
   stuckStartingMs: 10 * MINUTE,
   stuckStoppingMs: 10 * MINUTE,
   unreachableMs: 5 * MINUTE,
+  lastWordsAfterMs: MINUTE,
   healthPollMs: MINUTE,
   guestBusyMaxMs: 4 * HOUR,
   guestPollMs: 30 * SECOND,

@@ -1,5 +1,6 @@
 import type { Action } from "./action.ts";
 import type { Blocker } from "./blocker.ts";
+import { guestFailure, guestWordsForPeople } from "./guest-words.ts";
 import type { Observation } from "./observation.ts";
 
 /** How long a move may take before people are told what it waits for: most take less. */
@@ -11,13 +12,21 @@ export const NO_ADDRESS = "NoIPv4Address";
 /** Reason of waiting for a machine that reads do not show. */
 export const NOT_VISIBLE = "MachineNotVisible";
 
+/** Reason of waiting for the port of a machine that was started. */
+const COMING_UP = "ComingUp";
+
+const notAnsweringYet = ({ machine, satellite: { status } }: Observation): string =>
+  `machine ${machine?.id ?? ""} runs, and port ${status.endpoint?.port ?? 0} of ${status.endpoint?.host ?? "it"} does not answer yet`;
+
 /** What is waited for, in words for people, by reason of the wait. */
 const WORDS: Readonly<Record<string, (observed: Observation) => string>> = {
-  ComingUp: ({ machine, cloud: { words }, satellite: { status } }) =>
-    machine?.state === "pending"
-      ? `${words.name} has not finished starting machine ${machine.id}`
-      : `machine ${machine?.id ?? ""} runs, and port ${status.endpoint?.port ?? 0} of ${status.endpoint?.host ?? "it"} does ` +
-        `not answer yet; look in its console output, and check that ${words.firewall} lets operator and routers in`,
+  [COMING_UP]: (observed) => {
+    const { machine, cloud } = observed;
+    return machine?.state === "pending"
+      ? `${cloud.words.name} has not finished starting machine ${machine.id}`
+      : `${notAnsweringYet(observed)}; look in its console output, and check that ${cloud.words.firewall} lets operator and ` +
+          `routers in${guestWordsForPeople(observed)}`;
+  },
   FallingAsleep: ({ machine, cloud: { words } }) =>
     `${words.name} has not finished stopping machine ${machine?.id ?? ""}`,
   Terminating: ({ cloud: { words } }) =>
@@ -70,9 +79,11 @@ export function lateness(
     observed.now.getTime() - Date.parse(power.since ?? observed.satellite.metadata.creationTimestamp ?? "");
   const words = Object.hasOwn(WORDS, wait.reason) ? WORDS[wait.reason] : undefined;
   const isSure = wait.reason === NO_ADDRESS && observed.machine?.state === "running";
-  return words === undefined || (sinceMs < LATE_MS && !isSure)
-    ? undefined
-    : { reason: wait.reason, message: words(observed) };
+  if (words === undefined || (sinceMs < LATE_MS && !isSure)) {
+    return undefined;
+  }
+  const failure = wait.reason === COMING_UP ? guestFailure(observed, notAnsweringYet(observed)) : undefined;
+  return failure ?? { reason: wait.reason, message: words(observed) };
 }
 
 /**

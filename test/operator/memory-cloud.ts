@@ -4,6 +4,7 @@ import type {
   ClassInspection,
   ClassSpec,
   CloudWords,
+  GuestWords,
   LaunchPlan,
   LaunchRequest,
   Machine,
@@ -71,6 +72,8 @@ export class MemoryCloud implements MachineCloud {
     architectures: ["amd64"],
     details: {},
   };
+  /** What the guest of a machine (by ID) has said last on its console. */
+  lastWordsOf: (id: string) => GuestWords | undefined = () => undefined;
   hibernated = new Set<string>();
   bootIDs = new Map<string, string>();
   /** Machines get no private IPv4 address. */
@@ -310,6 +313,10 @@ export class MemoryCloud implements MachineCloud {
     return this.answer("listVolumes", undefined, () =>
       structuredClone([...this.volumes.values()]).filter(({ tags }) => tags[Tag.cluster] === CLUSTER),
     );
+  }
+
+  lastWords(id: string): Promise<GuestWords | undefined> {
+    return this.answer("lastWords", id, () => this.lastWordsOf(this.existing(id).id));
   }
 
   events(): Promise<MachineEvent[]> {

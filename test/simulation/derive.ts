@@ -197,6 +197,7 @@ const ACTIONS: readonly (readonly [action: string, workload: string])[] = [
   ["CreateTags", "adopt"],
   ["ModifyInstanceAttribute", "resize"],
   ["RebootInstances", "silent"],
+  ["GetConsoleOutput", "cannot-install"],
   ["DescribeInstances", "use-and-wake"],
   ["DescribeImages", "use-and-wake"],
   ["DescribeSubnets", "manual"],

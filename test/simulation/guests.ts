@@ -12,16 +12,23 @@ export interface GuestScript {
 /** An image that comes out in the course of a story. */
 export const NEXT_IMAGE = "ami-0077000000000000c";
 
+/** Between two attempts of a guest to install what it serves. */
+const INSTALL_EVERY_MS = 5000;
+
 /** VMs with guests in them: a port that answers a while after the boot, and a boot ID. */
 export class Guests extends VirtualHypervisor {
   readonly guest: GuestScript;
   readonly #clock: Clock;
   readonly #answering = new Set<string>();
+  /** What each guest has written on its console. */
+  readonly #consoles = new Map<string, string>();
+  /** Why guests cannot install what they serve; undefined: they can. */
+  notInstallable: string | undefined;
   /** Called when a guest's port begins to answer, and when its VM is gone. */
   onChange: (id: string, isUp: boolean) => void = () => {};
 
   constructor(clock: Clock, script: Partial<VirtualHypervisorScript>, guest: GuestScript) {
-    super(clock, script);
+    super(clock, { ...script, consoleOf: (id) => this.#consoles.get(id) ?? "" });
     this.#clock = clock;
     this.guest = guest;
   }
@@ -89,11 +96,22 @@ export class Guests extends VirtualHypervisor {
   #comesUp(id: string, afterMs: number): void {
     const boot = this.vm(id);
     this.#clock.setTimer(afterMs, () => {
-      if (this.vm(id) === boot && boot?.state === "running") {
-        this.#answering.add(id);
-        this.onChange(id, true);
+      if (this.vm(id) !== boot || boot?.state !== "running") {
+        return;
       }
+      const failure = this.notInstallable;
+      this.#say(id, failure === undefined ? "BuildKit 1.2.3 is installed" : `failed: ${failure}`);
+      if (failure !== undefined) {
+        this.#comesUp(id, INSTALL_EVERY_MS);
+        return;
+      }
+      this.#answering.add(id);
+      this.onChange(id, true);
     });
+  }
+
+  #say(id: string, text: string): void {
+    this.#consoles.set(id, `${this.#consoles.get(id) ?? ""}satellites: ${text}\r\n`);
   }
 
   #goesDown(id: string): void {

@@ -1,5 +1,6 @@
 import { DOCUMENTED_LIMITS } from "../../src/local/ec2/request-buckets.ts";
 import { adoptableBy, ownerTags, Tag } from "../../src/machines/tags.ts";
+import type { Condition } from "../../src/satellite/resource.ts";
 import { CLUSTER } from "./sim-operator.ts";
 import { isAsleep, isGone, isRunning, KEY, PATH, PATIENCE_MS, type Workload } from "./workload.ts";
 import type { World } from "./world.ts";
@@ -226,6 +227,40 @@ const silent: Workload = {
   },
 };
 
+const MIRROR_FAILURE = "BuildKit cannot be installed: http://mirror.example/a.tgz: HTTP Error 404: Not Found";
+
+/** What the guest needs is not on the mirror; the satellite says so, somebody puts it there, and it works. */
+const cannotInstall: Workload = {
+  name: "cannot-install",
+  routers: 1,
+  isSmall: false,
+  every: 4,
+  async tell(world) {
+    world.createClass("default");
+    world.guests.notInstallable = MIRROR_FAILURE;
+    world.createSatellite("ada", { idleTimeout: "10s" });
+    const call = world.call(KEY, { router: 0, streamMs: 1000 });
+    await world.until(() => isQuoted(world) && readyReason(world) === "GuestFailed", PATIENCE_MS);
+    if (isQuoted(world)) {
+      world.mark("quoted");
+    }
+    world.guests.notInstallable = undefined;
+    await world.until(() => call.isDone, PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+  },
+  judge: (world) => [
+    ...(world.isUndisturbed && !world.moments.has("quoted")
+      ? ["nothing says why the guest does not serve"]
+      : []),
+    ...(isAsleep(world)() && isQuoted(world) ? ["what the guest said is quoted when it is well again"] : []),
+  ],
+};
+
+const readyOf = (world: World): Condition | undefined =>
+  world.satellite(KEY)?.status.conditions?.find(({ type }) => type === "Ready");
+const readyReason = (world: World): string | undefined => readyOf(world)?.reason;
+const isQuoted = (world: World): boolean => readyOf(world)?.message.includes(MIRROR_FAILURE) === true;
+
 /** The guest goes on working when its last stream has ended. */
 const busy: Workload = {
   name: "busy-guest",
@@ -353,6 +388,7 @@ export const LONG_WORKLOADS: readonly Workload[] = [
   neighbours,
   refresh,
   silent,
+  cannotInstall,
   busy,
   quota,
   passingQuota,

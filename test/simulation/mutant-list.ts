@@ -605,4 +605,10 @@ export const MUTANTS: readonly Mutant[] = [
     workload: "old-schema",
     kind: "nothing goes wrong",
   },
+  {
+    name: "silence: nobody reads what the guest itself says",
+    edits: [edit("operator/guest-words.ts", "silentMs < settings.lastWordsAfterMs", "silentMs < Infinity")],
+    workload: "cannot-install",
+    kind: "nothing goes wrong",
+  },
 ];

@@ -11,6 +11,7 @@ import {
   stopInstances,
   terminateInstances,
 } from "./change-actions.ts";
+import { getConsoleOutput } from "./console-action.ts";
 import { answerControl } from "./control-api.ts";
 import { checkCredentials } from "./credentials.ts";
 import {
@@ -46,6 +47,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   DescribeSubnets: describeSubnets,
   DescribeVolumes: describeVolumes,
   DetachVolume: detachVolume,
+  GetConsoleOutput: getConsoleOutput,
   ModifyInstanceAttribute: modifyInstanceAttribute,
   RebootInstances: rebootInstances,
   RunInstances: runInstances,

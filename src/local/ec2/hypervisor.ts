@@ -50,6 +50,8 @@ export interface Hypervisor {
   terminate(id: string): Promise<void>;
   /** Data volumes; undefined where VMs have none. */
   readonly volumes?: VolumeHost;
+  /** The newest output of the VM's serial console, `maxBytes` of it at most; nothing where there is none. */
+  consoleTail(id: string, maxBytes: number): Promise<Buffer>;
   /** What is there now. */
   state(id: string): Promise<VmState>;
   /** Calls `listener` when a VM's process ends without having been asked to. */

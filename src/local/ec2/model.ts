@@ -63,6 +63,9 @@ export interface Ec2ModelOptions {
 
 const DAY_MS = 24 * 3_600_000;
 
+/** As much of a console's output as EC2 keeps. */
+const CONSOLE_BYTES = 64 * 1024;
+
 /** ID of the account. */
 export const ACCOUNT_ID = "000000000077";
 
@@ -290,6 +293,17 @@ export class Ec2Model {
       this.#events.complete(id, (code) => code === "instance-reboot");
       this.#lifecycle.reboot(id);
     }
+  }
+
+  /**
+   * The newest output of an instance's console, 64 KB at most (EC2 API reference, "GetConsoleOutput").
+   *
+   * @throws Ec2ApiError `InvalidInstanceID.NotFound`, `InvalidInstanceID.Malformed`
+   */
+  async consoleOutput(id: string): Promise<{ readonly output: Buffer; readonly readAt: Date }> {
+    this.instances.lookUp([id]);
+    const { hypervisor, clock } = this.#options;
+    return { output: await hypervisor.consoleTail(id, CONSOLE_BYTES), readAt: clock.now() };
   }
 
   /** Adds or overwrites tags of instances (by `i-…`) and volumes (by `vol-…`). */

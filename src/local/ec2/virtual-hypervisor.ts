@@ -16,6 +16,8 @@ export interface VirtualHypervisorScript {
   hibernationFails: (id: string) => boolean;
   /** Called at each launch and start; an error makes it fail. */
   bootFails: (id: string) => Error | undefined;
+  /** Called when the console is read; what the guest has written there. */
+  consoleOf: (id: string) => string;
   /** Called at each stop and hibernation without force; true makes the guest hang until it is forced off. */
   stopHangs: (id: string) => boolean;
 }
@@ -31,6 +33,7 @@ export const EC2_LIKE_SCRIPT: Readonly<VirtualHypervisorScript> = {
   hibernationFails: () => false,
   bootFails: () => undefined,
   stopHangs: () => false,
+  consoleOf: () => "",
 };
 
 /** What a virtual VM is at the moment. */
@@ -125,6 +128,11 @@ export class VirtualHypervisor implements Hypervisor {
     this.#forced.get(id)?.abort();
     await sleep(this.#clock, this.script.terminateMs);
     this.#vms.delete(id);
+  }
+
+  consoleTail(id: string, maxBytes: number): Promise<Buffer> {
+    const all = Buffer.from(this.#vms.has(id) ? this.script.consoleOf(id) : "");
+    return Promise.resolve(all.subarray(Math.max(0, all.length - maxBytes)));
   }
 
   state(id: string): Promise<VmState> {

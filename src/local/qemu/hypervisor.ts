@@ -183,6 +183,10 @@ export class QemuHypervisor implements Hypervisor {
     });
   }
 
+  consoleTail(id: string, maxBytes: number): Promise<Buffer> {
+    return this.#store.consoleTail(id, maxBytes);
+  }
+
   async state(id: string): Promise<VmState> {
     if (this.#vms.has(id)) {
       return "running";

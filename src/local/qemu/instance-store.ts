@@ -176,6 +176,22 @@ export class InstanceStore {
     ) as InstanceFacts;
   }
 
+  /** The newest output of its console, `maxBytes` at most; nothing before its first start, and after its end. */
+  async consoleTail(id: string, maxBytes: number): Promise<Buffer> {
+    try {
+      await using file = await open(this.files(id).console, "r");
+      const { size } = await file.stat();
+      const tail = Buffer.alloc(Math.min(size, maxBytes));
+      const { bytesRead } = await file.read(tail, 0, tail.length, size - tail.length);
+      return tail.subarray(0, bytesRead);
+    } catch (thrown) {
+      if ((toError(thrown) as NodeJS.ErrnoException).code === "ENOENT") {
+        return Buffer.alloc(0);
+      }
+      throw thrown;
+    }
+  }
+
   /** Removes an instance's folder; a rename makes it disappear in one step. */
   async remove(id: string): Promise<void> {
     const { directory } = this.files(id);

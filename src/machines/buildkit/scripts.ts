@@ -1,3 +1,4 @@
+import { CONSOLE_MARK, FAILURE_MARK } from "../guest-words.ts";
 import type { BuildkitGuest } from "./guest.ts";
 import * as at from "./paths.ts";
 
@@ -6,7 +7,8 @@ const BUILD_OOM_SCORE = 500;
 
 /**
  * Installs the archive of archive.json unless the image has that version already. It is written in Python, which every image
- * with cloud-init has; curl and wget may be missing. Failures are also printed on the console, which the cloud shows.
+ * with cloud-init has; curl and wget may be missing. How it ended, and each attempt that fails, is also said on the console,
+ * which the operator reads where the port stays silent.
  */
 export const INSTALL_SCRIPT = `#!/usr/bin/python3
 import hashlib, io, json, os, platform, ssl, subprocess, sys, tarfile, time, urllib.request
@@ -14,14 +16,19 @@ import hashlib, io, json, os, platform, ssl, subprocess, sys, tarfile, time, url
 BIN, MARK = "/usr/local/bin", "/usr/local/lib/satellites-buildkit.sha256"
 ATTEMPTS = 6
 
-def fail(reason):
-    text = "satellites: BuildKit cannot be installed: %s" % reason
+def say(text):
     try:
-        with open("/dev/console", "w") as console:
-            console.write(text + "\\n")
+        with open("/dev/console", "a") as console:
+            console.write("${CONSOLE_MARK}%s\\n" % text)
     except OSError:
         pass
-    sys.exit(text)
+
+def say_why(reason):
+    say("${FAILURE_MARK}BuildKit cannot be installed: %s" % reason)
+
+def fail(reason):
+    say_why(reason)
+    sys.exit(reason)
 
 def held():
     try:
@@ -39,8 +46,10 @@ def download(url):
             with urllib.request.urlopen(url, timeout=60, context=context) as answer:
                 return answer.read()
         except OSError as error:
+            reason = "%s: %s" % (url, error)
             if attempt == ATTEMPTS - 1:
-                fail("%s: %s" % (url, error))
+                fail(reason)
+            say_why(reason + "; it is tried again")
             time.sleep(2 ** attempt)
 
 with open("${at.ARCHIVE}") as file:
@@ -54,6 +63,7 @@ if os.path.exists(MARK):
         mark = file.read()
 found = held()
 if (digest and mark == digest) or found == wanted["version"]:
+    say("BuildKit %s is installed" % found)
     sys.exit()
 if not digest:
     fail("the image holds buildkitd %s instead of %s, and spec.guest.archive.sha256 has none for %s"
@@ -76,6 +86,7 @@ if held() == "none":
 os.sync()
 with open(MARK, "w") as file:
     file.write(digest)
+say("BuildKit %s is installed" % held())
 `;
 
 /**
@@ -149,8 +160,16 @@ find_disk() {
     fi
   done
 }
+say() {
+  echo "${CONSOLE_MARK}$1" >/dev/console || true
+}
 disk=$(find_disk)
+waited=0
 while [ -z "$disk" ]; do
+  waited=$(( waited + 1 ))
+  if [ "$waited" -eq 60 ]; then
+    say "${FAILURE_MARK}no data volume has been attached for a minute; it is waited for"
+  fi
   sleep 1
   disk=$(find_disk)
 done
@@ -159,7 +178,7 @@ blkid -p "$disk" || status=$?
 if [ "$status" -eq 2 ]; then
   mkfs.ext4 -q -m 0 "$disk"
 elif [ "$status" -ne 0 ]; then
-  echo "$disk cannot be looked into, so nothing is written to it" >&2
+  say "${FAILURE_MARK}the data volume $disk cannot be looked into, so nothing is written to it"
   exit 1
 fi
 mkdir -p ${at.CACHE}

@@ -14,6 +14,7 @@ import type {
   ClassFacts,
   ClassInspection,
   ClassSpec,
+  GuestWords,
   LaunchPlan,
   LaunchRequest,
   Machine,
@@ -29,6 +30,7 @@ import { Batcher, DEFAULT_WINDOW, type BatchWindow } from "./batcher.ts";
 import { Catalogue } from "./catalogue.ts";
 import { inspectClass } from "./class-inspection.ts";
 import { hasDataVolume, rootVolumeGiB } from "./class-spec.ts";
+import { readLastWords } from "./console.ts";
 import { Ec2Calls, type Call } from "./ec2-calls.ts";
 import type { LimitedAction } from "./limits.ts";
 import { rootVolumeGiBOf } from "./launch-details.ts";
@@ -282,6 +284,10 @@ class BatchingEc2Cloud implements Ec2Cloud {
 
   events(): Promise<MachineEvent[]> {
     return readEvents(this.#clients, this.#calls);
+  }
+
+  lastWords(id: string): Promise<GuestWords | undefined> {
+    return unlessGone(readLastWords(this.#clients, this.#calls, id));
   }
 
   reboot(id: string): Promise<void> {

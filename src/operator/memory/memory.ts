@@ -4,6 +4,7 @@ import type { Search } from "./search.ts";
 import type { FailureMemory } from "./failures.ts";
 import type { OwnershipMemory } from "./ownership.ts";
 import type { LaunchMemory } from "./launch.ts";
+import type { GuestWordsMemory } from "./guest-words.ts";
 import type { PortMemory } from "./port.ts";
 import type { VolumeMemory } from "./volume.ts";
 import type { TypeMemory } from "./machine-type.ts";
@@ -21,6 +22,7 @@ export interface Memory {
   readonly volume: VolumeMemory;
   readonly type: TypeMemory;
   readonly port: PortMemory;
+  readonly guestWords: GuestWordsMemory;
   readonly ownership: OwnershipMemory;
   readonly sightings: Sightings;
   readonly failures: FailureMemory;
@@ -39,6 +41,7 @@ export function newMemory(): Memory {
     volume: {},
     type: {},
     port: {},
+    guestWords: {},
     ownership: {},
     sightings: {},
     failures: {},

@@ -9,6 +9,7 @@ import {
   DescribeSubnetsCommand,
   DescribeVolumesCommand,
   DescribeVpcsCommand,
+  GetConsoleOutputCommand,
   ModifyInstanceAttributeCommand,
   RebootInstancesCommand,
   RunInstancesCommand,
@@ -312,6 +313,24 @@ describe("EC2 endpoint, through the SDK over HTTP", () => {
       await http.client.send(new StartInstancesCommand({ InstanceIds: [id] }));
       await http.model.settled();
       expect(http.hypervisor.vm(id)?.spec).to.include({ vcpus: 4 });
+    });
+
+    it("shows the newest 64 KB of a console, and of one that is empty nothing", async () => {
+      const id = await launch();
+      const read = new GetConsoleOutputCommand({ InstanceId: id, Latest: true });
+      const { Output: nothing, ...empty } = await http.client.send(read);
+      expect(nothing).to.equal(undefined);
+      expect(empty).to.include({ InstanceId: id });
+      expect(empty.Timestamp).to.be.instanceOf(Date);
+      http.hypervisor.script.consoleOf = () => `${"x".repeat(64 * 1024)}end\r\n`;
+      const { Output = "" } = await http.client.send(read);
+      const text = Buffer.from(Output, "base64").toString();
+      expect(text).to.have.length(64 * 1024);
+      expect(text.endsWith("xend\r\n")).to.equal(true);
+      const other = new GetConsoleOutputCommand({ InstanceId: "i-0123456789abcdef0" });
+      expect(await refused(other)).to.include({ name: "InvalidInstanceID.NotFound", status: 400 });
+      const dry = new GetConsoleOutputCommand({ InstanceId: id, DryRun: true });
+      expect(await refused(dry)).to.include({ name: "DryRunOperation", status: 412 });
     });
 
     it("reboots only what runs", async () => {

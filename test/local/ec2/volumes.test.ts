@@ -238,6 +238,7 @@ function withoutVolumes(hypervisor: VirtualHypervisor): Ec2ModelOptions["hypervi
     stop: (id, options) => hypervisor.stop(id, options),
     hibernate: (id) => hypervisor.hibernate(id),
     terminate: (id) => hypervisor.terminate(id),
+    consoleTail: (id, maxBytes) => hypervisor.consoleTail(id, maxBytes),
     state: (id) => hypervisor.state(id),
     onExit: () => {},
     images: () => hypervisor.images(),

@@ -124,6 +124,14 @@ describe("the instance store", () => {
     ).to.deep.equal([]);
   });
 
+  it("shows the newest output of a console, and nothing where there is none", async () => {
+    expect(await store.consoleTail("i-1", 10)).to.have.length(0);
+    await create();
+    writeFileSync(store.files("i-1").console, "0123456789");
+    expect((await store.consoleTail("i-1", 4)).toString()).to.equal("6789");
+    expect((await store.consoleTail("i-1", 64)).toString()).to.equal("0123456789");
+  });
+
   it("removes an instance, also one that is not there", async () => {
     await create();
     await store.remove("i-1");

@@ -7,6 +7,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { lastWordsOn } from "../../../src/machines/guest-words.ts";
 import { INSTALL_SCRIPT } from "../../../src/machines/buildkit/scripts.ts";
 
 /** What the machine that the tests run on calls itself in archives. */
@@ -85,7 +86,11 @@ describe("BuildKit's installation in a stock image", () => {
   }
 
   it("downloads the archive of the machine's architecture, and installs its programs alone", async () => {
-    expect(await install()).to.deep.equal({ status: 0, said: "", console: "" });
+    expect(await install()).to.deep.equal({
+      status: 0,
+      said: "",
+      console: "satellites: BuildKit 1.2.3 is installed\n",
+    });
     expect(asked).to.deep.equal([`/buildkit-${ARCHITECTURE}.tgz`]);
     expect(statSync(at("bin/buildkitd")).mode & 0o777).to.equal(0o755);
     expect(existsSync(at("bin/buildkit-runc"))).to.equal(true);
@@ -112,8 +117,13 @@ describe("BuildKit's installation in a stock image", () => {
 
   it("tries again while the server fails", async () => {
     answers = [503, 503];
-    expect((await install()).status).to.equal(0);
+    const { status, console } = await install();
+    expect(status).to.equal(0);
     expect(asked).to.have.length(3);
+    const lines = console.trim().split("\n");
+    expect(lines).to.have.length(3);
+    expect(lines[1]).to.match(/^satellites: failed: .*HTTP Error 503.*; it is tried again$/);
+    expect(lastWordsOn(console)).to.include({ isFailure: false });
   });
 
   it("goes through the proxy that it is given", async () => {
@@ -135,8 +145,11 @@ describe("BuildKit's installation in a stock image", () => {
     it(`refuses ${what}, says so on the console, and leaves no program behind`, async () => {
       const { status, said, console } = await install(wanted);
       expect(status).to.equal(1);
-      expect(said).to.include("satellites: BuildKit cannot be installed: ").and.include(reason);
-      expect(console).to.equal(said);
+      expect(said).to.include(reason);
+      expect(lastWordsOn(console)).to.deep.equal({
+        text: `BuildKit cannot be installed: ${said.trim()}`,
+        isFailure: true,
+      });
       expect(existsSync(at("bin/buildkitd"))).to.equal(false);
     });
   }

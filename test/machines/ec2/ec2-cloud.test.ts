@@ -3,7 +3,7 @@ import { Registry } from "@prometheus-io/client";
 import { DOCUMENTED_LIMITS } from "../../../src/local/ec2/request-buckets.ts";
 import { defaultNetwork } from "../../../src/local/ec2/network.ts";
 import { createEc2Cloud } from "../../../src/machines/ec2/ec2-cloud.ts";
-import type { ClassFacts } from "../../../src/machines/cloud.ts";
+import type { ClassFacts, GuestWords } from "../../../src/machines/cloud.ts";
 import { dataVolumeTags, ownerTags, Tag } from "../../../src/machines/tags.ts";
 import { CloudError } from "../../../src/machines/errors.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
@@ -656,6 +656,23 @@ describe("EC2 cloud", () => {
       expect(further).to.equal(undefined);
       expect(calls(account, "DescribeInstanceStatus")).to.equal(1);
     });
+  });
+
+  it("reads what a guest has said last on its console, as it is now where EC2 can say that", async () => {
+    const account = createAccount();
+    const { machine } = await launchOne(account);
+    const read = (): Promise<GuestWords | undefined> => account.run(account.cloud.lastWords(machine.id));
+    expect(await read()).to.equal(undefined);
+    account.hypervisor.script.consoleOf = () => `${"x".repeat(70_000)}\nsatellites: failed: é\n`;
+    expect(await read()).to.deep.equal({ text: "é", isFailure: true });
+    const refusal = { action: "GetConsoleOutput", kind: "refuse", times: 1 } as const;
+    account.endpoint.faults.add({ ...refusal, code: "UnsupportedOperation" });
+    expect(await read()).to.deep.equal({ text: "é", isFailure: true });
+    account.endpoint.faults.add({ ...refusal, code: "InvalidInstanceID.NotFound" });
+    expect(await read()).to.equal(undefined);
+    account.endpoint.faults.add({ ...refusal, code: "UnauthorizedOperation", status: 403 });
+    const refused: unknown = await read().catch((error: unknown) => error);
+    expect(refused).to.include({ class: "permission", reason: "NotPermitted" });
   });
 
   it("tags, reboots, and changes the type of a stopped machine", async () => {

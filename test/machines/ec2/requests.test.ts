@@ -62,6 +62,7 @@ describe("every request", () => {
       await run(cloud.list());
       await run(cloud.events());
       await run(cloud.tag(id, { "satellites.dev/orphaned-at": "2026-01-01T00:00:00Z" }));
+      await run(cloud.lastWords(id));
       await run(cloud.reboot(id));
       await run(cloud.stop(id, { hibernate: false, force: true }));
       await run(model.settled());
@@ -76,7 +77,7 @@ describe("every request", () => {
       await run(cloud.deleteVolume(volume.id));
     });
     expect(faults).to.deep.equal([]);
-    expect(actions.size).to.be.at.least(18);
+    expect(actions.size).to.be.at.least(19);
   });
 
   it("is seen to break the model where it does", () => {
