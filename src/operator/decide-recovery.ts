@@ -3,7 +3,7 @@ import { PowerReason } from "../satellite/power.ts";
 import type { Health } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
 import { waitingForRetry } from "./failures.ts";
-import { guestWordsForPeople } from "./guest-words.ts";
+import { failureOfGuest, guestWordsForPeople } from "./guest-words.ts";
 import { healthField } from "./health.ts";
 import type { Observation } from "./observation.ts";
 import { healthOf } from "./older-status.ts";
@@ -73,8 +73,9 @@ export function decideRecovery(
 
 /** A guest may say only after the last step what is wrong with it: then the message gets its words. */
 function sayLastWords(observed: Observation): Action | undefined {
-  const words = guestWordsForPeople(observed);
-  const isSaid = healthOf(observed.satellite.status)?.message.includes(words) === true;
+  const failure = failureOfGuest(observed);
+  const isSaid =
+    failure === undefined || healthOf(observed.satellite.status)?.message.includes(failure) === true;
   return isSaid ? undefined : reportHealth(observed, silentHealth(observed, "Unreachable", GIVEN_UP));
 }
 

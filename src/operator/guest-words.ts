@@ -12,6 +12,9 @@ import type { OperatorSettings } from "./settings.ts";
 /** Milliseconds between two looks at one machine's console, at least and at most. */
 const READ_EVERY_MS = { min: 60_000, max: 3_600_000 };
 
+/** Most characters that are quoted of why a console cannot be read. */
+const MAX_REFUSAL = 512;
+
 /** Reason of conditions and events: the guest says that it has failed. */
 const GUEST_FAILED = "GuestFailed";
 
@@ -39,7 +42,7 @@ export function readLastWords(
 }
 
 /** What the guest says has failed, in this epoch. */
-function failureOfGuest(observed: Observation): string | undefined {
+export function failureOfGuest(observed: Observation): string | undefined {
   const { read } = observed.memory.guestWords;
   const isNow = read?.epoch === observed.satellite.status.power.epoch;
   return isNow && read.words?.isFailure === true ? read.words.text : undefined;
@@ -92,11 +95,8 @@ export async function performReadLastWords(
     if (!(error instanceof CloudError)) {
       throw error;
     }
-    noteGuestWords(memory, {
-      epoch,
-      atMs: clock.monotonicMs(),
-      refusal: `${error.reason}: ${error.message}`,
-    });
+    const refusal = `${error.reason}: ${error.message}`.slice(0, MAX_REFUSAL);
+    noteGuestWords(memory, { epoch, atMs: clock.monotonicMs(), refusal });
     metrics.failures.inc({ reason: error.reason });
     logger.warn("The console of a silent machine could not be read", { id, reason: error.reason, error });
   }

@@ -15,7 +15,7 @@ function asOlder({ status }: Satellite): void {
 
 /** Everything but reads: what was done to machines. */
 const changes = (world: World): string[] =>
-  world.cloud.calls.filter((call) => !/^(describe|list|lookUp|resolve|inspect)/.test(call));
+  world.cloud.calls.filter((call) => !/^(describe|list|lookUp|resolve|inspect|lastWords)/.test(call));
 
 const kept = (spec: Partial<Satellite["spec"]> = {}): World =>
   new World({ satellites: [satellite({ spec: { idleTimeout: "0s", ...spec } })] });
