@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { BUILDKIT_SATELLITE } from "../../src/commands/buildkit-class.ts";
+import { SATELLITE_CLASSES } from "../../src/satellite/resource.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { type RunningClient, Workshop } from "../clients/builds.ts";
 import { TestSystem } from "../e2e/local-system.ts";
@@ -8,6 +9,8 @@ import { GuestShell } from "./guest-shell.ts";
 
 /** A stock VM takes this long at most from nothing to its first answer, emulated and on a busy machine. */
 const BOOT_PATIENCE_MS = 600_000;
+
+const BUILDKIT_CLASS = "buildkit";
 
 /** The one-machine system with one satellite that runs BuildKit in a VM, and clients of it. */
 export class Builder {
@@ -25,7 +28,7 @@ export class Builder {
 
   /** Creates the satellite. */
   create(spec: Partial<Satellite["spec"]>): Promise<Satellite> {
-    return this.system.create(BUILDKIT_SATELLITE, { className: "buildkit", ...spec });
+    return this.system.create(BUILDKIT_SATELLITE, { className: BUILDKIT_CLASS, ...spec });
   }
 
   patch(spec: Partial<Satellite["spec"]>): Promise<Satellite> {
@@ -65,10 +68,22 @@ export class Builder {
     }
   }
 
-  /** The one VM that it ever had, from within. */
-  async shell(): Promise<GuestShell> {
-    const { id } = await this.system.onlyInstance(BUILDKIT_SATELLITE);
+  /** The VM that a satellite has now, from within. @throws Error when it has none */
+  shell(satellite = BUILDKIT_SATELLITE): GuestShell {
+    const id = this.system.find(satellite)?.status.machine?.id;
+    if (id === undefined) {
+      throw new Error(`${satellite} has no machine`);
+    }
     return new GuestShell(join(this.system.stateDir, "ec2/vms", id, "agent.sock"));
+  }
+
+  /** Changes the class that satellites here are of, for those that are launched from now on. */
+  async patchClass(spec: Record<string, unknown>): Promise<void> {
+    await this.system.client.patch(
+      SATELLITE_CLASSES,
+      { name: BUILDKIT_CLASS },
+      { type: "merge", body: { spec } },
+    );
   }
 
   async close(): Promise<void> {

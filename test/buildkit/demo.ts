@@ -36,7 +36,7 @@ async function tell(builder: Builder, progress: (line: string) => void): Promise
 
   /** What dies with the VM's memory. */
   async function identity(): Promise<Identity> {
-    const shell = await builder.shell();
+    const shell = builder.shell();
     return {
       bootID: await shell.run("cat /proc/sys/kernel/random/boot_id"),
       daemon: await shell.run("systemctl show -p MainPID,ExecMainStartTimestampMonotonic buildkit.service"),

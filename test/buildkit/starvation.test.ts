@@ -87,7 +87,7 @@ describe("builds that want all of their VM", function () {
     await builder.create({ idleTimeout: "0s" });
     const { code, output } = await build("first");
     expect(code, output).to.equal(0);
-    shell = await builder.shell();
+    shell = builder.shell();
     identity = await who();
   });
   after(() => builder?.close());

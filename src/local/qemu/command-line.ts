@@ -19,6 +19,8 @@ export interface VmSpec {
   readonly metadataCommand: readonly string[];
   /** The same for the file that comes with the image. */
   readonly fileCommand?: readonly string[];
+  /** File of the data volume; undefined: none is attached. */
+  readonly dataVolume?: string;
   /** Wait for a memory image instead of booting. */
   readonly incoming: boolean;
 }
@@ -65,6 +67,11 @@ export function qemuArguments(spec: VmSpec): string[] {
       ? []
       : disk("image", `file=${escapeOption(files.rootFilesystem)},format=raw,readonly=on`),
     disk("volume", `file=${escapeOption(files.disk)},format=raw,discard=unmap,detect-zeroes=unmap`),
+    // Every VM has it, since a data volume may be attached while it runs; its place must not move the other devices.
+    ["-device", `pcie-root-port,id=${DATA_DEVICE.bus},bus=pcie.0,chassis=1,addr=10.0`],
+    spec.dataVolume === undefined
+      ? []
+      : ["-blockdev", JSON.stringify(dataNode(spec.dataVolume)), "-device", JSON.stringify(DATA_DEVICE)],
     ["-netdev", networkOption(spec), "-device", "virtio-net-pci,netdev=net,romfile="],
     ["-chardev", `file,id=console,path=${escapeOption(files.console)},append=on`],
     ["-device", "isa-serial,chardev=console,index=0"],
@@ -74,6 +81,26 @@ export function qemuArguments(spec: VmSpec): string[] {
     ["-mon", "chardev=qmp,mode=control"],
     spec.incoming ? ["-S", "-incoming", "defer"] : [],
   ].flat();
+}
+
+/** The device of a data volume. Its serial number is the name that EC2 would give it, which the image makes /dev/sdf of. */
+export const DATA_DEVICE = {
+  driver: "virtio-blk-pci",
+  id: "data",
+  drive: "data-volume",
+  bus: "data-port",
+  serial: "sdf",
+} as const;
+
+/** The disk behind {@link DATA_DEVICE}, as `-blockdev` and QMP's `blockdev-add` take it. */
+export function dataNode(file: string): Record<string, unknown> {
+  return {
+    "node-name": DATA_DEVICE.drive,
+    driver: "raw",
+    discard: "unmap",
+    "detect-zeroes": "unmap",
+    file: { driver: "file", filename: file, discard: "unmap" },
+  };
 }
 
 /**

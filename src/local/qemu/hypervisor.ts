@@ -1,9 +1,11 @@
+import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Hypervisor, InstanceSpec, VmState } from "../ec2/hypervisor.ts";
 import { type Accelerator, chooseAccelerator, probeMachine } from "./accelerator.ts";
 import { DEFAULT_PORTS, MACHINE, qemuArguments } from "./command-line.ts";
+import { DataVolumes } from "./data-volumes.ts";
 import type { GuestImage } from "./image.ts";
 import { explainDiskError, InstanceStore } from "./instance-store.ts";
 import type { MachineShape } from "./machine-shape.ts";
@@ -26,7 +28,7 @@ export interface BootableImage {
 
 /** What the hypervisor needs. */
 export interface QemuHypervisorOptions {
-  /** Absolute folder for disks, memory images, sockets and pidfiles. */
+  /** Absolute folder for disks, memory images, sockets and pidfiles; data volumes are in `volumes` below it. */
   readonly stateDirectory: string;
   readonly images: readonly BootableImage[];
   readonly tools: ToolPaths;
@@ -58,6 +60,7 @@ interface Emulator {
  * `memory.img` that is there after a crash, at any point, may be resumed.
  */
 export class QemuHypervisor implements Hypervisor {
+  readonly volumes: DataVolumes;
   readonly #options: QemuHypervisorOptions;
   readonly #store: InstanceStore;
   readonly #emulator: Emulator;
@@ -69,6 +72,12 @@ export class QemuHypervisor implements Hypervisor {
     this.#options = options;
     this.#store = store;
     this.#emulator = emulator;
+    this.volumes = new DataVolumes({
+      directory: join(options.stateDirectory, "volumes"),
+      store,
+      exclusively: (instance, task) => this.#lock.run(instance, task),
+      monitorOf: (instance) => this.#vms.get(instance)?.qmp,
+    });
   }
 
   /**
@@ -158,7 +167,7 @@ export class QemuHypervisor implements Hypervisor {
       await vm.qmp.execute("stop");
       try {
         const sizeBytes = await saveMemory(vm.qmp, vm.files);
-        await this.#store.commitMemory(id, await this.#shapeOf(vm));
+        await this.#store.commitMemory(id, await this.#shapeOf(id, vm));
         this.#options.logger.info("saved the VM's memory", { instance: id, sizeBytes });
       } catch (thrown) {
         // Nothing is lost: the VM continues.
@@ -244,7 +253,7 @@ export class QemuHypervisor implements Hypervisor {
   /** @returns false when the memory image can't be used; it is then void */
   async #resume(spec: InstanceSpec): Promise<boolean> {
     const { logger } = this.#options;
-    const [saved, wanted] = [await this.#store.memoryShape(spec.id), this.#shape(spec)];
+    const [saved, wanted] = [await this.#store.memoryShape(spec.id), await this.#shape(spec.id, spec)];
     if (JSON.stringify(saved) !== JSON.stringify(wanted)) {
       logger.warn("the memory image belongs to another machine; booting instead", {
         instance: spec.id,
@@ -279,13 +288,15 @@ export class QemuHypervisor implements Hypervisor {
   async #spawn(spec: InstanceSpec, incoming: boolean): Promise<Vm> {
     const files = this.#store.files(spec.id);
     const { rootVolume, served } = this.#image(spec.image).files;
+    const dataVolume = await this.#store.dataVolume(spec.id);
     const args = qemuArguments({
       id: spec.id,
-      shape: this.#shape(spec),
+      shape: await this.#shape(spec.id, spec),
       address: spec.privateAddress,
       ports: this.#options.ports ?? DEFAULT_PORTS,
       files,
       rootVolume,
+      ...(dataVolume === undefined ? {} : { dataVolume: this.volumes.file(dataVolume) }),
       metadataCommand: [this.#options.nodePath, files.metadataProgram, files.directory],
       ...(served === undefined ? {} : { fileCommand: [this.#options.nodePath, served.program, served.file] }),
       incoming,
@@ -320,16 +331,20 @@ export class QemuHypervisor implements Hypervisor {
     }
   }
 
-  #shape({ vcpus, memoryMiB }: Pick<InstanceSpec, "vcpus" | "memoryMiB">): MachineShape {
+  async #shape(
+    id: string,
+    { vcpus, memoryMiB }: Pick<InstanceSpec, "vcpus" | "memoryMiB">,
+  ): Promise<MachineShape> {
     const { accelerator, version } = this.#emulator;
-    return { machine: MACHINE, accelerator, qemuVersion: version, vcpus, memoryMiB };
+    const dataVolume = (await this.#store.dataVolume(id)) ?? "none";
+    return { machine: MACHINE, accelerator, qemuVersion: version, vcpus, memoryMiB, dataVolume };
   }
 
   /** The machine of a running VM, asked from QEMU itself: it may have been started by another process. */
-  async #shapeOf(vm: Vm): Promise<MachineShape> {
+  async #shapeOf(id: string, vm: Vm): Promise<MachineShape> {
     const cpus = (await vm.qmp.execute("query-cpus-fast")) as readonly object[];
     const memory = (await vm.qmp.execute("query-memory-size-summary")) as { readonly "base-memory": number };
-    return this.#shape({ vcpus: cpus.length, memoryMiB: memory["base-memory"] / 1024 ** 2 });
+    return this.#shape(id, { vcpus: cpus.length, memoryMiB: memory["base-memory"] / 1024 ** 2 });
   }
 
   #image(id: string): BootableImage {

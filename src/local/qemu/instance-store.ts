@@ -162,6 +162,29 @@ export class InstanceStore {
     await runTool(this.#mkfs, ["-q", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1", disk]);
   }
 
+  /** The data volume that the instance has; undefined without one, and where there is no such instance. */
+  async dataVolume(id: string): Promise<string | undefined> {
+    try {
+      return await readFile(join(this.files(id).directory, "data-volume"), "utf8");
+    } catch (thrown) {
+      if ((toError(thrown) as NodeJS.ErrnoException).code === "ENOENT") {
+        return undefined;
+      }
+      throw thrown;
+    }
+  }
+
+  /** Notes which data volume the instance has from now on. */
+  async setDataVolume(id: string, volume: string | undefined): Promise<void> {
+    const file = join(this.files(id).directory, "data-volume");
+    if (volume === undefined) {
+      await rm(file, { force: true });
+      return;
+    }
+    await writeFile(`${file}.new`, volume);
+    await rename(`${file}.new`, file);
+  }
+
   /** Writes the facts that the metadata service serves. */
   async writeFacts(id: string, facts: InstanceFacts): Promise<void> {
     const file = join(this.files(id).directory, "metadata.json");

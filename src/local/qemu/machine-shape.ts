@@ -10,4 +10,6 @@ export interface MachineShape {
   readonly qemuVersion: string;
   readonly vcpus: number;
   readonly memoryMiB: number;
+  /** ID of its data volume, or "none": its guest's memory knows what was mounted. */
+  readonly dataVolume: string;
 }

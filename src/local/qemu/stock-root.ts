@@ -31,6 +31,9 @@ export const STOCK_FILES: Readonly<Record<string, string>> = {
   "etc/hostname": "localhost\n",
   // The only locale that need not be generated.
   "etc/cloud/cloud.cfg.d/10_locale.cfg": "locale: C.UTF-8\n",
+  // As the rules of Amazon's images name EBS's disks; the hypervisor gives its data volume that serial number.
+  "etc/udev/rules.d/70-data-volume.rules":
+    'SUBSYSTEM=="block", ENV{DEVTYPE}=="disk", ATTR{serial}=="sdf", SYMLINK+="sdf"\n',
   // Empty: made anew at each instance's first boot (machine-id(5), "First Boot Semantics").
   "etc/machine-id": "",
   "etc/systemd/system/serial-agent.service": `[Unit]

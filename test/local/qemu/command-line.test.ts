@@ -8,7 +8,14 @@ import { InstanceStore } from "../../../src/local/qemu/instance-store.ts";
 describe("QEMU's command line", () => {
   const spec = (changes: Partial<VmSpec> = {}): VmSpec => ({
     id: "i-0abc",
-    shape: { machine: "pc-q35-7.2", accelerator: "tcg", qemuVersion: "7.2", vcpus: 2, memoryMiB: 1024 },
+    shape: {
+      machine: "pc-q35-7.2",
+      accelerator: "tcg",
+      qemuVersion: "7.2",
+      vcpus: 2,
+      memoryMiB: 1024,
+      dataVolume: "none",
+    },
     address: "127.77.0.5",
     ports: [8372, 22],
     files: new InstanceStore("/state, with comma", "mkfs.ext4").files("i-0abc"),
@@ -46,6 +53,18 @@ describe("QEMU's command line", () => {
       .to.match(/^ec2[0-9a-f]{5}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/)
       .and.equal(serial);
     expect(valueOf(qemuArguments(spec({ id: "i-0abd" })), "-smbios")).not.to.equal(sign);
+  });
+
+  it("has a place for a data volume, filled where there is one, and moves no other device for it", () => {
+    const without = qemuArguments(spec());
+    const filled = qemuArguments(spec({ dataVolume: "/volumes, too/vol-1.img" }));
+    expect(without.filter((arg) => arg.startsWith("pcie-root-port,id=data-port,"))).to.have.length(1);
+    const added = filled.filter((arg) => !without.includes(arg) && arg !== "-blockdev");
+    expect(added).to.have.length(2);
+    const [node, device] = added.map((arg) => JSON.parse(arg) as Record<string, unknown>);
+    expect(node).to.deep.include({ "node-name": "data-volume", driver: "raw" });
+    expect(node?.["file"]).to.deep.include({ driver: "file", filename: "/volumes, too/vol-1.img" });
+    expect(device).to.include({ bus: "data-port", drive: "data-volume", serial: "sdf" });
   });
 
   it("doubles commas in paths, which QEMU would take for the next option", () => {

@@ -18,7 +18,14 @@ import { expect } from "chai";
 import type { GuestImage } from "../../../src/local/qemu/image.ts";
 import { explainDiskError, InstanceStore } from "../../../src/local/qemu/instance-store.ts";
 
-const SHAPE = { machine: "m", accelerator: "tcg" as const, qemuVersion: "7", vcpus: 1, memoryMiB: 64 };
+const SHAPE = {
+  machine: "m",
+  accelerator: "tcg" as const,
+  qemuVersion: "7",
+  vcpus: 1,
+  memoryMiB: 64,
+  dataVolume: "none",
+};
 
 describe("the instance store", () => {
   let directory: string;
