@@ -4,19 +4,24 @@ import type { Satellite } from "../satellite/types.ts";
 import type { Access } from "./access.ts";
 import { addressOf, type AddressOptions, type SatelliteAddress } from "./address.ts";
 import { GrpcStatus, type ConnectionInfo, type HeaderList } from "./engine.ts";
+import { parseGrpcTimeoutMs } from "./grpc-timeout.ts";
 import { firstValue } from "./header-list.ts";
 import type { OwnCall, OwnCallHandler, OwnService } from "./own-service.ts";
 import { refusal } from "./refusal.ts";
 import { standingOf } from "./standing.ts";
 
+/** With this each build begins, and what follows has deadlines that begin when it is answered. */
+const LIST_WORKERS = "/moby.buildkit.v1.Control/ListWorkers";
 /**
  * Methods without an argument that tell of the VM and not of what it does (BuildKit's control.proto). All others always go to
  * the VM; every request is compared with these.
  */
-const METHODS: ReadonlySet<string> = new Set([
-  "/moby.buildkit.v1.Control/ListWorkers",
-  "/moby.buildkit.v1.Control/Info",
-]);
+const METHODS: ReadonlySet<string> = new Set([LIST_WORKERS, "/moby.buildkit.v1.Control/Info"]);
+/**
+ * Who gives an answer no more time than this wants one now, as `buildx ls` does with 20 s; who gives more can wait, and is
+ * about to build (docs/decisions/0087).
+ */
+const HURRIED_MS = 60_000;
 /** A message's length is preceded by a flag for compression (gRPC over HTTP/2, "Length-Prefixed-Message"). */
 const PREFIX_BYTES = 5;
 /** More than an empty request has. */
@@ -38,7 +43,7 @@ export interface RememberedAnswersOptions {
 export function createRememberedAnswers({ view, access, address }: RememberedAnswersOptions): OwnService {
   const find = (connection: ConnectionInfo, headers: HeaderList): Remembered | undefined => {
     const path = firstValue(headers, ":path") ?? "";
-    if (!METHODS.has(path)) {
+    if (!METHODS.has(path) || (path === LIST_WORKERS && !isHurried(headers))) {
       return undefined;
     }
     const result = addressOf(connection, headers, address);
@@ -61,6 +66,11 @@ export function createRememberedAnswers({ view, access, address }: RememberedAns
       return new RememberedCall(call, remembered, access);
     },
   };
+}
+
+function isHurried(headers: HeaderList): boolean {
+  const timeoutMs = parseGrpcTimeoutMs(firstValue(headers, "grpc-timeout") ?? "");
+  return timeoutMs !== undefined && timeoutMs <= HURRIED_MS;
 }
 
 interface Remembered {
