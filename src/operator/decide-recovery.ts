@@ -1,4 +1,5 @@
 import type { Machine } from "../machines/cloud.ts";
+import { timestamp } from "../satellite/conditions.ts";
 import { PowerReason } from "../satellite/power.ts";
 import type { Health } from "../satellite/resource.ts";
 import type { Action } from "./action.ts";
@@ -7,6 +8,14 @@ import { failureOfGuest, guestWordsForPeople } from "./guest-words.ts";
 import { healthField } from "./health.ts";
 import type { Observation } from "./observation.ts";
 import { healthOf } from "./older-status.ts";
+import {
+  pausedUntil,
+  recoveryPolicy,
+  stepAfter,
+  withStep,
+  type RecoveryPolicy,
+  type RecoveryStep,
+} from "./recovery-policy.ts";
 import { renderStatus } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { beginStop } from "./stop-intent.ts";
@@ -15,7 +24,6 @@ import { keyTrouble } from "./vm-key.ts";
 /** Milliseconds between looks at a port that has been silent for longer than {@link SILENT_MS}. */
 const SILENT_POLL_MS = 5000;
 const SILENT_MS = 60_000;
-const GIVEN_UP = "a reboot and a restart did not help";
 
 /** For how long the port of the running machine has been silent in this epoch, as far as this process saw. */
 export function silentMs(observed: Observation): number {
@@ -35,9 +43,9 @@ export function silentPollMs(observed: Observation, settings: OperatorSettings):
 }
 
 /**
- * What to do about a machine that runs while its port is silent: reboot it, then stop and start it, then only say so. Each
- * comes after `unreachableMs` of silence and once: `status.health` names the last step. Nothing is done while a router may
- * have streams open to it.
+ * What to do about a machine that runs while its port is silent: reboot it, then stop and start it, then replace it, as far as
+ * its class says, then only say so. Each comes after a silence of its own and once: `status.health` names the last step. Nothing
+ * is done while a router may have streams open to it, or when the class's steps of this hour are used up.
  *
  * @returns `undefined` while there is nothing to do but wait
  */
@@ -47,39 +55,98 @@ export function decideRecovery(
   settings: OperatorSettings,
 ): Action | undefined {
   const { power } = observed.satellite.status;
+  const policy = recoveryPolicy(observed, settings);
   const mayHaveStreams = power.state === "Running" && observed.idleness.liveLeases.length > 0;
-  if (machine.state !== "running" || silentMs(observed) < settings.unreachableMs || mayHaveStreams) {
+  if (machine.state !== "running" || silentMs(observed) < policy.unhealthyAfterMs || mayHaveStreams) {
     return undefined;
   }
-  switch (healthOf(observed.satellite.status)?.trouble) {
+  const health = healthOf(observed.satellite.status);
+  switch (health?.trouble) {
     case "Rebooting":
-      return observed.memory.calls.reboot?.epoch === power.epoch
-        ? beginStop(observed, PowerReason.Unreachable, {
-            health: silentHealth(observed, "Restarting", "it is stopped and started"),
-          })
+      return observed.memory.port.silence?.isAfterReboot === true
+        ? takeStep(observed, 1, policy)
         : (waitingForRetry(observed, "Reboot") ?? { kind: "Reboot", id: machine.id });
     case "Restarting":
-      return reportHealth(observed, silentHealth(observed, "Unreachable", GIVEN_UP));
+      return takeStep(observed, 2, policy);
+    case "Replacing":
+      return takeStep(observed, 3, policy);
     case "Unreachable":
-      return sayLastWords(observed);
+      return sayLastWords(observed, health);
+    case "RecoveryPaused":
     case "Stuck":
     case "MachineLost":
     case "OtherVM":
     case "TLSNotServed":
     case undefined:
-      return reportHealth(observed, silentHealth(observed, "Rebooting", "it is rebooted"));
+      return takeStep(observed, 0, policy);
   }
 }
 
-/** A guest may say only after the last step what is wrong with it: then the message gets its words. */
-function sayLastWords(observed: Observation): Action | undefined {
-  const failure = failureOfGuest(observed);
-  const isSaid =
-    failure === undefined || healthOf(observed.satellite.status)?.message.includes(failure) === true;
-  return isSaid ? undefined : reportHealth(observed, silentHealth(observed, "Unreachable", GIVEN_UP));
+/** What was done in vain, by how many steps were taken. */
+const IN_VAIN = [
+  "its class lets nothing be done about it (spec.recovery)",
+  "a reboot did not help",
+  "a reboot and a restart did not help",
+  "a reboot, a restart and another machine did not help",
+] as const;
+
+const WHAT: Readonly<Record<RecoveryStep, string>> = {
+  Rebooting: "it is rebooted",
+  Restarting: "it is stopped and started",
+  Replacing: "another machine takes its place",
+};
+
+/** The step after `done` ones: its intent is written, and the call comes after that. */
+function takeStep(observed: Observation, done: number, policy: RecoveryPolicy): Action | undefined {
+  const step = stepAfter(done, policy);
+  if (step === undefined) {
+    return reportHealth(observed, silentHealth(observed, "Unreachable", IN_VAIN[done] ?? IN_VAIN[3]));
+  }
+  const pauseEnds = pausedUntil(observed, policy);
+  if (pauseEnds !== undefined) {
+    return pause(observed, policy, pauseEnds);
+  }
+  const health = silentHealth(observed, step, WHAT[step]);
+  const recoveries = withStep(observed);
+  if (step === "Rebooting") {
+    return { ...reportHealth(observed, health), status: renderStatus(observed, { health, recoveries }) };
+  }
+  return beginStop(observed, PowerReason.Unreachable, {
+    health,
+    recoveries,
+    // A replacement that failed before says nothing about this one.
+    ...(step === "Replacing" ? { replacement: undefined } : {}),
+  });
 }
 
-function reportHealth(observed: Observation, health: Health): Action {
+/** Says, once, that the next step has to wait. The trouble stays what it is, since it tells which step is the next. */
+function pause(observed: Observation, { maxPerHour }: RecoveryPolicy, until: Date): Action | undefined {
+  const before = healthOf(observed.satellite.status);
+  const steps = maxPerHour === 1 ? "one step" : `${maxPerHour} steps`;
+  const health = silentHealth(
+    observed,
+    before === undefined || before.trouble === "RecoveryPaused" ? "RecoveryPaused" : before.trouble,
+    `its class allows ${steps} in an hour (spec.recovery.maxPerHour), the next one is taken at ${timestamp(until)}`,
+  );
+  const said = before?.message.includes(timestamp(until)) === true;
+  return said ? undefined : reportHealth(observed, health);
+}
+
+/** A guest may say only after the last step what is wrong with it: then the message gets its words. */
+function sayLastWords(observed: Observation, health: Health): Action | undefined {
+  const failure = failureOfGuest(observed);
+  return failure === undefined || health.message.includes(failure)
+    ? undefined
+    : reportHealth(
+        observed,
+        healthField(health.trouble, `${health.message}${guestWordsForPeople(observed)}`),
+      );
+}
+
+function reportHealth(
+  observed: Observation,
+  health: Health,
+): Extract<Action, { readonly kind: "WriteStatus" }> {
   return {
     kind: "WriteStatus",
     status: renderStatus(observed, { health }),

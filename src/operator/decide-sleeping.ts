@@ -3,7 +3,7 @@ import { PowerReason } from "../satellite/power.ts";
 import type { Action } from "./action.ts";
 import { pausingBetweenAttempts } from "./attempts.ts";
 import { waitForSchedule } from "./decide-schedule.ts";
-import { applyImage } from "./decide-update.ts";
+import { applyImage, applyRecovery } from "./decide-update.ts";
 import type { Observation } from "./observation.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { applySize } from "./size.ts";
@@ -18,6 +18,7 @@ export function decideSleeping(observed: Observation, machine: Machine, settings
     case "stopped":
       return (
         applySize(observed, machine, settings) ??
+        applyRecovery(observed, machine) ??
         applyImage(observed, machine) ??
         (wanted ? decideWake(observed, settings) : decideAsleep(observed, settings))
       );

@@ -11,6 +11,7 @@ import { waitingForRetry } from "./failures.ts";
 import { isTold, pendingImage } from "./image-update.ts";
 import { mayUpdateNow } from "./maintenance-window.ts";
 import type { Failure } from "./memory/failures.ts";
+import { healthOf } from "./older-status.ts";
 import type { Observation } from "./observation.ts";
 import { machineStatus, movePower, renderStatus, type StatusChange } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
@@ -47,6 +48,24 @@ export function applyImage(observed: Observation, machine: Machine): Action | un
       : beginStart(observed, PowerReason.Refresh);
   }
   return planReplacement(observed, 0);
+}
+
+/**
+ * Begins to replace a stopped machine whose port stayed silent over a reboot and a restart, where its class says so. This
+ * does not wait for a maintenance window: the satellite is of no use as it is.
+ *
+ * @returns `undefined` when that is not wished, or was tried in vain
+ */
+export function applyRecovery(observed: Observation, machine: Machine): Action | undefined {
+  const { spec, status } = observed.satellite;
+  const isAttached = status.volume?.id === undefined || machine.volumes.includes(status.volume.id);
+  return spec.desiredPower === "on" &&
+    healthOf(status)?.trouble === "Replacing" &&
+    status.replacement === undefined &&
+    isAttached &&
+    waitingForRetry(observed, "PlanReplacement") === undefined
+    ? planReplacement(observed, 0)
+    : undefined;
 }
 
 /** The fence goes up with each plan, so that late patches that were decided on an earlier one are refused. */

@@ -13,6 +13,7 @@ export interface OperatorMetrics {
   readonly staleWrites: Counter;
   readonly orphans: Gauge;
   readonly orphanSteps: Counter<"step">;
+  readonly recoverySteps: Counter<"class" | "step">;
 }
 
 /**
@@ -69,6 +70,12 @@ export function createOperatorMetrics(registry: Registry, phases: () => Iterable
       name: "satellites_orphan_steps_total",
       help: "What was done to machines that no satellite uses, by step.",
       labelNames: ["step"],
+      registers,
+    }),
+    recoverySteps: new Counter({
+      name: "satellites_recovery_steps_total",
+      help: "Steps taken against machines that run while their port is silent, by class and step.",
+      labelNames: ["class", "step"],
       registers,
     }),
     staleWrites: new Counter({

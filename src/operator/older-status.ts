@@ -12,6 +12,8 @@ import type { Health, Hibernation, LaunchIntent, SatelliteStatus, Unready } from
 const TROUBLES: readonly Health["trouble"][] = [
   "Rebooting",
   "Restarting",
+  "Replacing",
+  "RecoveryPaused",
   "Unreachable",
   "Stuck",
   "MachineLost",

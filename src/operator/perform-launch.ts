@@ -20,6 +20,7 @@ import { noteLaunched, notePlanned } from "./memory/launch.ts";
 import type { Memory } from "./memory/memory.ts";
 import { noteMiss } from "./memory/search.ts";
 import type { Observation } from "./observation.ts";
+import { healthOf } from "./older-status.ts";
 import { renderStatus } from "./render-status.ts";
 
 /** Resolves a launch into the status that holds it as the intent. @throws CloudError, ConfigurationError, KubeError */
@@ -49,7 +50,8 @@ export async function replacementIntent(
 ): Promise<Extract<Action, { kind: "WriteStatus" }>> {
   const { plan, intent } = await resolveLaunch(action, observed, memory, dependencies);
   const { machine } = observed.satellite.status;
-  if (plan.image === machine?.image) {
+  const isRecovery = healthOf(observed.satellite.status)?.trouble === "Replacing";
+  if (plan.image === machine?.image && !isRecovery) {
     throw new ConfigurationError(
       "ImageUnchanged",
       `the class has the machine's image ${plan.image} again; nothing is replaced`,

@@ -6,7 +6,7 @@ import { dataVolumeTags, ownerTags, Tag } from "../machines/tags.ts";
 import { test } from "../satellite/json-patch.ts";
 import { idleOffPatch, PowerReason, removeActivityPatch, scheduledWakePatch } from "../satellite/power.ts";
 import { FINALIZER, OPERATOR_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
-import { statusPatch } from "../satellite/status-patch.ts";
+import { sameJson, statusPatch } from "../satellite/status-patch.ts";
 import type { Satellite } from "../satellite/types.ts";
 import type { Action } from "./action.ts";
 import type { Dependencies } from "./dependencies.ts";
@@ -18,7 +18,7 @@ import { noteAccepted, noteOwnedStart, noteTerminated } from "./memory/accepted-
 import { noteType } from "./memory/machine-type.ts";
 import type { Memory } from "./memory/memory.ts";
 import { noteClaim, noteRetained } from "./memory/ownership.ts";
-import { restartSilence } from "./memory/port.ts";
+import { noteReboot } from "./memory/port.ts";
 import type { Observation } from "./observation.ts";
 import { performReadLastWords } from "./guest-words.ts";
 import { findLaunched, launch, launchIntent, replacementIntent } from "./perform-launch.ts";
@@ -128,8 +128,7 @@ export async function perform(
       return DONE;
     case "Reboot":
       await cloudFor(observed, dependencies).reboot(action.id);
-      noteAccepted(memory, "reboot", epoch, clock.monotonicMs());
-      restartSilence(memory, epoch, clock.monotonicMs());
+      noteReboot(memory, epoch, clock.monotonicMs());
       return DONE;
     case "Terminate":
       await cloudFor(observed, dependencies).terminate(action.id);
@@ -274,11 +273,25 @@ async function writeStatus(
   if (result.kind === "done") {
     noteOwnedStart(memory, action.status.power);
     measureWake(observed, action, dependencies);
+    countRecovery(observed, action, dependencies);
     if (action.announce !== undefined) {
       dependencies.announce(observed.satellite, action.announce);
     }
   }
   return result;
+}
+
+/** A step against a silent port is one that `status.recoveries` got a time for. */
+function countRecovery(
+  observed: Observation,
+  { status }: Extract<Action, { kind: "WriteStatus" }>,
+  { metrics }: Dependencies,
+): void {
+  const { spec, status: before } = observed.satellite;
+  const last = status.recoveries?.at(-1);
+  if (status.health !== undefined && last !== undefined && !sameJson(status.recoveries, before.recoveries)) {
+    metrics.recoverySteps.inc({ class: spec.className, step: status.health.trouble });
+  }
 }
 
 function measureWake(

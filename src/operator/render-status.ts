@@ -29,6 +29,7 @@ export interface StatusChange {
   readonly retired?: SatelliteStatus["retired"] | undefined;
   readonly usage?: SatelliteStatus["usage"] | undefined;
   readonly health?: SatelliteStatus["health"] | undefined;
+  readonly recoveries?: SatelliteStatus["recoveries"] | undefined;
   /** `machine.hibernation`, where the step has found out about it. */
   readonly hibernation?: Hibernation;
 }
@@ -84,6 +85,7 @@ export function renderStatus(
     retired: status.retired,
     usage: status.usage,
     health: status.health,
+    recoveries: status.recoveries,
     unready: unreadyAfter(observed, conditions, failed),
     conditions: withProgress(conditions, failed, observed.now, generation),
   };

@@ -15,7 +15,7 @@ import { secondsOf } from "./usage.ts";
 export function beginStop(
   observed: Observation,
   why: StopReason = PowerReason.DesiredOff,
-  change: Pick<StatusChange, "health" | "machine"> = {},
+  change: Pick<StatusChange, "health" | "machine" | "recoveries" | "replacement"> = {},
 ): Action {
   const { power, usage } = observed.satellite.status;
   const ran = power.state === "Running" ? secondsOf(observed, power.since) : 0;

@@ -18,6 +18,7 @@ export const OPERATOR_FIELDS = [
   "retired",
   "usage",
   "health",
+  "recoveries",
   "unready",
   "conditions",
 ] as const satisfies readonly (keyof SatelliteStatus)[];

@@ -194,6 +194,23 @@ export interface SatelliteClass {
      */
     imageUpdates: "IfDataKept" | "Always" | "Never";
     /**
+     * What is done about a machine that runs while its port is silent: each step once, after a silence of its own, and never while a router may have streams open to it. Absent, it is as with an empty one.
+     */
+    recovery?: {
+      /**
+       * How long the port must have been silent before each step; the operator's own time, 5m, when absent.
+       */
+      unhealthyAfter?: string;
+      /**
+       * The last step. None only says that the port is silent; Reboot reboots the machine; Restart then stops and starts it, on another host; Replace then puts another machine in its place, beside it as for a new image: the data volume goes with it, and the machine's own disk is lost.
+       */
+      action: "None" | "Reboot" | "Restart" | "Replace";
+      /**
+       * At most so many steps for one satellite in an hour; the next one waits.
+       */
+      maxPerHour: number;
+    };
+    /**
      * Names of sizes, each with instance types in order of preference.
      */
     sizes: {
@@ -924,19 +941,31 @@ export interface Satellite {
       since: string;
     };
     /**
-     * What is wrong with the machine, which decides what is done next; absent while nothing is. Rebooting, Restarting and Unreachable are the steps against a silent port, each taken once; Stuck is one that does not finish starting or stopping; MachineLost one that is gone, and whose place none takes; OtherVM and TLSNotServed are what the last look at its port showed.
+     * What is wrong with the machine, which decides what is done next; absent while nothing is. Rebooting, Restarting, Replacing and Unreachable are the steps against a silent port, each taken once; RecoveryPaused means that the class allows no further one for now; Stuck is one that does not finish starting or stopping; MachineLost one that is gone, and whose place none takes; OtherVM and TLSNotServed are what the last look at its port showed.
      */
     health?: {
       /**
        * What is wrong, or the step that was taken against it.
        */
       trouble:
-        "Rebooting" | "Restarting" | "Unreachable" | "Stuck" | "MachineLost" | "OtherVM" | "TLSNotServed";
+        | "Rebooting"
+        | "Restarting"
+        | "Replacing"
+        | "RecoveryPaused"
+        | "Unreachable"
+        | "Stuck"
+        | "MachineLost"
+        | "OtherVM"
+        | "TLSNotServed";
       /**
        * What was seen, and what to do.
        */
       message: string;
     };
+    /**
+     * When steps against a silent port were taken, in the hour before the last of them; by these the class bounds them.
+     */
+    recoveries?: string[];
     /**
      * That it is not as wished; absent while it is. Those that wait for a place among the satellites that may be awake get it in the order in which this began.
      */

@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import type { Satellite } from "../../src/satellite/types.ts";
-import { satellite } from "./fixtures.ts";
+import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
+import { MEMORY_BLOCK, satellite } from "./fixtures.ts";
 import { World } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -103,6 +103,116 @@ describe("a machine that runs while its port is silent", () => {
     await world.run(MINUTE);
     expect(world.satellite().status.phase).to.equal("Running");
     expect(world.condition("Healthy")).to.include({ status: "True" });
+  });
+});
+
+describe("what a class lets be done about a silent port", () => {
+  type Recovery = NonNullable<SatelliteClass["spec"]["recovery"]>;
+
+  /** A satellite that has been awake, and whose port is silent from then on, whatever is done. */
+  async function silent(recovery: Partial<Recovery>, block: Record<string, unknown> = {}): Promise<World> {
+    const world = awakeForEver();
+    world.editClass(({ spec }) => {
+      spec.recovery = { action: "Restart", maxPerHour: 60, ...recovery };
+      Object.assign(Reflect.get(spec, MEMORY_BLOCK) as object, block);
+    });
+    await world.run(MINUTE);
+    world.answers = () => false;
+    return world;
+  }
+  const changes = (world: World): string[] =>
+    world.cloud.calls.filter((call) => /^(launch|reboot|stop|start|terminate|detach|attach)/.test(call));
+  const steps = async (world: World): Promise<Record<string, number>> => {
+    const { values } = await world.dependencies.metrics.recoverySteps.get();
+    return Object.fromEntries(values.map(({ labels, value }) => [Object.values(labels).join(" "), value]));
+  };
+
+  it("is nothing with None: it is said, and nothing is touched", async () => {
+    const world = await silent({ action: "None" });
+    await world.run(60 * MINUTE);
+    expect(changes(world)).to.deep.equal(["launch"]);
+    expect(world.condition("Healthy")).to.include({ status: "False", reason: "Unreachable" });
+    expect(world.condition("Healthy")?.message).to.contain("spec.recovery");
+    expect(world.satellite().status.phase).to.equal("Failed");
+    expect(await steps(world)).to.deep.equal({});
+  });
+
+  it("is a reboot alone with Reboot", async () => {
+    const world = await silent({ action: "Reboot" });
+    await world.run(60 * MINUTE);
+    expect(changes(world)).to.deep.equal(["launch", "reboot i-1"]);
+    expect(world.condition("Healthy")?.message).to.contain("a reboot did not help");
+    expect(await steps(world)).to.deep.equal({ "default Rebooting": 1 });
+  });
+
+  it("comes after the silence that the class names", async () => {
+    const world = await silent({ action: "Reboot", unhealthyAfter: "30m" });
+    await world.run(29 * MINUTE);
+    expect(world.cloud.count("reboot")).to.equal(0);
+    await world.run(3 * MINUTE);
+    expect(world.cloud.count("reboot")).to.equal(1);
+  });
+
+  it("is another machine with Replace, which takes the data volume over, when all else did not help", async () => {
+    const world = await silent({ action: "Replace" }, { dataVolume: { sizeGiB: 8, type: "gp3" } });
+    const first = world.satellite().status;
+    world.answers = (address) => address !== first.endpoint?.host;
+    await world.run(40 * MINUTE);
+    const { status } = world.satellite();
+    expect(status).to.nested.include({ phase: "Running", "power.state": "Running" });
+    expect(status.machine?.id).not.to.equal(first.machine?.id);
+    expect(status.volume?.id).to.equal(first.volume?.id);
+    expect(status.machine?.image, "the image").to.equal(first.machine?.image);
+    expect(world.condition("Healthy")).to.include({ status: "True" });
+    expect(world.cloud.machines.get(first.machine?.id ?? "")?.state).to.equal("terminated");
+    expect(await steps(world)).to.deep.equal({
+      "default Rebooting": 1,
+      "default Restarting": 1,
+      "default Replacing": 1,
+    });
+  });
+
+  it("goes back to the old machine where the other one is silent as well, and tries no third one", async () => {
+    const world = await silent({ action: "Replace" });
+    const first = world.satellite().status.machine?.id;
+    await world.run(6 * 60 * MINUTE);
+    expect(world.satellite().status.machine?.id).to.equal(first);
+    expect(world.satellite().status.phase).to.equal("Failed");
+    expect(world.cloud.count("launch")).to.equal(2);
+    const alive = [...world.cloud.machines.values()].filter(({ state }) => state !== "terminated");
+    expect(alive.map(({ id }) => id)).to.deep.equal([first]);
+    world.answers = () => true;
+    await world.run(MINUTE);
+    expect(world.condition("Healthy")).to.include({ status: "True" });
+  });
+
+  it("is bounded per hour, over the end of the operator, and goes on where it was", async () => {
+    const world = await silent({ maxPerHour: 1 });
+    await world.run(15 * MINUTE);
+    expect(changes(world)).to.deep.equal(["launch", "reboot i-1"]);
+    expect(world.condition("Healthy")).to.include({ status: "False", reason: "Rebooting" });
+    expect(world.condition("Healthy")?.message).to.contain("its class allows one step in an hour");
+    await world.run(40 * MINUTE);
+    expect(changes(world)).to.deep.equal(["launch", "reboot i-1"]);
+    await world.run(20 * MINUTE);
+    expect(changes(world)).to.deep.equal(["launch", "reboot i-1", "stop i-1", "start i-1"]);
+  });
+
+  it("is bounded too where each reboot helps for a while", async () => {
+    const world = await silent({ maxPerHour: 2 });
+    let healthyUntilMs = 0;
+    world.answers = () => world.clock.monotonicMs() < healthyUntilMs;
+    let reboots = 0;
+    for (let minute = 0; minute < 6 * 60; minute += 1) {
+      await world.run(MINUTE);
+      if (world.cloud.count("reboot") > reboots) {
+        reboots = world.cloud.count("reboot");
+        healthyUntilMs = world.clock.monotonicMs() + 3 * MINUTE;
+      }
+    }
+    expect(reboots).to.be.within(8, 13);
+    expect(world.events.map(({ reason }) => reason)).to.contain("RecoveryPaused");
+    expect(world.cloud.count("stop")).to.equal(0);
   });
 });
 

@@ -22,6 +22,7 @@ export class Guests extends VirtualHypervisor {
   readonly #answering = new Set<string>();
   /** What each guest has written on its console. */
   readonly #consoles = new Map<string, string>();
+  readonly #broken = new Set<string>();
   /** Why guests cannot install what they serve; undefined: they can. */
   notInstallable: string | undefined;
   /** Called when a guest's port begins to answer, and when its VM is gone. */
@@ -84,6 +85,12 @@ export class Guests extends VirtualHypervisor {
     this.#goesDown(id);
   }
 
+  /** The guest's port falls silent for ever: what is on its disk is broken. */
+  breakDisk(id: string): void {
+    this.#broken.add(id);
+    this.#goesDown(id);
+  }
+
   /** Fingerprint of the key that the guest made at its first boot and keeps on its disk. */
   key(id: string): string {
     return createHash("sha256").update(id).digest("hex");
@@ -96,7 +103,7 @@ export class Guests extends VirtualHypervisor {
   #comesUp(id: string, afterMs: number): void {
     const boot = this.vm(id);
     this.#clock.setTimer(afterMs, () => {
-      if (this.vm(id) !== boot || boot?.state !== "running") {
+      if (this.vm(id) !== boot || boot?.state !== "running" || this.#broken.has(id)) {
         return;
       }
       const failure = this.notInstallable;

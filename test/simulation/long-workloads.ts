@@ -227,6 +227,41 @@ const silent: Workload = {
   },
 };
 
+/** The disk of the machine is broken while nobody uses it, and the class lets another machine take its place. */
+const brokenDisk: Workload = {
+  name: "broken-disk",
+  routers: 1,
+  isSmall: false,
+  every: 4,
+  world: { settings: { unreachableMs: 20_000, healthPollMs: 5000 } },
+  async tell(world) {
+    world.createClass(
+      "default",
+      { recovery: { action: "Replace", maxPerHour: 60 } },
+      { dataVolume: { sizeGiB: 20 } },
+    );
+    world.createSatellite("ada", { idleTimeout: "1h" });
+    await world.until(isRunning(world), PATIENCE_MS);
+    const id = world.satellite(KEY)?.status.machine?.id ?? "";
+    world.guests.breakDisk(id);
+    const isAnother = (): boolean => world.satellite(KEY)?.status.machine?.id !== id && isRunning(world)();
+    await world.until(isAnother, PATIENCE_MS);
+    if (isAnother()) {
+      world.mark("replaced");
+    }
+    world.kubectl("PATCH", PATH, { spec: { idleTimeout: "10s" } });
+    const call = world.call(KEY, { router: 0, streamMs: 1000 });
+    await world.until(() => call.isDone, PATIENCE_MS);
+    await world.until(isAsleep(world), PATIENCE_MS);
+  },
+  judge: (world) => [
+    ...(world.isUndisturbed && !world.moments.has("replaced") ? ["no other machine took its place"] : []),
+    ...(world.model.volumes.truths().length <= 1 || !world.isUndisturbed
+      ? []
+      : ["there are two data volumes"]),
+  ],
+};
+
 const MIRROR_FAILURE = "BuildKit cannot be installed: http://mirror.example/a.tgz: HTTP Error 404: Not Found";
 
 /** What the guest needs is not on the mirror; the satellite says so, somebody puts it there, and it works. */
@@ -388,6 +423,7 @@ export const LONG_WORKLOADS: readonly Workload[] = [
   neighbours,
   refresh,
   silent,
+  brokenDisk,
   cannotInstall,
   busy,
   quota,

@@ -611,4 +611,10 @@ export const MUTANTS: readonly Mutant[] = [
     workload: "cannot-install",
     kind: "nothing goes wrong",
   },
+  {
+    name: "silence: the machine of a broken disk is not replaced, whatever the class says",
+    edits: [edit("operator/recovery-policy.ts", "Restart: 2, Replace: 3", "Restart: 2, Replace: 2")],
+    workload: "broken-disk",
+    kind: "nothing goes wrong",
+  },
 ];

@@ -11,8 +11,6 @@ export interface AcceptedCall {
 export interface AcceptedCalls {
   start?: AcceptedCall;
   stop?: AcceptedCall;
-  /** The reboot of a silent machine. */
-  reboot?: AcceptedCall;
   /** When each machine was last told to terminate; monotonic ms. */
   terminated?: Readonly<Record<string, number>>;
   /** The start that this process wrote or fenced itself, as "epoch/fence": only that one may it send. */
@@ -24,12 +22,7 @@ interface Holder {
 }
 
 /** Takes note of a call that the cloud accepted. */
-export function noteAccepted(
-  memory: Holder,
-  call: "start" | "stop" | "reboot",
-  epoch: number,
-  atMs: number,
-): void {
+export function noteAccepted(memory: Holder, call: "start" | "stop", epoch: number, atMs: number): void {
   memory.calls[call] = { epoch, atMs };
 }
 

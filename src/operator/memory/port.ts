@@ -34,7 +34,12 @@ export interface PortMemory {
   /** What a look at the port of a machine that is to replace another one showed. */
   replacementProbe?: Meeting & { readonly machine: string; readonly atMs: number };
   /** Since when the port has been silent in an epoch. */
-  silence?: { readonly epoch: number; readonly sinceMs: number };
+  silence?: {
+    readonly epoch: number;
+    readonly sinceMs: number;
+    /** That it is counted from a reboot on, which was to end it. */
+    readonly isAfterReboot?: true;
+  };
   /** How many looks at silent ports came between two at this one, as of the last look (silent-ports.ts). */
   silentPorts?: number;
   /** Since when the guest alone (no router) has kept the satellite awake. */
@@ -69,9 +74,9 @@ export function noteReplacementProbe(
   port.replacementProbe = probe;
 }
 
-/** Counts the silence from now on. */
-export function restartSilence({ port }: Holder, epoch: number, atMs: number): void {
-  port.silence = { epoch, sinceMs: atMs };
+/** The machine was rebooted for its silence, which is counted from now on. */
+export function noteReboot({ port }: Holder, epoch: number, atMs: number): void {
+  port.silence = { epoch, sinceMs: atMs, isAfterReboot: true };
 }
 
 export function noteSilentPorts({ port }: Holder, count: number): void {
