@@ -8,7 +8,7 @@ import { ensureArchive } from "./archive.ts";
 import { GuestShell } from "./guest-shell.ts";
 
 /** A stock VM takes this long at most from nothing to its first answer, emulated and on a busy machine. */
-const BOOT_PATIENCE_MS = 600_000;
+const BOOT_PATIENCE_MS = 1_200_000;
 
 const BUILDKIT_CLASS = "buildkit";
 
