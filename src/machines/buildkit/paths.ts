@@ -17,6 +17,7 @@ export const INSTALL = `${PROGRAMS}/satellites-install`;
 export const MAKE_KEY = `${PROGRAMS}/satellites-make-key`;
 export const LIMIT = `${PROGRAMS}/satellites-limit`;
 export const RUN_BUILD = `${PROGRAMS}/satellites-runc`;
+export const KEEP_SPACE = `${PROGRAMS}/satellites-keep-space`;
 export const MOUNT_CACHE = `${PROGRAMS}/satellites-mount-cache`;
 
 /** All that builds and BuildKit may take together. */

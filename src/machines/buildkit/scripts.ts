@@ -185,3 +185,30 @@ mkdir -p ${at.CACHE}
 mountpoint -q ${at.CACHE} || mount -o noatime "$disk" ${at.CACHE}
 resize2fs "$disk"
 `;
+
+/**
+ * Keeps a file whose space is given back when the disk is full: BuildKit notes in a database what garbage it collects, and
+ * without space for that the disk would stay full. Builds stand still meanwhile (cgroup v2, "cgroup.freeze"), so that they
+ * cannot take the space. Where all of it is in use by builds, nothing is collected, the file is made again, and they fail.
+ */
+export function keepSpaceScript({ diskReservePercent }: BuildkitGuest): string {
+  return `#!/bin/sh
+ballast=${at.CACHE}/.ballast
+freezer=/sys/fs/cgroup/${at.SLICE}/${at.BUILDS_SLICE}/cgroup.freeze
+mib() {
+  df --output=$1 --block-size=1M ${at.CACHE} | tail -n 1
+}
+while :; do
+  if [ -e $ballast ] && [ "$(mib avail)" -lt 16 ]; then
+    echo 1 >$freezer
+    rm $ballast
+    timeout 60 buildctl prune --free-storage $(( $(mib size) * ${diskReservePercent} / 100 )) >/dev/null
+    fallocate -l 64M $ballast
+    echo 0 >$freezer
+  elif [ ! -e $ballast ] && [ "$(mib avail)" -gt 256 ]; then
+    fallocate -l 64M $ballast
+  fi
+  sleep 10
+done
+`;
+}

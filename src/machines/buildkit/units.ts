@@ -50,6 +50,22 @@ TimeoutStartSec=600
 ExecStart=${at.MOUNT_CACHE}
 `;
 
+/** Builds that it has stopped go on in any case. */
+export function spaceUnit({ dataVolume }: BuildkitGuest): string {
+  const cache = dataVolume === true ? "Requires=buildkit-cache.service\n" : "";
+  return `[Unit]
+Description=Keep space for BuildKit's garbage collection
+After=buildkit.service buildkit-cache.service
+${cache}
+[Service]
+ExecStart=${at.KEEP_SPACE}
+ExecStopPost=-/bin/sh -c 'echo 0 >/sys/fs/cgroup/${at.SLICE}/${at.BUILDS_SLICE}/cgroup.freeze'
+OOMScoreAdjust=${DAEMON_OOM_SCORE}
+Restart=always
+RestartSec=5
+`;
+}
+
 /**
  * The daemon. The download of the archive may take minutes, and what fails is repeated as long as the machine runs. A build
  * that runs out of memory ends alone: the daemon and other builds go on (OOMPolicy=continue). Builds are not in the cgroup of
@@ -61,7 +77,7 @@ export function daemonUnit({ tls, dataVolume }: BuildkitGuest): string {
   const makeKey = tls === "Off" ? "" : `ExecStartPre=${at.MAKE_KEY}\n`;
   return `[Unit]
 Description=BuildKit
-Wants=network-online.target
+Wants=network-online.target buildkit-space.service
 After=network-online.target ${needed}
 Requires=${needed}
 StartLimitIntervalSec=0

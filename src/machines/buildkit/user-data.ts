@@ -4,12 +4,13 @@ import { type BuildkitGuest, type GuestProxy, wantedArchive, wantedVersion } fro
 import * as at from "./paths.ts";
 import {
   INSTALL_SCRIPT,
+  keepSpaceScript,
   limitScript,
   MAKE_KEY_SCRIPT,
   MOUNT_CACHE_SCRIPT,
   RUN_BUILD_SCRIPT,
 } from "./scripts.ts";
-import { buildsSliceUnit, CACHE_UNIT, daemonUnit, LIMIT_UNIT, SLICE_UNIT } from "./units.ts";
+import { buildsSliceUnit, CACHE_UNIT, daemonUnit, LIMIT_UNIT, SLICE_UNIT, spaceUnit } from "./units.ts";
 
 /**
  * Cloud-config by which a stock image with cloud-init and systemd (docs/guest.md) serves BuildKit on the satellite's
@@ -29,6 +30,7 @@ export function buildkitUserData(guest: BuildkitGuest): string {
       program(at.INSTALL, INSTALL_SCRIPT),
       program(at.LIMIT, limitScript(guest)),
       program(at.RUN_BUILD, RUN_BUILD_SCRIPT),
+      program(at.KEEP_SPACE, keepSpaceScript(guest)),
       ...(guest.dataVolume === true
         ? [program(at.MOUNT_CACHE, MOUNT_CACHE_SCRIPT), unit("buildkit-cache.service", CACHE_UNIT)]
         : []),
@@ -36,6 +38,7 @@ export function buildkitUserData(guest: BuildkitGuest): string {
       unit(at.SLICE, SLICE_UNIT),
       unit(at.BUILDS_SLICE, buildsSliceUnit(guest)),
       unit("buildkit-limit.service", LIMIT_UNIT),
+      unit("buildkit-space.service", spaceUnit(guest)),
       unit("buildkit.service", daemonUnit(guest)),
     ],
     runcmd: [
