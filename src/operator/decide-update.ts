@@ -7,7 +7,7 @@ import { pausingBetweenAttempts } from "./attempts.ts";
 import { attach, detach, giveVolume, isLost } from "./data-volume.ts";
 import { refusalOf, searchLaunched, sendLaunch } from "./decide-launch.ts";
 import { isGone, missingPollMs } from "./absence.ts";
-import { waitingForRetry } from "./failures.ts";
+import { failureOfAction, waitingForRetry } from "./failures.ts";
 import { isTold, pendingImage } from "./image-update.ts";
 import { mayUpdateNow } from "./maintenance-window.ts";
 import type { Failure } from "./memory/failures.ts";
@@ -59,13 +59,16 @@ export function applyImage(observed: Observation, machine: Machine): Action | un
 export function applyRecovery(observed: Observation, machine: Machine): Action | undefined {
   const { spec, status } = observed.satellite;
   const isAttached = status.volume?.id === undefined || machine.volumes.includes(status.volume.id);
-  return spec.desiredPower === "on" &&
+  const isWished =
+    spec.desiredPower === "on" &&
     healthOf(status)?.trouble === "Replacing" &&
-    status.replacement === undefined &&
-    isAttached &&
-    waitingForRetry(observed, "PlanReplacement") === undefined
-    ? planReplacement(observed, 0)
-    : undefined;
+    status.replacement === undefined;
+  if (!isWished || !isAttached) {
+    return undefined;
+  }
+  const retry = waitingForRetry(observed, "PlanReplacement");
+  const isRefused = failureOfAction(observed, "PlanReplacement")?.terminal === true;
+  return retry === undefined ? planReplacement(observed, 0) : isRefused ? undefined : retry;
 }
 
 /** The fence goes up with each plan, so that late patches that were decided on an earlier one are refused. */

@@ -1,5 +1,6 @@
 import { parseDurationMs } from "../base/duration.ts";
 import { timestamp } from "../satellite/conditions.ts";
+import type { Health } from "../satellite/resource.ts";
 import type { SatelliteClass } from "../satellite/types.ts";
 import type { Observation } from "./observation.ts";
 import type { OperatorSettings } from "./settings.ts";
@@ -41,6 +42,15 @@ export function recoveryPolicy(
 /** The step after `done` steps; `undefined`: the policy has no further one. */
 export function stepAfter(done: number, { action }: RecoveryPolicy): RecoveryStep | undefined {
   return done < STEPS_OF[action] ? RECOVERY_STEPS[done] : undefined;
+}
+
+/** Whether a trouble is a silent port, and what was done about it. */
+export function isRecovering(trouble: Health["trouble"] | undefined): boolean {
+  return (
+    trouble === "RecoveryPaused" ||
+    trouble === "Unreachable" ||
+    RECOVERY_STEPS.some((step) => step === trouble)
+  );
 }
 
 /** When steps were taken in the hour before now, oldest first. */

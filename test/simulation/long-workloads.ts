@@ -233,14 +233,12 @@ const brokenDisk: Workload = {
   routers: 1,
   isSmall: false,
   every: 4,
+  // Whoever puts it to sleep and wakes it, after an hour without a machine, has all steps taken again.
+  callsPerMinute: 0.2,
   world: { settings: { unreachableMs: 20_000, healthPollMs: 5000 } },
   async tell(world) {
-    world.createClass(
-      "default",
-      { recovery: { action: "Replace", maxPerHour: 60 } },
-      { dataVolume: { sizeGiB: 20 } },
-    );
-    world.createSatellite("ada", { idleTimeout: "1h" });
+    world.createClass("default", { recovery: { action: "Replace", maxPerHour: 60 } });
+    world.createSatellite("ada", { idleTimeout: "5m" });
     await world.until(isRunning(world), PATIENCE_MS);
     const id = world.satellite(KEY)?.status.machine?.id ?? "";
     world.guests.breakDisk(id);
@@ -249,16 +247,19 @@ const brokenDisk: Workload = {
     if (isAnother()) {
       world.mark("replaced");
     }
-    world.kubectl("PATCH", PATH, { spec: { idleTimeout: "10s" } });
+    // What was given up gets all steps again when somebody puts it to sleep and wakes it.
+    for (let attempt = 0; attempt < 3 && !isAnother(); attempt += 1) {
+      world.kubectl("PATCH", PATH, { spec: { desiredPower: "off" } });
+      await world.until(isAsleep(world), PATIENCE_MS);
+      world.kubectl("PATCH", PATH, { spec: { desiredPower: "on" } });
+      await world.until(isAnother, PATIENCE_MS);
+    }
     const call = world.call(KEY, { router: 0, streamMs: 1000 });
     await world.until(() => call.isDone, PATIENCE_MS);
     await world.until(isAsleep(world), PATIENCE_MS);
   },
   judge: (world) => [
     ...(world.isUndisturbed && !world.moments.has("replaced") ? ["no other machine took its place"] : []),
-    ...(world.model.volumes.truths().length <= 1 || !world.isUndisturbed
-      ? []
-      : ["there are two data volumes"]),
   ],
 };
 
