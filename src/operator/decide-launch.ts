@@ -1,16 +1,16 @@
 import { nextEpoch, PowerReason } from "../satellite/power.ts";
-import type { Machine } from "../machines/cloud.ts";
+import { NO_CAPACITY, type Machine, type Volume } from "../machines/cloud.ts";
 import { isRefusal } from "../machines/errors.ts";
 import { timestamp } from "../satellite/conditions.ts";
 import type { Action } from "./action.ts";
-import { endedAttempt, failedAttempt, NO_CAPACITY, pausingBetweenAttempts } from "./attempts.ts";
+import { endedAttempt, failedAttempt, pausingBetweenAttempts } from "./attempts.ts";
 import { search } from "./decide-search.ts";
 import { failureOfAction, inputsOf, waitingForRetry } from "./failures.ts";
 import type { Failure } from "./memory/failures.ts";
 import type { Observation } from "./observation.ts";
 import { healthField } from "./health.ts";
 import { healthOf } from "./older-status.ts";
-import { adopt, wantedAdoption } from "./ownership.ts";
+import { adopt, takenVolume, wantedAdoption } from "./ownership.ts";
 import { isRecovering } from "./recovery-policy.ts";
 import { machineStatus, movePower, renderStatus, type StatusChange } from "./render-status.ts";
 import { waitForSchedule } from "./decide-schedule.ts";
@@ -40,14 +40,18 @@ export function decideLaunch(observed: Observation, settings: OperatorSettings):
     return settleLaunch(observed, settings);
   }
   if (observed.stray !== undefined) {
-    return rebuildFrom(observed, observed.stray, observed.stray.volumes[0]);
+    return (
+      waitingForStrayVolume(observed, settings) ?? rebuildFrom(observed, observed.stray, observed.strayVolume)
+    );
   }
   if (satellite.status.power.state !== "Off") {
     return powerOff(observed);
   }
   if (wantedAdoption(satellite) !== undefined) {
     const adoption = adopt(observed);
-    return adoption.kind === "ours" ? rebuildFrom(observed, adoption.machine) : adoption.next;
+    return adoption.kind === "ours"
+      ? rebuildFrom(observed, adoption.machine, adoption.volume)
+      : adoption.next;
   }
   if (satellite.spec.desiredPower === "off") {
     return waitForSchedule(observed, settings, "NeverLaunched");
@@ -162,23 +166,32 @@ function writeLaunched(observed: Observation, machine: Machine): Action {
   };
 }
 
+/** A wait while reads do not show the volume that a machine to be taken up has. */
+export function waitingForStrayVolume(observed: Observation, settings: OperatorSettings): Action | undefined {
+  const { stray, strayVolume, satellite } = observed;
+  const isMissing =
+    stray?.volumes[0] !== undefined && strayVolume === undefined && satellite.status.volume === undefined;
+  return isMissing
+    ? { kind: "Wait", afterMs: settings.transitionPollMs, reason: "VolumeNotVisible" }
+    : undefined;
+}
+
 /** The status was lost (restored from a backup, say), or it is an adoption: the machine's tags tell whose it is. */
-function rebuildFrom(observed: Observation, machine: Machine, volume?: string): Action {
+function rebuildFrom(observed: Observation, machine: Machine, found: Volume | undefined): Action {
   const { status } = observed.satellite;
+  const volume = takenVolume(observed, found);
   return {
     kind: "WriteStatus",
     status: renderStatus(observed, {
       power: { ...status.power, state: "Off", accepted: false, reason: PowerReason.Drift },
-      ...(volume === undefined || status.volume !== undefined
-        ? {}
-        : { volume: { id: volume, attempt: 0, zone: machine.zone } }),
+      ...(volume === undefined ? {} : { volume }),
       machine: machineStatus(machine, status.launch?.size),
       endpoint: firstEndpoint(observed, machine),
     }),
     announce: {
       type: "Normal",
       reason: "MachineFound",
-      message: `took over ${machine.id}, which is tagged as this satellite's`,
+      message: `took over ${machine.id}${volume === undefined ? "" : ` and data volume ${volume.id}`}, tagged as this satellite's`,
     },
   };
 }

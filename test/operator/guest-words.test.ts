@@ -75,7 +75,7 @@ describe("a guest that says on its console what has failed", () => {
 
   it("does not keep the port from being looked at, or the machine from being rebooted", async () => {
     const world = failing();
-    world.cloud.fail("lastWords", "InternalError", Infinity);
+    world.cloud.fail("lastWords", "server", Infinity);
     await world.run(7 * MINUTE);
     expect(world.cloud.count("reboot")).to.equal(1);
     expect(world.thrown).to.deep.equal([]);
@@ -83,7 +83,7 @@ describe("a guest that says on its console what has failed", () => {
 
   it("cannot be heard without the right to read consoles; that is said, and is no failure of the satellite", async () => {
     const world = failing();
-    world.cloud.fail("lastWords", "UnauthorizedOperation", Infinity);
+    world.cloud.fail("lastWords", "permission", Infinity);
     await world.run(2 * MINUTE);
     expect(world.condition("Ready")).to.include({ reason: "ComingUp" });
     expect(world.condition("Ready")?.message).to.contain("Its console could not be read: NotPermitted");

@@ -4,7 +4,7 @@
 export const CRD_FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "satelliteclasses.satellites.dev": {
     "": "apiVersion kind metadata spec status",
-    "spec": "allowedNamespaces maxAwake prices ec2 imageUpdates sizes defaultSize guest",
+    "spec": "allowedNamespaces maxAwake prices ec2 imageUpdates recovery sizes defaultSize guest",
     "spec.allowedNamespaces": "names selector",
     "spec.allowedNamespaces.selector": "matchLabels",
     "spec.maxAwake": "perNamespace total",
@@ -15,6 +15,7 @@ export const CRD_FIELDS: Readonly<Record<string, Readonly<Record<string, string>
     "spec.ec2.securityGroups": "ids tags",
     "spec.ec2.rootVolume": "sizeGiB type iops throughput kmsKeyID",
     "spec.ec2.dataVolume": "sizeGiB type iops throughput kmsKeyID",
+    "spec.recovery": "unhealthyAfter action maxPerHour",
     "spec.sizes.<key>": "types",
     "spec.guest": "kind tls cpuPercent memoryPercent swapPercent maxProcesses diskReservePercent version archive proxy registryMirrors caCertificates maxParallelism answersAsleep insecureEntitlements extraConfig userDataSecretRef",
     "spec.guest.archive": "url sha256",
@@ -28,7 +29,7 @@ export const CRD_FIELDS: Readonly<Record<string, Readonly<Record<string, string>
     "": "apiVersion kind metadata spec status",
     "spec": "desiredPower className size architecture idleTimeout sleepMode wakePolicy drainTimeout port maintenance wakeSchedule machineLossPolicy deletionPolicy",
     "spec.maintenance": "start duration timeZone days",
-    "status": "phase observedGeneration power activity machine endpoint sleep launch attempts volume replacement retired health unready lastActiveTime usage conditions",
+    "status": "phase observedGeneration power activity machine endpoint sleep launch attempts volume replacement retired health recoveries unready lastActiveTime usage conditions",
     "status.power": "state epoch accepted fence reason since sleepKind",
     "status.activity.<key>": "seq validSeconds openStreams drainedEpoch oldestStream time",
     "status.activity.<key>.oldestStream": "user method since",
