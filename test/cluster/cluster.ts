@@ -19,6 +19,7 @@ import { type NodeNamespaces, runIn } from "./node/namespaces.ts";
 import { type Nodes, theNodes } from "./node/node.ts";
 import { FIRST_NODE, VM_SUBNETS } from "./node/place.ts";
 import { isReady, type Pod } from "./pod.ts";
+import { type Stop, stopAll } from "../support/stops.ts";
 
 const CLASS_FILE = join(import.meta.dirname, "../../examples/local/class.yaml");
 /** Namespace of the release; it takes restricted pods only. */
@@ -46,7 +47,7 @@ export class Cluster {
   readonly directory: string;
   readonly nodes: readonly NodeNamespaces[];
   readonly images: string;
-  readonly #undo: (() => unknown)[] = [];
+  readonly #undo: Stop[] = [];
 
   private constructor({ server, directory, nodes, images }: Nodes, account: VirtualAccount) {
     this.server = server;
@@ -368,9 +369,7 @@ export class Cluster {
 
   /** Removes what the tests made, and the namespaces; the nodes go on. */
   async stop(): Promise<void> {
-    for (const undo of this.#undo.splice(0).toReversed()) {
-      await undo();
-    }
+    await stopAll(this.#undo);
     // A step that failed may have left some, which no operator lets go.
     const { body } = await this.admin.request("GET", SATELLITES);
     for (const { metadata } of (body as { items?: Satellite[] }).items ?? []) {

@@ -13,6 +13,7 @@ import { answerOf, RawClient, RawVM } from "../router/support/http2-peers.ts";
 import { RouterBench, until } from "../router/support/router-bench.ts";
 import { pythonWithGrpc } from "../support/python-grpc.ts";
 import { findOnPath, requireTool } from "../tools/catalog.ts";
+import { stopAfterEach } from "../support/stops.ts";
 
 /** How long the C core is held, in seconds; set it to 90 to see the whole of what is scaled otherwise. */
 const HOLD_SECONDS = Number(process.env["HOLD_SECONDS"] ?? 9);
@@ -53,18 +54,12 @@ except grpc.RpcError as error:
 
 describe("real clients of a router", function () {
   this.timeout(60_000);
-  const stops: (() => void | Promise<void>)[] = [];
+  const stops = stopAfterEach();
   const directory = mkdtempSync(path.join(tmpdir(), "clients-"));
   const proto = path.join(directory, "test.proto");
   writeFileSync(proto, PROTO);
 
   after(() => rmSync(directory, { recursive: true, force: true }));
-
-  afterEach(async () => {
-    for (const stop of stops.splice(0).toReversed()) {
-      await stop();
-    }
-  });
 
   async function vm(...args: Parameters<typeof TestVM.start>): Promise<TestVM> {
     const machine = await TestVM.start(...args);

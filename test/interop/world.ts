@@ -21,6 +21,7 @@ import { asCreated } from "../support/satellites.ts";
 import { freePort, startProcess, untilReady, type TestProcess } from "../support/process.ts";
 import { DRAIN_TIMEOUT_MS, LoopbackOperator } from "./operator.ts";
 import type { Vm } from "./vm.ts";
+import { type Stop, stopAll } from "../support/stops.ts";
 
 const KEY = { namespace: "team-a", name: "ada" };
 const USER = { name: "system:admin", groups: ["system:masters"], token: "interop" };
@@ -48,13 +49,13 @@ export class World {
   readonly caFile: string | undefined;
   readonly #router: TestProcess;
   readonly #healthPort: number;
-  readonly #undo: (() => unknown)[];
+  readonly #undo: Stop[];
 
   private constructor(
     options: WorldOptions,
     operator: LoopbackOperator,
     router: { process: TestProcess; port: number; healthPort: number; caFile: string | undefined },
-    undo: (() => unknown)[],
+    undo: Stop[],
   ) {
     this.options = options;
     this.operator = operator;
@@ -68,7 +69,7 @@ export class World {
   /** Starts everything; the satellite is awake then. */
   static async start(options: WorldOptions): Promise<World> {
     const directory = mkdtempSync(join(tmpdir(), "satellites-interop-"));
-    const undo: (() => unknown)[] = [() => rmSync(directory, { recursive: true, force: true })];
+    const undo: Stop[] = [() => rmSync(directory, { recursive: true, force: true })];
     try {
       const server = await startKubernetesServer({
         stateDir: join(directory, "kubernetes"),
@@ -84,7 +85,7 @@ export class World {
       await world.awake();
       return world;
     } catch (error) {
-      await undoAll(undo);
+      await stopAll(undo);
       throw error;
     }
   }
@@ -129,17 +130,11 @@ export class World {
   }
 
   async stop(): Promise<void> {
-    await undoAll(this.#undo);
+    await stopAll(this.#undo);
   }
 }
 
-async function undoAll(undo: (() => unknown)[]): Promise<void> {
-  for (const one of undo.splice(0).toReversed()) {
-    await one();
-  }
-}
-
-async function startOperator(kubeconfig: string, vm: Vm, undo: (() => unknown)[]): Promise<LoopbackOperator> {
+async function startOperator(kubeconfig: string, vm: Vm, undo: Stop[]): Promise<LoopbackOperator> {
   const context = {
     environment: {},
     clock: systemClock,
@@ -190,7 +185,7 @@ async function startRouter(
   { tls, routerMain }: WorldOptions,
   directory: string,
   kubeconfig: string,
-  undo: (() => unknown)[],
+  undo: Stop[],
 ): Promise<{ process: TestProcess; port: number; healthPort: number; caFile: string | undefined }> {
   const [port, healthPort] = [await freePort(), await freePort()];
   const values = {

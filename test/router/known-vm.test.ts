@@ -8,12 +8,13 @@ import { KEY } from "./gate-bench.ts";
 import { awake, power, satellite } from "./satellites.ts";
 import { answerOf, field, GRPC, RawClient, RawVM } from "./support/http2-peers.ts";
 import { RouterBench, until } from "./support/router-bench.ts";
+import { stopAfterEach } from "../support/stops.ts";
 
 /** For tests of refusals, so that they come soon. */
 const IMPATIENT: RouterOptions = { gate: { unreachableMs: 300 } };
 
 describe("a VM that is known by its key", () => {
-  const stops: (() => void | Promise<void>)[] = [];
+  const stops = stopAfterEach();
   let ada: GuestIdentity;
   let bob: GuestIdentity;
 
@@ -21,12 +22,6 @@ describe("a VM that is known by its key", () => {
     ada = newIdentity("i-ada");
     bob = newIdentity("i-bob");
   });
-  afterEach(async () => {
-    for (const stop of stops.splice(0).toReversed()) {
-      await stop();
-    }
-  });
-
   async function vmOf(identity: GuestIdentity): Promise<TlsVm> {
     const vm = await TlsVm.start(identity);
     stops.push(() => vm.stop());

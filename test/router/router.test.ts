@@ -12,6 +12,7 @@ import { awake, power, satellite } from "./satellites.ts";
 import { addressed, TestClient, TestVM } from "./support/grpc-peers.ts";
 import { answerOf, field, GRPC, POST, RawClient } from "./support/http2-peers.ts";
 import { RouterBench, until } from "./support/router-bench.ts";
+import { stopAfterEach } from "../support/stops.ts";
 
 interface HealthAnswer {
   readonly status: string;
@@ -75,7 +76,7 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
 }
 
 describe("router", () => {
-  const stops: (() => void | Promise<void>)[] = [];
+  const stops = stopAfterEach();
 
   async function start(...[satellites, options]: Parameters<typeof RouterBench.start>): Promise<RouterBench> {
     const bench = await RouterBench.start(satellites, options);
@@ -88,12 +89,6 @@ describe("router", () => {
     stops.push(() => client.close());
     return client;
   }
-
-  afterEach(async () => {
-    for (const stop of stops.splice(0).toReversed()) {
-      await stop();
-    }
-  });
 
   describe("readiness", () => {
     it("comes with the listener and the filled cache, and goes when it drains", async () => {

@@ -12,9 +12,10 @@ import { expect } from "chai";
 import { awake } from "../satellites.ts";
 import { answerOf, field, GRPC, POST, RawClient, RawVM, Wire } from "../support/http2-peers.ts";
 import { RouterBench, until } from "../support/router-bench.ts";
+import { stopAfterEach } from "../../support/stops.ts";
 
 describe("calls, below gRPC", () => {
-  const stops: (() => void | Promise<void>)[] = [];
+  const stops = stopAfterEach();
 
   async function setUp(
     handle: Parameters<typeof RawVM.start>[0],
@@ -33,12 +34,6 @@ describe("calls, below gRPC", () => {
     );
     return { vm, wire, client, bench };
   }
-
-  afterEach(async () => {
-    for (const stop of stops.splice(0).toReversed()) {
-      await stop();
-    }
-  });
 
   it("passes request headers on one by one, in their order", async () => {
     const { vm, client } = await setUp((stream) => {

@@ -6,9 +6,10 @@ import { KEY } from "../gate-bench.ts";
 import { addressed, TestClient, TestVM } from "../support/grpc-peers.ts";
 import { answerOf, field, GRPC, RawClient, RawVM } from "../support/http2-peers.ts";
 import { RouterBench, until } from "../support/router-bench.ts";
+import { stopAfterEach } from "../../support/stops.ts";
 
 describe("calls through the relay", () => {
-  const stops: (() => void | Promise<void>)[] = [];
+  const stops = stopAfterEach();
 
   async function vm(...args: Parameters<typeof TestVM.start>): Promise<TestVM> {
     const started = await TestVM.start(...args);
@@ -32,12 +33,6 @@ describe("calls through the relay", () => {
   async function awakeAt(machine: { readonly port: number }): Promise<RouterBench> {
     return router([awake({ status: { endpoint: { host: "127.0.0.1", port: machine.port } } })]);
   }
-
-  afterEach(async () => {
-    for (const stop of stops.splice(0).toReversed()) {
-      await stop();
-    }
-  });
 
   describe("forwards", () => {
     it("unary calls", async () => {
