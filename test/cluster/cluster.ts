@@ -371,8 +371,8 @@ export class Cluster {
   async stop(): Promise<void> {
     await stopAll(this.#undo);
     // A step that failed may have left some, which no operator lets go.
-    const { body } = await this.admin.request("GET", SATELLITES);
-    for (const { metadata } of (body as { items?: Satellite[] }).items ?? []) {
+    const found = await this.admin.request("GET", SATELLITES);
+    for (const { metadata } of (found.body as { items?: Satellite[] }).items ?? []) {
       // Deleted first: an operator gives a finalizer to what is to stay.
       await this.admin.request("DELETE", `${SATELLITES}/${metadata.name}`);
       await this.admin.mergePatch(`${SATELLITES}/${metadata.name}`, { metadata: { finalizers: null } });
