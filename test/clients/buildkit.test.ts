@@ -21,6 +21,7 @@ import { RouterBench, until } from "../router/support/router-bench.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { BOOT_ID, BuildKitD } from "./buildkitd.ts";
 import { BuildGate, Workshop } from "./builds.ts";
+import { stopAfterEach } from "../support/stops.ts";
 
 /** Asked by `buildx ls`, and by every build of buildx before it begins. */
 const LIST_WORKERS = "/moby.buildkit.v1.Control/ListWorkers";
@@ -32,7 +33,7 @@ const GATEWAY_PATIENCE_MS = 15_000;
 /** buildctl and buildx, which are built on grpc-go, at a BuildKit that runs behind the router. */
 describe("BuildKit behind a router", function () {
   this.timeout(120_000);
-  const stops: (() => void | Promise<void>)[] = [];
+  const stops = stopAfterEach();
   let daemon: BuildKitD;
   let shop: Workshop;
 
@@ -44,12 +45,6 @@ describe("BuildKit behind a router", function () {
     shop = new Workshop();
     stops.push(() => shop.close());
   });
-  afterEach(async () => {
-    for (const stop of stops.splice(0).toReversed()) {
-      await stop();
-    }
-  });
-
   /** A router whose requests are for "ada" when they name no satellite: these clients cannot send metadata. */
   async function router(isAwake: boolean, options: RouterOptions = {}): Promise<RouterBench> {
     const endpoint = { host: "127.0.0.1", port: daemon.port };

@@ -7,6 +7,7 @@ import type { Satellite } from "../../src/satellite/types.ts";
 import { awake, satellite } from "./satellites.ts";
 import { addressed, TestVM } from "./support/grpc-peers.ts";
 import { RouterBench } from "./support/router-bench.ts";
+import { stopAfterEach } from "../support/stops.ts";
 
 const INFO = "/moby.buildkit.v1.Control/Info";
 const LIST = "/moby.buildkit.v1.Control/ListWorkers";
@@ -18,13 +19,7 @@ const machine: NonNullable<Satellite["status"]["machine"]> = {
 };
 
 describe("the answers that a router remembers", () => {
-  const stops: (() => void | Promise<void>)[] = [];
-  afterEach(async () => {
-    for (const stop of stops.splice(0).toReversed()) {
-      await stop();
-    }
-  });
-
+  const stops = stopAfterEach();
   async function start(object: Satellite, access?: Access): Promise<RouterBench> {
     const bench = await RouterBench.start([object], {}, access === undefined ? {} : { access });
     stops.push(() => bench.router.close());
