@@ -56,6 +56,10 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "Restarting",
     "the machine's port did not answer after a reboot either, so it is stopped and started; check guest and security group",
   ],
+  [
+    "RecoveryPaused",
+    "the machine's port does not answer, and its class allows no further step in this hour (spec.recovery.maxPerHour); the message says when the next one is taken",
+  ],
   ["Replacing", "the machine is being replaced by one from the class's image of now"],
   [
     "ClassNotHeldYet",

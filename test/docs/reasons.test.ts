@@ -38,7 +38,7 @@ const OTHER_WORDS = wordsOf(
   "Awake EventScheduled Failed False Healthy Hibernatable MachinesKeptAside Normal",
   "Pending Ready True Updated Warning",
   // Values of fields.
-  "Always Fail Hibernate Hibernated IfDataKept Refused Required Returning Stopped",
+  "Always Fail Hibernate Hibernated IfDataKept Refused Required Restart Returning Stopped",
   // Why power changes (status.power.reason).
   "DesiredOff Drift Refresh ScheduledEvent Update",
   // Why it waits, in the log alone.

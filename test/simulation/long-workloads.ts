@@ -258,9 +258,8 @@ const brokenDisk: Workload = {
     await world.until(() => call.isDone, PATIENCE_MS);
     await world.until(isAsleep(world), PATIENCE_MS);
   },
-  judge: (world) => [
-    ...(world.isUndisturbed && !world.moments.has("replaced") ? ["no other machine took its place"] : []),
-  ],
+  judge: (world) =>
+    world.isUndisturbed && !world.moments.has("replaced") ? ["no other machine took its place"] : [],
 };
 
 const MIRROR_FAILURE = "BuildKit cannot be installed: http://mirror.example/a.tgz: HTTP Error 404: Not Found";
