@@ -96,6 +96,10 @@ const OWN_REASONS: readonly (readonly [reason: string, advice: string])[] = [
     "the machine runs but its port does not answer, after a reboot and a restart; check guest and security group",
   ],
   [
+    "RecoveryPaused",
+    "the machine runs but its port does not answer, and its class allows no further step in this hour; see docs/operations.md, Machines that do not answer",
+  ],
+  [
     "GuestFailed",
     "the guest says on the machine's console what has failed; see docs/guest.md, What a guest says on its console",
   ],
