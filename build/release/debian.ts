@@ -20,7 +20,7 @@ import {
 import { homedir, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import type { Library, PackageRecord } from "../image-root.ts";
-import { neededLibraries } from "./needed-libraries.ts";
+import { loaderOf, neededLibraries } from "./needed-libraries.ts";
 
 /** Debian's names of processors. */
 export const ARCHITECTURES = ["amd64", "arm64"] as const;
@@ -166,6 +166,8 @@ export function librariesFor(
   const find = (name: string): string | undefined =>
     places.map((place) => `${place}/${name}`).find((path) => existsSync(join(folder, path)));
   const libraries = new Map<string, Library>();
+  // The kernel looks for the loader where the program says, which in Debian's package is a link to its place.
+  const loader = loaderOf(readFileSync(program))?.slice(1);
   const visit = (file: string): void => {
     for (const name of neededLibraries(readFileSync(file))) {
       const path = find(name);
@@ -173,7 +175,8 @@ export function librariesFor(
         throw new Error(`${file} needs ${name}, which none of ${NAMES.join(", ")} has`);
       }
       if (!libraries.has(path)) {
-        libraries.set(path, { path, from: join(folder, path) });
+        const isLoader = loader !== undefined && basename(loader) === name;
+        libraries.set(path, { path: isLoader ? loader : path, from: join(folder, path) });
         visit(join(folder, path));
       }
     }

@@ -3,6 +3,8 @@
  * tell. From the ELF specification (64 bits, least significant byte first), as elf(5) describes it.
  */
 
+import { basename } from "node:path/posix";
+
 const SEGMENT_LOAD = 1;
 const SEGMENT_DYNAMIC = 2;
 const SEGMENT_INTERPRETER = 3;
@@ -34,6 +36,16 @@ function stringAt(file: Buffer, offset: number): string {
   return file.toString("latin1", offset, file.indexOf(0, offset));
 }
 
+function loaderAmong(segments: readonly Segment[], file: Buffer): string | undefined {
+  const segment = segments.find(({ type }) => type === SEGMENT_INTERPRETER);
+  return segment === undefined ? undefined : stringAt(file, segment.offset);
+}
+
+/** Path at which the kernel looks for a program's loader, such as "/lib64/ld-linux-x86-64.so.2"; libraries name none. */
+export function loaderOf(file: Buffer): string | undefined {
+  return loaderAmong(segmentsOf(file), file);
+}
+
 /**
  * Names of the libraries that a program or library is linked with, its loader among them.
  *
@@ -44,9 +56,8 @@ export function neededLibraries(file: Buffer): string[] {
     throw new Error("this is no ELF file of 64 bits in little-endian order");
   }
   const segments = segmentsOf(file);
-  const interpreter = segments
-    .filter(({ type }) => type === SEGMENT_INTERPRETER)
-    .map(({ offset }) => stringAt(file, offset).split("/").at(-1) ?? "");
+  const loader = loaderAmong(segments, file);
+  const interpreter = loader === undefined ? [] : [basename(loader)];
   const dynamic = segments.find(({ type }) => type === SEGMENT_DYNAMIC);
   if (dynamic === undefined) {
     return interpreter;
