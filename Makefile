@@ -107,13 +107,13 @@ test-cluster: $(STAMP) ## The chart's pods in a real Kubernetes of one node, who
 	node build/test-all.ts cluster
 
 .PHONY: hostile
-hostile: $(STAMP) ## Attacks a router with floods, slow peers, evil VMs, 220,000 fuzzed inputs and ends of connections
+hostile: $(STAMP) ## Attacks a router with floods, slow peers, evil VMs, 110,000 fuzzed inputs and ends of connections
 	node test/tools/build.ts --if-absent h2spec || test $$? -eq 2
 	node test/hostile/run.ts
 	for transport in "" "--tls"; do node test/hostile/ends.ts --seconds 60 $$transport; done
 
 .PHONY: h2spec
-h2spec: $(STAMP) ## HTTP/2 conformance of a VM alone and of the router before it, both ways, case by case
+h2spec: $(STAMP) ## HTTP/2 conformance of a VM alone and of the router before it, case by case
 	node test/tools/build.ts --if-absent h2spec
 	node test/hostile/h2spec-listing.ts
 

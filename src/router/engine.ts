@@ -115,7 +115,7 @@ export interface Engine {
    * @throws SatelliteError `NotTls` for a listener without TLS
    */
   setTlsMaterial(material: TlsMaterial): void;
-  /** The satellite is about to lose its VM: connections that are bound to that VM go away once no stream is open. */
+  /** The satellite is about to lose its VM: connections to that VM on which no stream is open end. Clients keep theirs. */
   goAwayIdle(satellite: string): void;
   /**
    * Ends what is still open on epochs up to `lastEpoch`: their VM is off, and TCP would notice only after minutes.

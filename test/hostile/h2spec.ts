@@ -58,8 +58,8 @@ function readReport(xml: string): Report {
 }
 
 /**
- * Runs every case through a router. Cases that fail and that the VM alone passes are tried a second time: whether the
- * client may open the 101st stream depends on whether the VM's higher limit has reached the router by then.
+ * Runs every case through a router. Cases that fail and that the VM alone passes are tried a second time: h2spec waits for
+ * each answer for three seconds only.
  */
 export async function reportThrough(program: string, port: number, alone: Report): Promise<Report> {
   const first = await report(program, port, "router");

@@ -25,7 +25,6 @@ import { type Stop, stopAll } from "../support/stops.ts";
 
 const KEY = { namespace: "team-a", name: "ada" };
 const USER = { name: "system:admin", groups: ["system:masters"], token: "interop" };
-/** Has the router map every request, also those that it would splice. */
 const PATIENCE_MS = 30_000;
 
 /** What a {@link World} is made of. */
