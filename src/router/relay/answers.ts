@@ -27,7 +27,7 @@ export interface AnswerPlace {
 
 /**
  * A gRPC answer without content ("Trailers-Only" of gRPC over HTTP2), made of literals without indexing: it
- * leaves the client's dynamic table as the VM's encoder knows it, wherever it is put between the VM's blocks.
+ * leaves the client's dynamic table as the encoder of VMs' answers knows it, wherever it is put between these.
  */
 export function answerFrames(answer: OwnStatus, place: AnswerPlace): Buffer {
   const status = statusFields(answer.status, answer.message.slice(0, MAX_MESSAGE_CHARS), answer.metadata);

@@ -51,7 +51,7 @@ interface Clients {
 }
 type Done = (error: grpc.ServiceError | null, answer?: Buffer) => void;
 
-describe("splice engine: real clients", function () {
+describe("relay: real clients", function () {
   this.timeout(30_000);
   let rig: Rig;
   let server: grpc.Server;
@@ -332,7 +332,7 @@ describe("splice engine: real clients", function () {
       }
     });
 
-    it("is given back by a GOAWAY between calls, and notices nothing", async () => {
+    it("loses its link to the machine between calls, and notices nothing", async () => {
       for (let turn = 0; turn < 20; turn += 1) {
         expect((await unary(Buffer.from([turn]))).answer[0]).equal(turn);
         rig.engine.goAwayIdle("ns/vm");

@@ -243,7 +243,7 @@ async function oneCall(session: http2.ClientHttp2Session, todo: Script, call: nu
   };
 }
 
-describe("splice engine against no router at all", function () {
+describe("relay against no router at all", function () {
   this.timeout(Math.max(120_000, CONVERSATIONS * MS_PER_CONVERSATION));
 
   it("delivers the same calls: header by header, message by message, trailer by trailer", async () => {

@@ -8,7 +8,7 @@ import { Rig } from "./support/rig.ts";
 const SWEEP_MS = 1000;
 
 /** The router has said its last word; the client has to read it, and may not stay for that for ever. */
-describe("splice engine: a client that does not leave", () => {
+describe("relay: a client that does not leave", () => {
   let rig: Rig;
   let clock: VirtualClock;
 
