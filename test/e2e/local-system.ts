@@ -71,12 +71,15 @@ function exitAtSignal(): void {
 export const STREAM_LINES = 40;
 
 /** Starts a command that writes a line every tenth of a second, and waits for its first line. */
-export async function openStream(guest: GuestClient): Promise<{ readonly lines: Promise<string[]> }> {
+export async function openStream(
+  guest: GuestClient,
+  lineCount = STREAM_LINES,
+): Promise<{ readonly lines: Promise<string[]> }> {
   let text = "";
   const first = Promise.withResolvers<void>();
   const ended = guest
     .run("sh", {
-      args: ["-c", `for i in $(seq ${STREAM_LINES}); do echo $i; sleep 0.1; done`],
+      args: ["-c", `for i in $(seq ${lineCount}); do echo $i; sleep 0.1; done`],
       onStdout: (chunk) => {
         text += chunk.toString();
         first.resolve();
