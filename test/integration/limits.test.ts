@@ -17,11 +17,13 @@ const LONG_NAME = "s".repeat(253);
 const CHOICES: readonly (readonly [path: RegExp, value: JsonValue])[] = [
   [/^(apiVersion|kind|metadata)$/, null],
   [/\.(idleTimeout)$/, "8760h".padStart(32, "0")],
+  [/\.unhealthyAfter$/, "24h".padStart(32, "0")],
   [/\.(drainTimeout|duration)$/, "24h".padStart(32, "0")],
   [/\.maintenance\.start$/, "23:59"],
   [/\.maintenance\.days$/, ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]],
   [/\.tlsFingerprint$/, "f".repeat(64)],
   [/^status\.conditions$/, conditions()],
+  [/^status\.recoveries$/, Array.from({ length: 60 }, () => "2026-01-01T00:00:00Z")],
   [/\.allowedNamespaces\.selector$/, null],
   [/\.image\.(ssmParameter|nameFilter|owners)$/, null],
   [/\.image\.id$/, "ami-".padEnd(64, "1")],
