@@ -393,7 +393,7 @@ export class Cluster {
       );
       left = answers
         .filter(({ status }) => status !== 404)
-        .map(({ body }) => (body as { status?: unknown }).status);
+        .map((answer) => (answer.body as { status?: unknown }).status);
       return left.length === 0;
     }).catch((error: unknown) => {
       throw new Error(`${String(error)}; left are ${JSON.stringify(left)}`, { cause: error });
