@@ -103,7 +103,7 @@ pictures: $(STAMP) ## Draws docs/pictures anew: the demo, commands at terminals,
 	node test/pictures/draw.ts
 
 .PHONY: test-cluster
-test-cluster: $(STAMP) ## The chart's pods in a real Kubernetes of one node, whose programs are built first
+test-cluster: $(STAMP) ## The chart's pods in a real Kubernetes of two nodes, whose programs are built first
 	node build/test-all.ts cluster
 
 .PHONY: hostile

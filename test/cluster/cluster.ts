@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { type ChannelCredentials, Metadata } from "@grpc/grpc-js";
 import { parse } from "yaml";
@@ -161,6 +162,27 @@ export class Cluster {
     const path = `/api/v1/namespaces/${SYSTEM}/services/${name}`;
     const { spec } = await this.get<{ spec: { clusterIP: string; ports: { port: number }[] } }>(path);
     return `${spec.clusterIP}:${spec.ports[0]?.port ?? 0}`;
+  }
+
+  /**
+   * Waits until a Service leads to pods that listen, and to no other: kube-proxy hears of pods that end a moment later. In
+   * sidecar mode those of before an access beyond loopback are among them.
+   */
+  async untilServed(address: string): Promise<void> {
+    const [host = "", port = ""] = address.split(":");
+    const isTaken = (): Promise<boolean> =>
+      new Promise((resolve) => {
+        const socket = connect({ host, port: Number(port), timeout: 1000 });
+        const end = (taken: boolean) => (): void => {
+          socket.destroy();
+          resolve(taken);
+        };
+        socket.once("connect", end(true)).once("timeout", end(false)).once("error", end(false));
+      });
+    await eventually(`${address} leads to pods that listen`, async () => {
+      const tries = Array.from({ length: 20 }, isTaken);
+      return (await Promise.all(tries)).every(Boolean);
+    });
   }
 
   /** Who leads, as the Lease says; undefined where nobody does or no Lease is there. */

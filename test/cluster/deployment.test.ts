@@ -21,8 +21,8 @@ const VALUES = {
     tls: { secretName: "router-tls" },
   },
 };
-/** A command that is under way when pods are replaced. */
-const LONG = "sleep 20; echo whole";
+/** A command that is under way when pods are replaced: its VM sends a PING meanwhile, every 30 s. */
+const LONG = "sleep 40; echo whole";
 /** gRPC's codes of what is refused (grpc/grpc, doc/statuscodes.md). */
 const [PERMISSION_DENIED, UNAUTHENTICATED, UNAVAILABLE] = [7, 16, 14];
 
@@ -128,7 +128,7 @@ describe("an installation in deployment mode", function () {
     await cluster.untilReady("router", 2);
   });
 
-  it("loses no call when a router is evicted, and never more than one at a time", async () => {
+  it("loses no call and no stream when a router is evicted, and never more than one at a time", async () => {
     const [first, second] = await cluster.untilReady("router", 2);
     const evict = async (pod: Pod | undefined): Promise<number> => {
       const name = pod?.metadata.name ?? "";
@@ -139,12 +139,17 @@ describe("an installation in deployment mode", function () {
       );
       return status;
     };
+    // Each has a connection of its own, so that hardly all are at the other router.
+    const streams = Array.from({ length: 6 }, () => connect("ada", token).run("sh", { args: ["-c", LONG] }));
     const report = await underLoad("eviction", async () => {
       expect(await evict(first)).to.equal(201);
       expect(await evict(second)).to.equal(429);
       await cluster.untilReady("router", 2);
     });
     expect(report.failures).to.deep.equal([]);
+    for (const { stdout } of await Promise.all(streams)) {
+      expect(stdout.toString()).to.equal("whole\n");
+    }
   });
 
   for (const { name } of [SECOND_NODE, FIRST_NODE]) {

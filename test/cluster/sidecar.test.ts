@@ -100,8 +100,11 @@ describe("an installation in sidecar mode", function () {
     // A Service that everybody may use: neither a forwarded port nor a question about callers needs the API server.
     await cluster.apply(RELEASE, { router: { access: { mode: "insecureAnonymous" } } });
     const before = await cluster.untilReady("operator", 2);
-    const guest = cluster.connect(await cluster.serviceAddress("sat-satellites-router"), "ada");
+    const address = await cluster.serviceAddress("sat-satellites-router");
+    await cluster.untilServed(address);
+    const guest = cluster.connect(address, "ada");
     const load = new Load([guest]);
+    const stream = guest.run("sh", { args: ["-c", `sleep ${AWAY_MS / 1000}; echo whole`] });
     await eventually("calls are answered", async () => load.calls > 10);
     await cluster.server.process.stop();
     for (const pod of before) {
@@ -118,6 +121,7 @@ describe("an installation in sidecar mode", function () {
     const report = await load.stop();
     printLoad(`API server away for ${AWAY_MS / 1000} s`, report);
     expect(report.failures).to.deep.equal([]);
+    expect((await stream).stdout.toString()).to.equal("whole\n");
     // Each was killed once, and did not end once more for want of an API server.
     expect(restartsOf(after) - restartsOf(before)).to.equal(2);
     await cluster.sleep("ada");
