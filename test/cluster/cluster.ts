@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { connect } from "node:net";
+import net from "node:net";
 import { join } from "node:path";
 import { type ChannelCredentials, Metadata } from "@grpc/grpc-js";
 import { parse } from "yaml";
@@ -172,7 +172,7 @@ export class Cluster {
     const [host = "", port = ""] = address.split(":");
     const isTaken = (): Promise<boolean> =>
       new Promise((resolve) => {
-        const socket = connect({ host, port: Number(port), timeout: 1000 });
+        const socket = net.connect({ host, port: Number(port), timeout: 1000 });
         const end = (taken: boolean) => (): void => {
           socket.destroy();
           resolve(taken);

@@ -134,8 +134,20 @@ describe("the network of an installation", function () {
     await cluster.createClass();
     await cluster.createSatellite("ada");
     const { stdout } = await cluster.kubectl(
-      ...["exec", "--namespace", TEAM, "prober", "--", "node", "/app/satellites.mjs", "run", "ada"],
-      ...[`--router=sat-satellites-router.${SYSTEM}.svc:8372`, `--namespace=${TEAM}`, "--", "echo", "woken"],
+      "exec",
+      "--namespace",
+      TEAM,
+      "prober",
+      "--",
+      "node",
+      "/app/satellites.mjs",
+      "run",
+      "ada",
+      `--router=sat-satellites-router.${SYSTEM}.svc:8372`,
+      `--namespace=${TEAM}`,
+      "--",
+      "echo",
+      "woken",
     );
     expect(stdout).to.equal("woken\n");
     const actions = "satellites_operator_actions_total";
