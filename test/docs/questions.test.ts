@@ -120,7 +120,12 @@ const ANSWERS: Readonly<Record<string, readonly Answer[]>> = {
     ],
   ],
   "Can a satellite take over an instance that exists?": [
-    ["operations.md#taking-over-an-instance", "satellites.dev/adopt:", "Key=satellites.dev/adoptable-by"],
+    [
+      "operations.md#taking-over-an-instance",
+      "satellites.dev/adopt:",
+      "Key=satellites.dev/adoptable-by",
+      "The data volume on it is taken along",
+    ],
   ],
   "And when etcd is restored?": [["operations.md#the-same-cluster-restored", "MachineFound"]],
   "How many satellites does one operator bear?": [["operations.md#capacity-and-quotas", "10,000 satellites"]],
