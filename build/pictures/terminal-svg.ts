@@ -18,7 +18,7 @@ const TITLE_BAR = 30;
 const LONGEST_PAUSE_SECONDS = 1.2;
 /** What comes later can be read from the beginning. Still where people asked for little motion, or a viewer knows no animations. */
 const APPEARING =
-  "<style>@media(prefers-reduced-motion:no-preference){.l{animation:l 1ms both}@keyframes l{from{opacity:.3}}}</style>";
+  "<style>@media(prefers-reduced-motion:no-preference){.l{animation:l 1ms both}@keyframes l{from{opacity:.45}}}</style>";
 
 /** A line of the screen. */
 interface Line {
