@@ -31,7 +31,7 @@ export interface FrameSink {
 
 /** Bounds of {@link FrameReader}. */
 export interface FrameReaderOptions {
-  /** Largest payload taken; more is FRAME_SIZE_ERROR (RFC 9113 §4.2). May be raised later. */
+  /** Largest payload taken; more is FRAME_SIZE_ERROR (RFC 9113 §4.2). */
   readonly maxFrameBytes: number;
   /** Largest payload of frames other than DATA: these are kept until they are whole. */
   readonly maxWholeFrameBytes: number;
@@ -44,7 +44,7 @@ export interface FrameReaderOptions {
 export class FrameReader {
   readonly #sink: FrameSink;
   readonly #maxWholeFrameBytes: number;
-  #maxFrameBytes: number;
+  readonly #maxFrameBytes: number;
   /** Bytes of the current DATA frame that are still to come. */
   #dataRemaining = 0;
   /** Beginning of a frame that is not whole yet. */
@@ -56,10 +56,6 @@ export class FrameReader {
     this.#sink = sink;
     this.#maxFrameBytes = options.maxFrameBytes;
     this.#maxWholeFrameBytes = options.maxWholeFrameBytes;
-  }
-
-  set maxFrameBytes(value: number) {
-    this.#maxFrameBytes = value;
   }
 
   /** Whether all bytes that were handed on end with a whole frame, so that another frame may follow. */

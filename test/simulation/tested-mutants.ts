@@ -112,8 +112,8 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     edits: [
       edit(
         "router/relay/client-half.ts",
-        "open.clientEnded = isLast;\n      open.sink.onContent(content, isLast);\n    } else",
-        "open.clientEnded = isLast;\n      open.sink.onContent(frame.isWhole ? content : content.subarray(0, 0), isLast);\n    } else",
+        "this.#passContent(open, content, isLast);\n    } else",
+        "this.#passContent(open, frame.isWhole ? content : content.subarray(0, 0), isLast);\n    } else",
       ),
     ],
     tests: [`${RELAY}/offsets/offsets.test.ts`],

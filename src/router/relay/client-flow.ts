@@ -1,6 +1,7 @@
 import { Http2ConnectionError } from "../../http2/errors.ts";
 import { windowUpdateFrame } from "../../http2/frame-writer.ts";
-import { DEFAULT_WINDOW_BYTES, ErrorCode, MAX_31_BIT } from "../../http2/protocol.ts";
+import { DEFAULT_WINDOW_BYTES, ErrorCode } from "../../http2/protocol.ts";
+import { requireIncrement, requireWindow } from "../../http2/windows.ts";
 
 /** What all connections may give back for bytes that still wait in the router: it is the router's memory. */
 export interface PrepaidBudget {
@@ -33,13 +34,9 @@ export class ClientFlow {
    * @throws Http2ConnectionError for an increment of zero or an overflow (RFC 9113 §6.9, §6.9.1)
    */
   onClientGrant(incrementBytes: number): void {
-    if (incrementBytes === 0) {
-      throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE with an increment of 0");
-    }
+    requireIncrement(incrementBytes);
     this.#sendBytes += incrementBytes;
-    if (this.#sendBytes > MAX_31_BIT) {
-      throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window above 2^31-1");
-    }
+    requireWindow(this.#sendBytes);
   }
 
   /** Takes up to `wantedBytes` of what the client still takes. */

@@ -2,7 +2,7 @@ import { Http2ConnectionError } from "../../http2/errors.ts";
 import { pingFrame, settingsAckFrame, type SettingEntry } from "../../http2/frame-writer.ts";
 import { requestProblem, trailersProblem } from "../../http2/header-rules.ts";
 import { ErrorCode, Flag, FRAME_HEADER_BYTES, type ErrorCodeValue } from "../../http2/protocol.ts";
-import type { ClientEvents } from "./client-frames.ts";
+import type { PeerEvents } from "./peer-frames.ts";
 import { RequestEnd, type RelayContext } from "./context.ts";
 import { DataFrame } from "./data-frame.ts";
 import type { HeaderBlock } from "./header-block.ts";
@@ -11,9 +11,6 @@ import { BlockDecoder, type Block } from "./block.ts";
 import type { RequestDesk } from "./request-desk.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { OpenStream } from "./stream-table.ts";
-
-/** Header and eight octets. */
-const PING_FRAME_BYTES = FRAME_HEADER_BYTES + 8;
 
 /** How the client half tells its connection what it cannot do itself. */
 export interface ClientHalfPort {
@@ -26,7 +23,7 @@ export interface ClientHalfPort {
 }
 
 /** Decides for every frame of the client: on to its VM, kept with a waiting request, answered, or dropped. */
-export class ClientHalf implements ClientEvents {
+export class ClientHalf implements PeerEvents {
   readonly #session: ClientSession;
   readonly #desk: RequestDesk;
   readonly #context: RelayContext;
@@ -76,7 +73,9 @@ export class ClientHalf implements ClientEvents {
     const from = start + FRAME_HEADER_BYTES;
     const open = streams.get(streamId);
     if (open !== undefined && end - from === payloadBytes && (flags & Flag.PADDED) === 0) {
-      this.#onWholeData(open, (flags & Flag.END_STREAM) !== 0, buffer.subarray(from, end));
+      // Content without padding for an open stream, whole: most of what comes.
+      requireUnended(open.clientEnded);
+      this.#passContent(open, buffer.subarray(from, end), (flags & Flag.END_STREAM) !== 0);
     } else {
       this.#requireOpen(streamId, open);
       this.#frame = new DataFrame(streamId, flags, payloadBytes);
@@ -90,13 +89,14 @@ export class ClientHalf implements ClientEvents {
     }
   }
 
-  /** Content without padding for an open stream, whole: most of what comes. */
-  #onWholeData(open: OpenStream, isLast: boolean, content: Buffer): void {
-    requireUnended(open.clientEnded);
+  #passContent(open: OpenStream, content: Buffer, isLast: boolean): void {
     // It is known before the content goes on: the window of what has ended needs not be given back.
     open.clientEnded = isLast;
     open.sink.onContent(content, isLast);
-    this.#endByClient(open, isLast);
+    if (isLast) {
+      this.#session.streams.endByClient(open);
+      this.#session.streams.markClientDone(open.id);
+    }
   }
 
   /** @throws Http2ConnectionError for DATA on a stream on which none may come */
@@ -131,8 +131,7 @@ export class ClientHalf implements ClientEvents {
       if (paddingBytes > 0) {
         open.sink.onPadding(paddingBytes);
       }
-      open.clientEnded = isLast;
-      open.sink.onContent(content, isLast);
+      this.#passContent(open, content, isLast);
     } else if (held !== undefined) {
       flow.refund(paddingBytes);
       flow.refund(paddingBytes, streamId);
@@ -141,19 +140,9 @@ export class ClientHalf implements ClientEvents {
     } else {
       flow.refund(end - start);
     }
-    if (open !== undefined) {
-      this.#endByClient(open, isLast);
-    }
   }
 
-  #endByClient(open: OpenStream, isLast: boolean): void {
-    if (isLast) {
-      this.#session.streams.endByClient(open);
-      this.#session.streams.markClientDone(open.id);
-    }
-  }
-
-  onReset(streamId: number, buffer: Buffer, start: number): void {
+  onReset(streamId: number, errorCode: number): void {
     const { streams } = this.#session;
     const open = streams.get(streamId);
     streams.markClientDone(streamId);
@@ -161,7 +150,7 @@ export class ClientHalf implements ClientEvents {
       if (!open.upstreamEnded) {
         this.#session.onRequestEnd(RequestEnd.CANCELLED);
       }
-      open.sink.onReset(buffer.readUInt32BE(start + FRAME_HEADER_BYTES));
+      open.sink.onReset(errorCode);
       this.#session.toClient.drop(streamId);
       streams.reset(open);
       return;
@@ -224,12 +213,11 @@ export class ClientHalf implements ClientEvents {
     }
   }
 
-  onSettingsAck(): void {
-    // They hold from the beginning, see {@link #hasTooMany}.
+  onGoAway(): void {
+    // Its last stream id speaks of streams that a server opens: there are none. What is open is still answered.
   }
 
-  onPing(isAck: boolean, buffer: Buffer, start: number): void {
-    const opaque = buffer.subarray(start + FRAME_HEADER_BYTES, start + PING_FRAME_BYTES);
+  onPing(isAck: boolean, opaque: Buffer): void {
     if (isAck) {
       this.#port.onPingAnswer(opaque);
     } else {

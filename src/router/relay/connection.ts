@@ -5,7 +5,7 @@ import { FrameReader } from "../../http2/frame-reader.ts";
 import { settingsFrame } from "../../http2/frame-writer.ts";
 import { CLIENT_PREFACE, DEFAULT_MAX_FRAME_BYTES, ErrorCode } from "../../http2/protocol.ts";
 import { CONNECTION_ENDING, ROUTER_STOPPING, type Refusal } from "../refusal.ts";
-import { ClientFrames } from "./client-frames.ts";
+import { PeerFrames } from "./peer-frames.ts";
 import { ClientHalf } from "./client-half.ts";
 import { moveOn, type ConnectionState } from "./connection-state.ts";
 import { Connector } from "./connector.ts";
@@ -32,7 +32,7 @@ export class Connection implements WireEvents {
   readonly #session: ClientSession;
   readonly #goodbye: Goodbye;
   readonly #desk: RequestDesk;
-  readonly #clientFrames: ClientFrames;
+  readonly #clientFrames: PeerFrames;
   readonly #clientHalf: ClientHalf;
   readonly #clientReader: FrameReader;
   readonly #connector: Connector;
@@ -76,7 +76,8 @@ export class Connection implements WireEvents {
       countDropped: () => this.#clientFrames.countDropped(),
       links: () => this.#connector.links,
     });
-    this.#clientFrames = new ClientFrames(this.#clientHalf, context.limits, context.clock);
+    const { limits, clock } = context;
+    this.#clientFrames = new PeerFrames(this.#clientHalf, limits, limits, clock);
     this.#clientReader = new FrameReader(this.#clientFrames, {
       maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
       maxWholeFrameBytes: DEFAULT_MAX_FRAME_BYTES,

@@ -14,7 +14,7 @@ export interface HeaderBlock {
 }
 
 /** Bounds of one header block. */
-type BlockLimits = Pick<RelayLimits, "maxHeaderBlockBytes" | "maxContinuations">;
+export type BlockLimits = Pick<RelayLimits, "maxHeaderBlockBytes" | "maxContinuations">;
 
 /** Puts HEADERS and CONTINUATION together (RFC 9113 §4.3), within bounds. */
 export class HeaderBlockAssembler {

@@ -9,6 +9,7 @@ import {
   MAX_31_BIT,
   type ErrorCodeValue,
 } from "../../http2/protocol.ts";
+import { requireWindow } from "../../http2/windows.ts";
 import type { Refusal } from "../refusal.ts";
 import { RequestEnd } from "./context.ts";
 import { HeldBody } from "./held-body.ts";
@@ -153,7 +154,7 @@ export class VmCall implements RequestSink {
     } else if (!this.#isForgotten) {
       this.#trailers = block;
       this.#end = "queued";
-      this.pump();
+      this.#link.noteWaiting(this);
     }
   }
 
@@ -204,10 +205,7 @@ export class VmCall implements RequestSink {
 
   /** The VM is gone: the router answers in its place what was not answered. */
   endByRouter(refusal: Refusal): void {
-    const { clientEnded, responseStarted, upstreamEnded } = this.open;
-    if (!upstreamEnded) {
-      this.#session.answer(this.id, refusal, !clientEnded, responseStarted);
-    }
+    this.#session.answerOpen(this.open, refusal);
     this.#forget();
     this.#session.streams.reset(this.open);
   }
@@ -247,7 +245,6 @@ export class VmCall implements RequestSink {
    */
   pump(): boolean {
     if (this.#link.isFull) {
-      this.#link.noteWaiting(this);
       return false;
     }
     this.#sendGrant();
@@ -256,7 +253,6 @@ export class VmCall implements RequestSink {
       const sentBytes = this.#send(content, isLast && this.#end === "queued" && this.#trailers === undefined);
       this.#queue.skip(sentBytes);
       if (sentBytes < content.length) {
-        this.#link.noteWaiting(this);
         return false;
       }
     }
@@ -329,12 +325,5 @@ export class VmCall implements RequestSink {
     this.#link.remove(this.#linkId);
     this.#refundConnection(this.#queue.sizeBytes);
     this.#queue.clear();
-  }
-}
-
-/** @throws Http2ConnectionError FLOW_CONTROL_ERROR for a window that cannot be (RFC 9113 §6.9.1) */
-export function requireWindow(windowBytes: number): void {
-  if (windowBytes > MAX_31_BIT) {
-    throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window above 2^31-1");
   }
 }

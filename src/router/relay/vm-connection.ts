@@ -5,7 +5,7 @@ import { FrameReader } from "../../http2/frame-reader.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "../../http2/protocol.ts";
 import type { RelayLimits } from "./limits.ts";
 import { TcpWire, type WireMemory } from "./tcp-wire.ts";
-import { VmFrames, type VmEvents } from "./vm-frames.ts";
+import { PeerFrames, type PeerEvents } from "./peer-frames.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 
 /**
@@ -55,7 +55,7 @@ export class VmConnection implements WireEvents {
   constructor(
     upstream: Upstream,
     wire: Wire,
-    frames: VmEvents,
+    frames: PeerEvents,
     events: LinkEvents,
     limits: RelayLimits,
     clock: Clock,
@@ -65,7 +65,11 @@ export class VmConnection implements WireEvents {
     this.#lingerMs = limits.lingerMs;
     this.dialedAtMs = clock.monotonicMs();
     this.#events = events;
-    this.#reader = new FrameReader(new VmFrames(frames, limits, clock), {
+    const blockLimits = {
+      maxHeaderBlockBytes: limits.maxResponseBlockBytes,
+      maxContinuations: limits.maxResponseContinuations,
+    };
+    this.#reader = new FrameReader(new PeerFrames(frames, blockLimits, limits, clock), {
       maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
       maxWholeFrameBytes: DEFAULT_MAX_FRAME_BYTES,
     });

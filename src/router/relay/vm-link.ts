@@ -19,17 +19,18 @@ import {
   Setting,
   CLIENT_PREFACE,
 } from "../../http2/protocol.ts";
+import { requireIncrement, requireWindow } from "../../http2/windows.ts";
 import type { Refusal } from "../refusal.ts";
 import { kindOf, misplaced } from "./answer-rules.ts";
 import { answerTooLarge, malformedAnswer } from "./refusals.ts";
 import { BlockDecoder } from "./block.ts";
 import { RequestEnd, type RelayContext } from "./context.ts";
 import { DataFrame } from "./data-frame.ts";
-import { HeaderBlockAssembler, type HeaderBlock } from "./header-block.ts";
-import { requireWindow, type CallLink, type VmCall } from "./vm-call.ts";
+import type { HeaderBlock } from "./header-block.ts";
+import type { CallLink, VmCall } from "./vm-call.ts";
 import { Outbox } from "./outbox.ts";
 import type { ClientSession } from "./client-session.ts";
-import type { VmEvents } from "./vm-frames.ts";
+import type { PeerEvents } from "./peer-frames.ts";
 import { VmConnection, type LinkEvents } from "./vm-connection.ts";
 
 /**
@@ -58,14 +59,13 @@ export interface VmLinkPort {
  * HTTP/2 with one VM, for the streams of one client's connection: their ids, windows and header blocks are rewritten, so
  * that they fit among those of other VMs. Stream windows for answers stay an affair between client and VM.
  */
-export class VmLink implements CallLink, VmEvents {
+export class VmLink implements CallLink, PeerEvents {
   readonly upstream: Upstream;
   readonly connection: VmConnection;
   readonly #session: ClientSession;
   readonly #port: VmLinkPort;
   readonly #out: Outbox;
   readonly #decoder: BlockDecoder;
-  readonly #blocks: HeaderBlockAssembler;
   readonly #calls = new Map<number, VmCall>();
   #nextId = 1;
   #isReady = false;
@@ -94,10 +94,6 @@ export class VmLink implements CallLink, VmEvents {
     this.#port = port;
     this.#out = new Outbox(slabs);
     this.#decoder = new BlockDecoder({ maxListBytes: MAX_RESPONSE_LIST_BYTES }, scratch, responseProblem);
-    this.#blocks = new HeaderBlockAssembler({
-      maxHeaderBlockBytes: limits.maxResponseBlockBytes,
-      maxContinuations: limits.maxResponseContinuations,
-    });
     this.#maxUnsentBytes = limits.maxUnsentBytes;
     this.#maxControlBytes = limits.maxControlBytes;
     const settings = settingsFrame(session.settings.forVm());
@@ -243,14 +239,14 @@ export class VmLink implements CallLink, VmEvents {
     }
   }
 
-  onSettingsAck(): void {
-    // The router has acknowledged them to the client already.
+  onPing(isAck: boolean, opaque: Buffer): void {
+    if (!isAck) {
+      this.#answerVm(pingFrame(opaque, true));
+    }
   }
 
-  onPing(buffer: Buffer, start: number, end: number): void {
-    if (((buffer[start + 4] ?? 0) & Flag.ACK) === 0) {
-      this.#answerVm(pingFrame(buffer.subarray(start + FRAME_HEADER_BYTES, end), true));
-    }
+  onSelfDependency(): void {
+    // The client decides what its requests depend on.
   }
 
   /** @throws Http2ConnectionError ENHANCE_YOUR_CALM for a VM that does not read the answers it asks for */
@@ -262,23 +258,19 @@ export class VmLink implements CallLink, VmEvents {
     this.#out.add(frame);
   }
 
-  onGoAway(lastStreamId: number, _errorCode: number, debug: string): void {
+  onGoAway(lastStreamId: number, debug: string): void {
     this.#isGoingAway = true;
     // Node says goodbye a second time, without a word, when it closes.
     this.#farewell = debug || this.#farewell;
     for (const [linkId, call] of this.#calls) {
       if (linkId > lastStreamId) {
-        this.#calls.delete(linkId);
         call.endByVm(ErrorCode.REFUSED_STREAM);
       }
     }
   }
 
-  onWindowUpdate(linkId: number, buffer: Buffer, start: number): void {
-    const incrementBytes = buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff;
-    if (incrementBytes === 0) {
-      throw new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE with an increment of 0");
-    }
+  onWindowUpdate(linkId: number, incrementBytes: number): void {
+    requireIncrement(incrementBytes);
     if (linkId === 0) {
       this.#sendWindowBytes += incrementBytes;
       requireWindow(this.#sendWindowBytes);
@@ -287,23 +279,7 @@ export class VmLink implements CallLink, VmEvents {
     }
   }
 
-  onHeaders(
-    linkId: number,
-    isStart: boolean,
-    flags: number,
-    payloadBytes: number,
-    buffer: Buffer,
-    start: number,
-  ): void {
-    const block = isStart
-      ? this.#blocks.headers(flags, linkId, payloadBytes, buffer, start)
-      : this.#blocks.continuation(flags, payloadBytes, buffer, start);
-    if (block !== undefined) {
-      this.#onBlock(block);
-    }
-  }
-
-  #onBlock(headerBlock: HeaderBlock): void {
+  onHeaderBlock(headerBlock: HeaderBlock): void {
     const { endStream, streamId: linkId } = headerBlock;
     const block = this.#decoder.decode(headerBlock);
     const call = this.#answering(linkId);
@@ -339,8 +315,8 @@ export class VmLink implements CallLink, VmEvents {
   }
 
   onData(
-    linkId: number,
     flags: number,
+    linkId: number,
     payloadBytes: number,
     buffer: Buffer,
     start: number,
@@ -411,12 +387,8 @@ export class VmLink implements CallLink, VmEvents {
     call.endByRouter(refusal);
   }
 
-  onReset(linkId: number, buffer: Buffer, start: number): void {
-    const call = this.#require(linkId);
-    if (call !== undefined) {
-      this.#calls.delete(linkId);
-      call.endByVm(buffer.readUInt32BE(start + FRAME_HEADER_BYTES));
-    }
+  onReset(linkId: number, errorCode: number): void {
+    this.#require(linkId)?.endByVm(errorCode);
   }
 
   #end(call: VmCall): void {

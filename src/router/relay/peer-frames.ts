@@ -4,49 +4,48 @@ import type { FrameSink } from "../../http2/frame-reader.ts";
 import type { SettingEntry } from "../../http2/frame-writer.ts";
 import { ErrorCode, Flag, FRAME_HEADER_BYTES, FrameType } from "../../http2/protocol.ts";
 import { parseSettings } from "../../http2/settings.ts";
-import { HeaderBlockAssembler, type HeaderBlock } from "./header-block.ts";
+import { HeaderBlockAssembler, type BlockLimits, type HeaderBlock } from "./header-block.ts";
 import type { RelayLimits } from "./limits.ts";
 import { FrameRates } from "./frame-rates.ts";
 
-/** What a client says, frame by frame; buffers as in {@link FrameSink}. */
-export interface ClientEvents {
+/** What a client or a VM says, frame by frame; buffers as in {@link FrameSink}. */
+export interface PeerEvents extends Pick<FrameSink, "onData" | "onDataPart"> {
   onHeaderBlock(block: HeaderBlock): void;
-  onData(
-    flags: number,
-    streamId: number,
-    payloadBytes: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-  ): void;
-  onDataPart(buffer: Buffer, start: number, end: number): void;
-  onReset(streamId: number, buffer: Buffer, start: number): void;
+  onReset(streamId: number, errorCode: number): void;
   onWindowUpdate(streamId: number, incrementBytes: number): void;
   /** PRIORITY makes a stream depend on itself. */
   onSelfDependency(streamId: number): void;
   onSettings(entries: readonly SettingEntry[]): void;
-  onSettingsAck(): void;
-  onPing(isAck: boolean, buffer: Buffer, start: number): void;
+  /** @param opaque the eight octets that an answer repeats */
+  onPing(isAck: boolean, opaque: Buffer): void;
+  onGoAway(lastStreamId: number, debug: string): void;
 }
+
+/** Most octets of a GOAWAY's debug data that are read. */
+const MAX_DEBUG_BYTES = 512;
 
 function protocolError(message: string): Http2ConnectionError {
   return new Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, message);
 }
 
-/** Checks the frames of a client one by one (RFC 9113 §6) and counts the kinds that floods are made of. */
-export class ClientFrames implements FrameSink {
-  readonly #events: ClientEvents;
+/**
+ * Checks the frames of a client or a VM one by one (RFC 9113 §6) and counts the kinds that floods are made of. A VM is trusted
+ * no more than a client: it runs its tenant's code.
+ */
+export class PeerFrames implements FrameSink {
+  readonly #events: PeerEvents;
   readonly #blocks: HeaderBlockAssembler;
   readonly #rates: FrameRates;
   #settingsSeen = false;
 
-  constructor(events: ClientEvents, limits: RelayLimits, clock: Clock) {
+  /** @param blockLimits bounds of each of the peer's header blocks */
+  constructor(events: PeerEvents, blockLimits: BlockLimits, limits: RelayLimits, clock: Clock) {
     this.#events = events;
-    this.#blocks = new HeaderBlockAssembler(limits);
+    this.#blocks = new HeaderBlockAssembler(blockLimits);
     this.#rates = new FrameRates(limits, clock);
   }
 
-  /** Whether the client's SETTINGS have come, which must be its first frame (RFC 9113 §3.4). */
+  /** Whether the peer's SETTINGS have come, which must be its first frame (RFC 9113 §3.4). */
   get settingsSeen(): boolean {
     return this.#settingsSeen;
   }
@@ -70,6 +69,7 @@ export class ClientFrames implements FrameSink {
     start: number,
   ): void {
     this.#requireOrder(type, streamId);
+    const from = start + FRAME_HEADER_BYTES;
     switch (type) {
       case FrameType.HEADERS:
         this.#onHeaders(flags, streamId, payloadBytes, buffer, start);
@@ -81,31 +81,33 @@ export class ClientFrames implements FrameSink {
         requireLength(payloadBytes, 4);
         requireStream(streamId);
         this.#rates.resets.take();
-        this.#events.onReset(streamId, buffer, start);
+        this.#events.onReset(streamId, buffer.readUInt32BE(from));
         return;
       case FrameType.WINDOW_UPDATE:
         requireLength(payloadBytes, 4);
-        this.#onWindowUpdate(streamId, buffer, start);
+        this.#onWindowUpdate(streamId, buffer.readUInt32BE(from) & 0x7fff_ffff);
         return;
       case FrameType.SETTINGS:
         requireConnection(streamId);
-        this.#onSettings(flags, payloadBytes, buffer, start);
+        this.#onSettings(flags, payloadBytes, buffer, from);
         return;
       case FrameType.PING:
         requireLength(payloadBytes, 8);
         requireConnection(streamId);
         this.#rates.pings.take();
-        this.#events.onPing((flags & Flag.ACK) !== 0, buffer, start);
+        this.#events.onPing((flags & Flag.ACK) !== 0, buffer.subarray(from, from + payloadBytes));
         return;
       case FrameType.GOAWAY:
         requireConnection(streamId);
-        this.#onGoAway(payloadBytes);
+        this.#onGoAway(payloadBytes, buffer, from);
         return;
       case FrameType.PRIORITY:
-        this.#onPriority(streamId, payloadBytes, buffer, start);
+        requireLength(payloadBytes, 5);
+        requireStream(streamId);
+        this.#onPriority(streamId, buffer.readUInt32BE(from) & 0x7fff_ffff);
         return;
       case FrameType.PUSH_PROMISE:
-        throw protocolError("PUSH_PROMISE from a client");
+        throw protocolError("PUSH_PROMISE: clients may not push, and servers were told not to");
       default:
         // Unknown types are ignored (RFC 9113 §4.1), but not for ever.
         this.#rates.dropped.take();
@@ -156,23 +158,21 @@ export class ClientFrames implements FrameSink {
     }
   }
 
-  #onSettings(flags: number, payloadBytes: number, buffer: Buffer, start: number): void {
+  #onSettings(flags: number, payloadBytes: number, buffer: Buffer, from: number): void {
     if ((flags & Flag.ACK) !== 0) {
+      // Nothing waits for it: both sides are held to the router's SETTINGS from the beginning.
       requireLength(payloadBytes, 0);
       if (!this.#settingsSeen) {
         throw protocolError("the first frame is an acknowledgement");
       }
-      this.#events.onSettingsAck();
       return;
     }
     this.#rates.settings.take();
     this.#settingsSeen = true;
-    const from = start + FRAME_HEADER_BYTES;
     this.#events.onSettings(parseSettings(buffer, from, from + payloadBytes));
   }
 
-  #onWindowUpdate(streamId: number, buffer: Buffer, start: number): void {
-    const incrementBytes = buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff;
+  #onWindowUpdate(streamId: number, incrementBytes: number): void {
     if (incrementBytes === 0) {
       // Whoever gets it must reset the stream (RFC 9113 §6.9): it is a reset by another name.
       this.#rates.resets.take();
@@ -180,25 +180,27 @@ export class ClientFrames implements FrameSink {
     this.#events.onWindowUpdate(streamId, incrementBytes);
   }
 
-  /** Its last stream id speaks of streams that a server opens: there are none. What is open is still answered. */
-  #onGoAway(payloadBytes: number): void {
+  #onGoAway(payloadBytes: number, buffer: Buffer, from: number): void {
     if (payloadBytes < 8) {
       throw new Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "a GOAWAY frame that is too short");
     }
+    const debugEnd = Math.min(from + payloadBytes, from + 8 + MAX_DEBUG_BYTES);
+    this.#events.onGoAway(
+      buffer.readUInt32BE(from) & 0x7fff_ffff,
+      buffer.toString("utf8", from + 8, debugEnd),
+    );
   }
 
-  #onPriority(streamId: number, payloadBytes: number, buffer: Buffer, start: number): void {
-    requireLength(payloadBytes, 5);
-    requireStream(streamId);
+  #onPriority(streamId: number, dependency: number): void {
     this.#rates.dropped.take();
-    if ((buffer.readUInt32BE(start + FRAME_HEADER_BYTES) & 0x7fff_ffff) === streamId) {
+    if (dependency === streamId) {
       this.#events.onSelfDependency(streamId);
     }
   }
 }
 
 /** @throws Http2ConnectionError FRAME_SIZE_ERROR (RFC 9113 §4.2) */
-export function requireLength(payloadBytes: number, expectedBytes: number): void {
+function requireLength(payloadBytes: number, expectedBytes: number): void {
   if (payloadBytes !== expectedBytes) {
     throw new Http2ConnectionError(
       ErrorCode.FRAME_SIZE_ERROR,
