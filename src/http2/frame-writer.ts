@@ -87,6 +87,13 @@ export function headerFramesBytes(blockBytes: number): number {
   return blockBytes + FRAME_HEADER_BYTES * Math.max(1, Math.ceil(blockBytes / DEFAULT_MAX_FRAME_BYTES));
 }
 
+/** HEADERS, and CONTINUATION where needed, with that block. */
+export function headerFrames(streamId: number, block: Uint8Array, endStream: boolean): Buffer {
+  const frames = Buffer.allocUnsafe(headerFramesBytes(block.length));
+  writeHeaderFrames(frames, 0, streamId, block, endStream);
+  return frames;
+}
+
 /**
  * Writes a header block as HEADERS and, where it is longer than the frame size that every peer takes,
  * CONTINUATION frames (RFC 9113 §4.3).

@@ -118,16 +118,6 @@ export class HpackEncoder {
     this.#peerBytes = sizeBytes;
   }
 
-  /**
-   * The table size that the next block must begin with, where somebody else writes it: after a reduction was acknowledged the
-   * peer waits for it (RFC 7541 §4.2).
-   */
-  takeAnnouncement(): number | undefined {
-    const announceBytes = this.#announceBytes;
-    this.#announceBytes = undefined;
-    return announceBytes;
-  }
-
   /** Rises with every change of the table: until then, what was {@link isSettled} is written in the same bytes again. */
   get generation(): number {
     return this.#generation;
@@ -146,7 +136,9 @@ export class HpackEncoder {
       sizeBytes += maxFieldBytes(name, value);
     }
     const block = Buffer.allocUnsafe(sizeBytes);
-    const announceBytes = this.takeAnnouncement();
+    // After a reduction was acknowledged the peer waits to hear of it (RFC 7541 §4.2).
+    const announceBytes = this.#announceBytes;
+    this.#announceBytes = undefined;
     let end = announceBytes === undefined ? 0 : encodeSizeUpdate(block, 0, announceBytes);
     this.#isSettled = announceBytes === undefined;
     for (let place = 0; place < fields.length; place += 1) {

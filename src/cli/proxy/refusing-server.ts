@@ -1,11 +1,5 @@
 import type { Duplex } from "node:stream";
-import {
-  headerFramesBytes,
-  pingFrame,
-  settingsAckFrame,
-  settingsFrame,
-  writeHeaderFrames,
-} from "../../http2/frame-writer.ts";
+import { headerFrames, pingFrame, settingsAckFrame, settingsFrame } from "../../http2/frame-writer.ts";
 import { encodeGrpcMessage } from "../../http2/grpc-message.ts";
 import { CLIENT_PREFACE, Flag, FRAME_HEADER_BYTES, FrameType, MAX_31_BIT } from "../../http2/protocol.ts";
 import { encodeFields } from "./header-injector.ts";
@@ -69,7 +63,5 @@ function refusal(stream: number, message: string): Buffer {
       ["grpc-message", encodeGrpcMessage(message)],
     ]),
   ]);
-  const frames = Buffer.alloc(headerFramesBytes(block.length));
-  writeHeaderFrames(frames, 0, stream, block, true);
-  return frames;
+  return headerFrames(stream, block, true);
 }

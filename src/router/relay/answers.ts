@@ -1,9 +1,9 @@
 import type { HeaderList } from "../engine.ts";
 import type { OwnStatus } from "../own-service.ts";
 import { statusFields } from "../grpc-status.ts";
-import { rstStreamFrame } from "../../http2/frame-writer.ts";
+import { headerFrames, rstStreamFrame } from "../../http2/frame-writer.ts";
+import type { HpackEncoder } from "../../http2/hpack-encoder.ts";
 import { ErrorCode } from "../../http2/protocol.ts";
-import { encodeBlock, headerFrames } from "./stateless-block.ts";
 
 /** Characters of a message that reach the client; it must fit beside all other metadata. */
 const MAX_MESSAGE_CHARS = 1024;
@@ -21,19 +21,15 @@ export interface AnswerPlace {
   readonly responseStarted: boolean;
   /** The client still sends: it is told to stop (RFC 9113 §8.1, RST_STREAM with NO_ERROR). */
   readonly clientSends: boolean;
-  /** Dynamic table size that the client waits to hear of (RFC 7541 §4.2). */
-  readonly tableSizeBytes: number | undefined;
+  /** Writes the header blocks to the client. */
+  readonly encoder: HpackEncoder;
 }
 
-/**
- * A gRPC answer without content ("Trailers-Only" of gRPC over HTTP2), made of literals without indexing: it
- * leaves the client's dynamic table as the encoder of VMs' answers knows it, wherever it is put between these.
- */
+/** A gRPC answer without content ("Trailers-Only" of gRPC over HTTP2), to be sent at once: it is encoded for its place among others. */
 export function answerFrames(answer: OwnStatus, place: AnswerPlace): Buffer {
   const status = statusFields(answer.status, answer.message.slice(0, MAX_MESSAGE_CHARS), answer.metadata);
   const fields = place.responseStarted ? status : [...RESPONSE_START, ...status];
-  const block = encodeBlock(fields, { tableSizeBytes: place.tableSizeBytes });
-  const frames = headerFrames(place.streamId, block, true);
+  const frames = headerFrames(place.streamId, place.encoder.encode(fields), true);
   return place.clientSends
     ? Buffer.concat([frames, rstStreamFrame(place.streamId, ErrorCode.NO_ERROR)])
     : frames;

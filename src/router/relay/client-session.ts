@@ -2,7 +2,7 @@ import { goAwayFrame, rstStreamFrame } from "../../http2/frame-writer.ts";
 import { MAX_31_BIT, type ErrorCodeValue } from "../../http2/protocol.ts";
 import { statusName } from "../grpc-status.ts";
 import { RateLimit } from "../rate-limit.ts";
-import type { Refusal } from "../refusal.ts";
+import type { OwnStatus } from "../own-service.ts";
 import { answerFrames } from "./answers.ts";
 import { ClientFlow } from "./client-flow.ts";
 import { ClientOutput } from "./client-output.ts";
@@ -43,22 +43,22 @@ export class ClientSession {
   }
 
   /** Answers a request in the VM's place. The answer is made when it is put in: it depends on its place. */
-  answer(streamId: number, refusal: Refusal, clientSends: boolean, responseStarted = false): void {
-    this.onRequestEnd(statusName(refusal.status));
+  answer(streamId: number, status: OwnStatus, clientSends: boolean, responseStarted = false): void {
+    this.onRequestEnd(statusName(status.status));
     this.toClient.answer(streamId, () =>
-      answerFrames(refusal, {
+      answerFrames(status, {
         streamId,
         responseStarted,
         clientSends,
-        tableSizeBytes: this.settings.encoder.takeAnnouncement(),
+        encoder: this.settings.encoder,
       }),
     );
   }
 
   /** {@link answer} for an open stream, unless its answer has ended. */
-  answerOpen({ clientEnded, id, responseStarted, upstreamEnded }: OpenStream, refusal: Refusal): void {
+  answerOpen({ clientEnded, id, responseStarted, upstreamEnded }: OpenStream, status: OwnStatus): void {
     if (!upstreamEnded) {
-      this.answer(id, refusal, !clientEnded, responseStarted);
+      this.answer(id, status, !clientEnded, responseStarted);
     }
   }
 

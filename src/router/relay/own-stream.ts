@@ -1,12 +1,11 @@
 import { toError } from "../../base/errors.ts";
+import { headerFrames } from "../../http2/frame-writer.ts";
 import { GrpcStatus, type ConnectionInfo, type HeaderList } from "../engine.ts";
-import { statusName } from "../grpc-status.ts";
 import type { OwnCall, OwnCallHandler, OwnService, OwnStatus } from "../own-service.ts";
-import { answerFrames, RESPONSE_START } from "./answers.ts";
+import { RESPONSE_START } from "./answers.ts";
 import type { RelayContext } from "./context.ts";
 import type { RequestSink } from "./request-sink.ts";
 import type { ClientSession } from "./client-session.ts";
-import { encodeBlock, headerFrames } from "./stateless-block.ts";
 import type { OpenStream } from "./stream-table.ts";
 
 /** What may wait for a client that takes no more of the stream. */
@@ -137,11 +136,7 @@ export class OwnStream implements OwnCall, RequestSink {
       this.#open.responseStarted = true;
       const { toClient, settings } = this.#session;
       toClient.answer(this.#open.id, () =>
-        headerFrames(
-          this.#open.id,
-          encodeBlock(RESPONSE_START, { tableSizeBytes: settings.encoder.takeAnnouncement() }),
-          false,
-        ),
+        headerFrames(this.#open.id, settings.encoder.encode(RESPONSE_START), false),
       );
     }
   }
@@ -161,21 +156,8 @@ export class OwnStream implements OwnCall, RequestSink {
     }
   }
 
-  #finish({ status, message, metadata = [] }: OwnStatus): void {
-    const { settings, streams, toClient } = this.#session;
-    const { id: streamId, clientEnded, responseStarted } = this.#open;
-    toClient.answer(streamId, () =>
-      answerFrames(
-        { status, message, metadata },
-        {
-          streamId,
-          responseStarted,
-          clientSends: !clientEnded,
-          tableSizeBytes: settings.encoder.takeAnnouncement(),
-        },
-      ),
-    );
-    this.#session.onRequestEnd(statusName(status));
-    streams.reset(this.#open);
+  #finish(status: OwnStatus): void {
+    this.#session.answerOpen(this.#open, status);
+    this.#session.streams.reset(this.#open);
   }
 }
