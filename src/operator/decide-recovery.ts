@@ -16,7 +16,7 @@ import {
   type RecoveryPolicy,
   type RecoveryStep,
 } from "./recovery-policy.ts";
-import { renderStatus } from "./render-status.ts";
+import { renderStatus, type StatusChange } from "./render-status.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { beginStop } from "./stop-intent.ts";
 import { keyTrouble } from "./vm-key.ts";
@@ -109,7 +109,7 @@ function takeStep(observed: Observation, done: number, policy: RecoveryPolicy): 
   const health = silentHealth(observed, step, WHAT[step]);
   const recoveries = withStep(observed);
   if (step === "Rebooting") {
-    return { ...reportHealth(observed, health), status: renderStatus(observed, { health, recoveries }) };
+    return reportHealth(observed, health, { recoveries });
   }
   return beginStop(observed, PowerReason.Unreachable, {
     health,
@@ -143,13 +143,10 @@ function sayLastWords(observed: Observation, health: Health): Action | undefined
       );
 }
 
-function reportHealth(
-  observed: Observation,
-  health: Health,
-): Extract<Action, { readonly kind: "WriteStatus" }> {
+function reportHealth(observed: Observation, health: Health, more: StatusChange = {}): Action {
   return {
     kind: "WriteStatus",
-    status: renderStatus(observed, { health }),
+    status: renderStatus(observed, { health, ...more }),
     announce: { type: "Warning", reason: health.trouble, message: health.message },
   };
 }

@@ -4,7 +4,7 @@ import type { Action } from "./action.ts";
 import type { Blocker } from "./blocker.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { requireClass } from "./launch-request.ts";
-import { noteGuestWords } from "./memory/guest-words.ts";
+import { noteGuestWords, type GuestWordsMemory } from "./memory/guest-words.ts";
 import type { Memory } from "./memory/memory.ts";
 import type { Observation } from "./observation.ts";
 import type { OperatorSettings } from "./settings.ts";
@@ -33,19 +33,23 @@ export function readLastWords(
   if (machine.state !== "running" || silentMs < settings.lastWordsAfterMs) {
     return undefined;
   }
-  const { read } = observed.memory.guestWords;
-  const isKnown = read?.epoch === observed.satellite.status.power.epoch;
+  const read = readInThisEpoch(observed);
   const everyMs = Math.min(READ_EVERY_MS.max, Math.max(READ_EVERY_MS.min, silentMs / 2));
-  return isKnown && observed.nowMs - read.atMs < everyMs
+  return read !== undefined && observed.nowMs - read.atMs < everyMs
     ? undefined
     : { kind: "ReadLastWords", id: machine.id };
 }
 
 /** What the guest says has failed, in this epoch. */
 export function failureOfGuest(observed: Observation): string | undefined {
-  const { read } = observed.memory.guestWords;
-  const isNow = read?.epoch === observed.satellite.status.power.epoch;
-  return isNow && read.words?.isFailure === true ? read.words.text : undefined;
+  const words = readInThisEpoch(observed)?.words;
+  return words?.isFailure === true ? words.text : undefined;
+}
+
+/** What was read of the machine as it runs now, if anything was. */
+function readInThisEpoch({ memory, satellite }: Observation): GuestWordsMemory["read"] {
+  const { read } = memory.guestWords;
+  return read?.epoch === satellite.status.power.epoch ? read : undefined;
 }
 
 /** What the guest says has failed, as a reason why its port is silent. @param silence what is known of the port */
@@ -58,14 +62,11 @@ export function guestFailure(observed: Observation, silence: string): Blocker | 
 
 /** What its console has shown, to be put behind a message about its port; empty where it has shown nothing. */
 export function guestWordsForPeople(observed: Observation): string {
-  const { read } = observed.memory.guestWords;
-  if (read?.epoch !== observed.satellite.status.power.epoch) {
-    return "";
-  }
-  if (read.refusal !== undefined) {
+  const read = readInThisEpoch(observed);
+  if (read?.refusal !== undefined) {
     return `. Its console could not be read: ${read.refusal}`;
   }
-  return read.words === undefined ? "" : `. The guest says on its console: ${read.words.text}`;
+  return read?.words === undefined ? "" : `. The guest says on its console: ${read.words.text}`;
 }
 
 /**

@@ -196,6 +196,8 @@ function maxAgeMs(
   return resting ? settings.restingMaxAgeMs : settings.transitionPollMs / 2;
 }
 
+const NO_STRAY = { stray: undefined, strayVolume: undefined } as const;
+
 /**
  * A live machine of the satellite that its status does not name, and the volume on it where no other is named. The machine is
  * read again, since the list may be old.
@@ -208,12 +210,12 @@ async function findStray(
   const { metadata, status } = observed.satellite;
   const listed = directory.ownedBy(key, metadata.uid ?? "", offerOf(observed));
   if (listed === undefined || observed.satelliteClass === undefined || launchIsUnsettled(observed)) {
-    return { stray: undefined, strayVolume: undefined };
+    return NO_STRAY;
   }
   const cloud = cloudOf(observed.satelliteClass);
   const machine = await cloud.describe(listed.id, 0);
   if (machine === undefined || !isAlive(machine)) {
-    return { stray: undefined, strayVolume: undefined };
+    return NO_STRAY;
   }
   const [volumeID] = status.volume === undefined ? machine.volumes : [];
   const strayVolume = volumeID === undefined ? undefined : await cloud.describeVolume(volumeID);

@@ -14,8 +14,7 @@ type Own = Buffer | (() => Buffer);
 
 /** Frames of a stream that wait: content that needs the client's window, and whole frames behind it. */
 type Queued =
-  | { readonly streamId: number; readonly frames: Own; readonly sizeBytes: number }
-  | { readonly streamId: number; readonly write: (out: Outbox) => void; readonly sizeBytes: number }
+  | { readonly streamId: number; readonly write: () => void; readonly sizeBytes: number }
   | {
       readonly streamId: number;
       content: Buffer;
@@ -65,15 +64,17 @@ export class ClientOutput {
     return this.#queue.length === 0;
   }
 
-  /** Puts a frame that concerns the connection between the others. */
-  inject(frame: Own): void {
-    this.#addOwn(frame);
+  /** Puts a frame of ours between the others. */
+  inject(own: Own): void {
+    const frame = made(own);
+    this.#ownBytes += frame.length;
+    this.#out.add(frame);
   }
 
   /** Puts an answer of the router to a stream behind what was queued for it. */
   answer(streamId: number, frames: Own): void {
     if (this.#isWaiting(streamId)) {
-      this.#enqueue({ streamId, frames, sizeBytes: 0 });
+      this.#enqueue({ streamId, write: () => this.#out.add(made(frames)), sizeBytes: 0 });
     } else {
       this.inject(frames);
     }
@@ -82,15 +83,15 @@ export class ClientOutput {
   /** Passes the header block of an answer on, encoded anew. */
   block(streamId: number, block: Block, endStream: boolean): void {
     if (this.#isWaiting(streamId)) {
-      const write = (out: Outbox): void => this.#writeBlock(out, streamId, block, endStream);
+      const write = (): void => this.#writeBlock(streamId, block, endStream);
       this.#enqueue({ streamId, write, sizeBytes: block.listBytes });
     } else {
-      this.#writeBlock(this.#out, streamId, block, endStream);
+      this.#writeBlock(streamId, block, endStream);
     }
   }
 
-  #writeBlock(out: Outbox, streamId: number, block: Block, endStream: boolean): void {
-    writeBlock(out, this.#settings.encoder, streamId, block, endStream);
+  #writeBlock(streamId: number, block: Block, endStream: boolean): void {
+    writeBlock(this.#out, this.#settings.encoder, streamId, block, endStream);
   }
 
   /**
@@ -198,11 +199,7 @@ export class ClientOutput {
       this.#queuedBytes -= before - item.content.length;
       return isWhole;
     }
-    if ("write" in item) {
-      item.write(this.#out);
-    } else {
-      this.#out.add(typeof item.frames === "function" ? item.frames() : item.frames);
-    }
+    item.write();
     return true;
   }
 
@@ -226,12 +223,10 @@ export class ClientOutput {
     } while (item.content.length > 0);
     return true;
   }
+}
 
-  #addOwn(own: Own): void {
-    const frame = typeof own === "function" ? own() : own;
-    this.#ownBytes += frame.length;
-    this.#out.add(frame);
-  }
+function made(own: Own): Buffer {
+  return typeof own === "function" ? own() : own;
 }
 
 function sizeOf(item: Queued): number {

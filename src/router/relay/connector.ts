@@ -87,8 +87,7 @@ export class Connector {
   closeDone(): void {
     for (const link of this.#links) {
       if (link.isGoingAway && link.size === 0) {
-        this.#links.delete(link);
-        link.connection.close();
+        this.#close(link);
         this.#port.wake();
       }
     }
@@ -117,15 +116,19 @@ export class Connector {
     }
   }
 
-  /** Ends links to that satellite, and to VMs that go away, that have no stream and that nobody waits for. */
+  /** Ends links to that satellite that have no stream and that nobody waits for. */
   closeIdle(satellite: string): void {
     for (const link of this.#links) {
-      const isMeant = link.isGoingAway || link.upstream.satellite === satellite;
-      if (isMeant && link.size === 0 && !this.#port.desk.waitsFor(link.upstream)) {
-        this.#links.delete(link);
-        link.connection.close();
+      const { size, upstream } = link;
+      if (upstream.satellite === satellite && size === 0 && !this.#port.desk.waitsFor(upstream)) {
+        this.#close(link);
       }
     }
+  }
+
+  #close(link: VmLink): void {
+    this.#links.delete(link);
+    link.connection.close();
   }
 
   /** Fails what is not connected in time. */

@@ -106,14 +106,6 @@ export class Outbox {
     slabs.used = end;
   }
 
-  /** Forgets all that was gathered. */
-  clear(): void {
-    this.#pieces = [];
-    this.#run = undefined;
-    this.#source = undefined;
-    this.#gatheredBytes = 0;
-  }
-
   /** Hands everything to the wire as one write. A wire in memory may answer meanwhile, and another turn begin. */
   flush(wire: Wire): void {
     const source = this.#source;

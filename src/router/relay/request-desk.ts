@@ -51,7 +51,7 @@ export class RequestDesk {
   request(streamId: number, block: Block, endStream: boolean): void {
     const { limits, own } = this.#context;
     if (block.tooLarge) {
-      this.#refuse(streamId, tooLarge(limits.maxHeaderListBytes), !endStream);
+      this.#session.answer(streamId, tooLarge(limits.maxHeaderListBytes), !endStream);
       return;
     }
     if (own?.handles(this.#port.info, block.fields) === true) {
@@ -67,7 +67,7 @@ export class RequestDesk {
       return;
     }
     if (admission.kind === "refuse") {
-      this.#refuse(streamId, admission, !endStream);
+      this.#session.answer(streamId, admission, !endStream);
       return;
     }
     if (admission.heldMs <= 0 && this.#forwardAtOnce(streamId, block, endStream, admission)) {
@@ -282,10 +282,6 @@ export class RequestDesk {
     if (trailers !== undefined) {
       call.onTrailers(trailers);
     }
-  }
-
-  #refuse(streamId: number, refusal: Refusal, clientSends: boolean): void {
-    this.#session.answer(streamId, refusal, clientSends);
   }
 
   #refuseHeld(held: HeldRequest, refusal: Refusal): void {

@@ -396,10 +396,7 @@ describe("relay: bounds", () => {
     const small = await new Rig({ limits: { maxWaitingBytes: 3000 } }).start();
     try {
       small.admitAll();
-      const client = small.track(await connectRaw(small.port));
-      client.send(request(1));
-      const vm = await small.vm.ready();
-      await vm.headers(1);
+      const { client, vm } = await small.call();
       small.gate.answer = undefined;
       client.send(request(3), data(3, Buffer.alloc(2000)), request(5), data(5, Buffer.alloc(1000)));
       const question = await small.gate.question(0);

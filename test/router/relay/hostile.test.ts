@@ -35,14 +35,6 @@ describe("relay: what one peer does to the streams of others", () => {
   });
   afterEach(() => rig.stop());
 
-  async function call(isWhole = false): Promise<{ client: Peer; vm: Peer }> {
-    const client = rig.track(await connectRaw(rig.port));
-    client.send(request(1, {}, isWhole));
-    const vm = await rig.vm.ready();
-    await vm.headers(1);
-    return { client, vm };
-  }
-
   for (const [what, late] of [
     ["content", data(1, "late")],
     ["an end", data(1, "", true)],
@@ -50,7 +42,7 @@ describe("relay: what one peer does to the streams of others", () => {
     ["padding", frame(FrameType.DATA, Flag.PADDED, 1, Buffer.from([1, 0x78, 0]))],
   ] as const) {
     it(`${what} of a machine behind the end of its answer does not reach the client, who still sends`, async () => {
-      const { client, vm } = await call();
+      const { client, vm } = await rig.call();
       vm.send(headers(1, OK_HEADERS), headers(1, { "grpc-status": "0" }, true), late);
       await client.headers(1);
       await client.headers(1);
@@ -65,7 +57,7 @@ describe("relay: what one peer does to the streams of others", () => {
   }
 
   it("an answer does not wait behind another stream's content that the client takes no more of", async () => {
-    const { client, vm } = await call();
+    const { client, vm } = await rig.call();
     vm.send(headers(1, OK_HEADERS), ...Array.from({ length: 5 }, () => data(1, Buffer.alloc(13_107))));
     vm.send(frame(FrameType.PING, 0, 0, Buffer.alloc(8)));
     await vm.type(FrameType.PING);
@@ -85,7 +77,7 @@ describe("relay: what one peer does to the streams of others", () => {
   });
 
   it("a machine is not read while answers of it wait for the client's window, whatever they consist of", async () => {
-    const { client, vm } = await call();
+    const { client, vm } = await rig.call();
     vm.send(headers(1, OK_HEADERS), ...Array.from({ length: 5 }, () => data(1, Buffer.alloc(13_107))));
     await client.content(1, 65_535);
     const other = rig.track(await connectRaw(rig.port));
@@ -113,7 +105,7 @@ describe("relay: what one peer does to the streams of others", () => {
   });
 
   it("a few bytes of a machine that stand for very many end its link", async () => {
-    const { client, vm } = await call();
+    const { client, vm } = await rig.call();
     // One entry of the dynamic table, and a thousand references to it.
     const first = Buffer.concat([
       block({ ":status": "103" }),
@@ -144,10 +136,7 @@ describe("relay: what one peer does to the streams of others", () => {
     const timed = await new Rig({ clock, limits: { lingerMs: 5000 } }).start();
     try {
       timed.admitAll();
-      const client = timed.track(await connectRaw(timed.port));
-      client.send(request(1, {}, true));
-      const vm = await timed.vm.ready();
-      await vm.headers(1);
+      const { client, vm } = await timed.call({ isWhole: true });
       vm.send(trailersOnly(1));
       await client.headers(1);
       timed.engine.goAwayIdle("ns/vm");
@@ -173,10 +162,7 @@ describe("relay: what one peer does to the streams of others", () => {
     const small = await new Rig({ limits: { maxWaitingBytes: 1024 * 1024 } }).start();
     try {
       small.admitAll();
-      const client = small.track(await connectRaw(small.port));
-      client.send(request(1));
-      const vm = await small.vm.ready();
-      await vm.headers(1);
+      const { client, vm } = await small.call();
       vm.socket.pause();
       const encoded = request(1, { "x-a": "a".repeat(16_000) }).subarray(9);
       for (let id = 3; id < 1900; id += 2) {
@@ -190,7 +176,7 @@ describe("relay: what one peer does to the streams of others", () => {
   });
 
   it("many small grants of the client become one for the machine", async () => {
-    const { client, vm } = await call();
+    const { client, vm } = await rig.call();
     client.send(...Array.from({ length: 1000 }, () => frame(FrameType.WINDOW_UPDATE, 0, 1, u32(1))));
     let grantedBytes = 0;
     let count = 0;
@@ -202,7 +188,7 @@ describe("relay: what one peer does to the streams of others", () => {
   });
 
   it("grants above what a window can be reset their stream alone", async () => {
-    const { client, vm } = await call();
+    const { client, vm } = await rig.call();
     const most = frame(FrameType.WINDOW_UPDATE, 0, 1, u32(MAX_31_BIT));
     client.send(most, most);
     expect((await client.type(FrameType.RST_STREAM, 1)).payload.readUInt32BE(0)).equal(
@@ -234,10 +220,7 @@ describe("relay: what one peer does to the streams of others", () => {
     }).start();
     try {
       deaf.admitAll();
-      const client = deaf.track(await connectRaw(deaf.port));
-      client.send(request(1));
-      const vm = await deaf.vm.ready();
-      await vm.headers(1);
+      const { client, vm } = await deaf.call();
       vm.socket.pause();
       const pings = Buffer.concat(
         Array.from({ length: 1000 }, () => frame(FrameType.PING, 0, 0, Buffer.alloc(8))),
@@ -287,7 +270,7 @@ describe("relay: what one peer does to the streams of others", () => {
   });
 
   it("a client that raises its windows beyond what can be is the one whose connection ends", async () => {
-    const { client, vm } = await call();
+    const { client, vm } = await rig.call();
     client.send(
       frame(FrameType.WINDOW_UPDATE, 0, 1, u32(MAX_31_BIT - 65_535)),
       frame(
@@ -303,7 +286,7 @@ describe("relay: what one peer does to the streams of others", () => {
   });
 
   it("gives a machine the window back that its padding used", async () => {
-    const { client, vm } = await call();
+    const { client, vm } = await rig.call();
     vm.send(headers(1, OK_HEADERS));
     const padded = frame(
       FrameType.DATA,
@@ -320,10 +303,7 @@ describe("relay: what one peer does to the streams of others", () => {
     const strict = await new Rig({ limits: { maxStreams: 10 } }).start();
     try {
       strict.admitAll();
-      const client = strict.track(await connectRaw(strict.port));
-      client.send(request(1));
-      const vm = await strict.vm.ready();
-      await vm.headers(1);
+      const { client } = await strict.call();
       client.send(...Array.from({ length: 100 }, (_unused, place) => request(3 + 2 * place)));
       expect((await client.type(FrameType.RST_STREAM)).payload.readUInt32BE(0)).equal(
         ErrorCode.REFUSED_STREAM,

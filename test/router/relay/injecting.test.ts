@@ -26,12 +26,9 @@ describe("relay: injecting answers", () => {
     clientSettings: readonly (readonly [number, number])[] = [],
   ): Promise<{ client: Peer; vm: Peer }> {
     rig.admitAll();
-    const client = rig.track(await connectRaw(rig.port, clientSettings));
-    client.send(request(1));
-    const vm = await rig.vm.ready();
-    await vm.headers(1);
+    const both = await rig.call({ clientSettings });
     rig.gate.answer = undefined;
-    return { client, vm };
+    return both;
   }
 
   async function refuse(place: number): Promise<void> {
@@ -152,10 +149,7 @@ describe("relay: GOAWAY", () => {
   beforeEach(async () => {
     rig = await new Rig().start();
     rig.admitAll();
-    client = rig.track(await connectRaw(rig.port));
-    client.send(request(1, {}, true));
-    vm = await rig.vm.ready();
-    await vm.headers(1);
+    ({ client, vm } = await rig.call({ isWhole: true }));
   });
   afterEach(() => rig.stop());
 

@@ -416,10 +416,7 @@ describe("relay: counting", () => {
   beforeEach(async () => {
     rig = await new Rig().start();
     rig.admitAll();
-    client = rig.track(await connectRaw(rig.port));
-    client.send(request(1));
-    vm = await rig.vm.ready();
-    await vm.headers(1);
+    ({ client, vm } = await rig.call());
   });
   afterEach(() => rig.stop());
 

@@ -11,7 +11,7 @@ import type {
 } from "../../../../src/router/engine.ts";
 import { RelayEngine, type RelayEngineOptions } from "../../../../src/router/relay/engine.ts";
 import { silentLogger } from "../../../../src/telemetry/logger.ts";
-import { Peer } from "./peer.ts";
+import { connectRaw, Peer, request } from "./peer.ts";
 
 type Forward = Extract<Admission, { kind: "forward" }>;
 
@@ -137,6 +137,12 @@ export class RawVm {
   }
 }
 
+/** Both ends of a request. */
+export interface Call {
+  readonly client: Peer;
+  readonly vm: Peer;
+}
+
 /** An engine with a gate and one machine, and all that was opened, to be closed at the end. */
 export class Rig {
   readonly gate = new TestGate();
@@ -165,6 +171,18 @@ export class Rig {
   track(peer: Peer): Peer {
     this.#sockets.add(peer.socket);
     return peer;
+  }
+
+  /** A client and the machine, with request 1 passed on between them, which the gate must admit. */
+  async call({
+    isWhole = false,
+    clientSettings = [],
+  }: { readonly isWhole?: boolean; readonly clientSettings?: readonly SettingEntry[] } = {}): Promise<Call> {
+    const client = this.track(await connectRaw(this.port, clientSettings));
+    client.send(request(1, {}, isWhole));
+    const vm = await this.vm.ready();
+    await vm.headers(1);
+    return { client, vm };
   }
 
   async stop(): Promise<void> {
