@@ -37,6 +37,9 @@ interface Import {
   readonly names: readonly string[];
 }
 
+/** The only file of the relay that opens sockets. */
+const TCP_WIRE = "src/router/relay/tcp-wire.ts";
+
 /** What node:net has that knows addresses and opens no socket. */
 const ADDRESS_NAMES: ReadonlySet<string> = new Set(["BlockList", "isIP"]);
 
@@ -129,6 +132,20 @@ describe("architecture", () => {
         !["router", "local", "cli"].includes(room(from)),
     );
     expect(wrong.map(({ from, specifier }) => `${from} imports ${specifier}`)).to.deep.equal([]);
+  });
+
+  it("keeps sockets, files and timers out of the HTTP/2 core: wires and the clock are handed to it", () => {
+    const core = files.filter((file) => /^src\/(?:http2|router\/relay)\//.test(file) && file !== TCP_WIRE);
+    const wrong = imports.filter(
+      ({ from, specifier, isType }) => core.includes(from) && specifier.startsWith("node:") && !isType,
+    );
+    expect(wrong.map(({ from, specifier }) => `${from} imports ${specifier}`)).to.deep.equal([]);
+    const timing = core.filter((file) =>
+      /\b(?:setTimeout|setInterval|setImmediate|performance|Date)\b/.test(
+        readFileSync(join(ROOT, file), "utf8"),
+      ),
+    );
+    expect(timing).to.deep.equal([]);
   });
 
   it("reads the environment only in main.ts", () => {

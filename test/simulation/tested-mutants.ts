@@ -51,7 +51,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     name: "others: a VM's malformed answer reaches the client, who ends the connection of all",
     edits: [
       edit(
-        "router/relay/vm-link.ts",
+        "router/relay/vm-answers.ts",
         "if (problem !== undefined) {",
         "if (problem !== undefined && problem.length < 0) {",
       ),
@@ -67,7 +67,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     name: "others: what a VM says behind the end of its answer reaches the client, who ends the connection of all",
     edits: [
       edit(
-        "router/relay/vm-link.ts",
+        "router/relay/vm-answers.ts",
         "return call?.open.upstreamEnded === true ? undefined : call;",
         "return call;",
       ),
@@ -78,8 +78,8 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     name: "others: a VM's answer is looked up by its id alone, whoever was given it",
     edits: [
       edit(
-        "router/relay/vm-link.ts",
-        "const call = this.#require(linkId);\n    return call?.open",
+        "router/relay/vm-answers.ts",
+        "const call = this.#calls.require(linkId);\n    return call?.open",
         "const call = this.#session.streams.get(linkId)?.sink as VmCall | undefined;\n    return call?.open",
       ),
     ],
@@ -177,7 +177,7 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     name: "refused: one instance that may not be started is blamed on all of its request",
     edits: [
       edit(
-        "machines/ec2/ec2-cloud.ts",
+        "machines/ec2/blame.ts",
         'error.reason === "NotPermitted"',
         'error.reason === "NotPermittedAtAll"',
       ),

@@ -27,6 +27,7 @@ import type {
 import { CloudError } from "../errors.ts";
 import { createAwsClients, type AwsClientOptions, type AwsClients } from "./aws-clients.ts";
 import { Batcher, DEFAULT_WINDOW, type BatchWindow } from "./batcher.ts";
+import { blamedIds, isDivisible } from "./blame.ts";
 import { Catalogue } from "./catalogue.ts";
 import { inspectClass } from "./class-inspection.ts";
 import { hasDataVolume, rootVolumeGiB } from "./class-spec.ts";
@@ -77,19 +78,6 @@ export interface Ec2Cloud extends MachineCloud {
 const CHANGE_WINDOW: BatchWindow = { idleMs: 100, maxMs: 2_000, maxItems: 500, growth: 16 };
 /** Nobody waits for these. A filter takes 200 values (EC2 API reference, "DescribeInstances"). */
 const LOOK_UP_WINDOW: BatchWindow = { idleMs: 500, maxMs: 2_000, maxItems: 200, growth: 4 };
-
-/** Classes of error that concern single machines of a request. */
-const DIVISIBLE: ReadonlySet<string> = new Set([
-  "capacity",
-  "quota",
-  "state",
-  "gone",
-  "parameter",
-  "refused",
-  "protection",
-  "hibernation-not-ready",
-  "hibernation-unsupported",
-]);
 
 /** Creates the `MachineCloud` of EC2 for one region and role. Nothing is sent yet. */
 export function createEc2Cloud(options: Ec2CloudOptions): Ec2Cloud {
@@ -384,22 +372,4 @@ async function unlessGone<T>(read: Promise<T | undefined>, code?: string): Promi
     }
     throw error;
   }
-}
-
-/**
- * Whether EC2 may have refused the whole request because of one machine in it. Policies name resources and their tags, so
- * missing permission may be about one machine, too; refused credentials and a blocked account are about all.
- */
-function isDivisible(error: unknown): boolean {
-  return (
-    error instanceof CloudError &&
-    (DIVISIBLE.has(error.class) || (error.reason === "NotPermitted" && error.code !== "Blocked"))
-  );
-}
-
-/** Those of `ids` that EC2's message names. */
-function blamedIds(error: unknown, ids: readonly string[]): string[] {
-  const said = error instanceof CloudError && error.cause instanceof Error ? error.cause.message : "";
-  const words = new Set(said.split(/[^\w-]+/));
-  return ids.filter((id) => words.has(id));
 }

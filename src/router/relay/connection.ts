@@ -1,11 +1,10 @@
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { ConnectionInfo } from "../engine.ts";
 import { Http2ConnectionError } from "../../http2/errors.ts";
-import { FrameReader } from "../../http2/frame-reader.ts";
 import { settingsFrame } from "../../http2/frame-writer.ts";
-import { CLIENT_PREFACE, DEFAULT_MAX_FRAME_BYTES, ErrorCode } from "../../http2/protocol.ts";
+import { CLIENT_PREFACE, ErrorCode } from "../../http2/protocol.ts";
 import { CONNECTION_ENDING, ROUTER_STOPPING, type Refusal } from "../refusal.ts";
-import { PeerFrames } from "./peer-frames.ts";
+import { ClientReader } from "./client-reader.ts";
 import { ClientHalf } from "./client-half.ts";
 import { moveOn, type ConnectionState } from "./connection-state.ts";
 import { Connector } from "./connector.ts";
@@ -32,15 +31,10 @@ export class Connection implements WireEvents {
   readonly #session: ClientSession;
   readonly #goodbye: Goodbye;
   readonly #desk: RequestDesk;
-  readonly #clientFrames: PeerFrames;
-  readonly #clientHalf: ClientHalf;
-  readonly #clientReader: FrameReader;
+  readonly #reader: ClientReader;
   readonly #connector: Connector;
-  readonly #acceptedAtMs: number;
   #state: ConnectionState = { name: "greeting", received: Buffer.alloc(0), drains: false };
   #wakeScheduled = false;
-  #upstreamPaused = false;
-  #unfinishedSinceMs: number | undefined;
 
   /** @param onClosed called once, when the client's connection is closed */
   constructor(
@@ -53,7 +47,6 @@ export class Connection implements WireEvents {
     this.#context = context;
     this.#wire = wire;
     this.#onClosed = onClosed;
-    this.#acceptedAtMs = context.clock.monotonicMs();
     const session = new ClientSession(context);
     this.#session = session;
     this.#goodbye = new Goodbye(session, context.clock);
@@ -71,17 +64,12 @@ export class Connection implements WireEvents {
       wake,
       guard,
     });
-    this.#clientHalf = new ClientHalf(session, this.#desk, context, {
+    const half = new ClientHalf(session, this.#desk, context, {
       onPingAnswer: (opaque) => this.#goodbye.onPingAnswer(opaque),
-      countDropped: () => this.#clientFrames.countDropped(),
+      countDropped: () => this.#reader.countDropped(),
       links: () => this.#connector.links,
     });
-    const { limits, clock } = context;
-    this.#clientFrames = new PeerFrames(this.#clientHalf, limits, limits, clock);
-    this.#clientReader = new FrameReader(this.#clientFrames, {
-      maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
-      maxWholeFrameBytes: DEFAULT_MAX_FRAME_BYTES,
-    });
+    this.#reader = new ClientReader(half, context);
     wire.listen(this);
   }
 
@@ -117,7 +105,7 @@ export class Connection implements WireEvents {
 
   /** Ends the connection and what is still open on it: gRPC clients hear UNAVAILABLE. */
   end(): void {
-    if (this.#isOver || !this.#clientFrames.settingsSeen) {
+    if (this.#isOver || !this.#reader.settingsSeen) {
       this.destroy();
       return;
     }
@@ -153,33 +141,27 @@ export class Connection implements WireEvents {
   }
 
   #sweep(nowMs: number): void {
-    const { clientTimeoutMs, lingerMs } = this.#context.limits;
-    if (this.#state.name === "finished" && nowMs - this.#state.sinceMs > lingerMs) {
+    if (this.#state.name === "finished" && nowMs - this.#state.sinceMs > this.#context.limits.lingerMs) {
       this.destroy();
     }
     if (this.#isOver) {
       return;
     }
-    if (!this.#clientFrames.settingsSeen && nowMs - this.#acceptedAtMs > clientTimeoutMs) {
-      this.destroy();
-      return;
+    switch (this.#reader.sweep(nowMs)) {
+      case "silent":
+        this.destroy();
+        return;
+      case "unfinished":
+        this.#failClient(
+          new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a frame that never gets whole"),
+        );
+        break;
+      case "well":
+        break;
     }
-    this.#sweepUnfinished(nowMs, clientTimeoutMs);
     this.#connector.sweep(nowMs);
     if (this.#goodbye.sweep(nowMs)) {
       this.#turn();
-    }
-  }
-
-  /** A header block, or another frame that is taken only whole, and of which the rest does not come. */
-  #sweepUnfinished(nowMs: number, timeoutMs: number): void {
-    const reader = this.#clientReader;
-    const isUnfinished = this.#clientFrames.isMidBlock || (reader.isMidFrame && reader.atBoundary);
-    this.#unfinishedSinceMs = isUnfinished ? (this.#unfinishedSinceMs ?? nowMs) : undefined;
-    if (this.#unfinishedSinceMs !== undefined && nowMs - this.#unfinishedSinceMs > timeoutMs) {
-      this.#failClient(
-        new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a frame that never gets whole"),
-      );
     }
   }
 
@@ -192,7 +174,7 @@ export class Connection implements WireEvents {
       if (state.name === "greeting") {
         this.#onPreface(Buffer.concat([state.received, buffer.subarray(0, end)]), state.drains);
       } else {
-        this.#clientReader.read(buffer, 0, end);
+        this.#reader.read(buffer, 0, end);
       }
     } catch (error) {
       this.#guard(() => this.#failClient(error));
@@ -212,7 +194,7 @@ export class Connection implements WireEvents {
         if (drains) {
           this.#goodbye.announce();
         }
-        this.#clientReader.read(bytes, CLIENT_PREFACE.length);
+        this.#reader.read(bytes, CLIENT_PREFACE.length);
         return;
       case "http1":
         this.#session.toClient.inject(upgradeRequired(this.#wire.isEncrypted ? "h2" : "h2c"));
@@ -358,14 +340,8 @@ export class Connection implements WireEvents {
    */
   #balance(): void {
     const { maxUnsentBytes } = this.#context.limits;
-    const clientIsFull =
-      this.#wire.unsentBytes > maxUnsentBytes || this.#session.toClient.queuedBytes > maxUnsentBytes;
-    if (clientIsFull !== this.#upstreamPaused) {
-      this.#upstreamPaused = clientIsFull;
-      for (const { connection } of this.#connector.links) {
-        connection.wire[clientIsFull ? "pause" : "resume"]();
-      }
-    }
+    const { queuedBytes } = this.#session.toClient;
+    this.#connector.pauseAnswers(this.#wire.unsentBytes > maxUnsentBytes || queuedBytes > maxUnsentBytes);
   }
 
   onDrain(): void {
@@ -383,7 +359,7 @@ export class Connection implements WireEvents {
       // It broke while the last bytes were written.
       return;
     }
-    this.#clientReader.stop();
+    this.#reader.stop();
     this.#releaseAll();
     this.#connector.stop((connection) => connection.close());
     this.#wire.resume();
@@ -404,7 +380,7 @@ export class Connection implements WireEvents {
     }
     this.#onClosed(this);
     const steps = [
-      () => this.#clientReader.stop(),
+      () => this.#reader.stop(),
       () => this.#desk.dropAll(),
       () => this.#releaseAll(),
       () => this.#connector.stop((connection) => connection.abandon()),

@@ -39,6 +39,7 @@ export class Connector {
   readonly #context: RelayContext;
   readonly #port: ConnectorPort;
   readonly #links = new Set<VmLink>();
+  #answersPaused = false;
   /** Made when needed: few connections ever fail. */
   #attempts: Map<string, Attempts> | undefined;
 
@@ -71,6 +72,19 @@ export class Connector {
       this.#connect(upstream);
     }
     return undefined;
+  }
+
+  /** Whether VMs are not to be read for now. One that has not sent its SETTINGS is: nothing else of it goes to the client. */
+  pauseAnswers(isPaused: boolean): void {
+    if (isPaused === this.#answersPaused) {
+      return;
+    }
+    this.#answersPaused = isPaused;
+    for (const { connection, isReady } of this.#links) {
+      if (isReady) {
+        connection.wire[isPaused ? "pause" : "resume"]();
+      }
+    }
   }
 
   /** Gives up links on which nothing was sent but the preface, and on which nobody waits any more. */
@@ -161,8 +175,11 @@ export class Connector {
     this.#links.add(
       new VmLink(upstream, this.#session, this.#context, {
         events: this.#port.events,
-        onReady: () => {
+        onReady: ({ connection }) => {
           this.#attempts?.delete(upstream.satellite);
+          if (this.#answersPaused) {
+            connection.wire.pause();
+          }
           this.#port.wake();
         },
         onRoom: () => this.#port.wake(),

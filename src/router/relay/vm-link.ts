@@ -1,4 +1,3 @@
-import { SatelliteError } from "../../base/errors.ts";
 import type { Upstream } from "../engine.ts";
 import { Http2ConnectionError } from "../../http2/errors.ts";
 import {
@@ -9,42 +8,25 @@ import {
   type SettingEntry,
 } from "../../http2/frame-writer.ts";
 import { HpackEncoder } from "../../http2/hpack-encoder.ts";
-import { responseProblem } from "../../http2/header-rules.ts";
 import {
   DEFAULT_WINDOW_BYTES,
   ErrorCode,
-  Flag,
-  FRAME_HEADER_BYTES,
   MAX_31_BIT,
   Setting,
   CLIENT_PREFACE,
 } from "../../http2/protocol.ts";
 import { requireIncrement, requireWindow } from "../../http2/windows.ts";
-import type { Refusal } from "../refusal.ts";
-import { kindOf, misplaced } from "./answer-rules.ts";
-import { answerTooLarge, malformedAnswer } from "./refusals.ts";
-import { BlockDecoder } from "./block.ts";
-import { RequestEnd, type RelayContext } from "./context.ts";
-import { DataFrame } from "./data-frame.ts";
+import type { RelayContext } from "./context.ts";
 import type { HeaderBlock } from "./header-block.ts";
 import type { CallLink, VmCall } from "./vm-call.ts";
 import { Outbox } from "./outbox.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { PeerEvents } from "./peer-frames.ts";
+import { ANSWER_WINDOW_BYTES, VmAnswers, type LinkCalls } from "./vm-answers.ts";
 import { VmConnection, type LinkEvents } from "./vm-connection.ts";
 
-/**
- * What a VM may send before it must wait for the client to take it. No memory of the router's: VMs are not read while the
- * client takes nothing.
- */
-const WINDOW_BYTES = 1024 * 1024;
-/** The VM is granted window anew when it has used this much of it. */
-const GRANT_BYTES = WINDOW_BYTES / 4;
-/** What is gathered for a VM, or of its answers for the client, in one turn: few bytes of a header block can stand for many. */
+/** What is gathered for a VM in one turn: few bytes of a header block can stand for many. */
 const MAX_GATHERED_BYTES = 1024 * 1024;
-const MAX_ANSWERED_BYTES = 32 * 1024 * 1024;
-/** Room that a VM's header blocks may take, decoded. */
-const MAX_RESPONSE_LIST_BYTES = 2 * 1024 * 1024;
 
 /** What a link tells its connector, besides {@link LinkEvents}. */
 export interface VmLinkPort {
@@ -59,13 +41,13 @@ export interface VmLinkPort {
  * HTTP/2 with one VM, for the streams of one client's connection: their ids, windows and header blocks are rewritten, so
  * that they fit among those of other VMs. Stream windows for answers stay an affair between client and VM.
  */
-export class VmLink implements CallLink, PeerEvents {
+export class VmLink implements CallLink, LinkCalls, PeerEvents {
   readonly upstream: Upstream;
   readonly connection: VmConnection;
   readonly #session: ClientSession;
   readonly #port: VmLinkPort;
   readonly #out: Outbox;
-  readonly #decoder: BlockDecoder;
+  readonly #answers: VmAnswers;
   readonly #calls = new Map<number, VmCall>();
   #nextId = 1;
   #isReady = false;
@@ -75,11 +57,8 @@ export class VmLink implements CallLink, PeerEvents {
   #streamWindowBytes = DEFAULT_WINDOW_BYTES;
   #maxStreams = MAX_31_BIT;
   readonly encoder = new HpackEncoder();
-  #dueBytes = 0;
   /** Bytes of answers that the VM has asked for since the wire last had nothing left to send. */
   #answerBytes = 0;
-  /** The DATA frame in hand, where it does not pass whole. */
-  #frame: DataFrame | undefined;
   /** Calls that wait for the VM's windows. */
   readonly #waiting = new Set<VmCall>();
   readonly #maxUnsentBytes: number;
@@ -93,11 +72,11 @@ export class VmLink implements CallLink, PeerEvents {
     this.#session = session;
     this.#port = port;
     this.#out = new Outbox(slabs);
-    this.#decoder = new BlockDecoder({ maxListBytes: MAX_RESPONSE_LIST_BYTES }, scratch, responseProblem);
+    this.#answers = new VmAnswers(upstream, session, scratch, this);
     this.#maxUnsentBytes = limits.maxUnsentBytes;
     this.#maxControlBytes = limits.maxControlBytes;
     const settings = settingsFrame(session.settings.forVm());
-    const window = windowUpdateFrame(0, WINDOW_BYTES - DEFAULT_WINDOW_BYTES);
+    const window = windowUpdateFrame(0, ANSWER_WINDOW_BYTES - DEFAULT_WINDOW_BYTES);
     const wire = dial(upstream, memory, (open) => open.writeAll([CLIENT_PREFACE, settings, window]));
     this.connection = new VmConnection(upstream, wire, this, port.events, limits, clock);
   }
@@ -185,9 +164,9 @@ export class VmLink implements CallLink, PeerEvents {
         this.#waiting.delete(call);
       }
     }
-    if (this.#dueBytes >= GRANT_BYTES) {
-      this.#out.add(windowUpdateFrame(0, this.#dueBytes));
-      this.#dueBytes = 0;
+    const grantBytes = this.#answers.takeGrant();
+    if (grantBytes > 0) {
+      this.#out.add(windowUpdateFrame(0, grantBytes));
     }
     if (!this.#out.isEmpty) {
       const hadRoom = this.#out.gatheredBytes <= MAX_GATHERED_BYTES;
@@ -275,43 +254,12 @@ export class VmLink implements CallLink, PeerEvents {
       this.#sendWindowBytes += incrementBytes;
       requireWindow(this.#sendWindowBytes);
     } else {
-      this.#require(linkId)?.widen(incrementBytes);
+      this.require(linkId)?.widen(incrementBytes);
     }
   }
 
-  onHeaderBlock(headerBlock: HeaderBlock): void {
-    const { endStream, streamId: linkId } = headerBlock;
-    const block = this.#decoder.decode(headerBlock);
-    const call = this.#answering(linkId);
-    if (call === undefined) {
-      return;
-    }
-    if (block.tooLarge) {
-      throw new SatelliteError(
-        "MetadataTooLarge",
-        `${this.upstream.satellite} answers with too much metadata`,
-      );
-    }
-    const { open } = call;
-    const kind = kindOf(block.fields);
-    const problem = block.problem ?? misplaced(kind, open.responseStarted, endStream);
-    if (problem !== undefined) {
-      this.#refuse(call, malformedAnswer(this.upstream, problem));
-      return;
-    }
-    const { settings, toClient } = this.#session;
-    if (block.listBytes > settings.maxListBytes) {
-      this.#refuse(call, answerTooLarge(this.upstream, settings.maxListBytes));
-      return;
-    }
-    toClient.block(call.id, block, endStream);
-    if (toClient.gatheredBytes > MAX_ANSWERED_BYTES) {
-      throw new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too much metadata at once");
-    }
-    open.responseStarted ||= kind === "final";
-    if (endStream) {
-      this.#end(call);
-    }
+  onHeaderBlock(block: HeaderBlock): void {
+    this.#answers.onHeaderBlock(block);
   }
 
   onData(
@@ -322,88 +270,15 @@ export class VmLink implements CallLink, PeerEvents {
     start: number,
     end: number,
   ): void {
-    const from = start + FRAME_HEADER_BYTES;
-    const call = this.#answering(linkId);
-    if (call !== undefined) {
-      call.chargeClient(payloadBytes);
-      if (!call.open.responseStarted) {
-        this.#refuse(call, malformedAnswer(this.upstream, "content before the headers of the answer"));
-      } else if (end - from === payloadBytes && (flags & Flag.PADDED) === 0) {
-        this.#onWholeData(call, (flags & Flag.END_STREAM) !== 0, buffer, start, end);
-        return;
-      }
-    }
-    this.#frame = new DataFrame(linkId, flags, payloadBytes);
-    this.#onPart(this.#frame, buffer, from, end);
-  }
-
-  /** Passes a frame on with another stream id, in place where nothing waits: most of what comes. */
-  #onWholeData(call: VmCall, endStream: boolean, buffer: Buffer, start: number, end: number): void {
-    const { toClient } = this.#session;
-    if (toClient.frame(call.id, endStream, buffer, start, end)) {
-      this.#dueBytes += end - start - FRAME_HEADER_BYTES;
-    } else {
-      this.#passContent(call, buffer.subarray(start + FRAME_HEADER_BYTES, end), endStream);
-    }
-    if (endStream) {
-      this.#end(call);
-    }
+    this.#answers.onData(flags, linkId, payloadBytes, buffer, start, end);
   }
 
   onDataPart(buffer: Buffer, start: number, end: number): void {
-    if (this.#frame !== undefined) {
-      this.#onPart(this.#frame, buffer, start, end);
-    }
-  }
-
-  #onPart(frame: DataFrame, buffer: Buffer, start: number, end: number): void {
-    const content = frame.take(buffer, start, end);
-    const call = this.#answering(frame.streamId);
-    if (call === undefined) {
-      this.#dueBytes += end - start;
-      return;
-    }
-    const paddingBytes = end - start - content.length;
-    this.#dueBytes += paddingBytes;
-    call.onVmPadding(paddingBytes);
-    const endStream = frame.endStream && frame.isWhole;
-    if (content.length > 0 || endStream) {
-      this.#passContent(call, content, endStream);
-    }
-    if (endStream) {
-      this.#end(call);
-    }
-  }
-
-  #passContent(call: VmCall, content: Buffer, endStream: boolean): void {
-    this.#session.toClient.content(call.id, content, endStream, (sizeBytes) => {
-      this.#dueBytes += sizeBytes;
-    });
-  }
-
-  /** Ends a call whose answer is none; the VM hears that nobody wants the rest. */
-  #refuse(call: VmCall, refusal: Refusal): void {
-    call.onReset(ErrorCode.PROTOCOL_ERROR);
-    call.endByRouter(refusal);
+    this.#answers.onDataPart(buffer, start, end);
   }
 
   onReset(linkId: number, errorCode: number): void {
-    this.#require(linkId)?.endByVm(errorCode);
-  }
-
-  #end(call: VmCall): void {
-    this.#session.onRequestEnd(RequestEnd.PASSED);
-    this.#session.streams.endByUpstream(call.open);
-    call.removeIfDone();
-  }
-
-  /**
-   * The call of a stream, unless its answer has ended. What a VM says behind an end goes nowhere: a client may end its
-   * whole connection for it.
-   */
-  #answering(linkId: number): VmCall | undefined {
-    const call = this.#require(linkId);
-    return call?.open.upstreamEnded === true ? undefined : call;
+    this.require(linkId)?.endByVm(errorCode);
   }
 
   /**
@@ -411,7 +286,7 @@ export class VmLink implements CallLink, PeerEvents {
    *
    * @throws Http2ConnectionError PROTOCOL_ERROR: the VM may speak of nothing but what it was asked
    */
-  #require(linkId: number): VmCall | undefined {
+  require(linkId: number): VmCall | undefined {
     if (linkId === 0 || (linkId & 1) === 0 || linkId >= this.#nextId) {
       throw new Http2ConnectionError(
         ErrorCode.PROTOCOL_ERROR,

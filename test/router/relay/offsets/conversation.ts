@@ -234,7 +234,7 @@ export class Conversation {
       }
       isMoving = this.#moveOut();
       isMoving = this.#moveIn("client", this.client, this.clientWire, direction, limitBytes) || isMoving;
-      for (const machine of this.machines) {
+      for (const machine of this.machines.filter(({ isSilent }) => !isSilent)) {
         const of = machine === this.machine ? "machine" : undefined;
         isMoving = this.#moveIn(of, machine, machine.wire, direction, limitBytes) || isMoving;
       }

@@ -54,11 +54,16 @@ export class VmModel extends StrictPeer {
     return due.length > 0;
   }
 
-  /** Sends its SETTINGS, once. */
+  /** Whether it says nothing yet. */
+  get isSilent(): boolean {
+    return !this.#isSettled;
+  }
+
+  /** Sends its SETTINGS, once, before everything else (RFC 9113 §3.4). */
   settle(): void {
     if (!this.#isSettled) {
       this.#isSettled = true;
-      this.outgoing.push(settingsFrame([]));
+      this.outgoing.unshift(settingsFrame([]));
     }
   }
 
