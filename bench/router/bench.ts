@@ -81,33 +81,26 @@ async function prepare(): Promise<Omit<Site, "upstreamPort">> {
 }
 
 async function startBackends(directory: string): Promise<Record<Row["backend"], Backend>> {
-  const files = await freePort();
-  const messages = await freePort();
+  const files = (port: string, ...windows: readonly string[]): readonly string[] => [
+    "nghttpd",
+    "--no-tls",
+    "--address=127.0.0.1",
+    "--max-concurrent-streams=1000",
+    ...windows,
+    `--htdocs=${directory}/www`,
+    port,
+  ];
+  const messages = path.join(import.meta.dirname, "message-server.ts");
   return {
-    files: {
-      port: files,
-      process: await Running.start(
-        [
-          "nghttpd",
-          "--no-tls",
-          "--address=127.0.0.1",
-          "--max-concurrent-streams=1000",
-          "--window-bits=24",
-          "--connection-window-bits=26",
-          `--htdocs=${directory}/www`,
-          String(files),
-        ],
-        files,
-      ),
-    },
-    messages: {
-      port: messages,
-      process: await Running.start(
-        [process.execPath, path.join(import.meta.dirname, "message-server.ts"), String(messages)],
-        messages,
-      ),
-    },
+    files: await startBackend((port) => files(port, "--window-bits=24", "--connection-window-bits=26")),
+    narrow: await startBackend((port) => files(port)),
+    messages: await startBackend((port) => [process.execPath, messages, port]),
   };
+}
+
+async function startBackend(command: (port: string) => readonly string[]): Promise<Backend> {
+  const port = await freePort();
+  return { port, process: await Running.start(command(String(port)), port) };
 }
 
 interface Backend {

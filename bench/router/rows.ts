@@ -4,7 +4,10 @@ export interface Row {
   readonly connections: number;
   /** Streams at a time on each connection. */
   readonly streams: number;
-  readonly backend: "files" | "messages";
+  /** `narrow` serves files, too, with HTTP/2's default windows of 64 KiB. */
+  readonly backend: "files" | "narrow" | "messages";
+  /** Windows of the client, as a power of two; far larger ones by default. */
+  readonly clientWindowBits?: number;
   readonly path: string;
   readonly isTls?: boolean;
   /** Size of a request's body. */
@@ -59,6 +62,22 @@ export const ROWS: readonly Row[] = [
   },
   { name: "16 MiB responses, 2 × 2", connections: 2, streams: 2, backend: "files", path: "/16m" },
   { name: "1 MiB requests, 8 × 4", connections: 8, streams: 4, ...small, uploadBytes: MIB },
+  {
+    name: "1 MiB responses, 8 × 4, client's windows 64 KiB",
+    connections: 8,
+    streams: 4,
+    backend: "files",
+    path: "/1m",
+    clientWindowBits: 16,
+  },
+  {
+    name: "1 MiB requests, 8 × 4, server's windows 64 KiB",
+    connections: 8,
+    streams: 4,
+    backend: "narrow",
+    path: "/small",
+    uploadBytes: MIB,
+  },
   { name: "one after the other", connections: 1, streams: 1, ...small, isLatency: true },
   { name: "one after the other, TLS", connections: 1, streams: 1, ...small, isTls: true, isLatency: true },
 ];

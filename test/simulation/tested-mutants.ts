@@ -119,6 +119,17 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     tests: [`${RELAY}/offsets/offsets.test.ts`],
   },
   {
+    name: "bytes: memory is another's before what it holds has been written",
+    edits: [
+      edit(
+        "router/relay/outbox.ts",
+        "(this.#retired ??= []).push(chunk);",
+        "this.#slabs.chunks.give(chunk);",
+      ),
+    ],
+    tests: [`${RELAY}/offsets/windows.test.ts`],
+  },
+  {
     name: "bytes: what others send is not charged to the client's window",
     edits: [edit("router/relay/client-flow.ts", "    this.#sendBytes -= takenBytes;\n", "")],
     tests: [`${RELAY}/offsets/windows.test.ts`],

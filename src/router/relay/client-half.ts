@@ -75,7 +75,7 @@ export class ClientHalf implements PeerEvents {
     if (open !== undefined && end - from === payloadBytes && (flags & Flag.PADDED) === 0) {
       // Content without padding for an open stream, whole: most of what comes.
       requireUnended(open.clientEnded);
-      this.#passContent(open, buffer.subarray(from, end), (flags & Flag.END_STREAM) !== 0);
+      this.#passFrame(open, buffer, start, end, (flags & Flag.END_STREAM) !== 0);
     } else {
       this.#requireOpen(streamId, open);
       this.#frame = new DataFrame(streamId, flags, payloadBytes);
@@ -89,10 +89,22 @@ export class ClientHalf implements PeerEvents {
     }
   }
 
-  #passContent(open: OpenStream, content: Buffer, isLast: boolean): void {
+  #passFrame(open: OpenStream, buffer: Buffer, start: number, end: number, isLast: boolean): void {
     // It is known before the content goes on: the window of what has ended needs not be given back.
     open.clientEnded = isLast;
+    if (!open.sink.onFrame(buffer, start, end, isLast)) {
+      open.sink.onContent(buffer.subarray(start + FRAME_HEADER_BYTES, end), isLast);
+    }
+    this.#noteContent(open, isLast);
+  }
+
+  #passContent(open: OpenStream, content: Buffer, isLast: boolean): void {
+    open.clientEnded = isLast;
     open.sink.onContent(content, isLast);
+    this.#noteContent(open, isLast);
+  }
+
+  #noteContent(open: OpenStream, isLast: boolean): void {
     if (isLast) {
       this.#session.streams.endByClient(open);
       this.#session.streams.markClientDone(open.id);

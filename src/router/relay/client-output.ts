@@ -2,6 +2,7 @@ import { SatelliteError } from "../../base/errors.ts";
 import { writeFrameHeader } from "../../http2/frame-writer.ts";
 import { DEFAULT_MAX_FRAME_BYTES, Flag, FRAME_HEADER_BYTES, FrameType } from "../../http2/protocol.ts";
 import { writeBlock, type Block } from "./block.ts";
+import { CHUNK_BYTES } from "./chunks.ts";
 import type { ClientFlow } from "./client-flow.ts";
 import { writeData } from "./data-frame.ts";
 import type { RelayLimits } from "./limits.ts";
@@ -20,7 +21,11 @@ type Queued =
       content: Buffer;
       readonly endStream: boolean;
       readonly onSettled: ((sizeBytes: number) => void) | undefined;
+      /** What `content` is a part of, where that is to be given back. */
+      readonly chunk: Buffer | undefined;
     };
+
+type QueuedContent = Extract<Queued, { content: Buffer }>;
 
 /** What each thing that waits costs, however little it holds. */
 const ITEM_BYTES = 256;
@@ -121,11 +126,21 @@ export class ClientOutput {
     endStream: boolean,
     onSettled?: (sizeBytes: number) => void,
   ): void {
-    const item = { streamId, content, endStream, onSettled };
+    const item = { streamId, content, endStream, onSettled, chunk: undefined };
     if (this.#queue.length === 0 && this.#sendContent(item)) {
       return;
     }
-    this.#enqueue({ ...item, content: Buffer.from(item.content) });
+    this.#enqueue({ ...item, ...this.#copy(item.content) });
+  }
+
+  /** Little content is copied next to other: a chunk for each would be far more than what is counted for it. */
+  #copy(content: Buffer): Pick<QueuedContent, "chunk" | "content"> {
+    if (content.length < CHUNK_BYTES / 4 || content.length > CHUNK_BYTES) {
+      return { content: Buffer.from(content), chunk: undefined };
+    }
+    const chunk = this.#out.takeChunk();
+    content.copy(chunk);
+    return { content: chunk.subarray(0, content.length), chunk };
   }
 
   #isWaiting(streamId: number): boolean {
@@ -147,6 +162,9 @@ export class ClientOutput {
       this.#waiting?.set(item.streamId, left);
     }
     this.#queuedBytes -= ITEM_BYTES + sizeOf(item);
+    if ("chunk" in item && item.chunk !== undefined) {
+      this.#out.retire(item.chunk);
+    }
   }
 
   /** Drops what waits for a stream: it was reset. */
@@ -204,7 +222,7 @@ export class ClientOutput {
   }
 
   /** Sends as much as the client takes; `item.content` then begins behind it. */
-  #sendContent(item: Extract<Queued, { content: Buffer }>): boolean {
+  #sendContent(item: QueuedContent): boolean {
     do {
       const wantedBytes = Math.min(item.content.length, DEFAULT_MAX_FRAME_BYTES);
       const sizeBytes = this.#flow.take(wantedBytes);

@@ -1,5 +1,6 @@
-/** Memory for a body is taken in pieces of this size, but for small ones: many requests wait with a few bytes each. */
-const CHUNK_BYTES = 16 * 1024;
+import { CHUNK_BYTES, FRESH_CHUNKS, type ChunkMemory } from "./chunks.ts";
+
+/** A body begins with little memory: many requests wait with a few bytes each. */
 const FIRST_CHUNK_BYTES = 256;
 const NOTHING: Buffer = Buffer.alloc(0);
 
@@ -11,6 +12,11 @@ export class HeldBody {
   /** Bytes in the last chunk, with those that have left. */
   #usedBytes = 0;
   #sizeBytes = 0;
+  readonly #memory: ChunkMemory;
+
+  constructor(memory: ChunkMemory = FRESH_CHUNKS) {
+    this.#memory = memory;
+  }
 
   get sizeBytes(): number {
     return this.#sizeBytes;
@@ -22,7 +28,7 @@ export class HeldBody {
       let chunk = this.#chunks.at(-1);
       if (chunk === undefined || this.#usedBytes === chunk.length) {
         const wantedBytes = Math.max(FIRST_CHUNK_BYTES, content.length - from, 2 * (chunk?.length ?? 0));
-        chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, wantedBytes));
+        chunk = wantedBytes < CHUNK_BYTES ? Buffer.allocUnsafeSlow(wantedBytes) : this.#memory.takeChunk();
         this.#chunks.push(chunk);
         this.#usedBytes = 0;
       }
@@ -54,7 +60,7 @@ export class HeldBody {
     this.#goneBytes += sizeBytes;
     const isLast = this.#chunks.length === 1;
     if (this.#goneBytes === (isLast ? this.#usedBytes : this.#chunks[0]?.length)) {
-      this.#chunks.shift();
+      this.#retire(this.#chunks.shift());
       this.#goneBytes = 0;
       this.#usedBytes = isLast ? 0 : this.#usedBytes;
     }
@@ -62,9 +68,17 @@ export class HeldBody {
 
   /** Lets all of it go. */
   clear(): void {
-    this.#chunks.length = 0;
+    for (const chunk of this.#chunks.splice(0)) {
+      this.#retire(chunk);
+    }
     this.#goneBytes = 0;
     this.#usedBytes = 0;
     this.#sizeBytes = 0;
+  }
+
+  #retire(chunk: Buffer | undefined): void {
+    if (chunk?.length === CHUNK_BYTES) {
+      this.#memory.retire(chunk);
+    }
   }
 }

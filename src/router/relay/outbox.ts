@@ -1,3 +1,4 @@
+import { Chunks, type ChunkMemory } from "./chunks.ts";
 import type { Wire } from "./wire.ts";
 
 const SLAB_BYTES = 64 * 1024;
@@ -9,8 +10,13 @@ const COPY_BYTES = 4096;
  * taken back when it was sent, so that most turns use the same, cached memory.
  */
 export class Slabs {
+  readonly chunks: Chunks;
   slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
   used = 0;
+
+  constructor(chunks = new Chunks()) {
+    this.chunks = chunks;
+  }
 
   /** Makes sure that `sizeBytes` are free at `used` in `slab`. */
   makeRoom(sizeBytes: number): void {
@@ -32,7 +38,7 @@ export class Slabs {
  * Gathers what goes to one socket in one turn, in order, and hands it over as one write. Received buffers
  * are passed on without copying where that pays; they must stay as they are until the turn ends by {@link flush}.
  */
-export class Outbox {
+export class Outbox implements ChunkMemory {
   readonly #slabs: Slabs;
   #pieces: Buffer[] = [];
   /** Our last bytes in the slab, not yet a piece. */
@@ -44,6 +50,8 @@ export class Outbox {
   #from = 0;
   #to = 0;
   #gatheredBytes = 0;
+  /** Chunks of which nobody but what was gathered may still speak. Made when needed. */
+  #retired: Buffer[] | undefined;
 
   constructor(slabs: Slabs) {
     this.#slabs = slabs;
@@ -56,6 +64,15 @@ export class Outbox {
   /** What was gathered since {@link flush}. */
   get gatheredBytes(): number {
     return this.#gatheredBytes;
+  }
+
+  takeChunk(): Buffer {
+    return this.#slabs.chunks.take();
+  }
+
+  /** A chunk goes back when what was gathered has been written. */
+  retire(chunk: Buffer): void {
+    (this.#retired ??= []).push(chunk);
   }
 
   /** Passes received bytes on: buffer[from, to). */
@@ -108,6 +125,15 @@ export class Outbox {
 
   /** Hands everything to the wire as one write. A wire in memory may answer meanwhile, and another turn begin. */
   flush(wire: Wire): void {
+    const retired = this.#retired;
+    this.#retired = undefined;
+    this.#write(wire);
+    for (const chunk of retired ?? []) {
+      this.#slabs.chunks.give(chunk);
+    }
+  }
+
+  #write(wire: Wire): void {
     const source = this.#source;
     const run = this.#run;
     this.#gatheredBytes = 0;

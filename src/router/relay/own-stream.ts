@@ -82,6 +82,10 @@ export class OwnStream implements OwnCall, RequestSink {
     this.#port.wake();
   }
 
+  onFrame(): boolean {
+    return false;
+  }
+
   onContent(content: Buffer, isLast: boolean): void {
     this.onPadding(content.length);
     if (content.length > 0) {

@@ -1,11 +1,14 @@
 import type { HeaderList } from "../engine.ts";
 import { Http2ConnectionError } from "../../http2/errors.ts";
 import type { HpackEncoder } from "../../http2/hpack-encoder.ts";
-import { rstStreamFrame, windowUpdateFrame } from "../../http2/frame-writer.ts";
+import { rstStreamFrame, windowUpdateFrame, writeFrameHeader } from "../../http2/frame-writer.ts";
 import {
   DEFAULT_MAX_FRAME_BYTES,
   DEFAULT_WINDOW_BYTES,
   ErrorCode,
+  Flag,
+  FRAME_HEADER_BYTES,
+  FrameType,
   MAX_31_BIT,
   type ErrorCodeValue,
 } from "../../http2/protocol.ts";
@@ -67,7 +70,7 @@ export class VmCall implements RequestSink {
   readonly #link: CallLink;
   readonly #linkId: number;
   /** Content that the VM has no window for yet. */
-  readonly #queue = new HeldBody();
+  readonly #queue: HeldBody;
   /** How much of the queue, and of what is still to come, the client was given connection window back for already. */
   #prepaidBytes: number;
   #windowBytes: number;
@@ -89,6 +92,7 @@ export class VmCall implements RequestSink {
     this.id = id;
     this.#session = session;
     this.#link = link;
+    this.#queue = new HeldBody(link.out);
     this.#windowBytes = link.streamWindowBytes;
     this.#clientWindowBytes = session.settings.clientWindowBytes;
     this.#end = isWhole ? "sent" : "open";
@@ -108,6 +112,20 @@ export class VmCall implements RequestSink {
     return this.#isForgotten;
   }
 
+  /** Passes a frame on with another stream id, in place where nothing waits: most of what comes. */
+  onFrame(buffer: Buffer, start: number, end: number, isLast: boolean): boolean {
+    const sizeBytes = end - start - FRAME_HEADER_BYTES;
+    const isNext = !this.#isForgotten && this.#queue.sizeBytes === 0 && (sizeBytes > 0 || isLast);
+    if (!isNext || sizeBytes > this.#takesBytes() || !this.#fitsLength(sizeBytes, isLast)) {
+      return false;
+    }
+    writeFrameHeader(buffer, start, sizeBytes, FrameType.DATA, isLast ? Flag.END_STREAM : 0, this.#linkId);
+    this.#link.out.pass(buffer, start, end);
+    this.#contentBytes += sizeBytes;
+    this.#noteSent(sizeBytes, isLast);
+    return true;
+  }
+
   onContent(content: Buffer, isLast: boolean): void {
     if (this.#isForgotten) {
       this.#refundConnection(content.length);
@@ -118,6 +136,7 @@ export class VmCall implements RequestSink {
       this.#resetForClient(ErrorCode.PROTOCOL_ERROR);
       return;
     }
+    this.#contentBytes += content.length;
     const sentBytes = this.#queue.sizeBytes === 0 ? this.#send(content, isLast) : 0;
     if (sentBytes < content.length) {
       this.#queue.add(content.subarray(sentBytes));
@@ -132,9 +151,9 @@ export class VmCall implements RequestSink {
 
   /** Content must be as long as it was announced (RFC 9113 §8.1.1): a peer behind may take the rest for something else. */
   #fitsLength(sizeBytes: number, isLast: boolean): boolean {
-    this.#contentBytes += sizeBytes;
-    const length = this.#contentLength ?? this.#contentBytes;
-    return isLast ? this.#contentBytes === length : this.#contentBytes <= length;
+    const contentBytes = this.#contentBytes + sizeBytes;
+    const length = this.#contentLength ?? contentBytes;
+    return isLast ? contentBytes === length : contentBytes <= length;
   }
 
   /** Ends a call for an error of the client's. */
@@ -282,28 +301,34 @@ export class VmCall implements RequestSink {
     this.removeIfDone();
   }
 
-  /** Sends the beginning of `content` that the VM takes now, and gives the client as much window back. */
+  /** How much of what comes next the VM takes now. */
+  #takesBytes(): number {
+    const { isFull, sendWindowBytes } = this.#link;
+    return isFull ? 0 : Math.max(0, Math.min(this.#windowBytes, sendWindowBytes));
+  }
+
+  /** Sends the beginning of `content` that the VM takes now. */
   #send(content: Buffer, isLast: boolean): number {
-    const { out, sendWindowBytes } = this.#link;
-    const sizeBytes = this.#link.isFull
-      ? 0
-      : Math.max(0, Math.min(content.length, this.#windowBytes, sendWindowBytes));
+    const sizeBytes = Math.min(content.length, this.#takesBytes());
+    const isWhole = sizeBytes === content.length;
     for (let from = 0; from < sizeBytes;) {
       const to = Math.min(sizeBytes, from + DEFAULT_MAX_FRAME_BYTES);
-      const endsStream = isLast && to === content.length;
-      writeData(out, this.#linkId, content.subarray(from, to), endsStream);
-      if (endsStream) {
-        this.#end = "sent";
-      }
+      writeData(this.#link.out, this.#linkId, content.subarray(from, to), isLast && to === content.length);
       from = to;
     }
+    this.#noteSent(sizeBytes, isLast && isWhole && sizeBytes > 0);
+    return sizeBytes;
+  }
+
+  /** Takes note of content that was sent, and gives the client as much window back. */
+  #noteSent(sizeBytes: number, hasEnded: boolean): void {
     this.#windowBytes -= sizeBytes;
     this.#link.charge(sizeBytes);
     this.#refund(sizeBytes);
-    if (this.#end === "sent") {
+    if (hasEnded) {
+      this.#end = "sent";
       this.removeIfDone();
     }
-    return sizeBytes;
   }
 
   #refund(sizeBytes: number): void {

@@ -4,6 +4,7 @@ import { HpackScratch } from "../../../../src/http2/hpack-decoder.ts";
 import { settingsFrame } from "../../../../src/http2/frame-writer.ts";
 import { CLIENT_PREFACE, Flag, FrameType } from "../../../../src/http2/protocol.ts";
 import type { OwnService } from "../../../../src/router/own-service.ts";
+import { Chunks } from "../../../../src/router/relay/chunks.ts";
 import { Connection } from "../../../../src/router/relay/connection.ts";
 import { DEFAULT_RELAY_LIMITS } from "../../../../src/router/relay/limits.ts";
 import { Slabs } from "../../../../src/router/relay/outbox.ts";
@@ -107,6 +108,14 @@ const own: OwnService = {
   }),
 };
 
+/** What was given back is somebody else's at once: whoever still reads it reads that. */
+class SpoilingChunks extends Chunks {
+  override give(chunk: Buffer): void {
+    chunk.fill(0xee);
+    super.give(chunk);
+  }
+}
+
 /** One connection of a client through the router to two satellites, in memory and on a clock that stands still. */
 export class Conversation {
   readonly client = new ClientModel();
@@ -155,7 +164,7 @@ export class Conversation {
       onFault: () => {
         this.faults += 1;
       },
-      slabs: new Slabs(),
+      slabs: new Slabs(new SpoilingChunks()),
       scratch: new HpackScratch(),
       memory: new WireMemory(),
     };
