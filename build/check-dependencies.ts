@@ -9,7 +9,7 @@ import { faultsOf, type LockedPackage, type Manifest } from "./dependencies.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 /** Of the devDependencies, those whose program is called. */
-const PROGRAMS = ["mocha", "oxfmt", "oxlint", "oxlint-tsgolint", "typescript"];
+const PROGRAMS = ["c8", "mocha", "oxfmt", "oxlint", "oxlint-tsgolint", "typescript"];
 /** Those that the validator of bills of materials asks for; it does not judge where it lacks them. */
 const ASKED_FOR = ["ajv", "ajv-formats", "ajv-formats-draft2019"];
 
