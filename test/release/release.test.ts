@@ -1,15 +1,18 @@
 import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { readManifest } from "../../build/release/sources.ts";
+import { ensurePrerequisites } from "../../src/local/qemu/prerequisites.ts";
 import { freePort } from "../support/process.ts";
 import { requireTool } from "../tools/catalog.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const { version } = readManifest(ROOT);
+/** Of Debian's qemu-user-static: it runs one program of another processor, and needs no library. */
+const EMULATOR = "qemu-aarch64-static";
 
 /** Builds the release as people do, as another user's shell would (`umask`, time zone) where told to. */
 function build(target: string, umask = "022"): string {
@@ -156,16 +159,45 @@ describe("a release", function () {
       expect(config.config.Labels["org.opencontainers.image.revision"]).to.match(/^[0-9a-f]{40}/);
     });
 
-    it("has the amd64 image's files as a root that runs the command", () => {
-      const root = join(folder, "root");
-      const archive = join(folder, "root.tar");
-      crane("export", "--platform=linux/amd64", `${address}/satellites:${version}`, archive);
-      execFileSync("mkdir", [root]);
+    /** The image's files as the root of a new user namespace, with `emulator` for a processor of another kind. */
+    const runIn = (platform: string, emulator?: string): string => {
+      const root = join(folder, platform.replace("/", "-"));
+      const archive = `${root}.tar`;
+      crane("export", `--platform=${platform}`, `${address}/satellites:${version}`, archive);
+      mkdirSync(root);
       execFileSync("tar", ["--extract", `--file=${archive}`, `--directory=${root}`]);
-      const run = ["--root", root, "/usr/bin/node", "/app/satellites.mjs", "--version"];
-      expect(
-        execFileSync("unshare", ["--user", "--map-root-user", ...run], { encoding: "utf8" }).trim(),
-      ).to.equal(version);
+      if (emulator !== undefined) {
+        copyFileSync(emulator, join(root, "emulator"));
+      }
+      const command = [...(emulator === undefined ? [] : ["/emulator"]), "/usr/bin/node"];
+      const args = [
+        "--user",
+        "--map-root-user",
+        "--root",
+        root,
+        ...command,
+        "/app/satellites.mjs",
+        "--version",
+      ];
+      return execFileSync("unshare", args, { encoding: "utf8" }).trim();
+    };
+
+    it("has the amd64 image's files as a root that runs the command", () => {
+      expect(runIn("linux/amd64")).to.equal(version);
+    });
+
+    it("has the arm64 image's files as a root that runs the command, on an emulated processor", async () => {
+      const { [EMULATOR]: emulator } = await ensurePrerequisites({
+        path: process.env["PATH"] ?? "",
+        mayInstall: true,
+        isRoot: process.getuid?.() === 0,
+        progress: (line) => console.log(line),
+        prerequisites: [
+          { program: EMULATOR, debianPackage: "qemu-user-static", purpose: "run the arm64 image" },
+          { program: "apt-get", debianPackage: "apt", purpose: "install it" },
+        ],
+      });
+      expect(runIn("linux/arm64", emulator)).to.equal(version);
     });
 
     it("has the chart, which names that image", () => {
