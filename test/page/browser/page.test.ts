@@ -144,6 +144,13 @@ describe("the page about all satellites", function () {
     });
   }
 
+  it("gives a reason the whole width of a phone", async () => {
+    const { page } = await open({ viewport: { width: 390, height: 844 } });
+    const reason = await row(page, "lost").locator('td[data-title="Reason"]').boundingBox();
+    const whole = await row(page, "lost").boundingBox();
+    expect(reason?.width).to.equal(whole?.width);
+  });
+
   it("would be found to be hard to read, or without names for its parts", async () => {
     const { page } = await open({ colorScheme: "light" });
     await page.locator("#state", { hasText: /^live$/ }).waitFor();
