@@ -24,6 +24,8 @@ import { simulate } from "./simulate.ts";
 import { WORKLOADS } from "./workloads.ts";
 
 const REPORT_FOLDER = join(import.meta.dirname, "..", "..", ".satellites");
+/** It takes long: how far it has come is said to standard error this often. */
+const PROGRESS_MS = 60_000;
 /** Survivors that are printed. */
 const MAX_PRINTED = 20;
 const SEED = 1;
@@ -73,11 +75,19 @@ async function runAll(): Promise<number> {
       process.exit(1);
     }
   };
+  let saidMs = startedMs;
+  const progress = (told: number, total: number, what: string): void => {
+    if (performance.now() - saidMs >= PROGRESS_MS) {
+      saidMs = performance.now();
+      process.stderr.write(`${told} of ${total} ${what}, ${survivors.length} survivors, ${seconds()} s\n`);
+    }
+  };
   const plans = await allPlans();
   const harm = new Map<string, number>();
   await pool.judgeAll(
     plans.map(({ plan }) => ({ plan, compares: true })),
     (number, faults) => {
+      progress(number, plans.length, "plans");
       const derived = plans[number];
       if (derived !== undefined && faults.length > 0) {
         harm.set(derived.kind, (harm.get(derived.kind) ?? 0) + 1);
@@ -97,6 +107,7 @@ async function runAll(): Promise<number> {
   await pool.judgeAll(
     walks.map((plan) => ({ plan, compares: false })),
     (number, faults) => {
+      progress(number, walks.length, "random walks");
       const plan = walks[number];
       if (plan !== undefined && faults.length > 0) {
         report({ kind: "random walk", plan, faults });
