@@ -15,6 +15,9 @@ const BOUNDED = [
   "DeleteVolume",
 ];
 
+/** Intent, acceptance, outcome, and the wish or what is known of the sleep. */
+const WRITES_PER_CALL = 4;
+
 /** What is wrong with the story of a plan, beside the violations that it met on the way. */
 export class Judge {
   readonly #references = new Map<string, Promise<Outcome>>();
@@ -62,7 +65,11 @@ export class Judge {
     }
     faults.push(...tooManyCalls(outcome));
     const writes = outcome.operatorWrites;
-    const mostWrites = 2 * reference.operatorWrites + 15 * (outcome.befallen + outcome.restarts) + 20;
+    const mostWrites =
+      2 * reference.operatorWrites +
+      15 * (outcome.befallen + outcome.restarts) +
+      WRITES_PER_CALL * byTime +
+      20;
     if (writes > mostWrites) {
       faults.push(`the operator wrote ${writes} times, undisturbed ${reference.operatorWrites}`);
     }

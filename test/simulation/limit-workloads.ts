@@ -24,7 +24,8 @@ const manyRouters: Workload = {
       world.kubectl("PATCH", `${PATH}/status`, { status: { activity } });
       const call = world.call(KEY, { router: 0, streamMs: 2000 });
       await world.until(() => call.isDone, 60_000);
-      if (!call.isDone) {
+      // One that may not wake, or whose machine is out of sight, is refused or held for that.
+      if (!call.isDone && isRunning(world)()) {
         world.oracles.violate("a router found no place among the entries of routers that are gone");
       }
     }

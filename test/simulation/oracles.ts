@@ -460,6 +460,10 @@ export class Oracles {
       // One that replaced the machine in use, or was replaced by it.
       return;
     }
+    if (call.action === "StopInstances" && owner === undefined) {
+      // Its satellite is gone. It is marked first, and stopped even where that failed: it costs money, and keeps all it has.
+      return;
+    }
     const intent = { StartInstances: "Starting", StopInstances: "Stopping", TerminateInstances: "Stopping" }[
       call.action
     ];
@@ -561,7 +565,9 @@ export class Oracles {
   #checkLimit(): void {
     const running = new Map<string, string[]>();
     for (const { id, state, tags } of this.#context.model.instances.truths()) {
-      if (state === "running" || state === "pending") {
+      // One that no read shows cannot be counted, and after minutes counts as gone.
+      const isSeen = this.#context.missingMs(id) === 0;
+      if (isSeen && (state === "running" || state === "pending")) {
         const className = tags[Tag.class] ?? "";
         running.set(className, [...(running.get(className) ?? []), id]);
       }

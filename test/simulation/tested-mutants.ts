@@ -196,6 +196,11 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     tests: ["test/machines/ec2/ec2-cloud.test.ts"],
   },
   {
+    name: "silence: a launch waits for its turn among hundreds, and says nothing",
+    edits: [edit("machines/ec2/launches.ts", "        patienceMs: TURN_PATIENCE_MS,\n", "")],
+    tests: ["test/machines/ec2/ec2-cloud.test.ts"],
+  },
+  {
     name: "full disk: a durable change is refused since older ones cannot be dropped",
     edits: [
       edit(

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { sleep } from "../../src/base/clock.ts";
 import { createKubeClientOver } from "../../src/kube/http-client.ts";
+import type { Lease } from "../../src/kube/resources.ts";
 import type { ApiResponse } from "../../src/local/kubernetes/api-request.ts";
 import { createApiServer, type ApiServer } from "../../src/local/kubernetes/api-server.ts";
 import { readCrdFile } from "../../src/local/kubernetes/crd.ts";
@@ -35,6 +36,10 @@ const CRDS = ["satelliteclasses", "satellites"].map((name) =>
 );
 const SATELLITES = "satellites.dev/satellites";
 const CLASSES = "satellites.dev/satelliteclasses";
+const LEASES = "coordination.k8s.io/leases";
+const LEASE = "default/satellites-operator";
+/** A leader renews its lease more often. */
+const LEADS_MS = 15_000;
 const API = "/apis/satellites.dev/v1alpha1";
 
 /** How long a process takes to come back after it ended. */
@@ -719,13 +724,18 @@ export class World {
   #listen(): void {
     const oracle = new SilenceOracle((what) => this.oracles.violate(what));
     const look = (): void => {
-      const canSpeak = [...this.#processes.values()].some(
-        (process) => process.name.startsWith("operator") && process.isRunning,
-      );
-      oracle.look(this.satellites(), this.clock.elapsedMs, canSpeak);
+      oracle.look(this.satellites(), this.clock.elapsedMs, this.#someoneLeads());
       this.clock.setTimer(LISTEN_MS, look);
     };
     this.clock.setTimer(LISTEN_MS, look);
+  }
+
+  /** Whether an operator has renewed its lease lately: others say nothing. */
+  #someoneLeads(): boolean {
+    const lease = this.api.store.get(LEASES, LEASE)?.object as Lease | undefined;
+    const { holderIdentity, renewTime } = lease?.spec ?? {};
+    const isHeld = holderIdentity !== undefined && holderIdentity !== "";
+    return isHeld && this.clock.now().getTime() - Date.parse(renewTime ?? "") < LEADS_MS;
   }
 
   #watch(): void {

@@ -2,6 +2,7 @@ import { backoffMs, type Random } from "../../base/backoff.ts";
 import { sleep, type Clock } from "../../base/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { CloudError } from "../errors.ts";
+import { THROTTLED } from "./error-rules.ts";
 import { toCloudError } from "./to-cloud-error.ts";
 import { DEFAULT_LIMITS, type LimitedAction } from "./limits.ts";
 import type { Ec2Metrics } from "./metrics.ts";
@@ -34,6 +35,8 @@ export interface Call<T> {
   readonly priority: Priority;
   /** The tenant that it is for, if it is for one: tenants take turns. */
   readonly tenant?: string | undefined;
+  /** How long its turn is waited for, in milliseconds; then it fails as throttled. Default: for as long as it takes. */
+  readonly patienceMs?: number;
   /** How long the answer is waited for, in milliseconds; {@link TIMEOUT_MS} when absent. */
   readonly timeoutMs?: number;
   /** Makes the request. */
@@ -81,24 +84,29 @@ export class Ec2Calls {
    * Waits for a token.
    *
    * @param wanted how many instances the call would name, asked when its turn has come
-   * @returns how many it may name
+   * @param patienceMs how long it waits at most, in milliseconds; default: for as long as it takes
+   * @returns how many it may name; 0 when its turn has not come in time
    */
   async acquire(
     bucket: LimitedAction,
     priority: Priority,
     wanted: () => number = ONE,
     tenant?: string,
+    patienceMs?: number,
   ): Promise<number> {
     const { clock, metrics } = this.#options;
     const startedMs = clock.monotonicMs();
-    const granted = await this.#bucket(bucket).take(priority, wanted, tenant);
+    const granted = await this.#bucket(bucket).take(priority, wanted, tenant, patienceMs);
     metrics.waitSeconds.observe({ action: bucket }, (clock.monotonicMs() - startedMs) / 1000);
     return granted;
   }
 
   /** Waits for a token and makes the call; see {@link callWithToken}. */
   async call<T>(call: Call<T>): Promise<T> {
-    await this.acquire(call.bucket, call.priority, ONE, call.tenant);
+    const { bucket, priority, tenant, patienceMs } = call;
+    if ((await this.acquire(bucket, priority, ONE, tenant, patienceMs)) === 0) {
+      throw outOfPatience(call.action, patienceMs ?? 0);
+    }
     return this.callWithToken(call);
   }
 
@@ -212,6 +220,18 @@ export class Ec2Calls {
     }
     return bucket;
   }
+}
+
+/** Nothing was sent: the caller may say what it waits for, see to other things, and come again. */
+function outOfPatience(action: string, patienceMs: number): CloudError {
+  return new CloudError({
+    code: "WaitsForItsTurn",
+    class: "throttled",
+    reason: THROTTLED.reason,
+    message:
+      `${action} was not sent in ${Math.round(patienceMs / 1000)} s, since EC2 takes only so many of these a second ` +
+      `from an account and others came first; it goes on waiting for its turn`,
+  });
 }
 
 function notSent(action: string): CloudError {

@@ -13,6 +13,11 @@ import { toRunInstances } from "./run-instances.ts";
 
 /** The slowest call. */
 const RUN_TIMEOUT_MS = 30_000;
+/**
+ * EC2 takes two of these a second (EC2 developer guide, "Request throttling for the Amazon EC2 API"): a launch that must wait for longer
+ * says so, and hears of changes meanwhile.
+ */
+const TURN_PATIENCE_MS = 30_000;
 
 interface LaunchesOptions {
   readonly clients: AwsClients;
@@ -47,6 +52,7 @@ export class Launches {
         kind: "change",
         priority: "wake",
         tenant,
+        patienceMs: TURN_PATIENCE_MS,
         timeoutMs: RUN_TIMEOUT_MS,
         send: (abortSignal) => this.#options.clients.wake.send(command, { abortSignal }),
       });

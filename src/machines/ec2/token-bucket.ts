@@ -93,11 +93,28 @@ export class TokenBucket {
    *
    * @param wanted asked when the turn has come: how many resources the request would name, at least 1
    * @param tenant on whose behalf, where it is for one tenant
-   * @returns how many it may name: as many as wanted, or fewer when resource tokens are short, at least 1
+   * @param patienceMs how long it waits at most; default: for as long as it takes
+   * @returns how many it may name: as many as wanted, or fewer when resource tokens are short, at least 1; 0 when its turn has not
+   * come in time
    */
-  take(priority: Priority, wanted: () => number, tenant = ""): Promise<number> {
+  take(priority: Priority, wanted: () => number, tenant = "", patienceMs?: number): Promise<number> {
     return new Promise((resolve) => {
-      this.#waiting[priority].add({ wanted, admit: resolve }, tenant);
+      let timer: Timer | undefined;
+      const waiter: Waiter = {
+        wanted,
+        admit: (resources) => {
+          timer?.cancel();
+          resolve(resources);
+        },
+      };
+      const line = this.#waiting[priority];
+      if (patienceMs !== undefined) {
+        timer = this.#clock.setTimer(patienceMs, () => {
+          line.delete(waiter, tenant);
+          resolve(0);
+        });
+      }
+      line.add(waiter, tenant);
       this.#serve();
     });
   }

@@ -12,6 +12,8 @@ import type { GuestIdentity } from "../../../src/guest/identity.ts";
 import { portOf } from "../child.ts";
 import type { Ends } from "./ending-peer.ts";
 
+const REST_MS = 1000;
+
 /**
  * TLS in this process and TCP to the router, joined byte by byte: TCP can then end without TLS's knowing, and by a reset.
  * (Node itself may crash where a connection is reset below its TLS.)
@@ -37,7 +39,7 @@ export class TlsRelay {
         take(socket);
       }
     });
-    inside.on("tlsClientError", () => {});
+    inside.on("tlsClientError", (_error: Error, socket: Socket) => socket.destroy());
   }
 
   /** For clients. */
@@ -47,7 +49,13 @@ export class TlsRelay {
 
   /** For a VM that is known by a key. */
   static forVm({ keyPem, certificatePem }: GuestIdentity): Promise<TlsRelay> {
-    const options = { key: keyPem, cert: certificatePem, ALPNProtocols: ["h2"], allowHalfOpen: true };
+    const options = {
+      key: keyPem,
+      cert: certificatePem,
+      ALPNProtocols: ["h2"],
+      allowHalfOpen: true,
+      handshakeTimeout: 5000,
+    };
     return TlsRelay.#listen(new TlsRelay(createServer(options), "secureConnection"));
   }
 
@@ -78,6 +86,7 @@ export class TlsRelay {
     if (!isSecure) {
       tcp.destroy();
     }
+    endWith(tcp, stream);
     return isSecure ? { stream, tcp, link } : undefined;
   }
 
@@ -90,7 +99,10 @@ export class TlsRelay {
     });
     const link = { passesEnd: true };
     inner.once("connect", () =>
-      this.#expect(inner.localPort ?? 0, (stream) => onSecure({ stream, tcp, link })),
+      this.#expect(inner.localPort ?? 0, (stream) => {
+        endWith(tcp, stream);
+        onSecure({ stream, tcp, link });
+      }),
     );
     join(inner, tcp, link);
   }
@@ -110,9 +122,25 @@ export class TlsRelay {
   }
 }
 
+/** TLS has nobody to talk to for longer than it takes to read the rest: its sockets must not pile up. */
+function endWith(tcp: Socket, stream: Socket): void {
+  const end = (): void => {
+    setTimeout(() => stream.destroy(), REST_MS).unref();
+  };
+  if (tcp.destroyed) {
+    end();
+  } else {
+    tcp.once("close", end);
+  }
+}
+
 /** What comes from one goes to the other. */
 function join(inner: Socket, tcp: Socket, link: NonNullable<Ends["link"]>): void {
   inner.on("error", () => {});
+  if (tcp.destroyed) {
+    inner.destroy();
+    return;
+  }
   inner.pipe(tcp, { end: false });
   tcp.pipe(inner);
   inner.once("end", () => {

@@ -34,12 +34,25 @@ async function failure(account: Account, work: Promise<unknown>): Promise<CloudE
 
 const calls = (account: Account, action: string): number => account.endpoint.log.calls(action).length;
 
+/** Launches that wait for their turn for longer than half a minute say so, and are to be sent again. */
+async function patiently<T>(launch: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await launch();
+    } catch (error) {
+      if (!(error instanceof CloudError) || error.code !== "WaitsForItsTurn") {
+        throw error;
+      }
+    }
+  }
+}
+
 /** An account with `count` machines that are stopped. */
 async function sleepers(account: Account, count: number): Promise<string[]> {
   const request = launchRequest();
   const { plan } = await account.run(account.cloud.resolve(request));
   const launches = Array.from({ length: count }, (_, index) =>
-    account.cloud.launch({ ...plan, token: `token-${index}` }, request.userData),
+    patiently(() => account.cloud.launch({ ...plan, token: `token-${index}` }, request.userData)),
   );
   const ids = (await account.run(Promise.all(launches))).map(({ id }) => id);
   await account.run(account.model.settled());
@@ -52,6 +65,35 @@ async function sleepers(account: Account, count: number): Promise<string[]> {
 
 describe("EC2 cloud", () => {
   describe("a life", () => {
+    it("says of a launch whose turn does not come in half a minute that it waits, and sends it when it is asked again", async () => {
+      const account = createAccount({
+        model: { network: defaultNetwork(REGION, ["127.64.0.0/20", "127.65.0.0/20"]) },
+        endpoint: { limits: DOCUMENTED_LIMITS },
+      });
+      const request = launchRequest();
+      const { plan } = await account.run(account.cloud.resolve(request));
+      const launch = (index: number): Promise<unknown> =>
+        account.cloud.launch({ ...plan, token: `token-${index}` }, request.userData);
+      const beganMs = account.clock.monotonicMs();
+      const outcomes = await account.run(
+        Promise.allSettled(Array.from({ length: 100 }, (_, index) => launch(index))),
+      );
+      expect(account.clock.monotonicMs() - beganMs).to.be.within(30_000, 40_000);
+      const waiting = outcomes.flatMap((outcome, index) => (outcome.status === "rejected" ? [index] : []));
+      // Five at once, and two a second (EC2 developer guide, "Request throttling").
+      expect(waiting.length).to.be.within(30, 36);
+      expect(outcomes[waiting[0] ?? 0])
+        .to.have.property("reason")
+        .that.includes({
+          class: "throttled",
+          reason: "Throttled",
+          outcomeUnknown: false,
+        });
+      expect(calls(account, "RunInstances")).to.equal(100 - waiting.length);
+      await account.run(Promise.all(waiting.map(launch)));
+      expect(calls(account, "RunInstances")).to.equal(100);
+    });
+
     it("launches, hibernates, starts and terminates, and leaves nothing", async () => {
       const account = createAccount({ script: { launchMs: 5_000, hibernateMs: 20_000, resumeMs: 2_000 } });
       const { cloud, hypervisor, model } = account;

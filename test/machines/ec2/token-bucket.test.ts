@@ -41,6 +41,25 @@ describe("TokenBucket", () => {
     expect(served).to.deep.equal(["first", "w1", "w2", "s1", "s2", "h1"]);
   });
 
+  it("lets go of who waits for longer than they will, and gives their turn to the next", async () => {
+    const clock = new VirtualClock();
+    const bucket = bucketOn(clock, { requests: { burst: 1, refillPerSecond: 0.1 } });
+    const got: string[] = [];
+    const ask = (name: string, patienceMs?: number): void => {
+      void bucket
+        .take("wake", () => 1, "", patienceMs)
+        .then((granted) => got.push(`${name} ${granted} at ${clock.monotonicMs()}`));
+    };
+    ask("first", 1);
+    ask("second", 10_001);
+    ask("third", 15_000);
+    ask("fourth");
+    await clock.advance(14_999);
+    expect(got).to.deep.equal(["first 1 at 0", "second 1 at 10000"]);
+    await clock.advance(30_000);
+    expect(got.slice(2)).to.deep.equal(["third 0 at 15000", "fourth 1 at 20000"]);
+  });
+
   it("lets tenants take turns within a priority: one who asks a hundred times delays another by one call", async () => {
     const clock = new VirtualClock();
     const bucket = bucketOn(clock, { requests: { burst: 1, refillPerSecond: 1 } });
