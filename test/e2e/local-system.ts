@@ -4,7 +4,7 @@ import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Metadata } from "@grpc/grpc-js";
-import { systemClock } from "../../src/base/clock.ts";
+import { sleep, systemClock } from "../../src/base/clock.ts";
 import { connectKubernetes } from "../../src/commands/connect-kubernetes.ts";
 import { LocalSystem, type LocalSystemOptions } from "../../src/commands/local-system.ts";
 import type { ProgramName } from "../../src/commands/local-programs.ts";
@@ -66,6 +66,9 @@ export function killVms(stateDir: string): void {
 function exitAtSignal(): void {
   process.exit(128 + 15);
 }
+
+/** Before it serves again. */
+const BETWEEN_KILLS_MS = 100;
 
 /** Lines that the command of {@link openStream} writes. */
 export const STREAM_LINES = 40;
@@ -203,6 +206,19 @@ export class TestSystem {
   async kill(...names: readonly ProgramName[]): Promise<void> {
     await Promise.all(names.map((name) => this.system.program(name).kill()));
     await Promise.all(names.map((name) => this.system.program(name).ready()));
+  }
+
+  /** Ends a program as kill -9 does, and again whenever it has been started anew, for `forMs` milliseconds; then waits until it serves. */
+  async keepDead(name: ProgramName, forMs: number): Promise<void> {
+    const program = this.system.program(name);
+    for (const endMs = performance.now() + forMs; performance.now() < endMs;) {
+      await program.kill().catch((error: unknown) => {
+        // It is dead as it is: its supervisor has not started it anew yet.
+        expect(String(error)).to.contain("does not run at the moment");
+      });
+      await sleep(systemClock, BETWEEN_KILLS_MS);
+    }
+    await program.ready();
   }
 
   /** Creates a satellite that never sleeps for idleness unless `spec` says so. */
