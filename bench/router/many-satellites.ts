@@ -89,21 +89,21 @@ async function measure(
   ports: readonly number[],
   seconds: number,
 ): Promise<ManyFigures> {
-  // A flag and no clock: timers come up to a millisecond before the time that the clock shows.
-  let isOver = false;
+  // A signal and no clock: timers come up to a millisecond before the time that the clock shows.
+  const end = new AbortController();
   const times: number[] = [];
   const heard = new Set<number>();
   const open = new Set<ClientHttp2Stream>();
   let failed = 0;
   const loops = Promise.all(
     ports.map(async (port, index) => {
-      while (!isOver) {
+      while (!end.signal.aborted) {
         const startedMs = performance.now();
         const stream = call(client, index + 1);
         open.add(stream);
         const isRight = await ask(stream, port);
         open.delete(stream);
-        if (isOver) {
+        if (end.signal.aborted) {
           break;
         }
         heard.add(port);
@@ -115,7 +115,7 @@ async function measure(
   await new Promise((resolve) => {
     setTimeout(resolve, seconds * 1000);
   });
-  isOver = true;
+  end.abort();
   for (const stream of open) {
     stream.close(http2.constants.NGHTTP2_CANCEL);
   }
