@@ -214,7 +214,7 @@ export class TestSystem {
     for (const endMs = performance.now() + forMs; performance.now() < endMs;) {
       await program.kill().catch((error: unknown) => {
         // It is dead as it is: its supervisor has not started it anew yet.
-        expect(String(error)).to.contain("does not run at the moment");
+        expect(error).to.have.property("code", "NotRunning");
       });
       await sleep(systemClock, BETWEEN_KILLS_MS);
     }

@@ -1,10 +1,9 @@
 import { SatelliteError } from "../../base/errors.ts";
-import { writeFrameHeader } from "../../http2/frame-writer.ts";
-import { DEFAULT_MAX_FRAME_BYTES, Flag, FRAME_HEADER_BYTES, FrameType } from "../../http2/protocol.ts";
+import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "../../http2/protocol.ts";
 import { writeBlock, type Block } from "./block.ts";
 import { CHUNK_BYTES } from "./chunks.ts";
 import type { ClientFlow } from "./client-flow.ts";
-import { writeData } from "./data-frame.ts";
+import { passData, writeData } from "./data-frame.ts";
 import type { RelayLimits } from "./limits.ts";
 import { Outbox, type Slabs } from "./outbox.ts";
 import type { ClientSettings } from "./client-settings.ts";
@@ -110,8 +109,7 @@ export class ClientOutput {
     if (this.#queue.length > 0 || sizeBytes > DEFAULT_MAX_FRAME_BYTES || !this.#flow.takeAll(sizeBytes)) {
       return false;
     }
-    writeFrameHeader(buffer, start, sizeBytes, FrameType.DATA, endStream ? Flag.END_STREAM : 0, streamId);
-    this.#out.pass(buffer, start, end);
+    passData(this.#out, streamId, endStream, buffer, start, end);
     return true;
   }
 

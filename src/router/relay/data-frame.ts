@@ -55,6 +55,20 @@ export class DataFrame {
   }
 }
 
+/** Passes a whole DATA frame without padding on under another stream id: its header, at `start`, is rewritten in place. */
+export function passData(
+  out: Outbox,
+  streamId: number,
+  endStream: boolean,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): void {
+  const sizeBytes = end - start - FRAME_HEADER_BYTES;
+  writeFrameHeader(buffer, start, sizeBytes, FrameType.DATA, endStream ? Flag.END_STREAM : 0, streamId);
+  out.pass(buffer, start, end);
+}
+
 /** Writes one DATA frame; `content` is passed on in place, see {@link Outbox.pass}. */
 export function writeData(out: Outbox, streamId: number, content: Buffer, endStream: boolean): void {
   const slabs = out.reserve(FRAME_HEADER_BYTES);

@@ -1,14 +1,12 @@
 import type { HeaderList } from "../engine.ts";
 import { Http2ConnectionError } from "../../http2/errors.ts";
 import type { HpackEncoder } from "../../http2/hpack-encoder.ts";
-import { rstStreamFrame, windowUpdateFrame, writeFrameHeader } from "../../http2/frame-writer.ts";
+import { rstStreamFrame, windowUpdateFrame } from "../../http2/frame-writer.ts";
 import {
   DEFAULT_MAX_FRAME_BYTES,
   DEFAULT_WINDOW_BYTES,
   ErrorCode,
-  Flag,
   FRAME_HEADER_BYTES,
-  FrameType,
   MAX_31_BIT,
   type ErrorCodeValue,
 } from "../../http2/protocol.ts";
@@ -16,7 +14,7 @@ import { requireWindow } from "../../http2/windows.ts";
 import type { Refusal } from "../refusal.ts";
 import { RequestEnd } from "./context.ts";
 import { HeldBody } from "./held-body.ts";
-import { writeData } from "./data-frame.ts";
+import { passData, writeData } from "./data-frame.ts";
 import type { RequestSink } from "./request-sink.ts";
 import type { Outbox } from "./outbox.ts";
 import { writeBlock, type Block } from "./block.ts";
@@ -119,8 +117,7 @@ export class VmCall implements RequestSink {
     if (!isNext || sizeBytes > this.#takesBytes() || !this.#fitsLength(sizeBytes, isLast)) {
       return false;
     }
-    writeFrameHeader(buffer, start, sizeBytes, FrameType.DATA, isLast ? Flag.END_STREAM : 0, this.#linkId);
-    this.#link.out.pass(buffer, start, end);
+    passData(this.#link.out, this.#linkId, isLast, buffer, start, end);
     this.#contentBytes += sizeBytes;
     this.#noteSent(sizeBytes, isLast);
     return true;

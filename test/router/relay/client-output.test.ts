@@ -1,31 +1,15 @@
 import { expect } from "chai";
 import { FRAME_HEADER_BYTES } from "../../../src/http2/protocol.ts";
-import { Chunks } from "../../../src/router/relay/chunks.ts";
 import { ClientFlow } from "../../../src/router/relay/client-flow.ts";
 import { ClientOutput } from "../../../src/router/relay/client-output.ts";
 import { ClientSettings } from "../../../src/router/relay/client-settings.ts";
 import { DEFAULT_RELAY_LIMITS } from "../../../src/router/relay/limits.ts";
 import { Slabs } from "../../../src/router/relay/outbox.ts";
 import { MemoryWire } from "./offsets/memory-wire.ts";
+import { SpoilingChunks } from "./support/spoiling-chunks.ts";
 
 const PART_BYTES = 16_384;
 const WINDOW_BYTES = 65_535;
-
-/** Counts what is out, and spoils what comes back. */
-class CountedChunks extends Chunks {
-  out = 0;
-
-  override take(): Buffer {
-    this.out += 1;
-    return super.take();
-  }
-
-  override give(chunk: Buffer): void {
-    this.out -= 1;
-    chunk.fill(0xee);
-    super.give(chunk);
-  }
-}
 
 /** The frames in `bytes`, each as the id of its stream and its content's first byte and length. */
 function frames(bytes: Buffer): string[] {
@@ -42,7 +26,7 @@ function frames(bytes: Buffer): string[] {
 
 describe("what goes to a client", () => {
   it("waits for its window in memory that is given back, and what was reset is not sent", () => {
-    const chunks = new CountedChunks();
+    const chunks = new SpoilingChunks();
     const flow = new ClientFlow({ leftBytes: 0 });
     const output = new ClientOutput(
       new Slabs(chunks),

@@ -4,7 +4,6 @@ import { HpackScratch } from "../../../../src/http2/hpack-decoder.ts";
 import { settingsFrame } from "../../../../src/http2/frame-writer.ts";
 import { CLIENT_PREFACE, Flag, FrameType } from "../../../../src/http2/protocol.ts";
 import type { OwnService } from "../../../../src/router/own-service.ts";
-import { Chunks } from "../../../../src/router/relay/chunks.ts";
 import { Connection } from "../../../../src/router/relay/connection.ts";
 import { DEFAULT_RELAY_LIMITS } from "../../../../src/router/relay/limits.ts";
 import { Slabs } from "../../../../src/router/relay/outbox.ts";
@@ -12,6 +11,7 @@ import { WireMemory } from "../../../../src/router/relay/tcp-wire.ts";
 import { silentLogger } from "../../../../src/telemetry/logger.ts";
 import { VirtualClock } from "../../../support/virtual-clock.ts";
 import { data, frame, headers, u32 } from "../support/peer.ts";
+import { SpoilingChunks } from "../support/spoiling-chunks.ts";
 import { ClientModel } from "./client-model.ts";
 import { MemoryWire } from "./memory-wire.ts";
 import { VmModel } from "./vm-model.ts";
@@ -107,14 +107,6 @@ const own: OwnService = {
     onCancel() {},
   }),
 };
-
-/** What was given back is somebody else's at once: whoever still reads it reads that. */
-class SpoilingChunks extends Chunks {
-  override give(chunk: Buffer): void {
-    chunk.fill(0xee);
-    super.give(chunk);
-  }
-}
 
 /** One connection of a client through the router to two satellites, in memory and on a clock that stands still. */
 export class Conversation {
