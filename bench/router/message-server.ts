@@ -25,7 +25,7 @@ class Connection implements FrameSink {
 
   constructor(socket: net.Socket) {
     this.#socket = socket;
-    const reader = new FrameReader(this, { maxFrameBytes: 1 << 20, maxWholeFrameBytes: 1 << 20 });
+    const reader = new FrameReader(this, 1 << 20);
     let skipBytes = CLIENT_PREFACE.length;
     socket.setNoDelay(true);
     socket.write(settingsFrame([[3, 1000]]));

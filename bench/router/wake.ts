@@ -100,7 +100,7 @@ class CountingVm implements FrameSink {
   onDataPart(): void {}
 
   #serve(socket: net.Socket): void {
-    const reader = new FrameReader(this, { maxFrameBytes: 1 << 20, maxWholeFrameBytes: 1 << 20 });
+    const reader = new FrameReader(this, 1 << 20);
     let skipBytes = CLIENT_PREFACE.length;
     socket.setNoDelay(true);
     socket.write(Buffer.concat([settingsFrame([[3, 1000]]), settingsAckFrame()]));

@@ -1,5 +1,5 @@
 import { Http2ConnectionError } from "./errors.ts";
-import { ErrorCode, FRAME_HEADER_BYTES, FrameType } from "./protocol.ts";
+import { DEFAULT_MAX_FRAME_BYTES, ErrorCode, FRAME_HEADER_BYTES, FrameType } from "./protocol.ts";
 
 /** What a {@link FrameReader} hands its frames to. Buffers belong to the reader's caller, who may fill them anew afterwards: what is kept is copied. */
 export interface FrameSink {
@@ -29,21 +29,12 @@ export interface FrameSink {
   onDataPart(buffer: Buffer, start: number, end: number): void;
 }
 
-/** Bounds of {@link FrameReader}. */
-export interface FrameReaderOptions {
-  /** Largest payload taken; more is FRAME_SIZE_ERROR (RFC 9113 §4.2). */
-  readonly maxFrameBytes: number;
-  /** Largest payload of frames other than DATA: these are kept until they are whole. */
-  readonly maxWholeFrameBytes: number;
-}
-
 /**
  * Cuts a stream of bytes into frames (RFC 9113 §4.1). DATA is handed on as it comes, without waiting and
  * without copying; every other frame is handed on whole, and copied only if it came in pieces.
  */
 export class FrameReader {
   readonly #sink: FrameSink;
-  readonly #maxWholeFrameBytes: number;
   readonly #maxFrameBytes: number;
   /** Bytes of the current DATA frame that are still to come. */
   #dataRemaining = 0;
@@ -52,10 +43,10 @@ export class FrameReader {
   #partialBytes = 0;
   #stopped = false;
 
-  constructor(sink: FrameSink, options: FrameReaderOptions) {
+  /** @param maxFrameBytes largest payload taken; more is FRAME_SIZE_ERROR (RFC 9113 §4.2) */
+  constructor(sink: FrameSink, maxFrameBytes = DEFAULT_MAX_FRAME_BYTES) {
     this.#sink = sink;
-    this.#maxFrameBytes = options.maxFrameBytes;
-    this.#maxWholeFrameBytes = options.maxWholeFrameBytes;
+    this.#maxFrameBytes = maxFrameBytes;
   }
 
   /** Whether all bytes that were handed on end with a whole frame, so that another frame may follow. */
@@ -128,20 +119,10 @@ export class FrameReader {
       return stop;
     }
     if (next > end) {
-      this.#requireSmall(type, payloadBytes);
       return -1;
     }
     this.#sink.onFrame(type, flags, streamId, payloadBytes, chunk, at);
     return next;
-  }
-
-  #requireSmall(type: number, payloadBytes: number): void {
-    if (payloadBytes > this.#maxWholeFrameBytes) {
-      throw new Http2ConnectionError(
-        ErrorCode.ENHANCE_YOUR_CALM,
-        `a frame of type ${type} with ${payloadBytes} bytes; at most ${this.#maxWholeFrameBytes} are taken`,
-      );
-    }
   }
 
   /** Copies the beginning of a frame aside, into a buffer of the frame's own size. */

@@ -61,7 +61,7 @@ describe("HPACK against nghttp2 (node:http2)", () => {
           onData: () => {},
           onDataPart: () => {},
         },
-        { maxFrameBytes: 1 << 20, maxWholeFrameBytes: 1 << 20 },
+        1 << 20,
       );
       let skip = CLIENT_PREFACE.length;
       socket.on("data", (chunk: Buffer) => {

@@ -1,5 +1,4 @@
 import { FrameReader } from "../../http2/frame-reader.ts";
-import { DEFAULT_MAX_FRAME_BYTES } from "../../http2/protocol.ts";
 import type { RelayContext } from "./context.ts";
 import { PeerFrames, type PeerEvents } from "./peer-frames.ts";
 
@@ -21,10 +20,7 @@ export class ClientReader {
     this.#timeoutMs = limits.clientTimeoutMs;
     this.#acceptedAtMs = clock.monotonicMs();
     this.#frames = new PeerFrames(events, limits, limits, clock);
-    this.#reader = new FrameReader(this.#frames, {
-      maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
-      maxWholeFrameBytes: DEFAULT_MAX_FRAME_BYTES,
-    });
+    this.#reader = new FrameReader(this.#frames);
   }
 
   /** Whether the client's first SETTINGS have come. */

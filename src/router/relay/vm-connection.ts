@@ -2,7 +2,6 @@ import type { Clock, Timer } from "../../base/clock.ts";
 import { SatelliteError, toError } from "../../base/errors.ts";
 import type { Upstream } from "../engine.ts";
 import { FrameReader } from "../../http2/frame-reader.ts";
-import { DEFAULT_MAX_FRAME_BYTES } from "../../http2/protocol.ts";
 import type { RelayLimits } from "./limits.ts";
 import { TcpWire, type WireMemory } from "./tcp-wire.ts";
 import { PeerFrames, type PeerEvents } from "./peer-frames.ts";
@@ -69,10 +68,7 @@ export class VmConnection implements WireEvents {
       maxHeaderBlockBytes: limits.maxResponseBlockBytes,
       maxContinuations: limits.maxResponseContinuations,
     };
-    this.#reader = new FrameReader(new PeerFrames(frames, blockLimits, limits, clock), {
-      maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
-      maxWholeFrameBytes: DEFAULT_MAX_FRAME_BYTES,
-    });
+    this.#reader = new FrameReader(new PeerFrames(frames, blockLimits, limits, clock));
     this.wire = wire;
     wire.listen(this);
   }

@@ -22,7 +22,7 @@ export interface ArrivedBlock {
  * between, its own dynamic table. It throws at what a real peer would end the connection for.
  */
 export abstract class StrictPeer implements FrameSink {
-  readonly #reader = new FrameReader(this, { maxFrameBytes: 16_384, maxWholeFrameBytes: 16_384 });
+  readonly #reader = new FrameReader(this);
   readonly #decoder = new HpackDecoder({ maxListBytes: 1 << 20 });
   #data:
     | { readonly flags: number; readonly id: number; readonly parts: Buffer[]; missing: number }

@@ -31,7 +31,7 @@ export class Peer implements FrameSink {
   #data: { flags: number; id: number; parts: Buffer[]; missing: number } | undefined;
   #blocks: Buffer[] = [];
   readonly #decoder: HpackDecoder;
-  readonly #reader = new FrameReader(this, { maxFrameBytes: 0xff_ffff, maxWholeFrameBytes: 0xff_ffff });
+  readonly #reader = new FrameReader(this, 0xff_ffff);
   #skip: number;
 
   constructor(
