@@ -60,10 +60,9 @@ async function draw(name: string, words: string): Promise<void> {
   const shell = `stty cols ${COLUMNS} rows 60; exec ${words.replace(/^kubectl satellite/, "kubectl-satellite")}`;
   const bytes = await execute("script", ["--quiet", "--return", "--flush", "--command", shell, "/dev/null"]);
   // The prompt, as a shell would have it before the command.
-  const shown = words.replaceAll(/ --(?:router|ca|token-file) \S+/g, "").replaceAll(`${folder}/`, "");
-  const screen = `\u001B[1m$\u001B[0m ${shown}\r\n${bytes}`;
-  writeFileSync(join(TARGET, `${name}.svg`), await terminalSvg(screen, COLUMNS, shown));
-  console.log(`docs/pictures/${name}.svg: ${shown}`);
+  const screen = `\u001B[1m$\u001B[0m ${words}\r\n${bytes}`;
+  writeFileSync(join(TARGET, `${name}.svg`), await terminalSvg(screen, COLUMNS, words));
+  console.log(`docs/pictures/${name}.svg: ${words}`);
 }
 
 const satellite = (name: string, spec: object): object => ({
@@ -84,7 +83,6 @@ let said = "";
 local.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
 try {
   await until(async () => said.includes("Ctrl-C stops it") || local.exitCode !== null);
-  const way = /run ada (?<way>--router .*?) -- uname/.exec(said)?.groups?.["way"] ?? "";
   await kubectl("create", "namespace", "team-a");
   await kubectl("config", "set-context", "--current", "--namespace=team-a");
   const prices = {
@@ -114,7 +112,7 @@ try {
   }
   await execute("kubectl-satellite", ["sleep", "bob", "--now"]);
   await execute("kubectl-satellite", ["sleep", "eve", "--now"]);
-  const build = spawn("kubectl-satellite", ["run", "ada", ...way.split(" "), "--", "sleep", "600"], {
+  const build = spawn("kubectl-satellite", ["run", "ada", "--", "sleep", "600"], {
     stdio: "ignore",
     env: environment,
   });
@@ -124,7 +122,7 @@ try {
   await once(build, "close");
   await draw("savings", "kubectl satellite savings");
   await draw("wake", "kubectl satellite wake bob");
-  await draw("doctor", `kubectl satellite doctor ${way}`);
+  await draw("doctor", "kubectl satellite doctor");
 } finally {
   local.kill("SIGINT");
   await once(local, "close");

@@ -7,6 +7,7 @@ import { classes, satellites } from "./doctor/class-checks.ts";
 import { apiServer, definitions, operator, rights } from "./doctor/cluster-checks.ts";
 import { type Check, Doctor, type Finding } from "./doctor/looking.ts";
 import { router, routers } from "./doctor/router-checks.ts";
+import { withContextRouter } from "./proxy/context-router.ts";
 import type { RouterFlags } from "./router-flags.ts";
 import { styleFor, wrap } from "./style.ts";
 
@@ -33,7 +34,7 @@ export async function doctor(
   context: CliContext,
 ): Promise<number> {
   const style = styleFor(context.out, context);
-  const looking = new Doctor(flags, connection, context);
+  const looking = new Doctor(withContextRouter(flags, context), connection, context);
   let broken = 0;
   for (const check of CHECKS) {
     for (const { state, what, mend } of await findingsOf(check, looking)) {

@@ -5,6 +5,7 @@ import { SATELLITES } from "../satellite/resource.ts";
 import { connect, type Connection, type ConnectFlags } from "./connect.ts";
 import type { CliContext } from "./context.ts";
 import type { SatelliteKey } from "./follow.ts";
+import { withContextRouter } from "./proxy/context-router.ts";
 import { type LocalAddress, LocalPort } from "./proxy/local-port.ts";
 import { checkFlags, findRoute, type Route } from "./proxy/route.ts";
 import type { TokenSource } from "./proxy/token-source.ts";
@@ -60,10 +61,11 @@ export async function proxy(
 export async function openProxy(
   name: string | undefined,
   at: LocalAddress,
-  flags: ConnectFlags & RouterFlags,
+  given: ConnectFlags & RouterFlags,
   context: CliContext,
 ): Promise<OpenProxy> {
-  checkFlags(flags);
+  checkFlags(given);
+  const flags = withContextRouter(given, context);
   let opened: Connection | undefined;
   // With --router and a token from a file, or none, no API server is needed.
   const connection = (): Connection => (opened ??= connect(flags, context));

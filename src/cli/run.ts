@@ -7,6 +7,7 @@ import { connectGuest } from "../guest/client.ts";
 import type { ConnectFlags } from "./connect.ts";
 import type { CliContext } from "./context.ts";
 import { openProxy } from "./proxy.ts";
+import { withContextRouter } from "./proxy/context-router.ts";
 import type { RouterFlags } from "./router-flags.ts";
 
 /** Flags of `run`. */
@@ -30,9 +31,10 @@ const INTERRUPTED = 128 + constants.signals.SIGINT;
 export async function run(
   name: string,
   [command = "", ...args]: readonly string[],
-  flags: ConnectFlags & RouterFlags & RunFlags,
+  given: ConnectFlags & RouterFlags & RunFlags,
   context: CliContext,
 ): Promise<number> {
+  const flags = withContextRouter(given, context);
   const env = readVariables(flags.env ?? []);
   const stdin = flags.stdin === true ? await readAll(context) : new Uint8Array();
   const directory = makePrivateDirectory();

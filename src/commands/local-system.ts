@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { SatelliteError } from "../base/errors.ts";
+import { type ContextRouter, ROUTER_EXTENSION } from "../cli/proxy/context-router.ts";
 import { hasReason } from "../kube/errors.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { NAMESPACE } from "../kube/resources.ts";
@@ -225,7 +226,9 @@ export class LocalSystem {
       if (user === undefined) {
         throw new SatelliteError("UsersUnreadable", `${file} lacks users; remove it to have it made anew`);
       }
-      writeKubeconfig(this.#file(name), { url, caPem, user });
+      // People find their way to the router by it; programs are told theirs by flags.
+      const extensions = name === "kubeconfig" ? { [ROUTER_EXTENSION]: this.#routerForPeople() } : {};
+      writeKubeconfig(this.#file(name), { url, caPem, user, extensions });
     }
     if (this.credentials !== undefined) {
       const developer = users.find(({ name }) => name === "developer");
@@ -236,6 +239,16 @@ export class LocalSystem {
       await mkdir(this.#tlsFolder, { recursive: true, mode: 0o700 });
       await serverCertificate(this.#tlsFolder, "127.0.0.1", this.#context.clock.now());
     }
+  }
+
+  #routerForPeople(): ContextRouter {
+    const { credentials } = this;
+    return {
+      router: this.routerAddress,
+      ...(credentials === undefined
+        ? {}
+        : { "certificate-authority": credentials.ca, tokenFile: credentials.tokenFile }),
+    };
   }
 
   async #applyClasses(): Promise<void> {

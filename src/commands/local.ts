@@ -47,9 +47,6 @@ function instructions(
   { kubeconfig, routerAddress, metricsUrls, credentials, pageUrl }: LocalSystem,
   commands: string,
 ): string {
-  const access =
-    credentials === undefined ? "" : ` --ca ${credentials.ca} --token-file ${credentials.tokenFile}`;
-  const way = `--router ${routerAddress}${access}`;
   return `
 Satellites runs on this machine. In another terminal:
 
@@ -57,9 +54,9 @@ Satellites runs on this machine. In another terminal:
   export PATH=${commands}:$PATH
   kubectl apply -f examples/local/satellite.yaml
   kubectl get satellites --watch
-  satellites run ada ${way} -- uname -a
+  satellites run ada -- uname -a
   satellites sleep ada
-  satellites run ada ${way} -- uptime
+  satellites run ada -- uptime
   satellites inspect ada
   satellites rm ada
 
@@ -67,7 +64,8 @@ The second run wakes the satellite; the client does not notice more than a short
 ${
   credentials === undefined
     ? `Any gRPC client works: dial ${routerAddress} with the metadata "satellite-name: ada".`
-    : `The router asks who calls, over TLS. A port for clients that know no token:\n\n  satellites proxy ada ${way}`
+    : `The router, ${routerAddress}, asks who calls, over TLS: its authority is ${credentials.ca}, and a token that it takes is in
+${credentials.tokenFile}. A port for clients that know neither:\n\n  satellites proxy ada\n`
 }
 Watch it all in a browser: ${pageUrl}
 Metrics: ${metricsUrls.operator} and ${metricsUrls.router}

@@ -33,12 +33,17 @@ interface NamedEntry {
   readonly [kind: string]: unknown;
 }
 
+/** A context, and the folder of the kubeconfig that it stands in. */
+interface ContextEntry extends NamedEntry {
+  readonly directory: string;
+}
+
 /** A kubeconfig as it is written, with paths made absolute. */
 interface RawConfig {
   readonly currentContext: string;
   readonly clusters: readonly NamedEntry[];
   readonly users: readonly NamedEntry[];
-  readonly contexts: readonly NamedEntry[];
+  readonly contexts: readonly ContextEntry[];
 }
 
 const EMPTY: RawConfig = { currentContext: "", clusters: [], users: [], contexts: [] };
@@ -105,7 +110,7 @@ function readConfigFile(path: string): RawConfig {
         withAbsolutePaths(entry, "cluster", CLUSTER_FILES, directory),
       ),
       users: entries(config, "users").map((entry) => withAbsolutePaths(entry, "user", USER_FILES, directory)),
-      contexts: entries(config, "contexts"),
+      contexts: entries(config, "contexts").map((entry) => ({ ...entry, directory })),
     };
   } catch (thrown) {
     throw new SatelliteError(
@@ -118,7 +123,7 @@ function readConfigFile(path: string): RawConfig {
 
 /** Merges several files as kubectl does: of entries with the same name the first one counts, as a whole. */
 function merge(configs: readonly RawConfig[]): RawConfig {
-  const add = (into: readonly NamedEntry[], from: readonly NamedEntry[]): NamedEntry[] => [
+  const add = <Entry extends NamedEntry>(into: readonly Entry[], from: readonly Entry[]): Entry[] => [
     ...into,
     ...from.filter((entry) => into.every(({ name }) => name !== entry.name)),
   ];
@@ -157,8 +162,15 @@ function toKubeConfig({ currentContext, ...lists }: RawConfig): KubeConfig {
   return config;
 }
 
-function loadFiles(paths: readonly string[]): KubeConfig {
-  return toKubeConfig(merge(paths.map(readConfigFile)));
+/** What was found: the configuration, and its contexts as they are written where it comes from files. */
+interface Found {
+  readonly config: KubeConfig;
+  readonly contexts: readonly ContextEntry[];
+}
+
+function loadFiles(paths: readonly string[]): Found {
+  const raw = merge(paths.map(readConfigFile));
+  return { config: toKubeConfig(raw), contexts: raw.contexts };
 }
 
 function loadServiceAccount(host: string, port: string, directory: string): KubeConfig {
@@ -181,7 +193,7 @@ function loadServiceAccount(host: string, port: string, directory: string): Kube
   return config;
 }
 
-function find(sources: KubeConfigSources): KubeConfig {
+function find(sources: KubeConfigSources): Found {
   const { KUBECONFIG, KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT, HOME } = sources.environment;
   if (sources.path !== undefined) {
     return loadFiles([sources.path]);
@@ -194,7 +206,8 @@ function find(sources: KubeConfigSources): KubeConfig {
   }
   const serviceAccountDir = sources.serviceAccountDir ?? SERVICE_ACCOUNT_DIR;
   if (KUBERNETES_SERVICE_HOST !== undefined && exists(join(serviceAccountDir, "token"))) {
-    return loadServiceAccount(KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT ?? "443", serviceAccountDir);
+    const port = KUBERNETES_SERVICE_PORT ?? "443";
+    return { config: loadServiceAccount(KUBERNETES_SERVICE_HOST, port, serviceAccountDir), contexts: [] };
   }
   const personal = HOME === undefined ? undefined : join(HOME, ".kube", "config");
   if (listed.length === 0 && personal !== undefined && exists(personal)) {
@@ -216,7 +229,7 @@ function find(sources: KubeConfigSources): KubeConfig {
  * @throws SatelliteError `KubeConfigMissing` when there is none, `KubeConfigInvalid` when it cannot be used
  */
 export function loadKubeConfig(sources: KubeConfigSources): KubeConfig {
-  const config = find(sources);
+  const { config } = find(sources);
   if (sources.context !== undefined) {
     config.setCurrentContext(sources.context);
   }
@@ -233,4 +246,33 @@ export function loadKubeConfig(sources: KubeConfigSources): KubeConfig {
 /** Namespace of the current context; "default" when it names none, as kubectl takes it. */
 export function currentNamespace(config: KubeConfig): string {
   return config.getContextObject(config.getCurrentContext())?.namespace ?? "default";
+}
+
+/** What a kubeconfig's context says to one program. */
+export interface ContextExtension {
+  /** As it is written. */
+  readonly value: unknown;
+  /** Folder of the kubeconfig, from which relative paths count. */
+  readonly directory: string;
+}
+
+/**
+ * An extension of the context that {@link loadKubeConfig} uses: `contexts[].context.extensions`, a list of `name` and
+ * `extension`, which kubectl keeps and does not read (client-go, clientcmd/api/v1, NamedExtension).
+ *
+ * @returns undefined where there is none of that name, as in a pod
+ * @throws SatelliteError `KubeConfigMissing`, `KubeConfigInvalid`
+ */
+export function contextExtension(sources: KubeConfigSources, name: string): ContextExtension | undefined {
+  const { config, contexts } = find(sources);
+  const current = sources.context ?? config.getCurrentContext();
+  const entry = contexts.find((context) => context.name === current);
+  const body = entry?.["context"];
+  const extensions: unknown = isMap(body) ? body["extensions"] : undefined;
+  const found: unknown = Array.isArray(extensions)
+    ? extensions.find((extension) => isMap(extension) && extension["name"] === name)
+    : undefined;
+  return entry !== undefined && isMap(found)
+    ? { value: found["extension"], directory: entry.directory }
+    : undefined;
 }

@@ -472,7 +472,7 @@ describe("commands for people, on the embedded API server", function () {
       );
       expect(out).to.match(/FAIL {2}no operator has ever led.*\n {6}→ install the chart/);
       expect(out).to.match(
-        /FAIL {2}this API server knows no pods, .*--router HOST:PORT. satellites local prints/,
+        /FAIL {2}this API server knows no pods, .*--router HOST:PORT, or use a kubeconfig/,
       );
       expect(out).to.match(/\n3 broken\n$/);
     });

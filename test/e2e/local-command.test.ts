@@ -59,8 +59,10 @@ describe("satellites local", function () {
   }
 
   function run(stateDir: string, name: string, ...command: string[]): Promise<Outcome> {
-    const router = `127.0.0.1:${places(stateDir).ports.router}`;
-    return runProgram(process.execPath, [MAIN, "run", name, "--router", router, "--", ...command]);
+    return runProgram(process.execPath, [MAIN, "run", name, "--", ...command], {
+      HOME: folder,
+      KUBECONFIG: join(stateDir, "kubeconfig"),
+    });
   }
 
   async function kubectl(stateDir: string, ...words: string[]): Promise<string> {
@@ -132,16 +134,18 @@ describe("satellites local", function () {
       return child.logTail(100).includes("Ctrl-C stops it") ? true : undefined;
     });
     await kubectl(stateDir, "apply", "-f", EXAMPLE);
-    const said =
-      /satellites (?<words>run ada .*) -- uname -a/.exec(child.logTail(100))?.groups?.["words"] ?? "";
+    expect(child.logTail(100)).to.contain("  satellites run ada -- uname -a\n");
     const environment = { HOME: folder, KUBECONFIG: join(stateDir, "kubeconfig") };
     const satellites = (...words: string[]): Promise<Outcome> =>
       runProgram(process.execPath, [MAIN, ...words], environment);
-    expect(await satellites(...said.split(" "), "--", "echo", "hello")).to.deep.equal({
+    expect(await satellites("run", "ada", "--", "echo", "hello")).to.deep.equal({
       code: 0,
       stdout: "hello\n",
       stderr: "",
     });
+    const looked = await satellites("doctor");
+    expect(looked.stdout).to.match(/\nnothing is broken\n$/);
+    expect(looked.code).to.equal(0);
     const router = `127.0.0.1:${places(stateDir).ports.router}`;
     const ca = join(stateDir, "router-tls/ca.pem");
     const untold = await satellites("run", "ada", "--router", router, "--ca", ca, "--", "true");

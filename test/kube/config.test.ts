@@ -4,7 +4,7 @@ import { delimiter, join } from "node:path";
 import { expect } from "chai";
 import { stringify } from "yaml";
 import { SatelliteError } from "../../src/base/errors.ts";
-import { currentNamespace, loadKubeConfig } from "../../src/kube/config.ts";
+import { contextExtension, currentNamespace, loadKubeConfig } from "../../src/kube/config.ts";
 
 describe("loadKubeConfig", () => {
   let directory: string;
@@ -127,5 +127,33 @@ describe("loadKubeConfig", () => {
     const path = await kubeconfig("dev");
     const error = failure(() => loadKubeConfig({ path, context: "prod", environment: {} }));
     expect(error.message).to.contain('no context "prod"; it has: dev');
+  });
+
+  it("reads the extensions of the context that is used, and the folder that their paths count from", async () => {
+    const path = join(directory, "extended");
+    const entry = (cluster: string, ...extensions: object[]): object => ({
+      name: cluster,
+      context: { cluster, user: "u", extensions },
+    });
+    await writeFile(
+      path,
+      stringify({
+        "current-context": "one",
+        clusters: [{ name: "one", cluster: { server: "https://one.example" } }],
+        users: [{ name: "u", user: {} }],
+        contexts: [
+          entry("one", { name: "other", extension: {} }, { name: "example.com/x", extension: { a: 1 } }),
+          entry("two", { name: "example.com/x", extension: "text" }),
+        ],
+      }),
+    );
+    const environment = { KUBECONFIG: [await kubeconfig("first"), path].join(delimiter) };
+    const read = (context?: string): unknown => contextExtension({ context, environment }, "example.com/x");
+    expect(read()).to.equal(undefined);
+    expect(read("one")).to.deep.equal({ value: { a: 1 }, directory });
+    expect(read("two")).to.deep.equal({ value: "text", directory });
+    const serviceAccountDir = await serviceAccount();
+    const pod = { KUBERNETES_SERVICE_HOST: "10.0.0.1" };
+    expect(contextExtension({ environment: pod, serviceAccountDir }, "example.com/x")).to.equal(undefined);
   });
 });

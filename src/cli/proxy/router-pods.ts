@@ -133,8 +133,8 @@ async function listPods({ client }: Pick<Connection, "client">, where: string | 
     if (isNotFound(error)) {
       throw new SatelliteError(
         "NoRouter",
-        "this API server knows no pods, so no router is found in it: name one with --router HOST:PORT. satellites local prints " +
-          "the flags of its own when it starts",
+        "this API server knows no pods, so no router is found in it: name one with --router HOST:PORT, or use a kubeconfig " +
+          "that names it, as satellites local prints",
         { cause: error },
       );
     }

@@ -11,12 +11,18 @@ export interface KubeconfigOptions {
   readonly cluster?: string;
   /** Default namespace of the context. Default "default". */
   readonly namespace?: string;
+  /** What the context says to other programs than kubectl, by name (client-go, clientcmd/api/v1, NamedExtension). */
+  readonly extensions?: Readonly<Record<string, object>>;
 }
 
 /** A kubeconfig (Kubernetes documentation, "Organizing Cluster Access") for one user, as YAML. */
 export function kubeconfig(options: KubeconfigOptions): string {
   const cluster = options.cluster ?? "satellites";
   const { user } = options;
+  const extensions = Object.entries(options.extensions ?? {}).map(([name, extension]) => ({
+    name,
+    extension,
+  }));
   return stringify({
     apiVersion: "v1",
     kind: "Config",
@@ -31,7 +37,15 @@ export function kubeconfig(options: KubeconfigOptions): string {
     ],
     users: [{ name: user.name, user: { token: user.token } }],
     contexts: [
-      { name: cluster, context: { cluster, user: user.name, namespace: options.namespace ?? "default" } },
+      {
+        name: cluster,
+        context: {
+          cluster,
+          user: user.name,
+          namespace: options.namespace ?? "default",
+          ...(extensions.length === 0 ? {} : { extensions }),
+        },
+      },
     ],
     "current-context": cluster,
   });

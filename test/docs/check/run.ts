@@ -6,10 +6,9 @@
  *   node test/docs/check/run.ts [PAGE…]
  */
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { LocalPlaces } from "../../../src/commands/local-places.ts";
 import { eventually } from "../../support/eventually.ts";
 import { startProcess, type TestProcess } from "../../support/process.ts";
 import { findOnPath, requireTool } from "../../tools/catalog.ts";
@@ -55,10 +54,9 @@ async function startLocal(folder: string): Promise<{ system: TestProcess; enviro
       timeoutMs: COMMAND_TIMEOUT_MS,
     },
   );
-  const { ports } = JSON.parse(readFileSync(join(stateDir, "places.json"), "utf8")) as LocalPlaces;
   return {
     system,
-    environment: { KUBECONFIG: join(stateDir, "kubeconfig"), ROUTER: `127.0.0.1:${ports.router}` },
+    environment: { KUBECONFIG: join(stateDir, "kubeconfig") },
   };
 }
 
