@@ -56,6 +56,7 @@ export async function proxy(
 /**
  * Opens a local port to a satellite. What is wrong already is said at once: no such satellite, no router, no token.
  *
+ * @param say told what goes wrong later; it is written to standard error when absent
  * @throws SatelliteError, KubeError
  */
 export async function openProxy(
@@ -63,6 +64,7 @@ export async function openProxy(
   at: LocalAddress,
   given: ConnectFlags & RouterFlags,
   context: CliContext,
+  say = speaker(context),
 ): Promise<OpenProxy> {
   checkFlags(given);
   const flags = withContextRouter(given, context);
@@ -82,7 +84,7 @@ export async function openProxy(
     const route = await findRoute(satellite, flags, connection, context);
     tokens = await tokensFor(satellite, route, flags, connection, context);
     await tokens?.get();
-    const local = await LocalPort.listen(at, { satellite, route, tokens, context, say: speaker(context) });
+    const local = await LocalPort.listen(at, { satellite, route, tokens, context, say });
     const source = tokens;
     return {
       local,

@@ -5,10 +5,11 @@ import { Metadata, status as grpcStatus } from "@grpc/grpc-js";
 import { SatelliteError } from "../base/errors.ts";
 import { connectGuest } from "../guest/client.ts";
 import type { ConnectFlags } from "./connect.ts";
-import type { CliContext } from "./context.ts";
+import type { CliContext, Output } from "./context.ts";
 import { openProxy } from "./proxy.ts";
 import { withContextRouter } from "./proxy/context-router.ts";
 import type { RouterFlags } from "./router-flags.ts";
+import { showWaiting } from "./waiting.ts";
 
 /** Flags of `run`. */
 export interface RunFlags {
@@ -40,8 +41,14 @@ export async function run(
   const directory = makePrivateDirectory();
   const socket = join(directory, "router.sock");
   try {
-    const opened = await openProxy(name, { socket }, flags, context);
+    const said: string[] = [];
+    const opened = await openProxy(name, { socket }, flags, context, (line) => said.push(line));
     const client = connectGuest(`unix:${socket}`, { metadata: new Metadata() });
+    const endWaiting = showWaiting(opened.satellite, flags, context);
+    const writeTo = (output: Output) => (chunk: Uint8Array) => {
+      endWaiting();
+      output.write(chunk);
+    };
     try {
       const result = await client.run(command, {
         args,
@@ -49,8 +56,8 @@ export async function run(
         stdin,
         ...(flags.workdir === undefined ? {} : { workingDirectory: flags.workdir }),
         signal: context.stop,
-        onStdout: (chunk) => context.out.write(chunk),
-        onStderr: (chunk) => context.err.write(chunk),
+        onStdout: writeTo(context.out),
+        onStderr: writeTo(context.err),
       });
       return result.signal === "" ? result.code : 128 + signalNumber(result.signal);
     } catch (error) {
@@ -58,8 +65,9 @@ export async function run(
         // The guest ends a command whose call is cancelled.
         return INTERRUPTED;
       }
-      throw explain(error, flags.router);
+      throw explain(error, flags.router, said.at(-1));
     } finally {
+      endWaiting();
       client.close();
       await opened.close();
     }
@@ -121,7 +129,8 @@ function signalNumber(name: string): number {
   return typeof number === "number" ? number : 0;
 }
 
-function explain(error: unknown, router: string | undefined): unknown {
+/** @param said the last that the proxy said of its way to the router */
+function explain(error: unknown, router: string | undefined, said: string | undefined): unknown {
   const code: unknown = error instanceof Error ? Reflect.get(error, "code") : undefined;
   if (!(error instanceof Error) || typeof code !== "number") {
     return error;
@@ -134,11 +143,12 @@ function explain(error: unknown, router: string | undefined): unknown {
       "; the satellite's guest serves no satellites.exec.v1.Execution, as BuildKit alone does: use kubectl satellite proxy",
   };
   const isCutOff =
-    status === "UNAVAILABLE" &&
-    router !== undefined &&
-    /^(?:No connection|Connection dropped|Protocol error)/.test(details);
-  const hint = isCutOff
-    ? `; is there a router at ${router}, and does it speak TLS (--tls or --ca) just as this command does?`
-    : hints[status];
-  return new SatelliteError("CallFailed", `${status}: ${details}${hint ?? ""}`, { cause: error });
+    status === "UNAVAILABLE" && /^(?:No connection|Connection dropped|Protocol error)/.test(details);
+  // What grpc-js says then is about the socket between it and the proxy.
+  const why = isCutOff ? (said ?? "the connection to the router ended") : details;
+  const hint =
+    isCutOff && router !== undefined
+      ? `; is there a router at ${router}, and does it speak TLS (--tls or --ca) just as this command does?`
+      : (hints[status] ?? "");
+  return new SatelliteError("CallFailed", `${status}: ${why}${hint}`, { cause: error });
 }

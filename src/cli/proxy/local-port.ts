@@ -154,7 +154,10 @@ export class LocalPort {
       } catch (error) {
         const delayMs = backoffMs(attempt, BACKOFF, random);
         const isOver =
-          clock.monotonicMs() + delayMs > untilMs || gone.signal.aborted || this.#ending.signal.aborted;
+          hasCode(error, "RouterUntrusted") ||
+          clock.monotonicMs() + delayMs > untilMs ||
+          gone.signal.aborted ||
+          this.#ending.signal.aborted;
         if (isOver) {
           throw error;
         }
@@ -201,6 +204,9 @@ export class LocalPort {
     }
   }
 }
+
+const hasCode = (error: unknown, code: string): boolean =>
+  error instanceof SatelliteError && error.code === code;
 
 /** What is added to each request, encoded once for each token. */
 class RequestFields {

@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
 import { connect as connectTcp, isIP } from "node:net";
 import type { Duplex } from "node:stream";
-import { connect as connectTls, type TLSSocket } from "node:tls";
+import { connect as connectTls, TLSSocket } from "node:tls";
 import { SatelliteError, toError } from "../../base/errors.ts";
 import { isLoopback } from "../../base/loopback.ts";
 import { forwardPort } from "../../kube/port-forward.ts";
 import type { Connection } from "../connect.ts";
 import type { CliContext } from "../context.ts";
+import { withoutNodeHint } from "../error-line.ts";
 import { parseHostPort } from "../host-port.ts";
 import type { SatelliteKey } from "../follow.ts";
 import type { RouterFlags } from "../router-flags.ts";
@@ -19,7 +20,12 @@ export interface Route {
   readonly needsToken: boolean;
   /** For whom a token has to be. */
   readonly audience: string;
-  /** Connects anew, to a router that is there now. @throws SatelliteError that says what to do */
+  /**
+   * Connects anew, to a router that is there now.
+   *
+   * @throws SatelliteError that says what to do; `RouterUntrusted` where its certificate is none that is taken here, so that
+   * another try comes to the same
+   */
   dial(signal: AbortSignal): Promise<Duplex>;
 }
 
@@ -229,8 +235,8 @@ async function secure(
     "secureConnect",
     signal,
     (why) =>
-      `no TLS with the router at ${where} as ${serverName}: ${why}; --ca names its authorities, --server-name the name in ` +
-      "its certificate",
+      `no TLS with the router at ${where} as ${serverName}: ${withoutNodeHint(why)}; --ca names its authorities, ` +
+      "--server-name the name in its certificate",
   );
 }
 
@@ -252,7 +258,10 @@ async function established<S extends Duplex>(
       settle(() => {
         socket.on("error", () => {});
         socket.destroy();
-        reject(new SatelliteError("RouterUnreachable", explain(why), { cause }));
+        // Node.js says so where it is the certificate that it does not take.
+        const isUntrusted = socket instanceof TLSSocket && Boolean(socket.authorizationError);
+        const code = isUntrusted ? "RouterUntrusted" : "RouterUnreachable";
+        reject(new SatelliteError(code, explain(why), { cause }));
       });
     const onEstablished = (): void => settle(resolve);
     const onError = (error: Error): void =>

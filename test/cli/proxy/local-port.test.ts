@@ -200,6 +200,20 @@ describe("the local port of a proxy", () => {
     expect(attempts).to.equal(3);
   });
 
+  it("tries no second time where the router's certificate is not trusted: it stays so", async () => {
+    let attempts = 0;
+    dial = () => {
+      attempts += 1;
+      return Promise.reject(new SatelliteError("RouterUntrusted", "no TLS with the router"));
+    };
+    const one = client(await open({ port: 0 }, 60_000));
+    expect(await one.call("unary")).to.include({
+      code: grpc.status.UNAVAILABLE,
+      details: "no TLS with the router",
+    });
+    expect(attempts).to.equal(1);
+  });
+
   it("tells a client that speaks no HTTP/2 what is here", async () => {
     const socket = await socketTo(portOf(await open()));
     socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
