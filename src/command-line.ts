@@ -98,8 +98,7 @@ export function createProgram(
 
   const program = new Command("satellites")
     .description("VMs as Kubernetes resources: they sleep when idle and wake for the next gRPC request")
-    .version(manifest.version, "-V, --version")
-    .showHelpAfterError();
+    .version(manifest.version, "-V, --version");
 
   program.addCommand(
     service("operator", "reconciles Satellites into EC2 instances")

@@ -2,7 +2,9 @@
 import { constants } from "node:os";
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
 import { parseDurationMs } from "../base/duration.ts";
-import { SatelliteError, toError } from "../base/errors.ts";
+import { toError } from "../base/errors.ts";
+import { satelliteName } from "./arguments.ts";
+import { errorLine } from "./error-line.ts";
 import { parseHostPort } from "./host-port.ts";
 import type { Connection, ConnectFlags } from "./connect.ts";
 import type { BuildxFlags } from "./buildx.ts";
@@ -59,6 +61,16 @@ function withKubectlFlags(command: Command): Command {
       ),
     );
 }
+
+/** The name of a satellite. */
+const oneName = (text: string): Argument => new Argument("[name]", text).argParser(satelliteName);
+
+/** The names of satellites. @param shape `[name...]`, or `<name...>` where there must be one */
+const manyNames = (shape: string, text: string): Argument =>
+  new Argument(shape, text).argParser((value, before: readonly string[] | undefined) => [
+    ...(before ?? []),
+    satelliteName(value),
+  ]);
 
 /** How a router is found and spoken to. */
 function withRouterFlags(command: Command): Command {
@@ -132,7 +144,7 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
 
   withKubectlFlags(program.command("ls").alias("get"))
     .description("lists satellites, as kubectl get does")
-    .argument("[name...]", "only these")
+    .addArgument(manyNames("[name...]", "only these"))
     .option("-A, --all-namespaces", "those of all namespaces")
     .option("-l, --selector <labels>", "those whose labels match, as in team=a,tier!=b")
     .addOption(
@@ -148,7 +160,7 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
 
   withKubectlFlags(program.command("inspect"))
     .description("one page about a satellite: power, why, who holds it awake, machine, next step")
-    .argument("[name]", "its name; the one that use chose when absent")
+    .addArgument(oneName("its name; the one that use chose when absent"))
     .action((name: string | undefined, flags: ConnectFlags) =>
       connected(flags, async (connection, context) =>
         (await import("./inspect.ts")).inspect(await named(name, connection, context), context),
@@ -161,7 +173,7 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
       .default(durationMs("20m"), "20m");
   withKubectlFlags(program.command("wake"))
     .description("wakes a satellite and shows how it gets there")
-    .argument("[name]", "its name; the one that use chose when absent")
+    .addArgument(oneName("its name; the one that use chose when absent"))
     .addOption(timeout())
     .option("--no-wait", "returns once it is wished")
     .action((name: string | undefined, flags: ConnectFlags & PowerFlags) =>
@@ -171,7 +183,7 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
     );
   withKubectlFlags(program.command("sleep"))
     .description("puts a satellite to sleep; open streams get its drainTimeout")
-    .argument("[name]", "its name; the one that use chose when absent")
+    .addArgument(oneName("its name; the one that use chose when absent"))
     .addOption(timeout())
     .option("--now", "cuts open streams at once")
     .option("--no-wait", "returns once it is wished")
@@ -182,7 +194,7 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
     );
   withKubectlFlags(program.command("rm").alias("delete"))
     .description("deletes satellites, and with them their machines and disks unless they are to be kept")
-    .argument("<name...>", "their names")
+    .addArgument(manyNames("<name...>", "their names"))
     .addOption(timeout())
     .option("--no-wait", "returns before the machines are gone")
     .action((names: string[], flags: ConnectFlags & PowerFlags) =>
@@ -192,7 +204,7 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
     );
   withKubectlFlags(program.command("use"))
     .description("chooses the satellite of this kubeconfig context that commands without a name mean")
-    .argument("[name]", "its name; shows the chosen one when absent")
+    .addArgument(oneName("its name; shows the chosen one when absent"))
     .option("--clear", "chooses none")
     .action((name: string | undefined, flags: ConnectFlags & { readonly clear?: boolean }) =>
       connected(flags, async (connection, context) =>
@@ -202,7 +214,7 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
 
   withRouterFlags(program.command("proxy"))
     .description("a local port behind which any gRPC or BuildKit client reaches the satellite")
-    .argument("[name]", "its name; the one that use chose when absent")
+    .addArgument(oneName("its name; the one that use chose when absent"))
     .addOption(
       new Option("-p, --port <n>", "port on 127.0.0.1; a free one when absent or 0").argParser(portNumber),
     )
@@ -212,7 +224,7 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
     );
   withRouterFlags(program.command("run"))
     .description("runs a command in the satellite, with its exit status")
-    .argument("<satellite>", "its name")
+    .addArgument(new Argument("<satellite>", "its name").argParser(satelliteName))
     .argument("<command...>", "the command and its arguments, after --")
     .option("-i, --stdin", "gives the command this one's standard input, to its end")
     .option("--workdir <directory>", "where it runs in the satellite")
@@ -224,7 +236,7 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
     .description(
       "a docker buildx builder of one or several satellites: behind proxies until it is stopped, or by a certificate",
     )
-    .argument("<name...>", "their names; each becomes a node, as for several architectures")
+    .addArgument(manyNames("<name...>", "their names; each becomes a node, as for several architectures"))
     .option("--builder <name>", "name of the builder; the first satellite's when absent")
     .option("--use", "makes it the one that docker buildx uses")
     .option(
@@ -284,16 +296,10 @@ export function addCommands(program: Command, makeContext: () => CliContext): vo
     .action((shell: "bash" | "zsh" | "fish" | "kubectl") =>
       run(async (context) => (await import("./completion.ts")).completion(shell, program, context)),
     );
-}
-
-/** One line about an error; refusals of the API server read as kubectl's do. */
-export function errorLine(thrown: unknown): string {
-  const error = toError(thrown);
-  if (!(error instanceof SatelliteError)) {
-    return `error: ${error.stack ?? error.message}`;
+  const typed = program.name().replace("-", " ");
+  for (const each of [program, ...program.commands]) {
+    // As kubectl does: the help as a whole would hide what is wrong.
+    const words = each === program ? typed : `${typed} ${each.name()}`;
+    each.showHelpAfterError(`See '${words} --help'.`);
   }
-  const status: unknown = Reflect.get(error, "status");
-  return typeof status === "number" && status >= 400
-    ? `Error from server (${String(Reflect.get(error, "reason"))}): ${error.message}`
-    : `error: ${error.message} (${error.code})`;
 }

@@ -29,6 +29,8 @@ export interface Connection {
   readonly server: string;
   /** Namespace that is meant where a command names none. */
   readonly namespace: string;
+  /** A flag named the namespace. */
+  readonly isNamespaceNamed: boolean;
   /** One call that KubeClient does not have, such as for a Table. */
   call(request: HttpRequest): Promise<unknown>;
   close(): Promise<void>;
@@ -82,6 +84,7 @@ export function connect(flags: ConnectFlags, context: CliContext): Connection {
     context: config.getCurrentContext(),
     server: config.getCurrentCluster()?.server ?? "",
     namespace: flags.namespace ?? currentNamespace(config),
+    isNamespaceNamed: flags.namespace !== undefined,
     call: (request) => {
       const timeoutError = (): KubeError =>
         new KubeError({

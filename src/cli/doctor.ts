@@ -7,6 +7,7 @@ import { classes, satellites } from "./doctor/class-checks.ts";
 import { apiServer, definitions, operator, rights } from "./doctor/cluster-checks.ts";
 import { type Check, Doctor, type Finding } from "./doctor/looking.ts";
 import { router, routers } from "./doctor/router-checks.ts";
+import { plainMessage } from "./error-line.ts";
 import { withContextRouter } from "./proxy/context-router.ts";
 import type { RouterFlags } from "./router-flags.ts";
 import { styleFor, wrap } from "./style.ts";
@@ -37,11 +38,16 @@ export async function doctor(
   const looking = new Doctor(withContextRouter(flags, context), connection, context);
   let broken = 0;
   for (const check of CHECKS) {
-    for (const { state, what, mend } of await findingsOf(check, looking)) {
+    const findings = await findingsOf(check, looking);
+    for (const { state, what, mend } of findings) {
       broken += state === "bad" ? 1 : 0;
       const mark = { ok: style.good("ok  "), bad: style.bad("FAIL"), unknown: style.warn("?   ") }[state];
       const lines = [`${mark}  ${what}`, ...(mend === undefined ? [] : [`      → ${mend}`])];
       context.out.write(lines.map((line, index) => `${wrap(line, context.out, 6 + 2 * index)}\n`).join(""));
+    }
+    if (findings.some(({ isTheEnd }) => isTheEnd)) {
+      context.out.write("\nnothing else can be looked at until that is mended\n");
+      break;
     }
   }
   context.out.write(broken === 0 ? "\nnothing is broken\n" : `\n${broken} broken\n`);
@@ -53,9 +59,9 @@ async function findingsOf(check: Check, looking: Doctor): Promise<Finding[]> {
     return await check(looking);
   } catch (error) {
     if (hasReason(error, "Forbidden")) {
-      return [{ state: "unknown", what: `you may not look: ${error.message}` }];
+      return [{ state: "unknown", what: `you may not look: ${plainMessage(error)}` }];
     }
     const known = error instanceof SatelliteError;
-    return [{ state: "bad", what: known ? error.message : String(toError(error).stack) }];
+    return [{ state: "bad", what: known ? plainMessage(error) : String(toError(error).stack) }];
   }
 }

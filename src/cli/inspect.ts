@@ -10,7 +10,7 @@ import type { Connection } from "./connect.ts";
 import type { CliContext } from "./context.ts";
 import type { SatelliteKey } from "./follow.ts";
 import { accountOf } from "./savings/usage.ts";
-import { age, shortDuration, type Style, styleFor, wrap } from "./style.ts";
+import { age, columnsOf, shortDuration, type Style, styleFor, wrap } from "./style.ts";
 
 /** A core/v1 Event, as far as the page shows it. */
 export interface ShownEvent extends KubeObject {
@@ -45,7 +45,7 @@ export async function inspect(target: Connection & SatelliteKey, context: CliCon
     satelliteClass: await classOf(satellite, client),
     now: context.clock.now(),
     style: styleFor(context.out, context),
-    columns: context.out.columns ?? DEFAULT_COLUMNS,
+    columns: columnsOf(context.out, DEFAULT_COLUMNS),
   };
   const lines = renderPage(satellite, events, view).split("\n");
   context.out.write(lines.map((line) => wrap(line, context.out, LABEL_WIDTH + 2)).join("\n"));

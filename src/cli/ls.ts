@@ -1,3 +1,4 @@
+import { SatelliteError } from "../base/errors.ts";
 import { hasReason, isExpired } from "../kube/errors.ts";
 import { jsonLines } from "../kube/json-lines.ts";
 import type { KubeObject } from "../kube/objects.ts";
@@ -46,6 +47,12 @@ export async function list(
   connection: Connection,
   context: CliContext,
 ): Promise<void> {
+  if (names.length > 0 && flags.allNamespaces === true) {
+    throw new SatelliteError(
+      "InvalidOption",
+      "a name is looked for in one namespace: leave -A out, or the name",
+    );
+  }
   const listing = new Listing(names, flags, connection, context);
   if (flags.output === "json" || flags.output === "yaml") {
     await listing.objects(flags.output);
@@ -77,57 +84,108 @@ class Listing {
   }
 
   async objects(format: "json" | "yaml"): Promise<void> {
-    const { client } = this.#connection;
-    const key = (name: string): { namespace: string; name: string } => ({
-      namespace: this.#connection.namespace,
-      name,
-    });
-    const items =
-      this.#names.length > 0
-        ? await Promise.all(this.#names.map((name) => client.get<Satellite>(SATELLITES, key(name))))
-        : (await this.#all()).map((item) => ({
-            ...item,
-            apiVersion: apiVersion(SATELLITES),
-            kind: SATELLITES.kind,
-          }));
+    const write = await this.#writer(format);
+    if (this.#flags.watch === true) {
+      // One after the other, as kubectl does.
+      await this.#follow(
+        async () => {
+          const { items, resourceVersion } = await this.#items();
+          items.forEach(write);
+          return resourceVersion;
+        },
+        undefined,
+        (object) => {
+          const { metadata } = object as KubeObject;
+          if (this.#isNamed(metadata.name)) {
+            write(object as KubeObject);
+          }
+          return metadata.resourceVersion;
+        },
+      );
+      return;
+    }
+    const { items } = await this.#items();
     const [first] = items;
-    const shown =
+    write(
       this.#names.length === 1 && first !== undefined
         ? first
-        : { apiVersion: "v1", kind: "List", metadata: { resourceVersion: "" }, items };
-    const text =
-      format === "json"
-        ? `${JSON.stringify(shown, undefined, 4)}\n`
-        : (await import("yaml")).stringify(shown, { lineWidth: 0 });
-    this.#context.out.write(text);
+        : { apiVersion: "v1", kind: "List", metadata: { resourceVersion: "" }, items },
+    );
   }
 
-  async #all(): Promise<Satellite[]> {
-    const items: Satellite[] = [];
+  /** Writes objects, each after the one before. */
+  async #writer(format: "json" | "yaml"): Promise<(object: object) => void> {
+    const { out } = this.#context;
+    if (format === "json") {
+      return (object) => out.write(`${JSON.stringify(object, undefined, 4)}\n`);
+    }
+    const { stringify } = await import("yaml");
+    let separator = "";
+    return (object) => {
+      out.write(separator + stringify(object, { lineWidth: 0 }));
+      separator = "---\n";
+    };
+  }
+
+  /** Those that are asked for, and the version to watch from. */
+  async #items(): Promise<{ items: readonly KubeObject[]; resourceVersion: string }> {
+    const { client, namespace } = this.#connection;
+    if (this.#names.length > 0) {
+      const items = await Promise.all(
+        this.#names.map((name) => client.get<Satellite>(SATELLITES, { namespace, name })),
+      );
+      return { items, resourceVersion: items.at(-1)?.metadata.resourceVersion ?? "" };
+    }
+    const items: KubeObject[] = [];
+    let resourceVersion = "";
     let next: string | undefined;
     do {
-      const page = await this.#connection.client.list<Satellite>(SATELLITES, {
+      const page = await client.list<Satellite>(SATELLITES, {
         ...(this.#namespace === undefined ? {} : { namespace: this.#namespace }),
         ...(this.#flags.selector === undefined ? {} : { labelSelector: this.#flags.selector }),
         limit: 500,
         ...(next === undefined ? {} : { continue: next }),
       });
-      items.push(...page.items);
-      next = page.continue;
+      const type = { apiVersion: apiVersion(SATELLITES), kind: SATELLITES.kind };
+      items.push(...page.items.map((item) => ({ ...item, ...type })));
+      ({ resourceVersion, continue: next } = page);
     } while (next !== undefined);
-    return items;
+    return { items, resourceVersion };
   }
 
   async table(): Promise<void> {
-    let version = await this.#first();
-    while (this.#flags.watch === true && !this.#context.stop.aborted) {
+    const first = (): Promise<string> => this.#first();
+    if (this.#flags.watch === true) {
+      await this.#follow(first, TABLE_ACCEPT, (object) => {
+        this.#print(object as Table);
+        const last = (object as Table).rows?.at(-1)?.object as KubeObject | undefined;
+        return last?.metadata.resourceVersion;
+      });
+    } else {
+      await first();
+    }
+  }
+
+  /**
+   * Goes on with each change until it is stopped.
+   *
+   * @param first shows what is there now and returns the version to watch from
+   * @param show shows a change, as `accept` asks for it, and returns its version
+   */
+  async #follow(
+    first: () => Promise<string>,
+    accept: string | undefined,
+    show: (object: unknown) => string | undefined,
+  ): Promise<void> {
+    let version = await first();
+    while (!this.#context.stop.aborted) {
       try {
-        version = await this.#watch(version);
+        version = await this.#watch(version, accept, show);
       } catch (error) {
         if (this.#context.stop.aborted || !isExpired(error)) {
           throw error;
         }
-        version = await this.#first();
+        version = await first();
       }
     }
   }
@@ -185,24 +243,25 @@ class Listing {
     return (await this.#connection.call({ method: "GET", path, accept: TABLE_ACCEPT })) as Table;
   }
 
-  /** Prints each change until the server ends the watch; returns the version that it got to. */
-  async #watch(from: string): Promise<string> {
+  /** Shows each change until the server ends the watch; returns the version that it got to. */
+  async #watch(
+    from: string,
+    accept: string | undefined,
+    show: (object: unknown) => string | undefined,
+  ): Promise<string> {
     const path = this.#collection(from);
     const body = await this.#connection.transport.open(
-      { method: "GET", path, accept: TABLE_ACCEPT },
+      { method: "GET", path, ...(accept === undefined ? {} : { accept }) },
       this.#context.stop,
     );
     let version = from;
     try {
       for await (const line of jsonLines(body)) {
-        const { type, object } = line as { readonly type: string; readonly object: Table };
+        const { type, object } = line as { readonly type: string; readonly object: unknown };
         if (type === "ERROR") {
           throw statusError(object, { code: 500, request: "watch satellites" });
         }
-        for (const row of object.rows ?? []) {
-          version = (row.object as KubeObject | undefined)?.metadata.resourceVersion ?? version;
-        }
-        this.#print(object);
+        version = show(object) ?? version;
       }
     } finally {
       body.destroy();
@@ -210,11 +269,12 @@ class Listing {
     return version;
   }
 
+  #isNamed(name: string): boolean {
+    return this.#names.length === 0 || this.#names.includes(name);
+  }
+
   #print(table: Table): readonly unknown[] {
-    const rows = (table.rows ?? []).filter(({ object }) => {
-      const name = object?.metadata?.name ?? "";
-      return this.#names.length === 0 || this.#names.includes(name);
-    });
+    const rows = (table.rows ?? []).filter(({ object }) => this.#isNamed(object?.metadata?.name ?? ""));
     if (this.#flags.output === "name") {
       const type = `${SATELLITES.kind.toLowerCase()}.${SATELLITES.group}`;
       this.#context.out.write(rows.map(({ object }) => `${type}/${object?.metadata?.name ?? ""}\n`).join(""));

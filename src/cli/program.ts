@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { systemClock } from "../base/clock.ts";
 import { SatelliteError } from "../base/errors.ts";
+import { kubectlArguments } from "./arguments.ts";
 import { addCommands } from "./command-line.ts";
 import type { CliContext } from "./context.ts";
 
@@ -19,14 +20,13 @@ export async function runPlugin(process: CliProcess, version: string): Promise<v
     .usage("[command] [flags]")
     .description("Satellites: VMs that sleep when nobody uses them and wake for the next request")
     .version(version, "-V, --version")
-    .showHelpAfterError()
     .helpCommand(true);
   addCommands(program, () => cliContext(process));
   if (process.argv.length <= 2) {
     process.stdout.write(program.helpInformation());
     return;
   }
-  await program.parseAsync(process.argv);
+  await program.parseAsync(kubectlArguments(process.argv.slice(2)), { from: "user" });
 }
 
 /** The context of this process. */

@@ -1,7 +1,8 @@
 import type { CliContext } from "./context.ts";
-import { shortDuration, styleFor } from "./style.ts";
+import { columnsOf, shortDuration, styleFor } from "./style.ts";
 
 const FRAME_MS = 250;
+const DEFAULT_COLUMNS = 80;
 
 /**
  * Says on standard error what is being waited for, and for how long: one line that is rewritten on a terminal, and
@@ -70,7 +71,7 @@ export class Progress {
 
   /** Erases the line (ECMA-48, EL) and writes it anew. */
   #draw(): void {
-    const width = this.#context.err.columns ?? 80;
+    const width = columnsOf(this.#context.err, DEFAULT_COLUMNS);
     const lasted = (this.#context.clock.monotonicMs() - this.#sinceMs) / 1000;
     const text = `${this.#line()}  ${shortDuration(lasted)}`.slice(0, width - 1);
     this.#context.err.write(`\r\u001B[2K${styleFor(this.#context.err, this.#context).dim(text)}`);

@@ -28,6 +28,11 @@ export function styleFor(output: Output, { environment }: Pick<CliContext, "envi
   return output.isTTY === true && isWanted ? COLOURED : PLAIN;
 }
 
+/** Width of a terminal; `otherwise` elsewhere, and for a pseudo-terminal that nobody gave a size, which says 0. */
+export function columnsOf({ columns = 0 }: Output, otherwise: number): number {
+  return columns > 0 ? columns : otherwise;
+}
+
 const UNITS = [
   ["d", 86_400],
   ["h", 3_600],

@@ -41,7 +41,11 @@ export async function use(
  */
 export function chosenSatellite(
   name: string | undefined,
-  { context: kubeContext, namespace }: Pick<Connection, "context" | "namespace">,
+  {
+    context: kubeContext,
+    namespace,
+    isNamespaceNamed,
+  }: Pick<Connection, "context" | "namespace" | "isNamespaceNamed">,
   context: CliContext,
 ): { readonly namespace: string; readonly name: string } {
   if (name !== undefined) {
@@ -52,6 +56,13 @@ export function chosenSatellite(
     throw new SatelliteError(
       "SatelliteNotNamed",
       "no satellite is named; add its name, or choose one for this context: kubectl satellite use NAME",
+    );
+  }
+  if (isNamespaceNamed && chosen.namespace !== namespace) {
+    throw new SatelliteError(
+      "SatelliteNotNamed",
+      `the satellite that use chose is ${chosen.namespace}/${chosen.name}, and not in namespace ${namespace}; add a name, or ` +
+        "leave -n out",
     );
   }
   return chosen;

@@ -138,6 +138,47 @@ describe("commands for people, on the embedded API server", function () {
       ]);
     });
 
+    it("goes on with each change under -w in JSON and YAML, too, one object after the other", async () => {
+      for (const [format, read, separator] of [
+        ["json", (text: string): unknown => JSON.parse(text), /(?<=\n\})\n/],
+        ["yaml", (text: string): unknown => parse(text), /^---\n/m],
+      ] as const) {
+        await report("ada", { phase: "Running" });
+        const watch = terminal.start("ls", "-n", "team-a", "ada", "-w", "-o", format);
+        const seen = (): string[] =>
+          watch
+            .out()
+            .split(separator)
+            .filter((text) => text.trim() !== "")
+            .map((text) => read(text) as Satellite)
+            .map(({ kind, metadata, status }) => `${kind} ${metadata.name} ${status.phase}`);
+        await until(() => seen().length === 1);
+        await report("bob", { phase: "Waking" });
+        await report("ada", { phase: "Draining" });
+        await until(() => seen().length === 2);
+        watch.stop();
+        expect((await watch.ended).code).to.equal(130);
+        expect(seen()).to.deep.equal(["Satellite ada Running", "Satellite ada Draining"]);
+        await report("bob", { phase: "Asleep" });
+      }
+    });
+
+    it("looks for a name in one namespace alone, as kubectl does", async () => {
+      const { code, err } = await terminal.run("ls", "ada", "-A");
+      expect([code, err]).to.deep.equal([
+        1,
+        "error: a name is looked for in one namespace: leave -A out, or the name (InvalidOption)\n",
+      ]);
+    });
+
+    it("takes names as -o name prints them, and flags as kubectl does", async () => {
+      const { out } = await terminal.run("-n=team-a", "ls", "-o=name");
+      const names = out.trim().split("\n");
+      expect(names).to.have.length(2);
+      expect((await terminal.run("ls", "-n=team-a", "-oname", ...names)).out).to.equal(out);
+      expect((await terminal.run("inspect", "-n", "team-a", names[0] ?? "")).out).to.match(/^team-a\/ada /);
+    });
+
     it("names the user that --as impersonates to the API server", async () => {
       const { err } = await terminal.run("ls", "--as", "somebody", "--context", "none");
       expect(err).to.contain('no context "none"');
@@ -151,6 +192,12 @@ describe("commands for people, on the embedded API server", function () {
       expect((await terminal.run("use", "bob", "-n", "team-a")).code).to.equal(0);
       expect((await terminal.run("use")).out).to.equal("team-a/bob\n");
       expect((await terminal.run("inspect")).out).to.match(/^team-a\/bob {2}Asleep\n/);
+      expect((await terminal.run("inspect", "-n", "team-a")).code).to.equal(0);
+      const elsewhere = await terminal.run("sleep", "-n", "team-b");
+      expect([elsewhere.code, elsewhere.out]).to.deep.equal([1, ""]);
+      expect(elsewhere.err).to.contain(
+        "the satellite that use chose is team-a/bob, and not in namespace team-b",
+      );
       await terminal.run("use", "--clear");
       expect((await terminal.run("use")).out).to.contain("no satellite is chosen");
     });

@@ -4,6 +4,8 @@ import { expect } from "chai";
 
 const ENTRY = join(import.meta.dirname, "../../src/kubectl-satellite.ts");
 
+const MAIN = join(import.meta.dirname, "../../src/main.ts");
+
 describe("kubectl-satellite as a program", function () {
   this.timeout(30_000);
   const run = (...args: string[]): { status: number | null; stdout: string; stderr: string } =>
@@ -21,5 +23,19 @@ describe("kubectl-satellite as a program", function () {
     const { status, stdout, stderr } = run("wak");
     expect([status, stdout]).to.deep.equal([1, ""]);
     expect(stderr).to.contain("Did you mean wake?");
+  });
+
+  it("says what is wrong with a flag in two lines, as kubectl does, and not the whole help", () => {
+    for (const [args, message] of [
+      [["ls", "-o=nope"], /^error: option '-o, --output <format>' argument 'nope' is invalid\. .*\n/],
+      [["-n", "team-a", "ls", "--nope"], /^error: unknown option '--nope'\n/],
+    ] as const) {
+      const { status, stderr } = run(...args);
+      expect(status).to.equal(1);
+      expect(stderr).to.match(message);
+      expect(stderr.replace(message, "").trim()).to.equal("See 'kubectl satellite ls --help'.");
+    }
+    const { stderr } = spawnSync(process.execPath, [MAIN, "router", "--nope"], { encoding: "utf8" });
+    expect(stderr).to.match(/^error: unknown option '--nope'\s+See 'satellites router --help'\.\n$/);
   });
 });

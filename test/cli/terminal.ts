@@ -1,6 +1,7 @@
 import { PassThrough } from "node:stream";
 import { Command } from "commander";
 import { systemClock } from "../../src/base/clock.ts";
+import { kubectlArguments } from "../../src/cli/arguments.ts";
 import { addCommands } from "../../src/cli/command-line.ts";
 import type { CliContext, Output } from "../../src/cli/context.ts";
 
@@ -71,7 +72,9 @@ export class Terminal {
       writeErr: (text) => context.err.write(text),
     });
     addCommands(program, () => context);
-    const ended = program.parseAsync(args, { from: "user" }).then(() => ({ code, ...texts }));
+    const ended = program
+      .parseAsync(kubectlArguments(args), { from: "user" })
+      .then(() => ({ code, ...texts }));
     return { ended, out: () => texts.out, err: () => texts.err, stop: () => stopping.abort() };
   }
 }

@@ -1,6 +1,7 @@
-import { hasReason, isNotFound } from "../../kube/errors.ts";
+import { hasReason, isNotFound, KubeError } from "../../kube/errors.ts";
 import { LEASE, type Lease } from "../../kube/resources.ts";
 import { SATELLITE_CLASSES, SATELLITES } from "../../satellite/resource.ts";
+import { plainMessage } from "../error-line.ts";
 import { shortDuration } from "../style.ts";
 import { CRD_FIELDS } from "./crd-fields.ts";
 import { fieldPaths, type Schema } from "./definition-fields.ts";
@@ -13,10 +14,24 @@ const NAMED_FIELDS = 5;
 const LEADER = "satellites-operator";
 
 /** Whether it answers, and what its clock says. */
-export async function apiServer({ connection, context }: Doctor): Promise<Finding[]> {
-  const version = (await connection.call({ method: "GET", path: "/version" })) as {
-    readonly gitVersion: string;
-  };
+export async function apiServer(looking: Doctor): Promise<Finding[]> {
+  const { connection, context } = looking;
+  let version: { readonly gitVersion: string };
+  try {
+    version = (await connection.call({ method: "GET", path: "/version" })) as typeof version;
+  } catch (error) {
+    if (!(error instanceof KubeError)) {
+      throw error;
+    }
+    return [
+      {
+        state: "bad",
+        what: `API server ${connection.server}, context ${connection.context}: ${plainMessage(error)}`,
+        mend: "kubectl config view shows what the kubeconfig says: server, certificate-authority and credential of that context",
+        isTheEnd: true,
+      },
+    ];
+  }
   const findings: Finding[] = [
     {
       state: "ok",

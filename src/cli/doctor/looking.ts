@@ -10,6 +10,8 @@ export interface Finding {
   readonly what: string;
   /** What to do about it. */
   readonly mend?: string;
+  /** Nothing else can be looked at before that is mended. */
+  readonly isTheEnd?: true;
 }
 
 /** Looks at one thing. */
