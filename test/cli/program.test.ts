@@ -38,4 +38,15 @@ describe("kubectl-satellite as a program", function () {
     const { stderr } = spawnSync(process.execPath, [MAIN, "router", "--nope"], { encoding: "utf8" });
     expect(stderr).to.match(/^error: unknown option '--nope'\s+See 'satellites router --help'\.\n$/);
   });
+
+  it("tells somebody with an older Node.js that it is too old, and nothing else", () => {
+    const older = `data:text/javascript,Object.defineProperty(process.versions,"node",{value:"22.11.0"})`;
+    for (const entry of [ENTRY, MAIN]) {
+      const { status, stdout, stderr } = spawnSync(process.execPath, ["--import", older, entry, "ls"], {
+        encoding: "utf8",
+      });
+      expect([status, stdout]).to.deep.equal([1, ""]);
+      expect(stderr).to.match(/^error: Node\.js 24\.\d+\.\d+ or newer is needed, .* is 22\.11\.0: [^\n]*\n$/);
+    }
+  });
 });
