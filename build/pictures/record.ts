@@ -1,7 +1,6 @@
 /**
- * Draws the pictures of docs/cli.md (`make pictures`): `satellites local` runs with virtual VMs, and each command at a
- * pseudo-terminal of its own (`script` of util-linux). The hours and prices of `savings` and `inspect` are put in; all else is
- * what the programs did.
+ * Draws the pictures of docs/cli.md (`make pictures`): `satellites local` runs, and each command at a pseudo-terminal
+ * of its own (`script` of util-linux). The hours of `savings` and `inspect` are put in; all else is what the programs did.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,6 +14,9 @@ const ROOT = resolve(import.meta.dirname, "../..");
 const TARGET = join(ROOT, "docs/pictures");
 const COLUMNS = 100;
 const POLL_MS = 200;
+
+/** Hours awake and asleep, and wakes. */
+const hours = { ada: [22.4, 193.6, 31], bob: [6, 210, 12], eve: [41.5, 174.5, 58] } as const;
 
 const folder = mkdtempSync(join(tmpdir(), "satellites-pictures-"));
 const stateDir = join(folder, "state");
@@ -76,7 +78,7 @@ mkdirSync(TARGET, { recursive: true });
 mkdirSync(stateDir);
 const local = spawn(
   process.execPath,
-  [join(ROOT, "src/main.ts"), "local", "--hypervisor=virtual", "--access-control", `--state-dir=${stateDir}`],
+  [join(ROOT, "src/main.ts"), "local", "--access-control", `--state-dir=${stateDir}`],
   { stdio: ["ignore", "pipe", "inherit"] },
 );
 let said = "";
@@ -85,20 +87,6 @@ try {
   await until(async () => said.includes("Ctrl-C stops it") || local.exitCode !== null);
   await kubectl("create", "namespace", "team-a");
   await kubectl("config", "set-context", "--current", "--namespace=team-a");
-  const prices = {
-    currency: "USD",
-    perHour: { "t3.small": "0.0208", "m7i.large": "0.1008" },
-    perGiBMonth: "0.08",
-  };
-  await kubectl(
-    "patch",
-    "satelliteclass",
-    "default",
-    "--type=merge",
-    "-p",
-    JSON.stringify({ spec: { prices } }),
-  );
-  const hours = { ada: [22.4, 193.6, 31], bob: [6, 210, 12], eve: [41.5, 174.5, 58] } as const;
   const sizes = { ada: "large", bob: "small", eve: "large" } as const;
   for (const name of Object.keys(hours)) {
     const spec = { idleTimeout: "30m", size: sizes[name as keyof typeof sizes], desiredPower: "on" };
@@ -124,6 +112,8 @@ try {
   await draw("wake", "kubectl satellite wake bob");
   await draw("doctor", "kubectl satellite doctor");
 } finally {
+  // VMs outlive the system that made them.
+  await execute("kubectl-satellite", ["rm", ...Object.keys(hours)]);
   local.kill("SIGINT");
   await once(local, "close");
   rmSync(folder, { recursive: true, force: true });

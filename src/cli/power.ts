@@ -167,7 +167,9 @@ async function waitFor(
         throw new SatelliteError(goal.failed, `satellite ${name}: ${way.reason}: ${message}`);
       }
       last = way.text;
-      progress.show(way.text);
+      if (way.kind === "under way") {
+        progress.show(way.text);
+      }
       // What the status says of an older wish is no answer to this one.
       if ((way.kind === "there" && !isUnseen) || goal.isEnough?.(satellite) === true) {
         progress.end();

@@ -35,7 +35,7 @@ function fate({ spec, status }: Satellite): string {
   }
   return spec.deletionPolicy === "Retain"
     ? `; its machine ${machine.id} is kept, stopped`
-    : `; its machine ${machine.id} and what is on its disks goes with it`;
+    : `; its machine ${machine.id} and what is on its disks go with it`;
 }
 
 async function untilGone(

@@ -250,15 +250,17 @@ describe("commands for people, on the embedded API server", function () {
       });
       const [made] = await installClass(cluster);
       const page = async (): Promise<string> => (await terminal.run("inspect", "ada", "-n", "team-a")).out;
+      const setPrices = (prices: object | null): Promise<unknown> =>
+        cluster.admin.patch(
+          SATELLITE_CLASSES,
+          { name: made?.metadata.name ?? "" },
+          { type: "merge", body: { spec: { prices } } },
+        );
+      await setPrices(null);
       expect(await page()).to.contain(
         "cost        class default has no price of t3.small (spec.prices.perHour)",
       );
-      const prices = { currency: "USD", perHour: { "t3.small": "0.02" }, perGiBMonth: "0.73" };
-      await cluster.admin.patch(
-        SATELLITE_CLASSES,
-        { name: made?.metadata.name ?? "" },
-        { type: "merge", body: { spec: { prices } } },
-      );
+      await setPrices({ currency: "USD", perHour: { "t3.small": "0.02" }, perGiBMonth: "0.73" });
       // What the operator says of the class.
       await cluster.admin.patch(
         SATELLITE_CLASSES,
@@ -448,7 +450,7 @@ describe("commands for people, on the embedded API server", function () {
       const { code, out } = await command.ended;
       expect(code).to.equal(0);
       expect(out).to.equal(
-        'satellite.satellites.dev "ada" deleted from team-a namespace; its machine i-1 and what is on its disks goes with it\n',
+        'satellite.satellites.dev "ada" deleted from team-a namespace; its machine i-1 and what is on its disks go with it\n',
       );
     });
 
