@@ -10,7 +10,7 @@ import type { Connection } from "./connect.ts";
 import type { CliContext } from "./context.ts";
 import type { SatelliteKey } from "./follow.ts";
 import { accountOf } from "./savings/usage.ts";
-import { age, columnsOf, shortDuration, type Style, styleFor, wrap } from "./style.ts";
+import { age, columnsOf, counted, shortDuration, type Style, styleFor, wrap } from "./style.ts";
 
 /** A core/v1 Event, as far as the page shows it. */
 export interface ShownEvent extends KubeObject {
@@ -150,7 +150,7 @@ function holders({ spec, status, metadata }: Satellite, { now }: PageView): stri
   const routers = Object.entries(status.activity ?? {}).map(([router, lease]) => {
     const secondsAgo = (now.getTime() - Date.parse(lease.time)) / 1000;
     const isLive = secondsAgo <= lease.validSeconds;
-    const streams = `${lease.openStreams} open ${lease.openStreams === 1 ? "stream" : "streams"}`;
+    const streams = counted(lease.openStreams, "open stream");
     const lapsed = isLive ? "" : ", and its lease has run out: it holds nothing";
     const by = lease.oldestStream;
     const holder =
@@ -217,7 +217,7 @@ function usageLines(satellite: Satellite, { now, satelliteClass }: PageView): st
   return [
     row(
       "time",
-      `awake ${shortDuration(awakeSeconds)}, asleep ${shortDuration(asleepSeconds)}${share}, ${wakes} wakes`,
+      `awake ${shortDuration(awakeSeconds)}, asleep ${shortDuration(asleepSeconds)}${share}, ${counted(wakes, "wake")}`,
     ),
     ...costLines(satellite, { awakeSeconds, asleepSeconds }, satelliteClass),
   ];

@@ -196,7 +196,10 @@ class Listing {
     const rows = tables.flatMap((table) => this.#print(table));
     if (rows.length === 0 && this.#names.length === 0) {
       const where = this.#namespace === undefined ? "" : ` in ${this.#namespace} namespace`;
-      this.#context.err.write(`No resources found${where}.\n`);
+      // Programs are told what kubectl tells them.
+      const isForPeople = this.#context.err.isTTY === true && this.#namespace !== undefined;
+      const next = isForPeople ? " kubectl satellite ls -A shows those of all namespaces." : "";
+      this.#context.err.write(`No resources found${where}.${next}\n`);
     }
     return tables.at(-1)?.metadata?.resourceVersion ?? "";
   }

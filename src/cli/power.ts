@@ -6,7 +6,7 @@ import type { Connection } from "./connect.ts";
 import type { CliContext } from "./context.ts";
 import { follow, type SatelliteKey } from "./follow.ts";
 import { Progress } from "./progress.ts";
-import { shortDuration } from "./style.ts";
+import { counted, shortDuration } from "./style.ts";
 
 /** Flags of `wake`, `sleep` and `rm`. */
 export interface PowerFlags {
@@ -111,7 +111,7 @@ function onTheWay(satellite: Satellite): Way {
     return { kind: "stuck", reason: cause?.reason ?? "Failed", message: cause?.message ?? "it has failed" };
   }
   const streams = Object.values(status.activity ?? {}).reduce((sum, { openStreams }) => sum + openStreams, 0);
-  const held = status.phase === "Draining" && streams > 0 ? `, ${streams} open streams` : "";
+  const held = status.phase === "Draining" && streams > 0 ? `, ${counted(streams, "open stream")}` : "";
   const why = ready?.status === "False" && ready.message !== "" ? `: ${ready.message}` : "";
   return { kind: "under way", text: `${status.phase ?? "Pending"}${held}${why}` };
 }

@@ -28,6 +28,9 @@ export function styleFor(output: Output, { environment }: Pick<CliContext, "envi
   return output.isTTY === true && isWanted ? COLOURED : PLAIN;
 }
 
+/** "1 wake", "2 wakes". @param noun in the singular, whose plural has an s more */
+export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
 /** Width of a terminal; `otherwise` elsewhere, and for a pseudo-terminal that nobody gave a size, which says 0. */
 export function columnsOf({ columns = 0 }: Output, otherwise: number): number {
   return columns > 0 ? columns : otherwise;

@@ -105,6 +105,8 @@ describe("commands for people, on the embedded API server", function () {
         out: "",
         err: "No resources found in default namespace.\n",
       });
+      const toPeople = await person({ isTTY: true }).run("ls");
+      expect(toPeople.err).to.contain("ls -A shows those of all namespaces.\n");
     });
 
     it("shows those of the names that are there, and ends with status 1 for one that is not", async () => {

@@ -2,6 +2,7 @@ import { type ConditionType, findCondition } from "../../satellite/conditions.ts
 import { SATELLITE_CLASSES, SATELLITES } from "../../satellite/resource.ts";
 import type { Satellite, SatelliteClass } from "../../satellite/types.ts";
 import type { Doctor, Finding } from "./looking.ts";
+import { counted } from "../style.ts";
 
 /** Whether each class is Ready: what it resolved to, and whether EC2 would carry out what the operator asks of it. */
 export async function classes({ connection }: Doctor): Promise<Finding[]> {
@@ -34,12 +35,10 @@ export async function classes({ connection }: Doctor): Promise<Finding[]> {
 /** The operator's dry runs are part of Ready (decision 66). */
 function resolved({ resolved: facts }: SatelliteClass["status"]): string {
   const { images = {}, subnets = [], securityGroups = [] } = facts ?? {};
-  const counted = (list: readonly string[], one: string, more: string): string =>
-    `${list.length} ${list.length === 1 ? one : more}`;
   return [
     ...Object.entries(images).map(([architecture, image]) => `${image} (${architecture})`),
-    counted(subnets, "subnet", "subnets"),
-    counted(securityGroups, "security group", "security groups"),
+    counted(subnets.length, "subnet"),
+    counted(securityGroups.length, "security group"),
     "EC2 refused none of the operator's dry runs",
   ].join(", ");
 }
@@ -88,7 +87,7 @@ export async function satellites({ connection }: Doctor): Promise<Finding[]> {
     : [
         {
           state: "ok",
-          what: `none of ${items.length} satellites in namespace ${namespace} complains of its machine`,
+          what: `none of ${counted(items.length, "satellite")} in namespace ${namespace} complains of its machine`,
         },
       ];
 }
