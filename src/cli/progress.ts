@@ -1,8 +1,12 @@
 import type { CliContext } from "./context.ts";
-import { columnsOf, shortDuration, styleFor } from "./style.ts";
+import { columnsOf, shortDuration, styleFor, wrap } from "./style.ts";
 
 const FRAME_MS = 250;
 const DEFAULT_COLUMNS = 80;
+/** Columns for the length of time behind a line. */
+const ROOM_FOR_SECONDS = 10;
+/** Of what a long line goes on with: below the subject. */
+const INDENT = 10;
 
 /**
  * Says on standard error what is being waited for, and for how long: one line that is rewritten on a terminal, and
@@ -35,8 +39,13 @@ export class Progress {
     this.#settle();
     this.#text = text;
     this.#sinceMs = this.#context.clock.monotonicMs();
-    if (this.#context.err.isTTY !== true) {
-      this.#context.err.write(`${this.#line()}\n`);
+    const { err } = this.#context;
+    const line = this.#line(text);
+    if (err.isTTY !== true) {
+      err.write(`${line}\n`);
+    } else if (line.length + ROOM_FOR_SECONDS > this.#columns) {
+      // The line that is rewritten would end before what matters.
+      err.write(`\r\u001B[2K${wrap(line, { isTTY: true, columns: this.#columns }, INDENT)}\n`);
     }
   }
 
@@ -71,14 +80,20 @@ export class Progress {
 
   /** Erases the line (ECMA-48, EL) and writes it anew. */
   #draw(): void {
-    const width = columnsOf(this.#context.err, DEFAULT_COLUMNS);
-    const lasted = (this.#context.clock.monotonicMs() - this.#sinceMs) / 1000;
-    const text = `${this.#line()}  ${shortDuration(lasted)}`.slice(0, width - 1);
+    const lasted = `  ${shortDuration((this.#context.clock.monotonicMs() - this.#sinceMs) / 1000)}`;
+    const whole = this.#line(this.#text);
+    const [beginning = ""] = this.#text.split(": ", 1);
+    const isWhole = whole.length + ROOM_FOR_SECONDS <= this.#columns;
+    const text = `${isWhole ? whole : this.#line(beginning)}${lasted}`.slice(0, this.#columns - 1);
     this.#context.err.write(`\r\u001B[2K${styleFor(this.#context.err, this.#context).dim(text)}`);
   }
 
-  #line(): string {
+  get #columns(): number {
+    return columnsOf(this.#context.err, DEFAULT_COLUMNS);
+  }
+
+  #line(text: string): string {
     const at = ((this.#sinceMs - this.#startMs) / 1000).toFixed(1).padStart(6);
-    return `${at} s  ${this.#subject}  ${this.#text}`;
+    return `${at} s  ${this.#subject}  ${text}`;
   }
 }

@@ -32,7 +32,7 @@ export function styleFor(output: Output, { environment }: Pick<CliContext, "envi
 export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
 /** Width of a terminal; `otherwise` elsewhere, and for a pseudo-terminal that nobody gave a size, which says 0. */
-export function columnsOf({ columns = 0 }: Output, otherwise: number): number {
+export function columnsOf({ columns = 0 }: Pick<Output, "columns">, otherwise: number): number {
   return columns > 0 ? columns : otherwise;
 }
 
@@ -70,7 +70,11 @@ export function age(time: string | undefined, now: Date): string {
  *
  * @param indent spaces before what is broken off
  */
-export function wrap(line: string, { isTTY, columns = 0 }: Output, indent: number): string {
+export function wrap(
+  line: string,
+  { isTTY, columns = 0 }: Pick<Output, "isTTY" | "columns">,
+  indent: number,
+): string {
   const width = Math.max(columns, 40 + indent);
   const visible = (text: string): number => stripVTControlCharacters(text).length;
   if (isTTY !== true || columns === 0 || visible(line) <= width) {

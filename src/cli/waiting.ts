@@ -5,12 +5,14 @@ import { follow, type SatelliteKey } from "./follow.ts";
 import { wayAwake } from "./power.ts";
 import { Progress } from "./progress.ts";
 
-/** Milliseconds for which nobody wonders what is being waited for. */
+/** Milliseconds for which nobody at a terminal wonders what is being waited for. */
 const PATIENCE_MS = 1_500;
+/** The same for whoever reads a log: within it most satellites are awake, and nothing needs to be said. */
+const LOG_PATIENCE_MS = 30_000;
 
 /**
- * Shows on a terminal, after a moment, how a satellite gets there while a command waits for it; nothing where the satellite
- * cannot be read: no right to do so is needed to use one.
+ * Says on standard error how a satellite gets there while a command waits for it: at a terminal after a moment, elsewhere only
+ * where it takes long. Says nothing where the satellite cannot be read: no right to do so is needed to use one.
  *
  * @returns ends it; to be called before anything else is written
  */
@@ -22,7 +24,8 @@ export function showWaiting(satellite: SatelliteKey, flags: ConnectFlags, contex
     progress?.end();
   };
   const show = async (): Promise<void> => {
-    await sleep(context.clock, PATIENCE_MS, ending.signal);
+    const patienceMs = context.err.isTTY === true ? PATIENCE_MS : LOG_PATIENCE_MS;
+    await sleep(context.clock, patienceMs, ending.signal);
     const connection = connect(flags, context);
     try {
       for await (const seen of follow(satellite, connection, context, ending.signal)) {
@@ -40,8 +43,6 @@ export function showWaiting(satellite: SatelliteKey, flags: ConnectFlags, contex
       await connection.close();
     }
   };
-  if (context.err.isTTY === true) {
-    show().catch(() => {});
-  }
+  show().catch(() => {});
   return end;
 }

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { expect } from "chai";
+import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { timestamp } from "../../src/satellite/conditions.ts";
 import { SATELLITES } from "../../src/satellite/resource.ts";
 import type { Satellite } from "../../src/satellite/types.ts";
@@ -39,8 +40,8 @@ describe("run", function () {
     await cluster.stop();
   });
 
-  const terminal = (isTTY: boolean): Terminal =>
-    new Terminal({ environment: { HOME: home, KUBECONFIG: cluster.kubeconfig(PERSON.token) }, isTTY });
+  const terminal = (isTTY: boolean, clock: Clock = systemClock): Terminal =>
+    new Terminal({ environment: { HOME: home, KUBECONFIG: cluster.kubeconfig(PERSON.token) }, isTTY, clock });
 
   async function listen(server: Server): Promise<string> {
     server.listen(0, "127.0.0.1");
@@ -137,6 +138,33 @@ describe("run", function () {
     expect(err)
       .to.match(/^cat: none: /)
       .and.not.contain("team-a/ada");
+  });
+
+  it("says it there, too, where it takes half a minute: once for each change", async () => {
+    const { router, release } = await heldRouter();
+    const hastened: Clock = {
+      ...systemClock,
+      setTimer: (delayMs, callback) => systemClock.setTimer(delayMs === 30_000 ? 100 : delayMs, callback),
+    };
+    await cluster.admin.patch(
+      SATELLITES,
+      { namespace: "team-a", name: "ada" },
+      { type: "merge", body: { spec: { desiredPower: "on" } } },
+    );
+    await report({
+      phase: "Launching",
+      power: power("Starting"),
+      conditions: [condition("Ready", "False", "port 8372 does not answer yet")] as never,
+    });
+    const words = ["run", "ada", "-n", "team-a", "--router", router, "--", "echo", "hello"];
+    const command = terminal(false, hastened).start(...words);
+    await until(() => command.err().includes("does not answer yet"));
+    release();
+    expect(await command.ended).to.deep.equal({
+      code: 0,
+      out: "hello\n",
+      err: "   0.0 s  team-a/ada  Launching: port 8372 does not answer yet\n",
+    });
   });
 
   it("says once why there is no way to the router, at once where its certificate is not trusted", async () => {

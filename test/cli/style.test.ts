@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { columnsOf, counted, wrap } from "../../src/cli/style.ts";
 
-const terminal = { isTTY: true, columns: 50, write: () => {} };
+const terminal = { isTTY: true, columns: 50 };
 const LINE = `\u001B[31mFAIL\u001B[0m  ${"word ".repeat(12).trim()}`;
 
 describe("a long line", () => {
@@ -13,15 +13,13 @@ describe("a long line", () => {
 
   it("stays whole where it has room, and where a program reads it", () => {
     expect(wrap(LINE, { ...terminal, columns: 120 }, 6)).to.equal(LINE);
-    expect(wrap(LINE, { write: () => {} }, 6)).to.equal(LINE);
+    expect(wrap(LINE, {}, 6)).to.equal(LINE);
   });
 });
 
 describe("what is shown to people", () => {
   it("takes a terminal that says no width, or 0, for one of the usual width", () => {
-    const widths = [{ columns: 120 }, { columns: 0 }, {}].map((size) =>
-      columnsOf({ isTTY: true, write: () => {}, ...size }, 80),
-    );
+    const widths = [{ columns: 120 }, { columns: 0 }, {}].map((size) => columnsOf(size, 80));
     expect(widths).to.deep.equal([120, 80, 80]);
   });
 

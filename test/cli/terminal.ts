@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
 import { Command } from "commander";
-import { systemClock } from "../../src/base/clock.ts";
+import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { kubectlArguments } from "../../src/cli/arguments.ts";
 import { addCommands } from "../../src/cli/command-line.ts";
 import type { CliContext, Output } from "../../src/cli/context.ts";
@@ -16,6 +16,8 @@ export interface Outcome {
 export interface TerminalOptions {
   readonly environment: Readonly<Record<string, string>>;
   readonly isTTY?: boolean;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
 }
 
 /** A command under way. */
@@ -57,7 +59,7 @@ export class Terminal {
     stdin.end("from standard input");
     const context: CliContext = {
       environment: this.#options.environment,
-      clock: systemClock,
+      clock: this.#options.clock ?? systemClock,
       random: Math.random,
       out: output("out"),
       err: output("err"),
