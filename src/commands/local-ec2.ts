@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { untilAborted } from "../base/abort.ts";
 import { createEc2Endpoint } from "../local/ec2/endpoint.ts";
-import { listenOnLoopback } from "../local/ec2/http-server.ts";
+import { listenOn, LOOPBACK } from "../local/ec2/http-server.ts";
 import type { Hypervisor } from "../local/ec2/hypervisor.ts";
 import { fileStore } from "../local/ec2/record-store.ts";
 import { Ec2Model } from "../local/ec2/model.ts";
@@ -36,8 +36,10 @@ export type HypervisorSetup =
 /** What `satellites local` has prepared for the endpoint; written to a file. */
 export interface LocalEc2Setup {
   readonly hypervisor: HypervisorSetup;
-  /** Loopback addresses of the VMs: one block for each zone, e.g. `127.80.2.0/24`. */
+  /** Addresses of the VMs, all of them this machine's own: one block for each zone, e.g. `127.80.2.0/24` on loopback. */
   readonly subnets: readonly [string, string];
+  /** IPv4 address of this machine at which the endpoint serves; default: loopback. Whoever reaches it may do everything. */
+  readonly host?: string;
 }
 
 /** Options of `satellites local-ec2`. */
@@ -83,7 +85,7 @@ export async function runLocalEc2(options: LocalEc2Options, context: ProcessCont
     },
     logFile: join(options.stateDir, "calls.jsonl"),
   });
-  const server = await listenOnLoopback(endpoint.handle, { port: options.port, logger });
+  const server = await listenOn(setup.host ?? LOOPBACK, endpoint.handle, { port: options.port, logger });
   logger.info("The EC2 endpoint serves", { url: server.url });
   await untilAborted(stop);
   await server.close();

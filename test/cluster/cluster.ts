@@ -5,13 +5,14 @@ import { join } from "node:path";
 import { type ChannelCredentials, Metadata } from "@grpc/grpc-js";
 import { parse } from "yaml";
 import { connectGuest, type GuestClient } from "../../src/guest/client.ts";
+import type { Instance } from "../../src/local/ec2/instance.ts";
 import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
 import type { ApiAnswer, ApiClient } from "../support/api-client.ts";
 import { eventually } from "../support/eventually.ts";
 import { CHART, helm, type HelmOutcome, type Values } from "../support/helm.ts";
 import type { KubeApiServer } from "../support/kube-apiserver.ts";
 import { startProcess, type TestProcess } from "../support/process.ts";
-import { startVirtualAccount, type VirtualAccount } from "../support/virtual-account.ts";
+import { type AccountPlace, startVirtualAccount } from "../support/virtual-account.ts";
 import { requireTool } from "../tools/catalog.ts";
 import { REPOSITORY } from "./images.ts";
 import { Load, type LoadReport, printLoad } from "./load.ts";
@@ -41,16 +42,22 @@ export interface CommandOutcome {
   readonly stderr: string;
 }
 
-/** The chart in a cluster whose pods run, with an account of virtual VMs that pods reach. */
+/** An EC2 endpoint, and VMs behind it, that pods reach. */
+export interface Account {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** The chart in a cluster whose pods run, with an account whose VMs pods reach. */
 export class Cluster {
   readonly server: KubeApiServer;
-  readonly account: VirtualAccount;
+  readonly account: Account;
   readonly directory: string;
   readonly nodes: readonly NodeNamespaces[];
   readonly images: string;
   readonly #undo: Stop[] = [];
 
-  private constructor({ server, directory, nodes, images }: Nodes, account: VirtualAccount) {
+  private constructor({ server, directory, nodes, images }: Nodes, account: Account) {
     this.server = server;
     this.account = account;
     this.directory = directory;
@@ -58,10 +65,16 @@ export class Cluster {
     this.images = images;
   }
 
-  /** The nodes with a new account and empty namespaces. */
-  static async start(): Promise<Cluster> {
+  /**
+   * The nodes with a new account and empty namespaces.
+   *
+   * @param startAccount starts the account at its place; VMs are virtual by default
+   */
+  static async start(
+    startAccount: (place: AccountPlace) => Promise<Account> = startVirtualAccount,
+  ): Promise<Cluster> {
     const nodes = await theNodes();
-    const account = await startVirtualAccount({ host: FIRST_NODE.address, subnets: VM_SUBNETS });
+    const account = await startAccount({ host: FIRST_NODE.address, subnets: VM_SUBNETS });
     const cluster = new Cluster(nodes, account);
     for (const name of [SYSTEM, TEAM]) {
       await cluster.create("/api/v1/namespaces", { metadata: { name, labels: RESTRICTED } });
@@ -278,10 +291,10 @@ export class Cluster {
   }
 
   /** Machines that EC2 has and that are not terminated, by ID. */
-  machines(): string[] {
-    return this.account.model.instances
-      .truths()
-      .flatMap(({ id, state }) => (state === "terminated" ? [] : [id]));
+  async machines(): Promise<string[]> {
+    const answer = await fetch(`${this.account.url}/_control/instances`);
+    const instances = (await answer.json()) as Pick<Instance, "id" | "state">[];
+    return instances.flatMap(({ id, state }) => (state === "terminated" ? [] : [id]));
   }
 
   /** A connection to a satellite through the router at that address. */

@@ -3,6 +3,7 @@ import { expect } from "chai";
 import type { GuestClient } from "../../src/guest/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { createTestAuthority, type TestAuthority } from "../support/pki.ts";
+import { runInPod } from "./client-pod.ts";
 import { FewestReady } from "./fewest-ready.ts";
 import { CALLER, Cluster, SYSTEM, TEAM } from "./cluster.ts";
 import type { LoadReport } from "./load.ts";
@@ -83,15 +84,16 @@ describe("an installation in deployment mode", function () {
       metadata: { name: "routers" },
       data: { "ca.crt": authority.caPem },
     });
-    await cluster.create(`/api/v1/namespaces/${TEAM}/pods`, clientPod());
-    const path = `/api/v1/namespaces/${TEAM}/pods/client`;
-    const pod = await eventually("the client has ended", async () => {
-      const found = await cluster.get<Pod>(path);
-      return ["Succeeded", "Failed"].includes(found.status.phase) && found;
+    const projected = [
+      { serviceAccountToken: { path: "token", audience: AUDIENCE } },
+      { configMap: { name: "routers" } },
+    ];
+    const flags = [`--router=${NAME}:8372`, "--ca=/access/ca.crt", "--token-file=/access/token"];
+    const answer = await runInPod(cluster, [...flags, "ada", "--", "echo", "from a pod"], {
+      serviceAccountName: CALLER,
+      access: { projected: { sources: projected } },
     });
-    const { body } = await cluster.admin.request("GET", `${path}/log`);
-    expect(body).to.equal("from a pod\n");
-    expect(pod.status.phase).to.equal("Succeeded");
+    expect(answer).to.deep.equal({ phase: "Succeeded", output: "from a pod\n" });
   });
 
   it("serves the right token from outside, and tells others what they lack", async () => {
@@ -203,56 +205,9 @@ describe("an installation in deployment mode", function () {
 
   it("leaves no machine when its satellites are deleted", async () => {
     await cluster.deleteSatellites("ada");
-    expect(cluster.machines()).to.deep.equal([]);
+    expect(await cluster.machines()).to.deep.equal([]);
     await cluster.deleteClasses();
     const { code, stderr } = await cluster.helm(["uninstall", RELEASE, "--wait"]);
     expect(code, stderr).to.equal(0);
   });
-
-  /** A pod under the restricted Pod Security Standard that runs a command in "ada" and ends. */
-  function clientPod(): object {
-    const projected = [
-      { serviceAccountToken: { path: "token", audience: AUDIENCE } },
-      { configMap: { name: "routers" } },
-    ];
-    return {
-      apiVersion: "v1",
-      kind: "Pod",
-      metadata: { name: "client" },
-      spec: {
-        serviceAccountName: CALLER,
-        automountServiceAccountToken: false,
-        restartPolicy: "Never",
-        securityContext: {
-          runAsNonRoot: true,
-          runAsUser: 65_532,
-          seccompProfile: { type: "RuntimeDefault" },
-        },
-        containers: [
-          {
-            name: "client",
-            image: `${REPOSITORY}:${chartVersion()}`,
-            args: [
-              "run",
-              "ada",
-              `--router=${NAME}:8372`,
-              `--namespace=${TEAM}`,
-              "--ca=/access/ca.crt",
-              "--token-file=/access/token",
-              "--",
-              "echo",
-              "from a pod",
-            ],
-            securityContext: {
-              allowPrivilegeEscalation: false,
-              readOnlyRootFilesystem: true,
-              capabilities: { drop: ["ALL"] },
-            },
-            volumeMounts: [{ name: "access", mountPath: "/access", readOnly: true }],
-          },
-        ],
-        volumes: [{ name: "access", projected: { sources: projected } }],
-      },
-    };
-  }
 });

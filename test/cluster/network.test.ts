@@ -168,7 +168,7 @@ describe("the network of an installation", function () {
 
   it("leaves no machine when its satellites are deleted", async () => {
     await cluster.deleteSatellites("ada");
-    expect(cluster.machines()).to.deep.equal([]);
+    expect(await cluster.machines()).to.deep.equal([]);
     await cluster.deleteClasses();
     const { code, stderr } = await cluster.helm(["uninstall", RELEASE, "--wait"]);
     expect(code, stderr).to.equal(0);

@@ -11,10 +11,11 @@
  */
 import { spawn } from "node:child_process";
 import { existsSync, globSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import path, { delimiter, join } from "node:path";
 import { readMochaCounts } from "../../build/mocha-counts.ts";
-import { ensurePrerequisites } from "../../src/local/qemu/prerequisites.ts";
+import { ensureGuestImage } from "../../src/local/qemu/image.ts";
+import { ensurePrerequisites, PREREQUISITES } from "../../src/local/qemu/prerequisites.ts";
 import { NodeCgroups } from "./cgroups.ts";
 import { buildFirstRelease, buildImages } from "./images.ts";
 import { CNI_PLUGINS, NAMESPACES, NODE_PROGRAMS, whyNoNode } from "./machine.ts";
@@ -63,8 +64,7 @@ async function main(args: readonly string[]): Promise<number> {
     prerequisites: [
       ...NODE_PROGRAMS,
       { program: "prometheus", debianPackage: "prometheus", purpose: "scrape the pods" },
-      { program: "busybox", debianPackage: "busybox-static", purpose: "have something to build" },
-      { program: "apt-get", debianPackage: "apt", purpose: "install what is missing" },
+      ...PREREQUISITES,
     ],
   });
   const directory = mkdtempSync(join(tmpdir(), "satellites-node-"));
@@ -75,6 +75,12 @@ async function main(args: readonly string[]): Promise<number> {
     mkdirSync(temporary);
     const images = kept === undefined ? join(directory, "images") : path.resolve(kept);
     await ensureImages(images);
+    const image = await ensureGuestImage({
+      cacheDirectory: process.env["SATELLITES_CACHE"] ?? join(homedir(), ".cache/satellites"),
+      tools: programs,
+      nodePath: process.execPath,
+      progress: (line) => console.log(line),
+    });
     const files = args.some((each) => each.endsWith(".test.ts"))
       ? []
       : globSync("test/cluster/**/*.test.ts", { cwd: ROOT }).toSorted();
@@ -88,6 +94,7 @@ async function main(args: readonly string[]): Promise<number> {
         images,
         cgroupRoot: cgroups.root,
         programs,
+        hypervisor: { kind: "qemu", tools: programs, image },
       },
     );
     const [status, output] = await runInside(

@@ -135,7 +135,7 @@ describe("an installation in sidecar mode", function () {
       const { items } = await cluster.get<{ items: unknown[] }>(`/api/v1/namespaces/${SYSTEM}/pods`);
       return items.length === 0;
     });
-    expect(cluster.machines()).to.have.length(2);
+    expect(await cluster.machines()).to.have.length(2);
     expect((await cluster.satellite("ada")).status.phase).to.equal("Running");
     await eventually("the Lease is gone with its Deployment", async () => {
       const { status } = await cluster.admin.request("GET", LEASE);
@@ -157,7 +157,7 @@ describe("an installation in sidecar mode", function () {
 
   it("leaves no machine when its satellites are deleted, and nothing when all of it is", async () => {
     await cluster.deleteSatellites("ada", "born-after-the-kill");
-    expect(cluster.machines()).to.deep.equal([]);
+    expect(await cluster.machines()).to.deep.equal([]);
     // As the chart's README says: classes that were in use wait for an operator, too.
     await cluster.deleteClasses();
     const { code, stderr } = await cluster.helm(["uninstall", "other", "--wait"]);

@@ -107,7 +107,7 @@ describe("an upgrade from the first release", function () {
   });
 
   it("loses no call, no stream and no build, and keeps every machine", async () => {
-    const machines = cluster.machines();
+    const machines = await cluster.machines();
     const command = run(`sleep ${LONG_S}; echo whole`);
     const long = build("long", LONG_S);
     const report = await cluster.underLoad(
@@ -123,7 +123,7 @@ describe("an upgrade from the first release", function () {
     for (const component of ["operator", "router"] as const) {
       expect([...(await imagesOf(component))]).to.deep.equal([`${REPOSITORY}:${chartVersion()}`]);
     }
-    expect(cluster.machines()).to.deep.equal(machines);
+    expect(await cluster.machines()).to.deep.equal(machines);
   });
 
   /** Whether the API server knows a field that the first release did not have. */
@@ -163,20 +163,20 @@ describe("an upgrade from the first release", function () {
     },
   ]) {
     it(`${what} without losing a call, and with its definitions`, async () => {
-      const machines = cluster.machines();
+      const machines = await cluster.machines();
       const report = await cluster.underLoad(what, () => cluster.connect(address, "ada"), act);
       expect(report.failures).to.deep.equal([]);
       await cluster.untilReady("router", 2);
       expect(await knowsNewFields()).to.equal(isNew);
       await cluster.sleep("ada");
       await cluster.connect(address, "ada").describe(60_000);
-      expect(cluster.machines()).to.deep.equal(machines);
+      expect(await cluster.machines()).to.deep.equal(machines);
     });
   }
 
   it("leaves no machine when its satellites are deleted", async () => {
     await cluster.deleteSatellites("ada", "builder");
-    expect(cluster.machines()).to.deep.equal([]);
+    expect(await cluster.machines()).to.deep.equal([]);
     await cluster.deleteClasses();
     const { code, stderr } = await cluster.helm(["uninstall", RELEASE, "--wait"]);
     expect(code, stderr).to.equal(0);

@@ -14,7 +14,8 @@ export interface HttpServer {
 
 /** Larger than any request of 1,000 instances or 16 KB of user data. */
 const MAX_BODY_BYTES = 1024 * 1024;
-const LOOPBACK = "127.0.0.1";
+/** Address that only this machine reaches. */
+export const LOOPBACK = "127.0.0.1";
 
 /** How {@link listenOnLoopback} and {@link listenOn} listen. */
 export interface ListenOptions {

@@ -1,3 +1,5 @@
+import type { HypervisorSetup } from "../../../src/commands/local-ec2.ts";
+
 /** What the nodes are given by the process outside of their namespaces. */
 export interface NodeEnvironment {
   /** Folder for all that they write. */
@@ -8,6 +10,8 @@ export interface NodeEnvironment {
   readonly cgroupRoot: string;
   /** Debian's programs: paths by name. */
   readonly programs: Readonly<Record<string, string>>;
+  /** QEMU and the image of its guests. */
+  readonly hypervisor: HypervisorSetup;
 }
 
 const VARIABLE = "SATELLITES_TEST_NODE";
