@@ -131,6 +131,17 @@ bench-operator: $(STAMP) ## Measures the operator with 100, 1,000 and 10,000 sat
 	node test/tools/build.ts kube-apiserver etcd
 	node bench/operator/bench.ts
 
+.PHONY: bench-cluster
+bench-cluster: $(STAMP) ## Measures the operator with 10,000 satellites in a pod of the chart
+	node test/tools/build.ts kubectl kube-apiserver etcd helm buildkitd buildctl
+	node test/tools/build.ts kubelet kube-controller-manager kube-scheduler kube-proxy coredns pause kube-router
+	node bench/operator/bench.ts --in-cluster --sizes 10000
+
+.PHONY: bench-writes
+bench-writes: $(STAMP) ## Measures what the writes of a wake cost kube-apiserver, beside other ways to write the same
+	node test/tools/build.ts kube-apiserver etcd
+	node bench/operator/writes.ts
+
 .PHONY: simulate
 simulate: $(STAMP) ## Every derived fault plan and 10,000 random ones, on a virtual clock
 	node test/simulation/run.ts --plans all --seeds 10000

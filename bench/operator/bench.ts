@@ -1,22 +1,19 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { setTimeout as delay } from "node:timers/promises";
-import {
-  addSleepers,
-  countInPhase,
-  createSatellite,
-  readSatellite,
-  startCluster,
-  SYSTEM_NAMESPACE,
-  wish,
-} from "./cluster.ts";
+import { addSleepers, countInPhase, createSatellite, readSatellite, wish } from "./cluster.ts";
+import { runInNode } from "../../test/cluster/inside.ts";
+import { isInNode } from "../../test/cluster/node/environment.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import type { Figures } from "./figures.ts";
-import { startFleet, type Fleet } from "./fleet.ts";
-import { MeasuredOperator } from "./operator-process.ts";
+import type { Fleet } from "./fleet.ts";
+import { startInCluster } from "./in-cluster.ts";
+import type { MeasuredOperator } from "./operator-process.ts";
+import { bundle, type Place, startOnMachine } from "./place.ts";
+import { usageOf } from "./process-usage.ts";
 import { printTable } from "./report.ts";
 
 /**
@@ -24,14 +21,20 @@ import { printTable } from "./report.ts";
  * endpoint that keeps EC2's documented limits:
  *
  *   node bench/operator/bench.ts [--sizes 100,1000,10000] [--rest-seconds 120] [--cpu-prof DIRECTORY]
+ *   node bench/operator/bench.ts --in-cluster [--sizes 10000] [--rest-seconds 120] [--images FOLDER]
  *
- * It judges nothing: it prints the figures with the targets beside them and writes bench/results/operator.json.
+ * The latter measures it in a pod of the chart, in a Kubernetes of two nodes on this machine (test/cluster), where "--images"
+ * keeps the images from one run to the next.
+ *
+ * It judges nothing: it prints the figures with the targets beside them and writes them to bench/results.
  */
 const { values } = parseArgs({
   options: {
     sizes: { type: "string", default: "100,1000,10000" },
     "rest-seconds": { type: "string", default: "120" },
     "cpu-prof": { type: "string" },
+    "in-cluster": { type: "boolean", default: false },
+    images: { type: "string" },
   },
 });
 const sizes = values.sizes.split(",").map(Number);
@@ -40,11 +43,6 @@ const restSeconds = Number(values["rest-seconds"]);
 
 const ROOT = join(import.meta.dirname, "../..");
 const RESULTS = join(ROOT, "bench/results");
-/**
- * As in a container of the chart's 512 MiB: half of it for old objects, which Node.js takes by itself there, and the
- * image's own option for new ones. On a large machine Node.js lets garbage lie until it has four gigabytes.
- */
-const HEAP = ["--max-old-space-size=256", "--max-semi-space-size=8"];
 const MAX_WAKES = 1000;
 const PATIENCE = { timeoutMs: 600_000, pollMs: 250 };
 
@@ -84,20 +82,17 @@ async function atRest(operator: MeasuredOperator, fleet: Fleet): Promise<Figures
   };
 }
 
-async function measure(satellites: number, program: readonly string[]): Promise<Figures> {
-  const directory = mkdtempSync(join(os.tmpdir(), "satellites-bench-"));
-  const fleet = await startFleet();
-  const server = await startCluster();
+async function measure(satellites: number, startPlace: () => Promise<Place>): Promise<Figures> {
+  const place = await startPlace();
+  const { server, fleet } = place;
   const operators: MeasuredOperator[] = [];
-  const startOperator = async (ec2Url: string): Promise<MeasuredOperator> => {
-    const options = ["--kubeconfig", server.adminKubeconfig, "--namespace", SYSTEM_NAMESPACE];
-    const args = [...program, "operator", ...options, "--ec2-endpoint", ec2Url, "--log-level", "warn"];
-    const operator = await MeasuredOperator.start(args, join(directory, "operator.log"));
+  const startOperator = async (): Promise<MeasuredOperator> => {
+    const operator = await place.startOperator();
     operators.push(operator);
     return operator;
   };
   try {
-    const preparing = await startOperator(fleet.openUrl);
+    const preparing = await startOperator();
     await preparing.untilSynced();
     await createSatellite(server.admin, fleet.guestPort);
     const phaseIs = (phase: string) => async (): Promise<boolean> =>
@@ -109,26 +104,38 @@ async function measure(satellites: number, program: readonly string[]): Promise<
     await addSleepers(server.admin, fleet, satellites);
     fleet.slowDown();
 
-    const operator = await startOperator(fleet.limitedUrl);
+    const operator = await startOperator();
     const syncedSeconds = await operator.untilSynced();
     const reconciledSeconds = await operator.untilReconciled(satellites);
     const start = operator.usage();
     const rest = await atRest(operator, fleet);
 
     const woken = Math.min(MAX_WAKES, satellites);
-    const before = { usage: operator.usage(), metrics: await operator.metrics() };
+    const processes = (): Figures["wake"]["cpuSeconds"] => ({
+      operator: operator.usage().cpuSeconds,
+      apiServer: usageOf(server.process.pid).cpuSeconds,
+      etcd: usageOf(server.etcd.pid).cpuSeconds,
+      bench: usageOf(process.pid).cpuSeconds,
+    });
+    const before = { usage: operator.usage(), metrics: await operator.metrics(), cpu: processes() };
     fleet.log.clear();
-    const machine = busySeconds();
+    const [machine, startedAt] = [busySeconds(), Date.now()];
     const startedMs = performance.now();
     await wish(server.admin, woken, "on");
+    const wishedSeconds = (performance.now() - startedMs) / 1000;
     // Asked of the operator: 10,000 satellites listed again and again would keep the API server from its work.
     const running = async (): Promise<number> =>
       (await operator.metrics()).sum("satellites_phase", 'phase="Running"');
     await eventually("all woken satellites run", async () => (await running()) >= woken, PATIENCE);
     const seconds = (performance.now() - startedMs) / 1000;
     const machineBusyPercent = ((busySeconds() - machine) / seconds / os.cpus().length) * 100;
+    const after = { usage: operator.usage(), metrics: await operator.metrics(), cpu: processes() };
     expectEqual(await countInPhase(server.admin, "Running"), woken);
-    const after = { usage: operator.usage(), metrics: await operator.metrics() };
+    const mean = (histogram: string, label?: string): number =>
+      (after.metrics.sum(`${histogram}_sum`, label) - before.metrics.sum(`${histogram}_sum`, label)) /
+      (after.metrics.sum(`${histogram}_count`, label) - before.metrics.sum(`${histogram}_count`, label));
+    const container = await operator.process.container?.();
+    const lastStart = fleet.log.calls("StartInstances").at(-1)?.time ?? "";
     const requests = (each: typeof before): number => each.metrics.sum("rest_client_requests_total");
     const ec2Calls = countByAction(fleet);
     return {
@@ -143,6 +150,16 @@ async function measure(satellites: number, program: readonly string[]): Promise<
         satellites: woken,
         seconds,
         machineBusyPercent,
+        wishedSeconds,
+        startedSeconds: (Date.parse(lastStart) - startedAt) / 1000,
+        cpuSeconds: {
+          operator: after.cpu.operator - before.cpu.operator,
+          apiServer: after.cpu.apiServer - before.cpu.apiServer,
+          etcd: after.cpu.etcd - before.cpu.etcd,
+          bench: after.cpu.bench - before.cpu.bench,
+        },
+        writeMs: mean("rest_client_request_duration_seconds", 'verb="PATCH"') * 1000,
+        queueMs: mean("workqueue_queue_duration_seconds", 'name="satellite"') * 1000,
         startInstancesCalls: ec2Calls["StartInstances"] ?? 0,
         ec2Calls,
         throttledCalls: fleet.log.calls().filter(({ outcome }) => outcome === "RequestLimitExceeded").length,
@@ -150,33 +167,22 @@ async function measure(satellites: number, program: readonly string[]): Promise<
         cpuMsPerSatellite: ((after.usage.cpuSeconds - before.usage.cpuSeconds) * 1000) / woken,
         peakRssMiB: after.usage.peakRssMiB,
       },
+      ...(container === undefined ? {} : { container }),
     };
   } catch (error) {
     console.error(operators.at(-1)?.process.logTail());
     throw error;
   } finally {
-    await Promise.all(operators.map((operator) => operator.process.stop("SIGTERM")));
-    await server.stop();
-    await fleet.stop();
-    rmSync(directory, { recursive: true, force: true });
+    await place.stop();
   }
 }
 
-/** Bundles the product as its image does; returns how to run it. */
-function bundle(directory: string): string[] {
-  execFileSync(process.execPath, [join(ROOT, "build/bundle.ts"), directory], { stdio: "inherit" });
-  const profile =
-    values["cpu-prof"] === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${values["cpu-prof"]}`];
-  return [...profile, ...HEAP, join(directory, "satellites.mjs")];
-}
-
-const built = mkdtempSync(join(os.tmpdir(), "satellites-bundle-"));
-try {
-  const program = bundle(join(built, "dist"));
+/** Measures fleets of all sizes, prints their figures and writes them down. */
+async function measureAll(startPlace: () => Promise<Place>, resultFile: string): Promise<void> {
   const figures: Figures[] = [];
   for (const size of sizes) {
     console.error(`measuring ${size} satellites`);
-    figures.push(await measure(size, program));
+    figures.push(await measure(size, startPlace));
   }
   printTable(figures);
   const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], {
@@ -187,7 +193,21 @@ try {
   const versions = { node: process.version, kernel: os.release(), commit };
   mkdirSync(RESULTS, { recursive: true });
   const result = { measuredAt: new Date().toISOString(), machine, versions, restSeconds, figures };
-  writeFileSync(join(RESULTS, "operator.json"), `${JSON.stringify(result, null, 2)}\n`);
-} finally {
-  rmSync(built, { recursive: true, force: true });
+  writeFileSync(join(RESULTS, resultFile), `${JSON.stringify(result, null, 2)}\n`);
+}
+
+if (!values["in-cluster"]) {
+  const built = bundle(values["cpu-prof"]);
+  try {
+    await measureAll(() => startOnMachine(built), "operator.json");
+  } finally {
+    built.stop();
+  }
+} else if (isInNode(process.env)) {
+  await measureAll(startInCluster, "operator-in-cluster.json");
+  // Programs of the nodes go on until their namespaces end with this process.
+  process.exit();
+} else {
+  const { status } = await runInNode([process.execPath, ...process.argv.slice(1)], values.images);
+  process.exitCode = status;
 }

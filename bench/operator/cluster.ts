@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import type { Satellite } from "../../src/satellite/types.ts";
 import { type ApiClient } from "../../test/support/api-client.ts";
 import { installCrds } from "../../test/support/crds.ts";
-import { type KubeApiServer, startKubeApiServer } from "../../test/support/kube-apiserver.ts";
+import { type KubeApiServer, onLoopback, startKubeApiServer } from "../../test/support/kube-apiserver.ts";
 import { cloneInstance, type Fleet } from "./fleet.ts";
 
 const CLASS_FILE = join(import.meta.dirname, "../../examples/local/class.yaml");
@@ -15,9 +15,13 @@ const SATELLITES = `${GROUP}/namespaces/${NAMESPACE}/satellites`;
 /** Requests of the preparation at the same time. */
 const CONCURRENCY = 24;
 
-/** Starts kube-apiserver with the product's kinds and the default class. */
-export async function startCluster(): Promise<KubeApiServer> {
-  const server = await startKubeApiServer();
+/**
+ * Starts kube-apiserver with the product's kinds and the default class.
+ *
+ * @param flags of kube-apiserver, beside those of the tests
+ */
+export async function startCluster(...flags: readonly string[]): Promise<KubeApiServer> {
+  const server = await startKubeApiServer(onLoopback(...flags));
   await installCrds(server.admin);
   for (const name of [SYSTEM_NAMESPACE, NAMESPACE]) {
     await send(server.admin, "POST", "/api/v1/namespaces", { metadata: { name } });
@@ -26,7 +30,8 @@ export async function startCluster(): Promise<KubeApiServer> {
   return server;
 }
 
-async function send(
+/** @throws Error with the answer when it is none of success */
+export async function send(
   admin: ApiClient,
   method: "GET" | "POST" | "PATCH",
   path: string,
@@ -41,7 +46,7 @@ async function send(
 }
 
 /** Does something for each number below `count`, a few at a time. */
-async function forEachIndex(count: number, act: (index: number) => Promise<unknown>): Promise<void> {
+export async function forEachIndex(count: number, act: (index: number) => Promise<unknown>): Promise<void> {
   let next = 0;
   const worker = async (): Promise<void> => {
     while (next < count) {
@@ -54,6 +59,9 @@ async function forEachIndex(count: number, act: (index: number) => Promise<unkno
 
 /** Name of the satellite of that number. */
 export const nameOf = (index: number): string => `satellite-${String(index).padStart(5, "0")}`;
+
+/** Path of the satellite of that name. */
+export const pathOf = (name: string): string => `${SATELLITES}/${name}`;
 
 /** Creates the first satellite, whose life the operator under preparation leads. */
 export async function createSatellite(admin: ApiClient, port: number): Promise<void> {

@@ -1,3 +1,5 @@
+import type { ContainerUsage } from "./process-usage.ts";
+
 /** Figures of one fleet. */
 export interface Figures {
   readonly satellites: number;
@@ -21,6 +23,15 @@ export interface Figures {
     readonly seconds: number;
     /** Share of the machine that was in use meanwhile, by API server, etcd, endpoint, VMs and operator. */
     readonly machineBusyPercent: number;
+    /** Seconds from the first wish until all were written, and until EC2 accepted the last StartInstances. */
+    readonly wishedSeconds: number;
+    readonly startedSeconds: number;
+    /** CPU time meanwhile; `bench` writes the wishes, and is EC2 and the VMs. */
+    readonly cpuSeconds: Readonly<Record<"operator" | "apiServer" | "etcd" | "bench", number>>;
+    /** Mean of a write of the operator, from its being sent to the head of its answer. */
+    readonly writeMs: number;
+    /** Mean time that a satellite waited for one of the operator's workers. */
+    readonly queueMs: number;
     readonly startInstancesCalls: number;
     readonly ec2Calls: Readonly<Record<string, number>>;
     readonly throttledCalls: number;
@@ -28,4 +39,6 @@ export interface Figures {
     readonly cpuMsPerSatellite: number;
     readonly peakRssMiB: number;
   };
+  /** Of the container, after the wakes; absent where the operator is in none. */
+  readonly container?: ContainerUsage;
 }

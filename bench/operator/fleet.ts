@@ -4,13 +4,14 @@ import { createServer as createHttp2Server } from "node:http2";
 import { type AddressInfo, createServer } from "node:net";
 import { systemClock } from "../../src/base/clock.ts";
 import { createEc2Endpoint, type Ec2Endpoint } from "../../src/local/ec2/endpoint.ts";
-import { type HttpServer, listenOnLoopback } from "../../src/local/ec2/http-server.ts";
+import { listenOn } from "../../src/local/ec2/http-server.ts";
 import type { Instance } from "../../src/local/ec2/instance.ts";
 import { Ec2Model } from "../../src/local/ec2/model.ts";
 import { defaultNetwork } from "../../src/local/ec2/network.ts";
 import { DOCUMENTED_LIMITS } from "../../src/local/ec2/request-buckets.ts";
 import { VirtualHypervisor } from "../../src/local/ec2/virtual-hypervisor.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
+import type { AccountPlace } from "../../test/support/virtual-account.ts";
 
 const REGION = "local-1";
 /** As seen with EC2: from StartInstances to running. */
@@ -20,15 +21,12 @@ const IMAGE = "ami-0077000000000000a";
 /** EC2 as far as the operator sees it, with any number of instances. */
 export interface Fleet {
   readonly model: Ec2Model;
-  /** Without limits, for preparations. */
-  readonly openUrl: string;
-  /** With EC2's documented limits. */
-  readonly limitedUrl: string;
-  /** What was asked at the limited URL. */
+  readonly url: string;
+  /** What was asked since {@link slowDown}. */
   readonly log: Ec2Endpoint["log"];
   /** Port at which all instances answer. */
   readonly guestPort: number;
-  /** Lets changes take as long as they do with EC2; until then they take no time. */
+  /** From now on EC2's documented limits hold, and changes take as long as they do with EC2; until then they take no time. */
   slowDown(): void;
   stop(): Promise<void>;
 }
@@ -58,12 +56,15 @@ async function serveGuests(isUp: (address: string) => boolean): Promise<{ port: 
   return { port: (server.address() as AddressInfo).port, close: () => server.close() };
 }
 
-/** Starts EC2 with one network that holds 100,000 instances. */
-export async function startFleet(): Promise<Fleet> {
+/** On loopback, with room for 100,000 instances. */
+const LOOPBACK: AccountPlace = { host: "127.0.0.1", subnets: ["127.16.0.0/16", "127.17.0.0/16"] };
+
+/** Starts EC2 with one network, whose addresses are all this machine's own. */
+export async function startFleet({ host, subnets }: AccountPlace = LOOPBACK): Promise<Fleet> {
   const hypervisor = new VirtualHypervisor(systemClock);
   const model = new Ec2Model({
     region: REGION,
-    network: defaultNetwork(REGION, ["127.16.0.0/16", "127.17.0.0/16"]),
+    network: defaultNetwork(REGION, subnets),
     clock: systemClock,
     random: Math.random,
     logger: silentLogger,
@@ -74,21 +75,23 @@ export async function startFleet(): Promise<Fleet> {
   const common = { model, clock: systemClock, logger: silentLogger, parameters };
   const open = createEc2Endpoint(common);
   const limited = createEc2Endpoint({ ...common, limits: DOCUMENTED_LIMITS });
-  const listen = ({ handle }: Ec2Endpoint): Promise<HttpServer> =>
-    listenOnLoopback(handle, { port: 0, logger: silentLogger });
-  const servers = [await listen(open), await listen(limited)] as const;
+  let endpoint = open;
+  const server = await listenOn(host, (request) => endpoint.handle(request), {
+    port: 0,
+    logger: silentLogger,
+  });
   return {
     model,
-    openUrl: servers[0].url,
-    limitedUrl: servers[1].url,
+    url: server.url,
     log: limited.log,
     guestPort: guests.port,
     slowDown() {
+      endpoint = limited;
       hypervisor.script.startMs = RESUME_MS;
       hypervisor.script.resumeMs = RESUME_MS;
     },
     async stop() {
-      await Promise.all(servers.map((server) => server.close()));
+      await server.close();
       guests.close();
       model.close();
     },
@@ -127,12 +130,13 @@ export function cloneInstance(model: Ec2Model, template: Instance, owner: Owner,
           : value,
     ]),
   );
+  const network = template.privateAddress.split(".", 2).join(".");
   const instance: Instance = {
     ...rest,
     id: `i-${hex()}`,
     reservationId: `r-${hex()}`,
     clientToken: randomUUID(),
-    privateAddress: `127.16.${Math.floor(index / 250) + 1}.${(index % 250) + 1}`,
+    privateAddress: `${network}.${Math.floor(index / 250) + 1}.${(index % 250) + 1}`,
     volume: { ...template.volume, id: `vol-${hex()}` },
     tags,
   };

@@ -1,29 +1,23 @@
-import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { freePort, startProcess, type TestProcess } from "../../test/support/process.ts";
+import { type ContainerUsage, type Usage, usageOf } from "./process-usage.ts";
 
 const POLL_MS = 20;
-/** Clock ticks in a second, as /proc counts CPU time (Linux `getconf CLK_TCK`). */
-const TICKS_PER_SECOND = 100;
-
-/** What a process has used so far. */
-export interface Usage {
-  readonly cpuSeconds: number;
-  readonly rssMiB: number;
-  readonly peakRssMiB: number;
+/** An operator's process, and how it is looked at. */
+export interface OperatorProcess extends Pick<TestProcess, "pid" | "isRunning" | "logTail" | "stop"> {
+  readonly healthUrl: string;
+  /** When it was started, in milliseconds of `performance.now()`. */
+  readonly startedMs: number;
+  /** What became of the limits of the container that it is in. */
+  readonly container?: () => Promise<ContainerUsage>;
 }
 
 /** An operator under measurement. */
 export class MeasuredOperator {
-  readonly process: TestProcess;
-  readonly #healthUrl: string;
-  /** When it was started, in milliseconds of `performance.now()`. */
-  readonly startedMs: number;
+  readonly process: OperatorProcess;
 
-  private constructor(process: TestProcess, healthUrl: string, startedMs: number) {
+  constructor(process: OperatorProcess) {
     this.process = process;
-    this.#healthUrl = healthUrl;
-    this.startedMs = startedMs;
   }
 
   /** @param args what runs: Node's own options, the program, and its command's options */
@@ -38,7 +32,7 @@ export class MeasuredOperator {
       logFile,
       environment,
     );
-    return new MeasuredOperator(started, `http://${health}`, startedMs);
+    return new MeasuredOperator({ ...started, healthUrl: `http://${health}`, startedMs });
   }
 
   /** Seconds since its start at which its caches were filled. */
@@ -68,30 +62,20 @@ export class MeasuredOperator {
 
   /** Its metrics at this moment. */
   async metrics(): Promise<Metrics> {
-    return new Metrics(await (await fetch(`${this.#healthUrl}/metrics`)).text());
+    return new Metrics(await (await fetch(`${this.process.healthUrl}/metrics`)).text());
   }
 
   usage(): Usage {
-    const { pid } = this.process;
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    const kib = (field: string): number =>
-      Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1]);
-    // The program's name, in parentheses, may hold spaces; utime and stime are fields 14 and 15 (proc_pid_stat(5)).
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-    return {
-      cpuSeconds: (Number(stat[11]) + Number(stat[12])) / TICKS_PER_SECOND,
-      rssMiB: kib("VmRSS") / 1024,
-      peakRssMiB: kib("VmHWM") / 1024,
-    };
+    return usageOf(this.process.pid);
   }
 
   #seconds(): number {
-    return (performance.now() - this.startedMs) / 1000;
+    return (performance.now() - this.process.startedMs) / 1000;
   }
 
   async #isReady(): Promise<boolean> {
     try {
-      return (await fetch(`${this.#healthUrl}/readyz`)).ok;
+      return (await fetch(`${this.process.healthUrl}/readyz`)).ok;
     } catch {
       return false; // Not listening yet.
     }
@@ -115,12 +99,12 @@ export class Metrics {
   /**
    * Sum of all series of a metric.
    *
-   * @param label of those that have this label alone, as in `phase="Running"`
+   * @param label of those that have this label, as in `phase="Running"`
    */
-  sum(name: string, label?: string): number {
-    const starts = label === undefined ? [`${name}{`, `${name} `] : [`${name}{${label}}`];
+  sum(name: string, label = ""): number {
+    const starts = [`${name}{`, `${name} `];
     return this.#lines
-      .filter((line) => starts.some((start) => line.startsWith(start)))
+      .filter((line) => starts.some((start) => line.startsWith(start)) && line.includes(label))
       .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
   }
 }

@@ -47,6 +47,14 @@ const LINES: readonly Line[] = [
     digits: 1,
     target: "EC2's limits alone",
   },
+  { title: "  all wishes written after, s", value: (f) => f.wake.wishedSeconds, digits: 1 },
+  { title: "  last StartInstances accepted after, s", value: (f) => f.wake.startedSeconds, digits: 1 },
+  { title: "  a write, ms", value: (f) => f.wake.writeMs, digits: 1 },
+  { title: "  wait for a worker, ms", value: (f) => f.wake.queueMs, digits: 1 },
+  { title: "  CPU of the operator, s", value: (f) => f.wake.cpuSeconds.operator, digits: 1 },
+  { title: "  CPU of kube-apiserver, s", value: (f) => f.wake.cpuSeconds.apiServer, digits: 1 },
+  { title: "  CPU of etcd, s", value: (f) => f.wake.cpuSeconds.etcd, digits: 1 },
+  { title: "  CPU of wishes, EC2 and VMs, s", value: (f) => f.wake.cpuSeconds.bench, digits: 1 },
   { title: "machine busy meanwhile, %", value: (f) => f.wake.machineBusyPercent },
   { title: "StartInstances calls", value: (f) => f.wake.startInstancesCalls, target: "<= 20 for 1,000" },
   { title: "EC2 calls in all", value: (f) => Object.values(f.wake.ec2Calls).reduce((a, b) => a + b, 0) },
@@ -56,12 +64,42 @@ const LINES: readonly Line[] = [
   { title: "RSS, peak of the wakes, MiB", value: (f) => f.wake.peakRssMiB, target: "< 350" },
 ];
 
+const CONTAINER_LINES: readonly Line[] = [
+  {
+    title: "container: limit of memory, MiB",
+    value: ({ container }) => container?.memoryLimitMiB ?? Number.NaN,
+  },
+  { title: "container: memory, MiB", value: ({ container }) => container?.memoryMiB ?? Number.NaN },
+  {
+    title: "container: peak of memory, MiB",
+    value: ({ container }) => container?.peakMemoryMiB ?? Number.NaN,
+  },
+  {
+    title: "container: ended for memory, times",
+    value: ({ container }) => container?.oomKills ?? Number.NaN,
+    target: "0",
+  },
+  {
+    title: "container: throttled periods",
+    value: ({ container }) => container?.throttledPeriods ?? Number.NaN,
+    target: "0",
+  },
+  {
+    title: "container: started again, times",
+    value: ({ container }) => container?.restarts ?? Number.NaN,
+    target: "0",
+  },
+];
+
 const cell = (value: number, digits: number): string => (Number.isNaN(value) ? "-" : value.toFixed(digits));
 
 /** Prints a line for each figure, a column for each fleet, and the targets. */
 export function printTable(figures: readonly Figures[]): void {
   const head = ["satellites", ...figures.map(({ satellites }) => satellites.toLocaleString("en")), "target"];
-  const rows = LINES.map(({ title, value, digits = 0, target = "" }) => [
+  const lines = figures.some(({ container }) => container !== undefined)
+    ? [...LINES, ...CONTAINER_LINES]
+    : LINES;
+  const rows = lines.map(({ title, value, digits = 0, target = "" }) => [
     title,
     ...figures.map((each) => cell(value(each, figures[0] ?? each), digits)),
     target,

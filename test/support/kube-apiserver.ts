@@ -37,13 +37,17 @@ export interface ApiServerFiles {
   write(name: string, content: string): string;
 }
 
-/** On loopback, for this machine alone: no node reaches it, so it publishes no endpoint. */
-const ALONE: ApiServerPlace = {
+/**
+ * On loopback, for this machine alone: no node reaches it, so it publishes no endpoint.
+ *
+ * @param flags more of them; the last one of a name counts
+ */
+export const onLoopback = (...flags: readonly string[]): ApiServerPlace => ({
   host: "127.0.0.1",
   names: [],
   serviceNetwork: "10.0.0.0/24",
-  flags: () => Promise.resolve(["--authorization-mode=RBAC", "--endpoint-reconciler-type=none"]),
-};
+  flags: () => Promise.resolve(["--authorization-mode=RBAC", "--endpoint-reconciler-type=none", ...flags]),
+});
 
 /** A kube-apiserver with an etcd of its own, for as long as a test suite runs. */
 export interface KubeApiServer {
@@ -59,6 +63,7 @@ export interface KubeApiServer {
   /** Path of the audit log, one JSON event a line: who asked for what, and what came of it. */
   readonly auditLog: string;
   readonly etcdUrl: string;
+  readonly etcd: TestProcess;
   /** The running server; another one after `restart`. */
   readonly process: TestProcess;
   /** Client of another user, who may do nothing yet beyond discovery and reviews of itself. */
@@ -146,7 +151,7 @@ async function apiServerFlags(
     `--service-account-signing-key-file=${files.write("accounts.key", account.privatePem)}`,
     `--service-cluster-ip-range=${serviceNetwork}`,
     "--allow-privileged=true",
-    "--profiling=false",
+    `--profiling=${process.env["PROF"] === undefined ? "false" : "true"}`,
     `--audit-policy-file=${files.write("audit-policy.yaml", stringify(AUDIT_POLICY))}`,
     `--audit-log-path=${files.path("audit.log")}`,
     // Written before the answer goes out, so that a test finds its own requests.
@@ -266,6 +271,7 @@ async function startOnce(place: ApiServerPlace): Promise<KubeApiServer> {
       adminKubeconfig: writeKubeconfig("admin", adminPair),
       auditLog: files.path("audit.log"),
       etcdUrl,
+      etcd,
       get process() {
         return server;
       },
@@ -299,7 +305,7 @@ async function startOnce(place: ApiServerPlace): Promise<KubeApiServer> {
  *
  * @throws Error when the programs are not built, or with their last lines when they do not come up
  */
-export async function startKubeApiServer(place: ApiServerPlace = ALONE): Promise<KubeApiServer> {
+export async function startKubeApiServer(place: ApiServerPlace = onLoopback()): Promise<KubeApiServer> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await startOnce(place);

@@ -21,6 +21,9 @@ export function setNodeEnvironment(environment: NodeJS.ProcessEnv, node: NodeEnv
   return { ...environment, [VARIABLE]: JSON.stringify(node) };
 }
 
+/** Whether this process is inside of such namespaces. */
+export const isInNode = (environment: NodeJS.ProcessEnv): boolean => environment[VARIABLE] !== undefined;
+
 /** @throws Error outside of such namespaces: what follows would change the machine's own network and mounts */
 export function getNodeEnvironment(environment: NodeJS.ProcessEnv): NodeEnvironment {
   const text = environment[VARIABLE];
