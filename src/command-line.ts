@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import manifest from "../package.json" with { type: "json" };
 import { SatelliteError, toError } from "./base/errors.ts";
+import { parseLabelSelector } from "./base/label-selector.ts";
 import { addCommands } from "./cli/command-line.ts";
 import type { CliContext } from "./cli/context.ts";
 import type { DemoCommandOptions } from "./commands/demo.ts";
@@ -11,7 +12,14 @@ import type { LocalEc2Options } from "./commands/local-ec2.ts";
 import type { LocalKubernetesOptions } from "./commands/local-kubernetes.ts";
 import type { LocalCommandOptions } from "./commands/local.ts";
 import type { OperatorCommandOptions } from "./commands/operator.ts";
-import { checkedFlag, checkHttpUrl, checkMethod, checkNamespacedName, numberFlag } from "./commands/flags.ts";
+import {
+  checkDnsLabel,
+  checkedFlag,
+  checkHttpUrl,
+  checkMethod,
+  checkNamespacedName,
+  numberFlag,
+} from "./commands/flags.ts";
 import {
   createProcessContext,
   parseAddress,
@@ -106,6 +114,20 @@ export function createProgram(
       .option("--namespace <name>", "where the leader's Lease and Secrets of classes are", "satellites")
       .option("--identity <name>", "identity in leader election; host name and process ID when absent")
       .option("--deployment <name>", "the Deployment that it is a pod of: the leader's Lease goes with it")
+      .addOption(
+        checkedFlag(
+          "--shard <dns-label>",
+          "its name among several operators of the cluster, which the leader's Lease bears; none when absent",
+          checkDnsLabel,
+        ),
+      )
+      .addOption(
+        checkedFlag(
+          "--namespace-selector <selector>",
+          "acts on satellites in the namespaces that this label selector matches, and leaves the others to other operators",
+          parseLabelSelector,
+        ),
+      )
       .addOption(
         checkedFlag(
           "--health-address <host:port>",

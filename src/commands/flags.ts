@@ -53,6 +53,15 @@ export function checkHttpUrl(text: string): void {
   }
 }
 
+/** Throws unless the text is a DNS label (RFC 1123): it becomes part of a name. */
+export function checkDnsLabel(text: string): void {
+  if (!/^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/.test(text)) {
+    throw new InvalidArgumentError(
+      'It must be of at most 63 lower-case letters, digits and "-", and neither begin nor end with "-".',
+    );
+  }
+}
+
 /** Throws unless the text is "namespace/name". */
 export function checkNamespacedName(text: string): void {
   if (!/^[^/\s]+\/[^/\s]+$/.test(text)) {

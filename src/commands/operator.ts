@@ -30,6 +30,10 @@ export interface OperatorCommandOptions {
   /** Where the leader's Lease and the Secrets of classes are. */
   readonly namespace: string;
   readonly identity?: string;
+  /** Its name among several operators of the cluster; the leader's Lease bears it. */
+  readonly shard?: string;
+  /** Label selector of the Namespaces whose satellites it acts on; all when absent. */
+  readonly namespaceSelector?: string;
   /** Name of the Deployment of which this process is a pod, in the same namespace. */
   readonly deployment?: string;
   readonly healthAddress: string;
@@ -44,8 +48,21 @@ export interface OperatorCommandOptions {
   readonly timing: "ec2" | "local";
 }
 
-/** Runs the operator until it is stopped; ends with an error when it has lost the lead and its work does not end. */
+/** The leader's Lease, and how those of shards begin. */
+const LEASE_NAME = "satellites-operator";
+
+/**
+ * Runs the operator until it is stopped; ends with an error when it has lost the lead and its work does not end.
+ *
+ * @throws SatelliteError `InvalidOption` for a shard without a selector
+ */
 export async function runOperator(options: OperatorCommandOptions, context: ProcessContext): Promise<void> {
+  if (options.shard !== undefined && options.namespaceSelector === undefined) {
+    throw new SatelliteError(
+      "InvalidOption",
+      "--shard needs --namespace-selector, which says what this operator's namespaces are",
+    );
+  }
   const registry = createMetricsRegistry();
   const kubeMetrics = createKubeMetrics(registry);
   const client = connectKubernetes(
@@ -146,9 +163,10 @@ function createOperator(
     cluster,
     concurrency: options.concurrency,
     listPeriodMs: options.listPeriodSeconds * 1000,
+    ...(options.namespaceSelector === undefined ? {} : { namespaceSelector: options.namespaceSelector }),
     leaderElection: {
       namespace: options.namespace,
-      name: "satellites-operator",
+      name: options.shard === undefined ? LEASE_NAME : `${LEASE_NAME}-${options.shard}`,
       identity,
       leaseDurationMs: leaseMs,
       renewDeadlineMs: (leaseMs * 2) / 3,

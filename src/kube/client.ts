@@ -34,6 +34,8 @@ export interface Selection extends CallOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
+  /** What is kept of each object, as it was sent. Default: all but `metadata.managedFields`. Keeps the resourceVersion. */
+  readonly trim?: (object: KubeObject) => KubeObject;
 }
 
 /** One page of a list. */

@@ -130,7 +130,7 @@ class HttpKubeClient implements ConnectedKubeClient {
       items: T[] | null;
       metadata: { resourceVersion?: string; continue?: string };
     };
-    const items = (answer.items ?? []).map(withoutManagedFields);
+    const items = (answer.items ?? []).map((item) => (options.trim ?? withoutManagedFields)(item) as T);
     for (const item of items) {
       // Items in a list of a built-in type lack both fields; those of a watch have them.
       item.apiVersion ??= apiVersion(type);
@@ -240,7 +240,7 @@ class HttpKubeClient implements ConnectedKubeClient {
         this.#transport.open(request, controller.signal),
       );
       try {
-        yield* this.#events<T>(request, body);
+        yield* this.#events<T>(request, body, options.trim ?? withoutManagedFields);
       } finally {
         body.destroy();
       }
@@ -260,6 +260,7 @@ class HttpKubeClient implements ConnectedKubeClient {
   async *#events<T extends KubeObject>(
     request: HttpRequest,
     body: AsyncIterable<Uint8Array>,
+    trim: (object: KubeObject) => KubeObject,
   ): AsyncGenerator<WatchEvent<T>> {
     const lines = jsonLines(body);
     for (;;) {
@@ -279,7 +280,7 @@ class HttpKubeClient implements ConnectedKubeClient {
           request: `watch ${request.path.split("?", 1)[0] ?? ""}`,
         });
       }
-      yield { type: event.type, object: withoutManagedFields(event.object) };
+      yield { type: event.type, object: trim(event.object) as T };
     }
   }
 

@@ -10,7 +10,7 @@ import type { KubeObject, ResourceType } from "./objects.ts";
 export interface ReflectorOptions<T extends KubeObject> {
   readonly client: KubeClient;
   readonly type: ResourceType;
-  readonly selection?: Pick<Selection, "namespace" | "labelSelector" | "fieldSelector">;
+  readonly selection?: Pick<Selection, "namespace" | "labelSelector" | "fieldSelector" | "trim">;
   readonly indexes?: Readonly<Record<string, IndexFunction<T>>>;
   readonly clock: Clock;
   readonly random: Random;

@@ -26,6 +26,8 @@ export interface CollectorOptions {
   readonly logger: Logger;
   readonly metrics: OperatorMetrics;
   readonly settings: OrphanSettings;
+  /** Whether this operator judges what is tagged with a namespace; others may share the cluster with it. */
+  readonly judges: (namespace: string) => boolean;
   /** Throws when this process may not act (any more). */
   readonly assertLeading: () => void;
   readonly announce: (satellite: Satellite, announcement: Announcement) => void;
@@ -91,7 +93,7 @@ export class Collector<Item extends Tagged, Kind extends string> {
 
   #judge(listing: Listing<Item>, satellites: readonly Satellite[]): OrphanVerdict<Item, Kind> {
     const { cluster, clock, settings } = this.#options;
-    const items = [...listing.keys()];
+    const items = [...listing.keys()].filter((item) => this.#isJudged(item));
     const facts = { cluster, items, satellites, now: clock.now(), nowMs: clock.monotonicMs() };
     return this.#rules.judge(facts, this.#memory, settings);
   }
@@ -99,7 +101,7 @@ export class Collector<Item extends Tagged, Kind extends string> {
   async #carryOut(step: OrphanStep<Item, Kind>, cloud: MachineCloud | undefined): Promise<void> {
     const { assertLeading, metrics, logger } = this.#options;
     const { id, tags } = step.item;
-    if (cloud === undefined) {
+    if (cloud === undefined || !this.#isJudged(step.item)) {
       return;
     }
     assertLeading();
@@ -112,5 +114,9 @@ export class Collector<Item extends Tagged, Kind extends string> {
       name: tags[Tag.name],
       uid: tags[Tag.uid],
     });
+  }
+
+  #isJudged({ tags }: Item): boolean {
+    return this.#options.judges(tags[Tag.namespace] ?? "");
   }
 }

@@ -54,8 +54,13 @@ export interface Dependencies {
   readonly probe: (question: ProbeQuestion) => Promise<ProbeAnswer>;
   /** User data for a class's guest, serving on the satellite's port. */
   readonly userDataFor: (satelliteClass: SatelliteClass, satellite: Satellite) => Promise<string>;
-  /** Throws when this process may not act (any more): it is not the leader, or not for long enough. */
-  readonly assertLeading: () => void;
+  /** Whether this operator acts on the satellite; others may share the cluster with it. */
+  readonly owns: (satellite: Satellite) => boolean;
+  /**
+   * Throws when this process may not act on the satellite (any more): it is not the leader, or not for long enough, or the
+   * satellite is another operator's.
+   */
+  readonly assertMayAct: (satellite: Satellite) => void;
   readonly announce: (satellite: Satellite, announcement: Announcement) => void;
   readonly metrics: OperatorMetrics;
   readonly clock: Clock;

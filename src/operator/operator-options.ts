@@ -33,6 +33,11 @@ export interface OperatorOptions {
   readonly concurrency: number;
   /** Between complete lists of the cluster's machines, in milliseconds. */
   readonly listPeriodMs: number;
+  /**
+   * Label selector of the Namespaces whose satellites this operator acts on, where several share a cluster (shard.ts); all when
+   * absent.
+   */
+  readonly namespaceSelector?: string;
   readonly leaderElection: Pick<
     LeaderElectionOptions,
     "namespace" | "name" | "identity" | "leaseDurationMs" | "renewDeadlineMs" | "retryPeriodMs" | "owner"

@@ -4,7 +4,7 @@ import { SatelliteError } from "../base/errors.ts";
 import { Turns } from "../base/turns.ts";
 import { EventRecorder } from "../kube/events.ts";
 import { LeaderElector, type LeadershipEnd } from "../kube/leader-election.ts";
-import { keyString, objectKey } from "../kube/objects.ts";
+import { keyString, objectKey, parseKey } from "../kube/objects.ts";
 import { Reflector } from "../kube/reflector.ts";
 import { WorkQueue } from "../kube/work-queue.ts";
 import { runWorkers } from "../kube/workers.ts";
@@ -18,8 +18,10 @@ import { IdleTracker } from "./idle.ts";
 import type { OperatorMetrics } from "./metrics.ts";
 import type { OperatorOptions } from "./operator-options.ts";
 import { machineCollector } from "./machine-collector.ts";
+import { OwnSatellites, type WatchedSatellites } from "./own-satellites.ts";
 import { Reconciler } from "./reconcile.ts";
 import { SATELLITE_INDEXES } from "./satellite-indexes.ts";
+import { Shard, WHOLE_CLUSTER, type Territory } from "./shard.ts";
 import { Surveyor } from "./surveyor.ts";
 import { knownCloud } from "./unknown-cloud.ts";
 import { volumeCollector } from "./volume-collector.ts";
@@ -46,6 +48,10 @@ export class Operator {
   readonly #options: OperatorOptions;
   readonly #satellites: Reflector<Satellite>;
   readonly #classes: Reflector<SatelliteClass>;
+  /** The namespaces that this operator acts in. */
+  readonly #territory: Territory;
+  /** The satellites that it acts on. All others count too: for quotas, and for whose machine one is. */
+  readonly #own: WatchedSatellites;
   readonly #idle: IdleTracker;
   #surveyor: Surveyor;
   /** What this process does as the leader, until all of it has ended. */
@@ -58,7 +64,7 @@ export class Operator {
 
   constructor(options: OperatorOptions) {
     this.#options = options;
-    const { client, clock, random, logger } = options;
+    const { client, clock, random, logger, namespaceSelector } = options;
     this.#idle = new IdleTracker(clock);
     this.#satellites = new Reflector<Satellite>({
       client,
@@ -69,6 +75,9 @@ export class Operator {
       logger,
     });
     this.#classes = new Reflector<SatelliteClass>({ client, type: SATELLITE_CLASSES, clock, random, logger });
+    this.#territory =
+      namespaceSelector === undefined ? WHOLE_CLUSTER : new Shard({ ...options, namespaceSelector });
+    this.#own = new OwnSatellites(this.#satellites.cache, this.#territory);
     this.#events = new EventRecorder({
       client,
       clock,
@@ -94,13 +103,13 @@ export class Operator {
     this.#surveyor = this.#newSurveyor();
     this.#subscribe();
     const caches = { satellites: this.#satellites.cache, classes: this.#classes.cache };
-    options.usage?.follow({ ...caches, cloudOf: options.cloudOf });
+    options.usage?.follow({ ...caches, satellites: this.#own, cloudOf: options.cloudOf });
     options.watchedBy?.(caches);
   }
 
   /** Whether the caches are filled and alive; readiness of the process. */
   ready(): boolean {
-    return this.#satellites.ageMs() < STALE_CACHE_MS && this.#classes.ageMs() < STALE_CACHE_MS;
+    return this.#caches().every((cache) => cache.ageMs() < STALE_CACHE_MS);
   }
 
   /** Whether this process leads now. */
@@ -109,11 +118,12 @@ export class Operator {
   }
 
   /**
-   * Whether a side effect may be sent now: this process leads, and will lead for as long as the call may take. The cloud asks
-   * again right before each call, since calls wait for their turn.
+   * Whether a side effect may be sent now: this process leads, and will lead for as long as the call may take, and knows which
+   * namespaces it acts in. The cloud asks again right before each call, since calls wait for their turn.
    */
   mayAct(): boolean {
-    return this.#elector.isLeader() && this.#elector.marginMs() >= this.#options.leaderMarginMs;
+    const leads = this.#elector.isLeader() && this.#elector.marginMs() >= this.#options.leaderMarginMs;
+    return leads && this.#territory.isCurrent();
   }
 
   /**
@@ -130,12 +140,10 @@ export class Operator {
    */
   async run(signal: AbortSignal): Promise<LeadershipEnd> {
     const watching = new AbortController();
-    const watches = [this.#satellites.run(watching.signal), this.#classes.run(watching.signal)];
+    const caches = this.#caches();
+    const watches = caches.map((cache) => cache.run(watching.signal));
     try {
-      await Promise.race([
-        Promise.all([this.#satellites.synced(), this.#classes.synced()]),
-        untilAborted(signal),
-      ]);
+      await Promise.race([Promise.all(caches.map((cache) => cache.synced())), untilAborted(signal)]);
       let end = await this.#elector.run(signal);
       while (end === "lost" && (await this.#hasEnded())) {
         end = await this.#elector.run(signal);
@@ -172,24 +180,28 @@ export class Operator {
   }
 
   #subscribe(): void {
-    const changed = (satellite: Satellite): void => {
-      const key = keyString(objectKey(satellite));
-      this.#idle.observe(key, satellite);
-      this.#queue?.add(key, isAwaited(satellite) ? "high" : "normal");
-    };
+    const noteUse = (satellite: Satellite): void =>
+      this.#idle.observe(keyString(objectKey(satellite)), satellite);
     this.#satellites.cache.subscribe({
       added: (satellite) => {
-        changed(satellite);
+        noteUse(satellite);
         this.#classQueue?.add(satellite.spec.className);
       },
-      updated: changed,
+      updated: noteUse,
       deleted: (satellite) => {
-        const key = keyString(objectKey(satellite));
-        this.#idle.forget(key);
+        this.#idle.forget(keyString(objectKey(satellite)));
         this.#surveyor.directory.noteGone(satellite);
-        this.#queue?.add(key);
         this.#classQueue?.add(satellite.spec.className);
       },
+    });
+    // What another operator has done in a namespace was not seen here.
+    this.#territory.onChange(() => this.#clouds().forEach((cloud) => cloud.forget()));
+    const changed = (satellite: Satellite): void =>
+      this.#queue?.add(keyString(objectKey(satellite)), isAwaited(satellite) ? "high" : "normal");
+    this.#own.subscribe({
+      added: changed,
+      updated: changed,
+      deleted: (satellite) => this.#queue?.add(keyString(objectKey(satellite))),
     });
     const classChanged = ({ metadata: { name } }: SatelliteClass): void => {
       this.#classQueue?.add(name);
@@ -200,12 +212,23 @@ export class Operator {
 
   #enqueueBy(index: keyof typeof SATELLITE_INDEXES, value: string): void {
     for (const satellite of this.#satellites.cache.byIndex(index, value)) {
-      this.#queue?.add(keyString(objectKey(satellite)));
+      this.#enqueue(keyString(objectKey(satellite)));
     }
   }
 
+  /** Has a satellite looked at, where this operator acts on it. */
+  #enqueue(key: string): void {
+    if (this.#territory.owns(parseKey(key).namespace)) {
+      this.#queue?.add(key);
+    }
+  }
+
+  #caches(): readonly Pick<Territory, "ageMs" | "run" | "synced">[] {
+    return [this.#satellites, this.#classes, this.#territory];
+  }
+
   *#phases(): Iterable<Phase> {
-    for (const { status } of this.#satellites.cache.list()) {
+    for (const { status } of this.#own.list()) {
       yield status.phase ?? "Pending";
     }
   }
@@ -222,16 +245,16 @@ export class Operator {
     this.#forget();
     const reconciler = this.#reconciler();
     this.#queue = queue;
-    for (const satellite of this.#satellites.cache.list()) {
+    for (const satellite of this.#own.list()) {
       queue.add(keyString(objectKey(satellite)), "low");
     }
     signal.addEventListener("abort", () => queue.shutDown(), { once: true });
     this.#options.usage?.begin();
     signal.addEventListener("abort", () => this.#options.usage?.end(), { once: true });
-    const classWork = this.#leadClasses(signal);
+    const classWork = this.#territory.hasRest ? this.#leadClasses(signal) : undefined;
     const workers = runWorkers(queue, {
       concurrency,
-      handler: (key) => (signal.aborted ? Promise.resolve(undefined) : reconciler.reconcile(key)),
+      handler: async (key) => (signal.aborted ? undefined : reconciler.reconcile(key)),
       clock,
       logger,
       metrics: kubeMetrics,
@@ -269,7 +292,7 @@ export class Operator {
       clouds: () => this.#clouds(),
       satellites: () => this.#satellites.cache.list(),
       machineChanged: (id) => this.#enqueueBy("machine", id),
-      ownerChanged: (key) => this.#queue?.add(key),
+      ownerChanged: (key) => this.#enqueue(key),
     });
   }
 
@@ -290,7 +313,7 @@ export class Operator {
       usersOf: (name) => this.#satellites.cache.byIndex("class", name),
       announce: (satelliteClass, announcement) => this.#events.record(satelliteClass, announcement),
       metrics: this.#metrics,
-      assertLeading: () => this.#assertLeading(),
+      assertLeading: () => this.#assertMayAct(),
       resyncMs: settings.resyncMs,
     });
     const handler = (name: string): ReturnType<ClassReconciler["reconcile"]> => reconciler.reconcile(name);
@@ -302,7 +325,8 @@ export class Operator {
     return {
       ...this.#options,
       metrics: this.#metrics,
-      assertLeading: () => this.#assertLeading(),
+      judges: (namespace) => this.#territory.judges(namespace),
+      assertLeading: () => this.#assertMayAct(),
       announce: (satellite, announcement) => this.#events.record(satellite, announcement),
     };
   }
@@ -326,7 +350,8 @@ export class Operator {
       quota: this.#quota(),
       probe,
       userDataFor,
-      assertLeading: () => this.#assertLeading(),
+      owns: ({ metadata }) => this.#territory.owns(metadata.namespace),
+      assertMayAct: ({ metadata }) => this.#assertMayAct(this.#territory.owns(metadata.namespace)),
       announce: (satellite, announcement) => this.#events.record(satellite, announcement),
       metrics: this.#metrics,
       clock,
@@ -350,11 +375,11 @@ export class Operator {
     );
   }
 
-  #assertLeading(): void {
-    if (!this.mayAct()) {
+  #assertMayAct(isOwn = true): void {
+    if (!isOwn || !this.mayAct()) {
       throw new SatelliteError(
         "NotLeader",
-        "this operator's lease is not certain to last as long as the call; another operator may lead soon",
+        "this operator's lease, or its hold on the namespace, is not certain to last as long as the call; another may act soon",
       );
     }
   }

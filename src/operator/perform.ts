@@ -220,10 +220,10 @@ async function patchNow(
   satellite: Satellite,
   operations: readonly JsonPatchOperation[],
   options: { readonly status?: boolean },
-  { assertLeading, client, satellites }: Dependencies,
+  { assertMayAct, client, satellites }: Dependencies,
 ): Promise<StepResult> {
   // The lead may have been lost while this waited for its turn.
-  assertLeading();
+  assertMayAct(satellite);
   const key = objectKey(satellite);
   try {
     const written = await client.patch<Satellite>(

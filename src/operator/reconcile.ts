@@ -67,7 +67,7 @@ export class Reconciler {
    */
   async reconcile(key: string): Promise<WorkResult | undefined> {
     const satellite = this.#dependencies.satellites.get(key);
-    if (satellite === undefined) {
+    if (satellite === undefined || !this.#dependencies.owns(satellite)) {
       this.#remembered.delete(key);
       this.#silent.delete(key);
       return undefined;
@@ -162,7 +162,7 @@ export class Reconciler {
     observed: Observation,
     remembered: RememberedSatellite,
   ): Promise<WorkResult | undefined> {
-    const { metrics, clock, random, assertLeading } = this.#dependencies;
+    const { metrics, clock, random, assertMayAct } = this.#dependencies;
     const { rejection } = remembered.memory.failures;
     if (
       rejection?.action === action.kind &&
@@ -172,7 +172,7 @@ export class Reconciler {
       return this.#showRejection(rejection, observed);
     }
     if (!HARMLESS.has(action.kind)) {
-      assertLeading();
+      assertMayAct(observed.satellite);
     }
     try {
       const result = await perform(action, observed, remembered.memory, this.#dependencies);
@@ -242,7 +242,7 @@ export class Reconciler {
   async #showRejection(rejection: Failure, observed: Observation): Promise<WorkResult> {
     const status = rejectedStatus(observed, rejection);
     if (statusPatch(observed.satellite, status) !== undefined) {
-      this.#dependencies.assertLeading();
+      this.#dependencies.assertMayAct(observed.satellite);
       try {
         await perform({ kind: "WriteStatus", status }, observed, newMemory(), this.#dependencies);
       } catch (error) {

@@ -35,6 +35,8 @@ const BAD_VALUES: Readonly<Record<string, readonly string[] | undefined>> = {
   path: undefined,
   directory: undefined,
   labels: undefined,
+  "dns-label": ["A", "", "-a", "a-", "a.b", "a b", "a".repeat(64)],
+  selector: ["a in", "a in b", "=b", "a,,b", "a b"],
   user: undefined,
   group: undefined,
   "name=value": undefined,

@@ -22,6 +22,7 @@ class Survey {
   readonly registry = new Registry();
   readonly announced: string[] = [];
   leads = true;
+  judges = (_namespace: string): boolean => true;
   cached: Satellite[] = [];
   readonly #collector = machineCollector({
     client: this.store,
@@ -30,6 +31,7 @@ class Survey {
     logger: silentLogger,
     metrics: createOperatorMetrics(this.registry, () => []),
     settings: defaultSettings,
+    judges: (namespace) => this.judges(namespace),
     assertLeading: () => {
       if (!this.leads) {
         throw new Error("not the leader");
@@ -125,6 +127,31 @@ describe("orphan collection", () => {
     survey.cloud.fail("stop", "protection", Infinity, { only: (found) => found?.id === "i-2" });
     await survey.run(3).catch(() => undefined);
     expect(survey.cloud.calls).to.include("stop i-3");
+  });
+
+  it("leaves what bears another operator's namespace as it is, marked or not, and counts it not", async () => {
+    const survey = new Survey();
+    survey.judges = (namespace) => namespace !== "team-a";
+    survey.cloud.machines.set("i-lost", lost());
+    const marked = { ...ownerTags(CLUSTER, { namespace: "team-a", name: "ada", uid: "uid-ada" }) };
+    survey.cloud.machines.set(
+      "i-1",
+      machine({ tags: { ...marked, [Tag.orphanedAt]: "2025-01-01T00:00:00Z" } }),
+    );
+    await survey.run(60);
+    expect(survey.changes).to.deep.equal([]);
+    expect(await survey.registry.metrics()).to.include("satellites_orphaned_machines 0");
+    survey.judges = () => true;
+    await survey.run(3);
+    expect(survey.changes).to.deep.equal(["tag i-1", "tag i-lost", "stop i-lost"]);
+  });
+
+  it("stops in the middle where a namespace becomes another operator's", async () => {
+    const survey = new Survey();
+    survey.cloud.machines.set("i-lost", lost());
+    survey.judges = () => !survey.changes.includes("tag i-lost");
+    await survey.run(3);
+    expect(survey.changes).to.deep.equal(["tag i-lost"]);
   });
 
   it("does nothing in an operator that does not lead", async () => {

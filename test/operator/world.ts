@@ -104,7 +104,8 @@ export class World {
         this.tlsInUserData.push(spec.guest.tls);
         return Promise.resolve("#cloud-config\n");
       },
-      assertLeading: () => {},
+      owns: () => true,
+      assertMayAct: () => {},
       announce: (satellite, announcement) =>
         this.events.push({ ...announcement, satellite: satellite.metadata.name }),
       metrics: createOperatorMetrics(new Registry(), () => []),

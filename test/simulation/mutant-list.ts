@@ -263,8 +263,8 @@ export const MUTANTS: readonly Mutant[] = [
       ),
       edit(
         "operator/operator.ts",
-        "return this.#elector.isLeader() && this.#elector.marginMs() >= this.#options.leaderMarginMs;",
-        "return this.#elector.isLeader();",
+        "const leads = this.#elector.isLeader() && this.#elector.marginMs() >= this.#options.leaderMarginMs;",
+        "const leads = this.#elector.isLeader();",
       ),
       edit("kube/leader-election.ts", "        leftMs <= 0 ||\n", ""),
     ],

@@ -1,7 +1,7 @@
+import { isQualifiedName } from "../../base/label-selector.ts";
 import { invalid, required, type FieldError } from "./field-error.ts";
 import { asString, isObject, valueAt, type JsonObject } from "./json.ts";
 import { namespaceOf } from "./object-meta.ts";
-import { isQualifiedName } from "./names.ts";
 
 /** Rules of Kubernetes' pkg/apis/core/validation/events.go. All functions take events in the form of core/v1. */
 
