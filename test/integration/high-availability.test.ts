@@ -1,5 +1,4 @@
 import { expect } from "chai";
-import { readFileSync } from "node:fs";
 import type { GuestClient } from "../../src/guest/client.ts";
 import type { GuestDescription } from "../../src/guest/schema.ts";
 import type { Fault } from "../../src/local/ec2/faults.ts";
@@ -186,7 +185,8 @@ describe("two operators and three routers on kube-apiserver", function () {
     await Promise.all(names.map((name) => product.untilPhase(name, "Running")));
     const late = leader.ec2Calls.slice(callsBefore).filter(({ action }) => CHANGES.has(action));
     expect(late, "changes asked for by the paused leader").to.deep.equal([]);
-    expect(writesOf(leader.name, pausedAt), "writes of the paused leader").to.deep.equal([]);
+    const writes = product.writesOf(leader.name, millis(pausedAt)).map(({ line }) => line);
+    expect(writes, "writes of the paused leader").to.deep.equal([]);
     for (const name of names) {
       expect(transitions(name), name).to.equal(2);
     }
@@ -316,32 +316,6 @@ describe("two operators and three routers on kube-apiserver", function () {
     const { items } = body as { items: { reason: string; involvedObject: { name: string } }[] };
     const told = items.filter(({ reason }) => ["Hibernated", "Stopped"].includes(reason));
     return new Set(told.map(({ involvedObject }) => involvedObject.name));
-  }
-
-  /** Requests of a user that change something, from a moment on, as the API server's audit log has them. */
-  function writesOf(user: string, since: string): string[] {
-    return readFileSync(product.server.auditLog, "utf8")
-      .split("\n")
-      .filter((line) => line !== "")
-      .map(
-        (line) =>
-          JSON.parse(line) as {
-            user: { username: string };
-            verb: string;
-            requestURI: string;
-            requestReceivedTimestamp: string;
-            responseStatus?: { code: number };
-          },
-      )
-      .filter(
-        ({ user: { username }, verb, requestReceivedTimestamp }) =>
-          username === user &&
-          !["get", "list", "watch"].includes(verb) &&
-          millis(requestReceivedTimestamp) > millis(since),
-      )
-      .map(
-        ({ verb, requestURI, responseStatus }) => `${verb} ${requestURI}: ${responseStatus?.code ?? "none"}`,
-      );
   }
 });
 

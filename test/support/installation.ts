@@ -224,8 +224,13 @@ export class Installation {
    *
    * @param identity in leader election, and its user name at the API server
    * @param through "host:port" of a proxy in front of the API server
+   * @param flags more of them, by name
    */
-  async startOperator(identity: string, through?: string): Promise<OperatorProcess> {
+  async startOperator(
+    identity: string,
+    through?: string,
+    flags: Readonly<Record<string, string>> = {},
+  ): Promise<OperatorProcess> {
     const calls: { action: string; atMs: number }[] = [];
     // A server of its own, so that its calls can be told from those of other operators.
     const door: HttpServer = await listenOnLoopback(
@@ -247,6 +252,7 @@ export class Installation {
       timing: "local",
       "list-period-seconds": "2",
       "lease-seconds": String(this.#options.leaseSeconds),
+      ...flags,
     });
     const metrics = async (): Promise<string> =>
       (await fetch(`http://127.0.0.1:${healthPort}/metrics`)).text();
@@ -314,6 +320,38 @@ export class Installation {
   /** Everything that a process wrote. */
   logOf(name: string): string {
     return readFileSync(join(this.#directory, `${name}.log`), "utf8");
+  }
+
+  /**
+   * Requests of a user that change something, as the API server's audit log has them.
+   *
+   * @param sinceMs of those from then on, in milliseconds since 1970
+   */
+  writesOf(
+    user: string,
+    sinceMs = 0,
+  ): { readonly line: string; readonly uri: string; readonly atMs: number }[] {
+    return readFileSync(this.server.auditLog, "utf8")
+      .split("\n")
+      .filter((line) => line !== "")
+      .map(
+        (line) =>
+          JSON.parse(line) as {
+            user: { username: string };
+            verb: string;
+            requestURI: string;
+            requestReceivedTimestamp: string;
+            responseStatus?: { code: number };
+          },
+      )
+      .filter(({ user: { username }, verb }) => username === user && !["get", "list", "watch"].includes(verb))
+      .map(({ verb, requestURI: uri, requestReceivedTimestamp, responseStatus }) => ({
+        line: `${verb} ${uri}: ${responseStatus?.code ?? "none"}`,
+        uri,
+        // Kubernetes writes microseconds, which Date reads too.
+        atMs: Date.parse(requestReceivedTimestamp),
+      }))
+      .filter(({ atMs }) => atMs > sinceMs);
   }
 
   /** The operators' Lease as it is. */
