@@ -60,7 +60,7 @@ describe("the chart", function () {
     exposed = await renderChart(EXPOSED);
   });
 
-  for (const name of ["sidecar", "exposed"]) {
+  for (const name of ["sidecar", "exposed", "sharded"]) {
     it(`passes helm's lint with the values for ${name} installs`, async () => {
       const outcome = await helm(["lint", "--strict", CHART, "--values", `${CHART}/ci/${name}-values.yaml`]);
       expect(outcome.stdout).to.include("0 chart(s) failed");

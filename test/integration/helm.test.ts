@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ChartRelease, RELEASE, RELEASE_NAMESPACE } from "../support/chart-release.ts";
 import { eventually } from "../support/eventually.ts";
-import { CHART, REQUIRED_VALUES } from "../support/helm.ts";
+import { CHART, REQUIRED_VALUES, type Values } from "../support/helm.ts";
 
 const CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/satellites.satellites.dev";
 const SATELLITE = "/apis/satellites.dev/v1alpha1/namespaces/default/satellites/ada";
@@ -96,6 +96,40 @@ describe("helm on kube-apiserver", function () {
     await release.createPod("sat-satellites-router", "router");
     const service = `/api/v1/namespaces/${RELEASE_NAMESPACE}/services/sat-satellites-router`;
     expect(await existing(service)).to.deep.equal([200]);
+  });
+
+  it("adds and removes shards only while no operator runs that does not know them", async () => {
+    const path = (name: string): string =>
+      `/apis/apps/v1/namespaces/${RELEASE_NAMESPACE}/deployments/${name}`;
+    const shard = path("sat-satellites-shard-a");
+    // Nothing in this cluster starts pods, so what a Deployment has of them is told here.
+    const runs = async (deployment: string, replicas: number): Promise<void> => {
+      const { status } = await release.admin.request(
+        "PATCH",
+        `${deployment}/status`,
+        { status: { replicas } },
+        { contentType: "application/merge-patch+json" },
+      );
+      expect(status).to.equal(200);
+    };
+    const refusal = async (values: Values): Promise<string> =>
+      (await release.helm(["upgrade", RELEASE, CHART], { ...REQUIRED_VALUES, ...values })).stderr;
+    const sharded = { ...EXPOSED, operator: { shards: ["a"] } };
+    await runs(path("sat-satellites"), 2);
+    expect(await refusal(sharded)).to.include("scale --replicas=0 deployment sat-satellites");
+    expect(await existing(shard)).to.deep.equal([404]);
+    await runs(path("sat-satellites"), 0);
+    await release.apply(sharded);
+    expect(await existing(shard)).to.deep.equal([200]);
+    await runs(path("sat-satellites"), 2);
+    await runs(shard, 2);
+    await release.apply({ ...sharded, replicas: 3 });
+    expect(await refusal(EXPOSED)).to.include("deployment sat-satellites sat-satellites-shard-a");
+    await runs(path("sat-satellites"), 0);
+    expect(await refusal(EXPOSED)).to.include("deployment sat-satellites-shard-a");
+    await runs(shard, 0);
+    await release.apply(EXPOSED);
+    expect(await existing(shard)).to.deep.equal([404]);
   });
 
   it("removes what a change of values makes superfluous", async () => {

@@ -120,7 +120,66 @@ readinessProbe:
   failureThreshold: 2
 {{- end -}}
 
+{{/* What every operator's objects are called after; takes (dict "context" $ "shard" name), where the name is empty for the first one. */}}
+{{- define "satellites.operatorName" -}}
+{{- include "satellites.fullname" .context }}{{ with .shard }}-shard-{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* Labels that tell an operator's pods from all others; takes the same. */}}
+{{- define "satellites.operatorLabels" -}}
+{{ include "satellites.selectorLabels" .context }}
+app.kubernetes.io/component: {{ ternary "operator-shard" "operator" (ne .shard "") }}
+{{- with .shard }}
+satellites.dev/shard: {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* The flag that says in which namespaces an operator acts; empty where it acts in all. Takes the same. */}}
+{{- define "satellites.namespaceSelector" -}}
+{{- if .shard -}}
+--namespace-selector=satellites.dev/shard={{ .shard }}
+{{- else if .context.Values.operator.shards -}}
+--namespace-selector=satellites.dev/shard notin ({{ join "," .context.Values.operator.shards }})
+{{- end -}}
+{{- end -}}
+
+{{/* Fails where shards cannot be, and where they change while an operator runs that does not know it: two would act in one namespace. */}}
+{{- define "satellites.checkShards" -}}
+{{- if and .Values.operator.shards (ne .Values.router.mode "deployment") -}}
+{{- fail "operator.shards needs router.mode deployment: operators are scaled to zero when the shards change, and routers must go on meanwhile" -}}
+{{- end -}}
+{{- if .Release.IsUpgrade -}}
+{{- $selector := "" -}}
+{{- $running := list -}}
+{{- $first := include "satellites.operatorName" (dict "context" . "shard" "") -}}
+{{- with lookup "apps/v1" "Deployment" .Release.Namespace $first -}}
+{{- range .spec.template.spec.containers -}}
+{{- range .args -}}
+{{- if hasPrefix "--namespace-selector=" . -}}{{- $selector = . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (dig "status" "replicas" 0 .) (ne $selector (include "satellites.namespaceSelector" (dict "context" $ "shard" ""))) -}}
+{{- $running = append $running $first -}}
+{{- end -}}
+{{- end -}}
+{{- range without (regexFind "\\(.*\\)" $selector | trimAll "()" | splitList ",") "" -}}
+{{- $name := include "satellites.operatorName" (dict "context" $ "shard" .) -}}
+{{- if and (not (has . $.Values.operator.shards)) (dig "status" "replicas" 0 (lookup "apps/v1" "Deployment" $.Release.Namespace $name)) -}}
+{{- $running = append $running $name -}}
+{{- end -}}
+{{- end -}}
+{{- with $running -}}
+{{- fail (printf "operator.shards changes while operators run that do not know it; scale them to zero first, and wait until their pods are gone: kubectl -n %s scale --replicas=0 deployment %s" $.Release.Namespace (join " " .)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The operator's container; takes (dict "context" $ "shard" name). */}}
 {{- define "satellites.operatorContainer" -}}
+{{- $shard := .shard -}}
+{{- $name := include "satellites.operatorName" . -}}
+{{- $selector := include "satellites.namespaceSelector" . -}}
+{{- with .context -}}
 name: operator
 image: {{ include "satellites.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -128,13 +187,19 @@ args:
   - operator
   - --namespace={{ .Release.Namespace }}
   - --identity=$(POD_NAME)
-  - --deployment={{ include "satellites.fullname" . }}
+  - --deployment={{ $name }}
+  {{- with $shard }}
+  - --shard={{ . }}
+  {{- end }}
+  {{- with $selector }}
+  - {{ . | quote }}
+  {{- end }}
   - --health-address={{ .Values.listenHost }}:{{ .Values.operator.healthPort }}
   - --concurrency={{ .Values.operator.concurrency }}
   - --list-period-seconds={{ .Values.operator.listPeriodSeconds }}
   - --lease-seconds={{ .Values.operator.leaseSeconds }}
   {{- with .Values.operator.page }}
-  {{- if .enabled }}
+  {{- if and .enabled (not $shard) }}
   - --page-address=127.0.0.1:{{ .port }}
   {{- end }}
   {{- end }}
@@ -166,6 +231,7 @@ securityContext:
   {{- include "satellites.containerSecurityContext" . | nindent 2 }}
 resources:
   {{- toYaml .Values.operator.resources | nindent 2 }}
+{{- end -}}
 {{- end -}}
 
 {{/* Flags of the OIDC issuers: each one belongs to the --oidc-issuer before it. */}}
@@ -325,7 +391,10 @@ resources:
 {{- toJson $values -}}
 {{- end -}}
 
-{{/* What both Deployments' pods share; takes (dict "context" $ "component" name "account" name "hasRouter" bool). */}}
+{{/*
+What the pods of all Deployments share; takes (dict "context" $ "component" name "labels" text "account" name "hasRouter" bool), where
+the component is the one whose values they have, and the labels are those that tell them from others.
+*/}}
 {{- define "satellites.podSpec" -}}
 {{- $ := .context -}}
 {{- $pod := include "satellites.podValues" (dict "context" $ "component" .component) | fromJson -}}
@@ -353,7 +422,7 @@ volumes:
   {{- . | nindent 2 }}
 {{- end }}
 topologySpreadConstraints:
-  {{- $labels := dict "matchLabels" (merge (dict "app.kubernetes.io/component" .component) (include "satellites.selectorLabels" $ | fromYaml)) }}
+  {{- $labels := dict "matchLabels" (fromYaml .labels) }}
   {{- $spread := default (list
         (dict "maxSkew" 1 "topologyKey" "topology.kubernetes.io/zone" "whenUnsatisfiable" "ScheduleAnyway")
         (dict "maxSkew" 1 "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "ScheduleAnyway")
