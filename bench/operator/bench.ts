@@ -4,14 +4,14 @@ import os from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { setTimeout as delay } from "node:timers/promises";
-import { addSleepers, countInPhase, createSatellite, readSatellite, wish } from "./cluster.ts";
+import { addShards, addSleepers, countInPhase, createSatellite, readSatellite, wish } from "./cluster.ts";
 import { runInNode } from "../../test/cluster/inside.ts";
 import { isInNode } from "../../test/cluster/node/environment.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import type { Figures } from "./figures.ts";
 import type { Fleet } from "./fleet.ts";
 import { startInCluster } from "./in-cluster.ts";
-import type { MeasuredOperator } from "./operator-process.ts";
+import { MeasuredOperators } from "./operator-process.ts";
 import { bundle, type Place, startOnMachine } from "./place.ts";
 import { usageOf } from "./process-usage.ts";
 import { printTable } from "./report.ts";
@@ -20,11 +20,13 @@ import { printTable } from "./report.ts";
  * Measures the operator, as it is bundled for production, with fleets of growing size on kube-apiserver and an EC2
  * endpoint that keeps EC2's documented limits:
  *
- *   node bench/operator/bench.ts [--sizes 100,1000,10000] [--rest-seconds 120] [--cpu-prof DIRECTORY]
+ *   node bench/operator/bench.ts [--sizes 100,1000,10000] [--rest-seconds 120] [--shards 1] [--heap-mib 256] [--cpu-prof DIRECTORY]
  *   node bench/operator/bench.ts --in-cluster [--sizes 10000] [--rest-seconds 120] [--images FOLDER]
  *
  * The latter measures it in a pod of the chart, in a Kubernetes of two nodes on this machine (test/cluster), where "--images"
  * keeps the images from one run to the next.
+ *
+ * With more than one shard so many operators share each fleet: CPU time is that of all, memory that of the largest.
  *
  * It judges nothing: it prints the figures with the targets beside them and writes them to bench/results.
  */
@@ -32,6 +34,8 @@ const { values } = parseArgs({
   options: {
     sizes: { type: "string", default: "100,1000,10000" },
     "rest-seconds": { type: "string", default: "120" },
+    shards: { type: "string", default: "1" },
+    "heap-mib": { type: "string", default: "256" },
     "cpu-prof": { type: "string" },
     "in-cluster": { type: "boolean", default: false },
     images: { type: "string" },
@@ -40,6 +44,7 @@ const { values } = parseArgs({
 const sizes = values.sizes.split(",").map(Number);
 // Two periods of the list of all machines, so that no window misses one.
 const restSeconds = Number(values["rest-seconds"]);
+const shards = Number(values.shards);
 
 const ROOT = join(import.meta.dirname, "../..");
 const RESULTS = join(ROOT, "bench/results");
@@ -68,7 +73,7 @@ function countByAction(fleet: Fleet): Record<string, number> {
   return counts;
 }
 
-async function atRest(operator: MeasuredOperator, fleet: Fleet): Promise<Figures["rest"]> {
+async function atRest(operator: MeasuredOperators, fleet: Fleet): Promise<Figures["rest"]> {
   const before = { usage: operator.usage(), metrics: await operator.metrics() };
   fleet.log.clear();
   await delay(restSeconds * 1000);
@@ -85,14 +90,17 @@ async function atRest(operator: MeasuredOperator, fleet: Fleet): Promise<Figures
 async function measure(satellites: number, startPlace: () => Promise<Place>): Promise<Figures> {
   const place = await startPlace();
   const { server, fleet } = place;
-  const operators: MeasuredOperator[] = [];
-  const startOperator = async (): Promise<MeasuredOperator> => {
-    const operator = await place.startOperator();
-    operators.push(operator);
-    return operator;
+  const started: MeasuredOperators[] = [];
+  const start = async (...flags: readonly string[][]): Promise<MeasuredOperators> => {
+    const operators = new MeasuredOperators(
+      await Promise.all(flags.map((more) => place.startOperator(more))),
+    );
+    started.push(operators);
+    return operators;
   };
   try {
-    const preparing = await startOperator();
+    const flags = await addShards(server.admin, shards);
+    const preparing = await start([]);
     await preparing.untilSynced();
     await createSatellite(server.admin, fleet.guestPort);
     const phaseIs = (phase: string) => async (): Promise<boolean> =>
@@ -100,14 +108,14 @@ async function measure(satellites: number, startPlace: () => Promise<Place>): Pr
     await eventually("the first satellite runs", phaseIs("Running"), PATIENCE);
     await wish(server.admin, 1, "off");
     await eventually("the first satellite sleeps", phaseIs("Asleep"), PATIENCE);
-    await preparing.process.stop("SIGTERM");
-    await addSleepers(server.admin, fleet, satellites);
+    await preparing.stop();
+    await addSleepers(server.admin, fleet, satellites, shards);
     fleet.slowDown();
 
-    const operator = await startOperator();
+    const operator = await start(...flags);
     const syncedSeconds = await operator.untilSynced();
     const reconciledSeconds = await operator.untilReconciled(satellites);
-    const start = operator.usage();
+    const atStart = operator.usage();
     const rest = await atRest(operator, fleet);
 
     const woken = Math.min(MAX_WAKES, satellites);
@@ -121,7 +129,7 @@ async function measure(satellites: number, startPlace: () => Promise<Place>): Pr
     fleet.log.clear();
     const [machine, startedAt] = [busySeconds(), Date.now()];
     const startedMs = performance.now();
-    await wish(server.admin, woken, "on");
+    await wish(server.admin, woken, "on", shards);
     const wishedSeconds = (performance.now() - startedMs) / 1000;
     // Asked of the operator: 10,000 satellites listed again and again would keep the API server from its work.
     const running = async (): Promise<number> =>
@@ -134,7 +142,7 @@ async function measure(satellites: number, startPlace: () => Promise<Place>): Pr
     const mean = (histogram: string, label?: string): number =>
       (after.metrics.sum(`${histogram}_sum`, label) - before.metrics.sum(`${histogram}_sum`, label)) /
       (after.metrics.sum(`${histogram}_count`, label) - before.metrics.sum(`${histogram}_count`, label));
-    const container = await operator.process.container?.();
+    const container = await operator.all[0]?.process.container?.();
     const lastStart = fleet.log.calls("StartInstances").at(-1)?.time ?? "";
     const requests = (each: typeof before): number => each.metrics.sum("rest_client_requests_total");
     const ec2Calls = countByAction(fleet);
@@ -143,8 +151,8 @@ async function measure(satellites: number, startPlace: () => Promise<Place>): Pr
       syncedSeconds,
       reconciledSeconds,
       reconcilesPerSecond: satellites / Math.max(0.001, reconciledSeconds - syncedSeconds),
-      startCpuMsPerSatellite: (start.cpuSeconds * 1000) / satellites,
-      peakRssMiB: start.peakRssMiB,
+      startCpuMsPerSatellite: (atStart.cpuSeconds * 1000) / satellites,
+      peakRssMiB: atStart.peakRssMiB,
       rest,
       wake: {
         satellites: woken,
@@ -170,7 +178,7 @@ async function measure(satellites: number, startPlace: () => Promise<Place>): Pr
       ...(container === undefined ? {} : { container }),
     };
   } catch (error) {
-    console.error(operators.at(-1)?.process.logTail());
+    started.at(-1)?.all.forEach(({ process: { logTail } }) => console.error(logTail()));
     throw error;
   } finally {
     await place.stop();
@@ -192,14 +200,22 @@ async function measureAll(startPlace: () => Promise<Place>, resultFile: string):
   const machine = { cpus: os.cpus().length, model: os.cpus()[0]?.model, memoryGiB: os.totalmem() / 2 ** 30 };
   const versions = { node: process.version, kernel: os.release(), commit };
   mkdirSync(RESULTS, { recursive: true });
-  const result = { measuredAt: new Date().toISOString(), machine, versions, restSeconds, figures };
+  const result = { measuredAt: new Date().toISOString(), machine, versions, restSeconds, shards, figures };
   writeFileSync(join(RESULTS, resultFile), `${JSON.stringify(result, null, 2)}\n`);
 }
 
+if (shards > 1 && values["in-cluster"]) {
+  throw new Error(
+    "several operators are measured as processes of this machine alone: leave out --in-cluster",
+  );
+}
 if (!values["in-cluster"]) {
-  const built = bundle(values["cpu-prof"]);
+  const built = bundle(Number(values["heap-mib"]), values["cpu-prof"]);
   try {
-    await measureAll(() => startOnMachine(built), "operator.json");
+    await measureAll(
+      () => startOnMachine(built),
+      shards === 1 ? "operator.json" : `operator-${shards}-shards.json`,
+    );
   } finally {
     built.stop();
   }

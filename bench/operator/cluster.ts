@@ -11,7 +11,8 @@ const CLASS_FILE = join(import.meta.dirname, "../../examples/local/class.yaml");
 const GROUP = "/apis/satellites.dev/v1alpha1";
 export const SYSTEM_NAMESPACE = "satellites";
 const NAMESPACE = "team-a";
-const SATELLITES = `${GROUP}/namespaces/${NAMESPACE}/satellites`;
+const SATELLITES = `${GROUP}/satellites`;
+const SHARD = "satellites.dev/shard";
 /** Requests of the preparation at the same time. */
 const CONCURRENCY = 24;
 
@@ -28,6 +29,26 @@ export async function startCluster(...flags: readonly string[]): Promise<KubeApi
   }
   await send(server.admin, "POST", `${GROUP}/satelliteclasses`, parse(readFileSync(CLASS_FILE, "utf8")));
   return server;
+}
+
+/** Name of a shard, the first of which has none; and its namespace. */
+const nameOfShard = (shard: number): string => `s${shard}`;
+const namespaceOf = (shard: number): string => (shard === 0 ? NAMESPACE : `${NAMESPACE}-${shard}`);
+
+/**
+ * Makes a namespace for each operator that is to share the cluster.
+ *
+ * @returns each one's flags
+ */
+export async function addShards(admin: ApiClient, shards: number): Promise<string[][]> {
+  const others = Array.from({ length: shards - 1 }, (_, index) => index + 1);
+  for (const shard of others) {
+    const metadata = { name: namespaceOf(shard), labels: { [SHARD]: nameOfShard(shard) } };
+    await send(admin, "POST", "/api/v1/namespaces", { metadata });
+  }
+  const names = others.map(nameOfShard);
+  const first = names.length === 0 ? [] : ["--namespace-selector", `${SHARD} notin (${names.join(",")})`];
+  return [first, ...names.map((name) => ["--shard", name, "--namespace-selector", `${SHARD}=${name}`])];
 }
 
 /** @throws Error with the answer when it is none of success */
@@ -60,12 +81,15 @@ export async function forEachIndex(count: number, act: (index: number) => Promis
 /** Name of the satellite of that number. */
 export const nameOf = (index: number): string => `satellite-${String(index).padStart(5, "0")}`;
 
+/** Path of the satellites of a shard. */
+const collectionOf = (shard: number): string => `${GROUP}/namespaces/${namespaceOf(shard)}/satellites`;
+
 /** Path of the satellite of that name. */
-export const pathOf = (name: string): string => `${SATELLITES}/${name}`;
+export const pathOf = (name: string, shard = 0): string => `${collectionOf(shard)}/${name}`;
 
 /** Creates the first satellite, whose life the operator under preparation leads. */
 export async function createSatellite(admin: ApiClient, port: number): Promise<void> {
-  await send(admin, "POST", SATELLITES, {
+  await send(admin, "POST", collectionOf(0), {
     apiVersion: "satellites.dev/v1alpha1",
     kind: "Satellite",
     metadata: { name: nameOf(0) },
@@ -75,13 +99,18 @@ export async function createSatellite(admin: ApiClient, port: number): Promise<v
 
 /** The satellite of that number as it is. */
 export async function readSatellite(admin: ApiClient, index: number): Promise<Satellite> {
-  return (await send(admin, "GET", `${SATELLITES}/${nameOf(index)}`)) as Satellite;
+  return (await send(admin, "GET", pathOf(nameOf(index)))) as Satellite;
 }
 
 /** Wishes the satellites of the numbers below `count` on or off. */
-export async function wish(admin: ApiClient, count: number, desiredPower: "on" | "off"): Promise<void> {
+export async function wish(
+  admin: ApiClient,
+  count: number,
+  desiredPower: "on" | "off",
+  shards = 1,
+): Promise<void> {
   await forEachIndex(count, (index) =>
-    send(admin, "PATCH", `${SATELLITES}/${nameOf(index)}`, { spec: { desiredPower } }),
+    send(admin, "PATCH", pathOf(nameOf(index), index % shards), { spec: { desiredPower } }),
   );
 }
 
@@ -102,24 +131,25 @@ export async function countInPhase(admin: ApiClient, phase: string): Promise<num
 
 /**
  * Adds satellites that sleep as the first one does, each with an instance of its own, up to `count` in all. EC2's
- * limits would let 10,000 real launches take more than an hour.
+ * limits would let 10,000 real launches take more than an hour. Shards get them by turns.
  */
-export async function addSleepers(admin: ApiClient, fleet: Fleet, count: number): Promise<void> {
+export async function addSleepers(admin: ApiClient, fleet: Fleet, count: number, shards = 1): Promise<void> {
   const template = await readSatellite(admin, 0);
   const templateInstance = fleet.model.instances.truth(template.status.machine?.id ?? "");
   await forEachIndex(count - 1, async (zeroBased) => {
     const index = zeroBased + 1;
-    const created = (await send(admin, "POST", SATELLITES, {
+    const shard = index % shards;
+    const created = (await send(admin, "POST", collectionOf(shard), {
       apiVersion: "satellites.dev/v1alpha1",
       kind: "Satellite",
       metadata: { name: nameOf(index), finalizers: template.metadata.finalizers },
       spec: template.spec,
     })) as Satellite;
-    const owner = { name: nameOf(index), uid: created.metadata.uid ?? "" };
+    const owner = { namespace: namespaceOf(shard), name: nameOf(index), uid: created.metadata.uid ?? "" };
     const instance = cloneInstance(fleet.model, templateInstance, owner, index);
     const { machine, endpoint, conditions, ...status } = template.status;
     const observedGeneration = created.metadata.generation ?? 1;
-    await send(admin, "PATCH", `${SATELLITES}/${nameOf(index)}/status`, {
+    await send(admin, "PATCH", `${pathOf(nameOf(index), shard)}/status`, {
       status: {
         ...status,
         observedGeneration,

@@ -10,6 +10,7 @@ import { Ec2Model } from "../../src/local/ec2/model.ts";
 import { defaultNetwork } from "../../src/local/ec2/network.ts";
 import { DOCUMENTED_LIMITS } from "../../src/local/ec2/request-buckets.ts";
 import { VirtualHypervisor } from "../../src/local/ec2/virtual-hypervisor.ts";
+import { Tag } from "../../src/machines/tags.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import type { AccountPlace } from "../../test/support/virtual-account.ts";
 
@@ -112,6 +113,7 @@ function createLookUp(model: Ec2Model): (address: string) => boolean {
 
 /** What tells one satellite's instance from another's. */
 export interface Owner {
+  readonly namespace: string;
   readonly name: string;
   readonly uid: string;
 }
@@ -120,25 +122,23 @@ export interface Owner {
 export function cloneInstance(model: Ec2Model, template: Instance, owner: Owner, index: number): Instance {
   const { clientToken: _token, ...rest } = template;
   const hex = (): string => randomBytes(9).toString("hex").slice(0, 17);
+  const { [Tag.name]: name, [Tag.uid]: uid } = template.tags;
   const tags = Object.fromEntries(
     Object.entries(template.tags).map(([key, value]) => [
       key,
-      value === template.tags["satellites.dev/name"]
-        ? owner.name
-        : value === template.tags["satellites.dev/uid"]
-          ? owner.uid
-          : value,
+      value === name ? owner.name : value === uid ? owner.uid : value,
     ]),
   );
-  const network = template.privateAddress.split(".", 2).join(".");
+  const [first, second] = template.privateAddress.split(".", 2).map(Number);
+  const host = [Math.floor(index / 62_500), Math.floor(index / 250) % 250, index % 250];
   const instance: Instance = {
     ...rest,
     id: `i-${hex()}`,
     reservationId: `r-${hex()}`,
     clientToken: randomUUID(),
-    privateAddress: `${network}.${Math.floor(index / 250) + 1}.${(index % 250) + 1}`,
+    privateAddress: `${first}.${(second ?? 0) + (host[0] ?? 0)}.${(host[1] ?? 0) + 1}.${(host[2] ?? 0) + 1}`,
     volume: { ...template.volume, id: `vol-${hex()}` },
-    tags,
+    tags: { ...tags, [Tag.namespace]: owner.namespace },
   };
   model.instances.put(instance);
   return instance;

@@ -62,7 +62,12 @@ export class MeasuredOperator {
 
   /** Its metrics at this moment. */
   async metrics(): Promise<Metrics> {
-    return new Metrics(await (await fetch(`${this.process.healthUrl}/metrics`)).text());
+    return new Metrics(await this.page());
+  }
+
+  /** The same as text. */
+  async page(): Promise<string> {
+    return (await fetch(`${this.process.healthUrl}/metrics`)).text();
   }
 
   usage(): Usage {
@@ -85,6 +90,46 @@ export class MeasuredOperator {
     if (!this.process.isRunning()) {
       throw new Error(`the operator ended; its last lines:\n${this.process.logTail()}`);
     }
+  }
+}
+
+/** The operators that share a fleet, measured as one. */
+export class MeasuredOperators {
+  readonly all: readonly MeasuredOperator[];
+
+  constructor(all: readonly MeasuredOperator[]) {
+    this.all = all;
+  }
+
+  /** Seconds since the start at which the last one's caches were filled. */
+  async untilSynced(): Promise<number> {
+    return Math.max(...(await Promise.all(this.all.map((operator) => operator.untilSynced()))));
+  }
+
+  /** Seconds since the start at which the last one had reconciled its share of so many satellites, and its queue was empty. */
+  async untilReconciled(count: number): Promise<number> {
+    const share = Math.floor(count / this.all.length);
+    return Math.max(...(await Promise.all(this.all.map((operator) => operator.untilReconciled(share)))));
+  }
+
+  /** The metrics of all at this moment. */
+  async metrics(): Promise<Metrics> {
+    const pages = await Promise.all(this.all.map((operator) => operator.page()));
+    return new Metrics(pages.join("\n"));
+  }
+
+  /** CPU time of all together; memory of the largest. */
+  usage(): Usage {
+    const usages = this.all.map((operator) => operator.usage());
+    return {
+      cpuSeconds: usages.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
+      rssMiB: Math.max(...usages.map(({ rssMiB }) => rssMiB)),
+      peakRssMiB: Math.max(...usages.map(({ peakRssMiB }) => peakRssMiB)),
+    };
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.all.map(({ process }) => process.stop("SIGTERM")));
   }
 }
 

@@ -13,14 +13,18 @@ const ROOT = join(import.meta.dirname, "../..");
  * As in a container of the chart's 512 MiB: half of it for old objects, which Node.js takes by itself there, and the
  * image's own option for new ones. On a large machine Node.js lets garbage lie until it has four gigabytes.
  */
-const HEAP = ["--max-old-space-size=256", "--max-semi-space-size=8"];
+const heap = (mib: number): readonly string[] => [`--max-old-space-size=${mib}`, "--max-semi-space-size=8"];
 
 /** Where an operator runs, and what it works on: a new cluster with the product's kinds, and a new EC2. */
 export interface Place {
   readonly server: KubeApiServer;
   readonly fleet: Fleet;
-  /** Starts the operator, once the one before has ended. */
-  startOperator(): Promise<MeasuredOperator>;
+  /**
+   * Starts an operator, once those before it have ended with which it does not share the fleet.
+   *
+   * @param flags more of them
+   */
+  startOperator(flags?: readonly string[]): Promise<MeasuredOperator>;
   stop(): Promise<void>;
 }
 
@@ -31,14 +35,17 @@ export interface Bundle {
   stop(): void;
 }
 
-/** @param profileFolder gets a profile of the processor's time of each operator */
-export function bundle(profileFolder?: string): Bundle {
+/**
+ * @param heapMiB for old objects
+ * @param profileFolder gets a profile of the processor's time of each operator
+ */
+export function bundle(heapMiB: number, profileFolder?: string): Bundle {
   const directory = mkdtempSync(join(os.tmpdir(), "satellites-bundle-"));
   const folder = join(directory, "dist");
   execFileSync(process.execPath, [join(ROOT, "build/bundle.ts"), folder], { stdio: "inherit" });
   const profile = profileFolder === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileFolder}`];
   return {
-    program: [...profile, ...HEAP, join(folder, "satellites.mjs")],
+    program: [...profile, ...heap(heapMiB), join(folder, "satellites.mjs")],
     stop: () => rmSync(directory, { recursive: true, force: true }),
   };
 }
@@ -49,15 +56,17 @@ export async function startOnMachine({ program }: Bundle): Promise<Place> {
   const undo: Stop[] = [() => rmSync(directory, { recursive: true, force: true })];
   const fleet = await startFleet();
   undo.push(() => fleet.stop());
+  let started = 0;
   const server = await startCluster();
   undo.push(() => server.stop());
   return {
     server,
     fleet,
-    async startOperator() {
+    async startOperator(flags = []) {
       const options = ["--kubeconfig", server.adminKubeconfig, "--namespace", SYSTEM_NAMESPACE];
       const args = [...program, "operator", ...options, "--ec2-endpoint", fleet.url, "--log-level", "warn"];
-      const operator = await MeasuredOperator.start(args, join(directory, "operator.log"));
+      const log = join(directory, `operator-${started++}.log`);
+      const operator = await MeasuredOperator.start([...args, ...flags], log);
       undo.push(() => operator.process.stop("SIGTERM"));
       return operator;
     },
