@@ -39,9 +39,10 @@ export interface ApiWireOptions extends Pick<CourierContext, "clock" | "random" 
 /** Stands in for the network between one process and the API server: same client, same handler, no sockets. */
 export class ApiWire implements KubeTransport {
   readonly #options: ApiWireOptions;
-  #lists = 0;
-  /** What has happened so far is forgotten: whoever does not list anew is told again and again that it is too old. */
-  #isCompacted = false;
+  /** Kinds that were listed. */
+  readonly #listed = new Set<string>();
+  /** Kinds of which what has happened so far is forgotten: whoever does not list anew is told again and again that it is too old. */
+  readonly #compacted = new Set<string>();
   #lastDeliveryMs = 0;
 
   constructor(options: ApiWireOptions) {
@@ -89,7 +90,9 @@ export class ApiWire implements KubeTransport {
   }
 
   #carryOut(request: HttpRequest): unknown {
-    this.#isCompacted &&= !(request.method === "GET" && isSatellites(request.path));
+    if (request.method === "GET") {
+      this.#compacted.delete(watchedKind(request.path) ?? "");
+    }
     const { body } = this.#handle(this.#rewound(request));
     return typeof body === "string" && body !== "" ? JSON.parse(body) : undefined;
   }
@@ -115,29 +118,26 @@ export class ApiWire implements KubeTransport {
   /** The first listing of a process that was rewound shows what was. */
   #rewound(request: HttpRequest): HttpRequest {
     const { rewind } = this.#options;
-    if (rewind === undefined || request.method !== "GET" || !isSatellites(request.path)) {
+    const kind = watchedKind(request.path);
+    if (rewind === undefined || request.method !== "GET" || kind === undefined || this.#listed.has(kind)) {
       return request;
     }
-    this.#lists++;
-    return this.#lists === 1
-      ? {
-          ...request,
-          path: `${request.path}&resourceVersion=${rewind.revision}&resourceVersionMatch=Exact`,
-        }
-      : request;
+    this.#listed.add(kind);
+    const path = `${request.path}&resourceVersion=${rewind.revision}&resourceVersionMatch=Exact`;
+    return { ...request, path };
   }
 
   #watch(request: HttpRequest, signal: AbortSignal): WatchStream {
     const stream = new WatchStream();
     const { body } = this.#handle(request);
-    const counts = isSatellites(request.path);
-    if (counts && this.#isCompacted) {
+    const kind = watchedKind(request.path);
+    if (kind !== undefined && this.#compacted.has(kind)) {
       stream.push(EXPIRED);
       stream.end();
       return stream;
     }
     const stop = (body as LineStream).start({
-      write: (line) => this.#notify(stream, line, counts),
+      write: (line) => this.#notify(stream, line, kind),
       end: () => this.#deliverLater(0, () => stream.end()),
     });
     stream.onDestroy = stop;
@@ -152,24 +152,25 @@ export class ApiWire implements KubeTransport {
     return stream;
   }
 
-  #notify(stream: WatchStream, line: string, counts: boolean): void {
+  #notify(stream: WatchStream, line: string, kind: string | undefined): void {
     const { book, trace, clock, process } = this.#options;
     const type = /^\{"type":"(\w+)"/.exec(line)?.[1] ?? "";
-    if (!counts || type === "BOOKMARK" || type === "ERROR") {
+    if (kind === undefined || type === "BOOKMARK" || type === "ERROR") {
       this.#deliverLater(0, () => stream.push(line));
       return;
     }
-    const index = trace.count(clock.elapsedMs, "notification", process.name, `${type} ${nameIn(line)}`);
+    const what = `${type} ${kind === "namespaces" ? "namespace " : ""}${nameIn(line)}`;
+    const index = trace.count(clock.elapsedMs, "notification", process.name, what);
     const fault = book.notification(process.name, index);
     if (fault === undefined) {
       this.#deliverLater(0, () => stream.push(line));
     } else {
       trace.note(clock.elapsedMs, "process", process.name, `notification #${index}: ${fault.what}`);
-      this.#misdeliver(fault, stream, line);
+      this.#misdeliver(fault, stream, line, kind);
     }
   }
 
-  #misdeliver(fault: NotificationFault, stream: WatchStream, line: string): void {
+  #misdeliver(fault: NotificationFault, stream: WatchStream, line: string, kind: string): void {
     const push = (): void => stream.push(line);
     const broken = (): void => {
       stream.onDestroy();
@@ -177,7 +178,7 @@ export class ApiWire implements KubeTransport {
     };
     switch (fault.what) {
       case "drop":
-        this.#isCompacted = true;
+        this.#compacted.add(kind);
         this.#aside(BREAK_MS, broken);
         return;
       case "duplicate":
@@ -191,7 +192,7 @@ export class ApiWire implements KubeTransport {
         this.#aside(REPEAT_MS, push);
         return;
       case "expire":
-        this.#isCompacted = true;
+        this.#compacted.add(kind);
         this.#deliverLater(0, () => {
           stream.onDestroy();
           stream.push(EXPIRED);
@@ -251,8 +252,9 @@ export function toApiRequest({ method, path, body, contentType }: HttpRequest): 
   };
 }
 
-function isSatellites(path: string): boolean {
-  return path.split("?", 1)[0]?.endsWith("/satellites") === true;
+/** The kind that a path lists or watches, where its notifications are counted: what the product acts on. */
+function watchedKind(path: string): string | undefined {
+  return /\/(satellites|namespaces)(?:\?|$)/.exec(path)?.[1];
 }
 
 function nameIn(line: string): string {

@@ -128,6 +128,13 @@ export function derivePlans(workload: string, seed: number, reference: Outcome, 
       add("notification lost, repeated or late", [{ on: "notification", process, index, what, ...more }]);
     }
   }
+  // One shard hears of a namespace that changes hands when the other may act already, or should be about to.
+  for (const { process, index, text } of numbered(reference, "notification")) {
+    for (const forMs of text.startsWith("MODIFIED namespace ") ? [100_000, 240_000] : []) {
+      const late = { on: "notification", process, index, what: "delay", forMs } as const;
+      add("notification lost, repeated or late", [late]);
+    }
+  }
   for (const change of some(Array.from({ length: reference.instanceChanges }, (_, index) => index))) {
     for (const forMs of [1500, 4000, 8000]) {
       add("stale or missing descriptions", [{ on: "visibility", change, forMs }]);

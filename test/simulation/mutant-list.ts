@@ -272,6 +272,36 @@ export const MUTANTS: readonly Mutant[] = [
     kind: "two leaders",
   },
   {
+    name: "shards: a namespace that changes hands is taken up at once",
+    edits: [
+      edit(
+        "operator/shard.ts",
+        "updated: (namespace) => this.#look(namespace, HANDOVER_MS),",
+        "updated: (namespace) => this.#look(namespace, 0),",
+      ),
+    ],
+    workload: "two-shards",
+    kind: "notification",
+  },
+  {
+    name: "shards: an operator goes on that has long heard nothing of namespaces",
+    edits: [edit("operator/shard.ts", "return this.ageMs() < STALE_MS;", "return true;")],
+    workload: "two-shards",
+    kind: "notification",
+  },
+  {
+    name: "shards: each of them looks after classes",
+    edits: [
+      edit(
+        "operator/operator.ts",
+        "this.#territory.hasRest ? this.#leadClasses(signal) : undefined",
+        "this.#leadClasses(signal)",
+      ),
+    ],
+    workload: "two-shards",
+    kind: "notification",
+  },
+  {
     name: "orphans: the collector ignores the cluster's tag",
     edits: [
       edit(

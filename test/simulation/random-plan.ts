@@ -20,7 +20,10 @@ export function randomPlan(seed: number, workloads: readonly Workload[] = WALKED
   const workload = pick(random, workloads);
   const operators = random() < 0.3 ? 2 : 1;
   const processes = [
-    ...Array.from({ length: operators }, (_, index) => `operator-${index}`),
+    ...Array.from(
+      { length: operators * (workload.world?.shards?.length ?? 1) },
+      (_, index) => `operator-${index}`,
+    ),
     ...Array.from({ length: workload.routers }, (_, index) => `router-${index}`),
   ];
   const faults = Array.from({ length: between(random, 0, MAX_FAULTS) }, () => randomFault(random, processes));

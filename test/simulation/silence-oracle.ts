@@ -31,14 +31,12 @@ export class SilenceOracle {
   }
 
   /**
-   * Looks at all satellites; to be called every few seconds.
+   * Looks at satellites; to be called every few seconds.
    *
-   * @param canSpeak whether there is an operator that could say it
+   * @param satellites those of which an operator could say it
    */
-  look(satellites: readonly Satellite[], nowMs: number, canSpeak: boolean): void {
-    const silent = satellites.filter(
-      (satellite) => !rests(satellite) && !explainsItself(satellite) && canSpeak,
-    );
+  look(satellites: readonly Satellite[], nowMs: number): void {
+    const silent = satellites.filter((satellite) => !rests(satellite) && !explainsItself(satellite));
     const uids = new Set(silent.map(({ metadata }) => metadata.uid ?? ""));
     for (const uid of this.#sinceMs.keys()) {
       if (!uids.has(uid)) {

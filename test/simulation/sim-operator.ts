@@ -20,6 +20,15 @@ const LEASE_MS = 30_000;
 /** How long an operator's look at a guest's port takes. */
 const PROBE_MS = 8;
 
+/** Name of the leader's Lease, and how those of shards begin. */
+export const LEASE_NAME = "satellites-operator";
+
+/** One of several operators that share the cluster. */
+export interface SimShard {
+  readonly lease: string;
+  readonly namespaceSelector: string;
+}
+
 /** What an operator process is made of. */
 export interface SimOperatorOptions {
   readonly process: SimProcess;
@@ -31,6 +40,8 @@ export interface SimOperatorOptions {
   readonly logger: Logger;
   readonly settings: OperatorSettings;
   readonly listPeriodMs: number;
+  /** Where it acts, and by which Lease it is elected; in all namespaces when absent. */
+  readonly shard?: SimShard;
   readonly runningWork: (instance: string) => number;
   /** The process has ended by itself. */
   readonly onExit: (how: string) => void;
@@ -61,9 +72,10 @@ export function runOperator(options: SimOperatorOptions): void {
     cluster: CLUSTER,
     concurrency: 500,
     listPeriodMs: options.listPeriodMs,
+    ...(options.shard === undefined ? {} : { namespaceSelector: options.shard.namespaceSelector }),
     leaderElection: {
       namespace: "default",
-      name: "satellites-operator",
+      name: options.shard?.lease ?? LEASE_NAME,
       identity: options.identity,
       leaseDurationMs: LEASE_MS,
       renewDeadlineMs: (LEASE_MS * 2) / 3,

@@ -2,6 +2,7 @@ import type { Satellite } from "../../src/satellite/types.ts";
 import { Tag } from "../../src/machines/tags.ts";
 import { explainsItself, rests } from "./silence-oracle.ts";
 import type { EffectFault, Plan } from "./plan.ts";
+import { judgeTerritories } from "./territories.ts";
 import type { Trace } from "./trace.ts";
 import { workloadNamed } from "./workloads.ts";
 import { World } from "./world.ts";
@@ -86,6 +87,7 @@ async function tellStory(plan: Plan, options: { readonly logs?: boolean }): Prom
     workload.judge?.(world).forEach((fault) => world.oracles.violate(fault));
   }
   judgeMemory(world);
+  judgeTerritories(world);
   return {
     violations: world.oracles.violations,
     trace: world.trace,

@@ -211,4 +211,47 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     ],
     tests: ["test/local/kubernetes/store.test.ts"],
   },
+  {
+    name: "shards: a namespace whose labels changed right before the start is taken up at once",
+    edits: [edit("operator/shard.ts", "Math.max(afterGone, afterChange)", "afterGone")],
+    tests: ["test/operator/shard.test.ts"],
+  },
+  {
+    name: "shards: a namespace of another that is created again is taken up at once",
+    edits: [edit("operator/shard.ts", "Math.max(afterGone, afterChange)", "afterChange")],
+    tests: ["test/operator/shard.test.ts"],
+  },
+  {
+    name: "shards: the first one acts on satellites of namespaces that it does not know yet",
+    edits: [
+      edit(
+        "operator/shard.ts",
+        "return this.#matching.has(namespace) && this.#matching.get(namespace) === undefined;",
+        "return this.hasRest && this.#namespaces.cache.get(namespace) === undefined ? true : this.#matching.has(namespace) && this.#matching.get(namespace) === undefined;",
+      ),
+    ],
+    tests: ["test/operator/shard.test.ts"],
+  },
+  {
+    name: "shards: machines of another one's namespaces are judged too",
+    edits: [
+      edit(
+        "operator/collector.ts",
+        "const items = [...listing.keys()].filter((item) => this.#isJudged(item));",
+        "const items = [...listing.keys()];",
+      ),
+    ],
+    tests: ["test/operator/machine-collector.test.ts"],
+  },
+  {
+    name: "shards: a step goes on where the namespace is another's by now",
+    edits: [
+      edit(
+        "operator/collector.ts",
+        "cloud === undefined || !this.#isJudged(step.item)",
+        "cloud === undefined",
+      ),
+    ],
+    tests: ["test/operator/machine-collector.test.ts"],
+  },
 ];

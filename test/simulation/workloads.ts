@@ -1,6 +1,7 @@
 import { NEXT_IMAGE } from "./guests.ts";
 import { LIMIT_WORKLOADS } from "./limit-workloads.ts";
 import { LONG_WORKLOADS } from "./long-workloads.ts";
+import { twoShards } from "./shard-workload.ts";
 import { isAsleep, isGone, isRunning, KEY, PATH, PATIENCE_MS, type Workload } from "./workload.ts";
 import type { World } from "./world.ts";
 
@@ -262,6 +263,7 @@ export const WORKLOADS: readonly Workload[] = [
   crowd,
   ...LONG_WORKLOADS,
   ...LIMIT_WORKLOADS,
+  twoShards,
 ];
 
 /** @throws Error when there is none of that name */

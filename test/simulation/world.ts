@@ -13,6 +13,7 @@ import { defaultNetwork } from "../../src/local/ec2/network.ts";
 import { Tag } from "../../src/machines/tags.ts";
 import { DATA_DEVICE } from "../../src/machines/ec2/volumes.ts";
 import { defaultSettings, type OperatorSettings } from "../../src/operator/settings.ts";
+import { HANDOVER_MS } from "../../src/operator/shard.ts";
 import type { Satellite, SatelliteClass } from "../../src/satellite/types.ts";
 import { silentLogger, type LogFields, type Logger } from "../../src/telemetry/logger.ts";
 import { ApiWire, toApiRequest, TOKEN } from "./api-wire.ts";
@@ -25,9 +26,10 @@ import type { EffectFault, Outside, Plan, TimedFault } from "./plan.ts";
 import { seededRandom } from "./random.ts";
 import { SilenceOracle } from "./silence-oracle.ts";
 import { SimClock } from "./sim-clock.ts";
-import { REGION, runOperator } from "./sim-operator.ts";
+import { LEASE_NAME, REGION, runOperator, type SimShard } from "./sim-operator.ts";
 import { SimProcess } from "./sim-process.ts";
 import { SimRouter, type Attempt, type Ending } from "./sim-router.ts";
+import { Territories } from "./territories.ts";
 import { Trace } from "./trace.ts";
 
 const CRD_FOLDER = join(import.meta.dirname, "..", "..", "crds");
@@ -37,7 +39,6 @@ const CRDS = ["satelliteclasses", "satellites"].map((name) =>
 const SATELLITES = "satellites.dev/satellites";
 const CLASSES = "satellites.dev/satelliteclasses";
 const LEASES = "coordination.k8s.io/leases";
-const LEASE = "default/satellites-operator";
 /** A leader renews its lease more often. */
 const LEADS_MS = 15_000;
 const API = "/apis/satellites.dev/v1alpha1";
@@ -104,6 +105,8 @@ export interface WorldOptions {
   readonly subnets?: readonly [string, string];
   /** Requests that a router holds; default as in the product. */
   readonly maxHeld?: number;
+  /** Operators that share the cluster; the first one acts in namespaces without labels. Default: one for all. */
+  readonly shards?: readonly SimShard[];
   /** Writes what the processes log into the trace. */
   readonly logs?: boolean;
 }
@@ -141,9 +144,15 @@ export class World {
   #nextAttempt = 0;
   #instanceChanges = 0;
   readonly #missingSinceMs = new Map<string, number>();
+  /** Whose each namespace is, and was. */
+  readonly territories: Territories;
+  /** The longest time for which news of the plan may be late. */
+  readonly #deafMs: number;
   #author: SimProcess | undefined;
   #starting = 0;
   #failure: unknown;
+  /** Namespace of each satellite that was created here, by name. */
+  readonly everNamed = new Map<string, string>();
   /** When what was marked happened, in milliseconds. */
   readonly moments = new Map<string, number>();
   /** Field that the API server's schema refuses at the moment, as a JSON pointer. */
@@ -154,6 +163,7 @@ export class World {
   constructor(plan: Plan, options: WorldOptions) {
     this.#options = options;
     this.isUndisturbed = plan.faults.length === 0;
+    this.territories = new Territories(options.shards?.map(({ namespaceSelector }) => namespaceSelector));
     this.#random = seededRandom(plan.seed);
     this.book = new FaultBook(plan);
     this.#logger = options.logs === true ? this.#tracingLogger("log") : silentLogger;
@@ -214,7 +224,12 @@ export class World {
     this.#listen();
     this.#boot("operator-0");
     // The first leads, so that what befalls it in a plan befalls the leader.
-    for (let index = 1; index < (plan.operators ?? 1); index++) {
+    this.#deafMs = Math.max(
+      0,
+      ...plan.faults.map((fault) => (fault.on === "notification" ? (fault.forMs ?? 0) : 0)),
+    );
+    const operators = (plan.operators ?? 1) * (options.shards?.length ?? 1);
+    for (let index = 1; index < operators; index++) {
       clock.setTimer(index * FOLLOWS_MS, () => this.#boot(`operator-${index}`));
     }
     for (let index = 0; index < options.routers; index++) {
@@ -320,11 +335,22 @@ export class World {
     );
   }
 
-  createNamespace(name: string): void {
-    const body = JSON.stringify({ apiVersion: "v1", kind: "Namespace", metadata: { name } });
+  createNamespace(name: string, labels: Readonly<Record<string, string>> = {}): void {
+    const body = JSON.stringify({ apiVersion: "v1", kind: "Namespace", metadata: { name, labels } });
     const path = "/api/v1/namespaces";
     const request = toApiRequest({ method: "POST", path, body, contentType: "application/json" });
+    this.territories.note(name, labels, this.clock.elapsedMs);
     this.#expectCreated(this.api.handle(request));
+  }
+
+  /** What a person does to the one label of a namespace. */
+  labelNamespace(name: string, label: string, value: string | null): void {
+    const body = JSON.stringify({ metadata: { labels: { [label]: value } } });
+    const path = `/api/v1/namespaces/${name}`;
+    const contentType = "application/merge-patch+json";
+    const { status } = this.api.handle(toApiRequest({ method: "PATCH", path, body, contentType }));
+    this.trace.note(this.clock.elapsedMs, "person", "kubectl", `label ${name} ${label}=${value} ${status}`);
+    this.territories.note(name, value === null ? {} : { [label]: value }, this.clock.elapsedMs);
   }
 
   createSatellite(
@@ -333,6 +359,7 @@ export class World {
     annotations: Readonly<Record<string, string>> = {},
     namespace = "default",
   ): void {
+    this.everNamed.set(name, namespace);
     this.#expectCreated(
       this.kubectl("POST", `namespaces/${namespace}/satellites`, {
         apiVersion: "satellites.dev/v1alpha1",
@@ -482,8 +509,11 @@ export class World {
       );
       return;
     }
+    const { shards } = this.#options;
+    const shard = shards?.[this.territories.shardOf(name) ?? 0];
     runOperator({
       ...common,
+      ...(shard === undefined ? {} : { shard }),
       identity: fault?.sameIdentity === true ? name : `${name}-${incarnation}`,
       settings: { ...SETTINGS, ...this.#options.settings },
       listPeriodMs: this.#options.listPeriodMs ?? LIST_PERIOD_MS,
@@ -724,15 +754,23 @@ export class World {
   #listen(): void {
     const oracle = new SilenceOracle((what) => this.oracles.violate(what));
     const look = (): void => {
-      oracle.look(this.satellites(), this.clock.elapsedMs, this.#someoneLeads());
+      const heard = this.satellites().filter(({ metadata }) => this.#someoneLeads(metadata.namespace ?? ""));
+      oracle.look(heard, this.clock.elapsedMs);
       this.clock.setTimer(LISTEN_MS, look);
     };
     this.clock.setTimer(LISTEN_MS, look);
   }
 
-  /** Whether an operator has renewed its lease lately: others say nothing. */
-  #someoneLeads(): boolean {
-    const lease = this.api.store.get(LEASES, LEASE)?.object as Lease | undefined;
+  /** Whether an operator of a namespace has renewed its lease lately, and has had the namespace for long enough: others say nothing. */
+  #someoneLeads(namespace: string): boolean {
+    const nowMs = this.clock.elapsedMs;
+    if (nowMs - this.territories.sinceMs(namespace) < HANDOVER_MS + this.#deafMs) {
+      return false;
+    }
+    const { lease: name } = this.#options.shards?.[this.territories.ownerAt(namespace, nowMs)] ?? {
+      lease: LEASE_NAME,
+    };
+    const lease = this.api.store.get(LEASES, `default/${name}`)?.object as Lease | undefined;
     const { holderIdentity, renewTime } = lease?.spec ?? {};
     const isHeld = holderIdentity !== undefined && holderIdentity !== "";
     return isHeld && this.clock.now().getTime() - Date.parse(renewTime ?? "") < LEADS_MS;
