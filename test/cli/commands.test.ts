@@ -572,6 +572,20 @@ describe("commands for people, on the embedded API server", function () {
         expect(team.out).to.match(
           /\? {5}satellite ada keeps no memory: NotSupported: another type does\n {6}→ kubectl satellite inspect ada -n team-a/,
         );
+        await cluster.admin.create<Lease>(LEASE, {
+          metadata: { name: "satellites-operator-b", namespace: "satellites" },
+          spec: {
+            holderIdentity: "operator-b",
+            leaseDurationSeconds: 15,
+            renewTime: new Date(now.getTime() - 60_000).toISOString().replace("Z", "000Z"),
+          },
+        });
+        const shard = await terminal.run("doctor", "--router", `127.0.0.1:${vm.port}`);
+        expect(shard.out)
+          .to.contain("ok    operator operator-0 leads in namespace satellites")
+          .and.contain(
+            "FAIL  no operator leads shard b in namespace satellites: the lease of operator-b was",
+          );
         const gone = await terminal.run("doctor", "--router", "127.0.0.1:1");
         expect(gone.code).to.equal(1);
         expect(gone.out).to.match(/FAIL {2}no router answers at 127.0.0.1:1: .*ECONNREFUSED/);

@@ -128,7 +128,10 @@ const ANSWERS: Readonly<Record<string, readonly Answer[]>> = {
     ],
   ],
   "And when etcd is restored?": [["operations.md#the-same-cluster-restored", "MachineFound"]],
-  "How many satellites does one operator bear?": [["operations.md#capacity-and-quotas", "10,000 satellites"]],
+  "How many satellites does one operator bear?": [
+    ["operations.md#capacity-and-quotas", "10,000 satellites"],
+    ["operations.md#beyond-10000-satellites", "Several operators can share a cluster"],
+  ],
   "Which quotas of AWS matter?": [
     ["operations.md#capacity-and-quotas", "vCPUs of running On-Demand Standard instances", "gp3"],
   ],

@@ -63,6 +63,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     "--as-group",
     "--filename",
     "--patch",
+    "--overwrite",
     "--replicas",
   ],
   journalctl: ["--unit"],

@@ -36,7 +36,8 @@ export const twoShards: Workload = {
     await world.sleep(HANDOVER_MS + 10_000);
     await world.until(isAsleep(world, MOVING), PATIENCE_MS);
     const call = world.call(MOVING, { router: 0, streamMs: 500 });
-    await world.until(() => call.isDone && isAsleep(world, LATER)(), PATIENCE_MS);
+    await world.until(() => call.isDone, PATIENCE_MS);
+    await world.until(() => [MOVING, LATER].every((key) => isAsleep(world, key)()), PATIENCE_MS);
     world.labelNamespace("moving", LABEL, null);
     await world.sleep(1000);
     world.kubectl("DELETE", "namespaces/moving/satellites/edsger");

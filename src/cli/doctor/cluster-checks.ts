@@ -221,11 +221,10 @@ export async function rights(looking: Doctor): Promise<Finding[]> {
   );
 }
 
-/** Whether an operator leads. */
+/** Whether an operator leads, and one of each shard. */
 export async function operator(looking: Doctor): Promise<Finding[]> {
-  const { context } = looking;
   const { lease, namespace } = await leaseOf(looking);
-  if (lease === undefined) {
+  if (lease === undefined || namespace === undefined) {
     return [
       {
         state: "bad",
@@ -234,18 +233,36 @@ export async function operator(looking: Doctor): Promise<Finding[]> {
       },
     ];
   }
-  const { holderIdentity = "", renewTime = "", leaseDurationSeconds = 15 } = lease.spec ?? {};
-  const agoSeconds = (context.clock.now().getTime() - Date.parse(renewTime)) / 1000;
-  const isLed = holderIdentity !== "" && agoSeconds < leaseDurationSeconds + MAX_SKEW_SECONDS;
-  return isLed
-    ? [{ state: "ok", what: `operator ${holderIdentity} leads in namespace ${namespace}` }]
-    : [
-        {
-          state: "bad",
-          what: `no operator leads in namespace ${namespace}: the lease of ${holderIdentity || "nobody"} was renewed ${shortDuration(agoSeconds)} ago`,
-          mend: `look at its pods: kubectl get pods -n ${namespace}; kubectl logs -n ${namespace} -l app.kubernetes.io/component=operator`,
-        },
-      ];
+  const now = looking.context.clock.now();
+  return [lease, ...(await shardLeases(looking, namespace))].map((each) => led(each, namespace, now));
+}
+
+/** Whether a Lease is held. */
+function led({ metadata, spec }: Lease, namespace: string, now: Date): Finding {
+  const { holderIdentity = "", renewTime = "", leaseDurationSeconds = 15 } = spec ?? {};
+  const shard = metadata.name.slice(LEADER.length + 1);
+  const where = `${shard === "" ? "" : ` shard ${shard}`} in namespace ${namespace}`;
+  const agoSeconds = (now.getTime() - Date.parse(renewTime)) / 1000;
+  return holderIdentity !== "" && agoSeconds < leaseDurationSeconds + MAX_SKEW_SECONDS
+    ? { state: "ok", what: `operator ${holderIdentity} leads${where}` }
+    : {
+        state: "bad",
+        what: `no operator leads${where}: the lease of ${holderIdentity || "nobody"} was renewed ${shortDuration(agoSeconds)} ago`,
+        mend: `look at its pods: kubectl get pods -n ${namespace}; kubectl logs -n ${namespace} -l app.kubernetes.io/component=operator${shard === "" ? "" : `-shard,satellites.dev/shard=${shard}`}`,
+      };
+}
+
+/** The Leases of shards in a namespace; none where one may not look. */
+async function shardLeases({ connection }: Doctor, namespace: string): Promise<Lease[]> {
+  try {
+    const { items } = await connection.client.list<Lease>(LEASE, { namespace });
+    return items.filter(({ metadata }) => metadata.name.startsWith(`${LEADER}-`));
+  } catch (error) {
+    if (!hasReason(error, "Forbidden")) {
+      throw error;
+    }
+    return [];
+  }
 }
 
 /** The operator's lease, wherever it is; where one may not look everywhere, in the namespace that is meant. */
