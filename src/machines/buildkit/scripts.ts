@@ -8,12 +8,13 @@ const BUILD_OOM_SCORE = 500;
 /**
  * Installs the archive of archive.json unless the image has that version already. It is written in Python, which every image
  * with cloud-init has; curl and wget may be missing. How it ended, and each attempt that fails, is also said on the console,
- * which the operator reads where the port stays silent.
+ * which the operator reads where the port stays silent. The programs have the paths that BuildKit's own image gives them, too:
+ * clients of other BuildKits name some by these (EarthBuild's: /usr/bin/earth_debugger).
  */
 export const INSTALL_SCRIPT = `#!/usr/bin/python3
-import hashlib, io, json, os, platform, ssl, subprocess, sys, tarfile, time, urllib.request
+import hashlib, http.client, io, json, os, platform, ssl, subprocess, sys, tarfile, time, urllib.request
 
-BIN, MARK = "/usr/local/bin", "/usr/local/lib/satellites-buildkit.sha256"
+BIN, LINKS, MARK = "/usr/local/bin/", "/usr/bin/", "/usr/local/lib/satellites-buildkit.sha256"
 ATTEMPTS = 6
 
 def say(text):
@@ -30,6 +31,12 @@ def fail(reason):
     say_why(reason)
     sys.exit(reason)
 
+def unforeseen(kind, error, trace):
+    say_why("%s: %s" % (kind.__name__, error))
+    sys.__excepthook__(kind, error, trace)
+
+sys.excepthook = unforeseen
+
 def held():
     try:
         words = subprocess.run(["buildkitd", "--version"], stdout=subprocess.PIPE, check=True).stdout.split()
@@ -45,7 +52,7 @@ def download(url):
         try:
             with urllib.request.urlopen(url, timeout=60, context=context) as answer:
                 return answer.read()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             reason = "%s: %s" % (url, error)
             if attempt == ATTEMPTS - 1:
                 fail(reason)
@@ -73,14 +80,17 @@ archive = download(url)
 got = hashlib.sha256(archive).hexdigest()
 if got != digest:
     fail("%s has the SHA-256 %s instead of %s" % (url, got, digest))
-with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+with tarfile.open(None, "r:gz", io.BytesIO(archive)) as tar:
     for member in tar:
         name = os.path.basename(member.name)
         if member.isfile() and os.path.dirname(member.name).lstrip("./") == "bin":
-            with open(os.path.join(BIN, name + ".new"), "wb") as program:
+            path, link = BIN + name, LINKS + name
+            with open(path + ".new", "wb") as program:
                 program.write(tar.extractfile(member).read())
                 os.fchmod(program.fileno(), 0o755)
-            os.replace(program.name, os.path.join(BIN, name))
+            os.replace(program.name, path)
+            if not os.path.lexists(link):
+                os.symlink(path, link)
 if held() == "none":
     fail("%s holds no bin/buildkitd that runs here" % url)
 os.sync()

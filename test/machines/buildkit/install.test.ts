@@ -3,10 +3,12 @@ import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { generate } from "selfsigned";
 import { lastWordsOn } from "../../../src/machines/guest-words.ts";
 import { INSTALL_SCRIPT } from "../../../src/machines/buildkit/scripts.ts";
 
@@ -20,13 +22,14 @@ describe("BuildKit's installation in a stock image", () => {
   let root: string;
   let archive: Buffer;
   let server: Server;
-  let answers: (number | Buffer)[];
+  /** What the server answers, in order, and then the archive: a status, content, or content that breaks off in the middle. */
+  let answers: (number | Buffer | "cut off")[];
   let asked: string[];
 
   before(() => {
     const folder = mkdtempSync(join(tmpdir(), "satellites-archive-"));
     mkdirSync(join(folder, "bin"));
-    for (const name of ["buildkitd", "buildkit-runc"]) {
+    for (const name of ["buildkitd", "buildkit-runc", "helper"]) {
       writeFileSync(join(folder, "bin", name), program("1.2.3"), { mode: 0o755 });
     }
     writeFileSync(join(folder, "outside"), "");
@@ -37,18 +40,27 @@ describe("BuildKit's installation in a stock image", () => {
   beforeEach(async () => {
     root = mkdtempSync(join(tmpdir(), "satellites-install-"));
     mkdirSync(join(root, "bin"));
+    mkdirSync(join(root, "usr-bin"));
     writeFileSync(join(root, "console"), "");
     answers = [];
     asked = [];
-    server = createServer((request, response) => {
-      asked.push(request.url ?? "");
-      const answer = answers.shift() ?? archive;
-      response.statusCode = typeof answer === "number" ? answer : 200;
-      response.end(typeof answer === "number" ? "" : answer);
-    });
+    server = createServer(serve);
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
   });
+
+  const serve: RequestListener = (request, response) => {
+    asked.push(request.url ?? "");
+    const answer = answers.shift() ?? archive;
+    if (answer === "cut off") {
+      response.writeHead(200, { "content-length": archive.length });
+      response.write(archive.subarray(0, 10), () => response.destroy());
+      return;
+    }
+    response.statusCode = typeof answer === "number" ? answer : 200;
+    response.end(typeof answer === "number" ? "" : answer);
+  };
+
   afterEach(() => {
     server.close();
     server.closeAllConnections();
@@ -73,6 +85,7 @@ describe("BuildKit's installation in a stock image", () => {
     const script = INSTALL_SCRIPT.replaceAll("/etc/buildkit", root)
       .replaceAll("/usr/local/bin", at("bin"))
       .replaceAll("/usr/local/lib", root)
+      .replaceAll('"/usr/bin/"', `"${at("usr-bin")}/"`)
       .replaceAll("/dev/console", at("console"))
       .replaceAll("time.sleep", "(lambda seconds: None)");
     const child = spawn("python3", ["-c", script], {
@@ -126,6 +139,43 @@ describe("BuildKit's installation in a stock image", () => {
     expect(lastWordsOn(console)).to.include({ isFailure: false });
   });
 
+  it("tries again where the connection breaks off in the middle", async () => {
+    answers = ["cut off"];
+    const { status, console } = await install();
+    expect(status).to.equal(0);
+    expect(asked).to.have.length(2);
+    expect(console).to.match(/^satellites: failed: .*IncompleteRead.*; it is tried again$/m);
+  });
+
+  it("trusts the authority that the class names, and no other", async () => {
+    const names = [{ type: 7 as const, ip: "127.0.0.1" }];
+    const { private: key, cert } = await generate([{ name: "commonName", value: "mirror" }], {
+      extensions: [{ name: "subjectAltName", altNames: names }],
+    });
+    const mirror = createTlsServer({ key, cert }, serve);
+    mirror.listen(0, "127.0.0.1");
+    await once(mirror, "listening");
+    try {
+      const url = `https://127.0.0.1:${(mirror.address() as AddressInfo).port}/buildkit.tgz`;
+      const { status, console } = await install({ url });
+      expect(status).to.equal(1);
+      expect(lastWordsOn(console)?.text).to.include("CERTIFICATE_VERIFY_FAILED");
+      mkdirSync(at("ca"));
+      writeFileSync(at("ca/ca.pem"), cert);
+      expect((await install({ url })).status).to.equal(0);
+    } finally {
+      mirror.close();
+      mirror.closeAllConnections();
+    }
+  });
+
+  it("lets /usr/bin have the programs, too, and takes nothing of the image's away", async () => {
+    writeFileSync(at("usr-bin/buildkit-runc"), "the image's");
+    expect((await install()).status).to.equal(0);
+    expect(readFileSync(at("usr-bin/helper"), "utf8")).to.equal(program("1.2.3"));
+    expect(readFileSync(at("usr-bin/buildkit-runc"), "utf8")).to.equal("the image's");
+  });
+
   it("goes through the proxy that it is given", async () => {
     const { port } = server.address() as AddressInfo;
     const url = "http://mirror.example/buildkit.tgz";
@@ -153,6 +203,22 @@ describe("BuildKit's installation in a stock image", () => {
       expect(existsSync(at("bin/buildkitd"))).to.equal(false);
     });
   }
+
+  it("says whatever else goes wrong: an archive that is none, an authority that is no certificate", async () => {
+    answers = [Buffer.from("not found")];
+    const sha256 = { [ARCHITECTURE]: digest(Buffer.from("not found")) };
+    const other = await install({ sha256 });
+    expect(other.status).to.equal(1);
+    expect(lastWordsOn(other.console)).to.deep.equal({
+      text: "BuildKit cannot be installed: ReadError: not a gzip file",
+      isFailure: true,
+    });
+    mkdirSync(at("ca"));
+    writeFileSync(at("ca/ca.pem"), "-----BEGIN CERTIFICATE-----\n");
+    const { status, console } = await install();
+    expect(status).to.equal(1);
+    expect(lastWordsOn(console)?.text).to.match(/^BuildKit cannot be installed: SSLError: /);
+  });
 
   it("begins again where it was cut off before the programs were whole", async () => {
     await install();
