@@ -157,6 +157,25 @@ describe("a status that a version before has written", () => {
     expect(world?.satellite().status.health).to.include({ trouble: "Rebooting" });
   });
 
+  it("says of a lost machine that another one takes its place, where that was allowed meanwhile", async () => {
+    const world = (await TROUBLES["MachineLost"]?.until()) ?? expect.fail();
+    world.edit((lost) => {
+      asOlder(lost);
+      lost.spec.machineLossPolicy = "Relaunch";
+    });
+    world.restart();
+    const said = new Set<string | undefined>();
+    const { beforePatch } = world.store;
+    world.store.beforePatch = (...given) => {
+      beforePatch(...given);
+      said.add(world.condition("Healthy")?.message);
+    };
+    await world.run(MINUTE);
+    const [lost, ...after] = said;
+    expect(lost).to.include("was terminated outside");
+    expect(after).to.deep.equal(["a new machine takes the place of the lost one"]);
+  });
+
   it("says since when a satellite waits for a place, and which one only a person can mend", () => {
     const ready = {
       type: "Ready",
