@@ -22,6 +22,8 @@ export interface ShownEvent extends KubeObject {
   readonly count?: number;
 }
 
+type BuildkitStatus = NonNullable<NonNullable<Satellite["status"]["machine"]>["buildkit"]>;
+
 /** Most events that are shown. */
 const MAX_EVENTS = 8;
 const LABEL_WIDTH = 12;
@@ -197,14 +199,10 @@ function machineLines({ spec, status }: Satellite, { now }: PageView): string[] 
   ];
 }
 
-function buildkitText({
-  version,
-  cacheBytes,
-}: {
-  readonly version: string;
-  readonly cacheBytes?: number;
-}): string {
-  return cacheBytes === undefined ? version : `${version}, ${(cacheBytes / 2 ** 30).toFixed(1)} GiB of cache`;
+function buildkitText({ version, cacheBytes, cacheMaxBytes }: BuildkitStatus): string {
+  const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
+  const bound = cacheMaxBytes === undefined ? "" : ` of at most ${gib(cacheMaxBytes)}`;
+  return cacheBytes === undefined ? version : `${version}, cache ${gib(cacheBytes)} GiB${bound}`;
 }
 
 function usageLines(satellite: Satellite, { now, satelliteClass }: PageView): string[] {

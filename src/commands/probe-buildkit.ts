@@ -9,8 +9,8 @@ const BOOT_ID_LABEL = "dev.satellites.boot-id";
 const MAX_USAGE_BYTES = 10 * 1024 * 1024;
 
 /**
- * What BuildKit is asked: its workers, one of whose labels has the boot ID; its version; the builds that run; and how
- * large its cache is, for which it looks at every piece.
+ * What BuildKit is asked: its workers, one of whose labels has the boot ID; its version; how large its cache may get; the
+ * builds that run; and how large its cache is, for which it looks at every piece.
  *
  * @param measures whether to ask for the cache
  */
@@ -47,6 +47,7 @@ export function buildkitQuestions(
         buildkit: {
           version: record[0]?.buildkitVersion?.version ?? "",
           ...(sizes?.[0] === undefined ? {} : { cacheBytes: sizeOf(usage, sizes[0]) }),
+          ...boundOf(record),
           answers: {
             [workers.path]: listed.toString("base64"),
             ...(told?.[0] === undefined ? {} : { [info.path]: told[0].toString("base64") }),
@@ -55,6 +56,15 @@ export function buildkitQuestions(
       };
     },
   };
+}
+
+/** The bound of the policies that are about all cache. */
+function boundOf(record: ListWorkersResponse["record"]): { readonly cacheMaxBytes?: number } {
+  const bounds = record
+    .flatMap(({ gcPolicy }) => gcPolicy)
+    .filter(({ filters, maxUsedSpace }) => filters.length === 0 && maxUsedSpace > 0)
+    .map(({ maxUsedSpace }) => maxUsedSpace);
+  return bounds.length === 0 ? {} : { cacheMaxBytes: Math.max(...bounds) };
 }
 
 function sizeOf(usage: MethodDefinition<object, object>, answer: Buffer): number {

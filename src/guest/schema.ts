@@ -48,6 +48,7 @@ export interface GuestSchema {
 export interface ListWorkersResponse {
   readonly record: readonly {
     readonly labels: Readonly<Record<string, string>>;
+    readonly gcPolicy: readonly { readonly filters: readonly string[]; readonly maxUsedSpace: number }[];
     readonly buildkitVersion: { readonly version: string } | null;
   }[];
 }

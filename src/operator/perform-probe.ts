@@ -3,7 +3,7 @@ import type { Action } from "./action.ts";
 import type { Dependencies, ProbeAnswer } from "./dependencies.ts";
 import { requireClass } from "./launch-request.ts";
 import type { Memory } from "./memory/memory.ts";
-import { noteProbe, noteReplacementProbe, type Meeting } from "./memory/port.ts";
+import { noteMeasurement, noteProbe, noteReplacementProbe, type Meeting } from "./memory/port.ts";
 import type { Observation } from "./observation.ts";
 import type { ProbeTarget } from "./probe-target.ts";
 import { isAt, otherVm, tlsNotServed } from "./vm-key.ts";
@@ -18,11 +18,12 @@ export async function probe(
   memory: Memory,
   dependencies: Dependencies,
 ): Promise<void> {
-  const answer = await dependencies.probe({
-    ...whereOf(target),
-    isBuildkit: observed.satelliteClass?.spec.guest.kind === "buildkit",
-    measures: observed.satellite.status.power.state === "Running" && observed.idleness.remainingMs === 0,
-  });
+  const isBuildkit = observed.satelliteClass?.spec.guest.kind === "buildkit";
+  const measures = isBuildkit && isMeasured(observed, dependencies);
+  if (measures) {
+    noteMeasurement(memory, observed.satellite.status.power.epoch, observed.nowMs);
+  }
+  const answer = await dependencies.probe({ ...whereOf(target), isBuildkit, measures });
   const judgement = await judge(answer, target, observed.machine, observed, dependencies);
   const { bootID, runningWork, buildkit } = answer;
   noteProbe(memory, {
@@ -33,6 +34,20 @@ export async function probe(
     runningWork,
     ...(buildkit === undefined ? {} : { buildkit }),
   });
+}
+
+/**
+ * Whether BuildKit is asked how large its cache is, for which it looks at every piece: before it is put to sleep, and now and
+ * then where it stays awake.
+ */
+function isMeasured(
+  { satellite, idleness, memory: { port }, nowMs }: Observation,
+  { settings }: Dependencies,
+): boolean {
+  const { power } = satellite.status;
+  const isDue =
+    port.measurement?.epoch !== power.epoch || nowMs - port.measurement.atMs >= settings.measureCacheMs;
+  return power.state === "Running" && (idleness.remainingMs === 0 || isDue);
 }
 
 function whereOf({ host, port, tls, tlsFingerprint }: ProbeTarget): ProbeTarget {

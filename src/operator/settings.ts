@@ -34,6 +34,8 @@ export interface OperatorSettings extends OrphanSettings {
   readonly lastWordsAfterMs: number;
   /** Between looks at the port of a machine that is awake and not in use. */
   readonly healthPollMs: number;
+  /** Between questions to BuildKit how large its cache is, while it stays awake. */
+  readonly measureCacheMs: number;
   /** How long at most a guest that says it works keeps a satellite awake that no router uses. */
   readonly guestBusyMaxMs: number;
   /** Between questions to the guest whether it works on something. */
@@ -75,6 +77,7 @@ export const defaultSettings: OperatorSettings = {
   unreachableMs: 5 * MINUTE,
   lastWordsAfterMs: MINUTE,
   healthPollMs: MINUTE,
+  measureCacheMs: HOUR,
   guestBusyMaxMs: 4 * HOUR,
   guestPollMs: 30 * SECOND,
   quotaPollMs: 5 * SECOND,

@@ -21,14 +21,21 @@ export function withBuildkit(observed: Observation, machine: StatusMachine): Sta
   }
   const { answers: _before, ...rest } = machine;
   const cacheBytes = told.cacheBytes ?? machine.buildkit?.cacheBytes;
+  const { cacheMaxBytes } = told;
   return {
     ...rest,
     buildkit: {
       version: told.version.slice(0, MAX_VERSION),
-      ...(cacheBytes === undefined ? {} : { cacheBytes }),
+      ...(cacheBytes === undefined ? {} : { cacheBytes: bounded(cacheBytes) }),
+      ...(cacheMaxBytes === undefined ? {} : { cacheMaxBytes: bounded(cacheMaxBytes) }),
     },
     ...(observed.satelliteClass?.spec.guest.answersAsleep === false ? {} : { answers: kept(told.answers) }),
   };
+}
+
+/** A guest may say anything; the CRD takes what is no negative number. */
+function bounded(bytes: number): number {
+  return Math.min(Math.max(bytes, 0), Number.MAX_SAFE_INTEGER);
 }
 
 /** The answers that the status has room for. */

@@ -89,6 +89,7 @@ export class UsageMeter {
     }
     this.#counts = false;
     this.#metrics.longestAwake.reset();
+    this.#metrics.fullestCache.reset();
   }
 
   #observe(satellite: Satellite): void {
@@ -140,17 +141,20 @@ export class UsageMeter {
   /** Settles all accounts by the rates that were valid until now, and opens them by those that are valid from now on. */
   #settleAll(): void {
     const longest = new Map<UsageLabels, number>();
+    const fullest = new Map<UsageLabels, number>();
     for (const [key, account] of this.#accounts) {
       this.#settle(account);
       this.#accounts.set(key, this.#open(account.satellite));
       const labels = this.#labelsOf(account.satellite);
       const awakeSeconds = this.#awakeSeconds(account.satellite);
       longest.set(labels, Math.max(longest.get(labels) ?? 0, awakeSeconds));
+      const { cacheBytes, cacheMaxBytes = 0 } = account.satellite.status.machine?.buildkit ?? {};
+      if (cacheBytes !== undefined && cacheMaxBytes > 0) {
+        fullest.set(labels, Math.max(fullest.get(labels) ?? 0, cacheBytes / cacheMaxBytes));
+      }
     }
-    this.#metrics.longestAwake.reset();
-    for (const [labels, seconds] of longest) {
-      this.#metrics.longestAwake.set({ ...labels }, seconds);
-    }
+    setAll(this.#metrics.longestAwake, longest);
+    setAll(this.#metrics.fullestCache, fullest);
   }
 
   #settle({ satellite, state, rates, atMs }: Account): void {
@@ -188,5 +192,12 @@ export class UsageMeter {
     const labels = { satellite_namespace: namespace, class: className };
     this.#labels.set(pair, labels);
     return labels;
+  }
+}
+
+function setAll(gauge: UsageMetrics["longestAwake"], values: ReadonlyMap<UsageLabels, number>): void {
+  gauge.reset();
+  for (const [labels, value] of values) {
+    gauge.set({ ...labels }, value);
   }
 }

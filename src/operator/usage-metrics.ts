@@ -18,6 +18,7 @@ export interface UsageMetrics {
   readonly saved: Counter<Labels | "currency">;
   readonly unpricedSeconds: Counter<Labels>;
   readonly longestAwake: Gauge<Labels>;
+  readonly fullestCache: Gauge<Labels>;
 }
 
 /**
@@ -65,6 +66,12 @@ export function createUsageMetrics(registry: Registry, beforeScrape: () => void)
       ...common,
       name: "satellites_longest_awake_seconds",
       help: "How long the satellite that has been awake for longest has been so; without those that are never to sleep.",
+      labelNames,
+    }),
+    fullestCache: new Gauge({
+      ...common,
+      name: "satellites_buildkit_cache_ratio",
+      help: "Fullest cache of a BuildKit satellite as last measured, as a share of what it may take before the oldest is collected.",
       labelNames,
     }),
   };

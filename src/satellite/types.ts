@@ -308,7 +308,7 @@ export interface SatelliteClass {
        */
       maxParallelism?: number;
       /**
-       * Whether routers answer for a satellite that sleeps what its BuildKit would say of itself (its workers and its version), so that docker buildx ls and inspect, and the first steps of a build, do not wake it.
+       * Whether routers answer for a satellite that sleeps what its BuildKit would say of itself (its workers and its version), so that docker buildx ls and inspect do not wake it. false holds from its next wake on.
        */
       answersAsleep: boolean;
       /**
@@ -316,7 +316,7 @@ export interface SatelliteClass {
        */
       insecureEntitlements?: ("network.host" | "security.insecure" | "device")[];
       /**
-       * Further lines of buildkitd.toml, such as [[worker.oci.gcpolicy]] tables. Tables that the other fields write already cannot be written twice.
+       * Further lines of buildkitd.toml. Tables [[worker.oci.gcpolicy]] take the place of diskReservePercent, so they need a minFreeSpace and a maxUsedSpace of their own. Tables that the other fields write already cannot be written twice.
        */
       extraConfig?: string;
       /**
@@ -614,9 +614,13 @@ export interface Satellite {
          */
         version: string;
         /**
-         * Size of its cache, in bytes, as measured before the satellite fell asleep last.
+         * Size of its cache, in bytes, as measured last: before it fell asleep for idleness, and each hour while it is awake and nobody uses it.
          */
         cacheBytes?: number;
+        /**
+         * How large its cache may get, in bytes, before the oldest is collected. Absent where BuildKit's configuration names no such bound.
+         */
+        cacheMaxBytes?: number;
       };
       /**
        * What routers answer in its place while the satellite sleeps: the last answer of a method that takes no argument, by the path of the method; serialized, in base64.

@@ -226,7 +226,7 @@ describe("commands for people, on the embedded API server", function () {
           type: "t3.small",
           size: "small",
           zone: "eu-1a",
-          buildkit: { version: "v0.33.1", cacheBytes: 7 * 2 ** 30 },
+          buildkit: { version: "v0.33.1", cacheBytes: 7 * 2 ** 30, cacheMaxBytes: 170 * 2 ** 30 },
         },
         usage: { runningSeconds: 3600, asleepSeconds: 10_800, wakes: 4 },
         ...conditions(condition("Ready", "True", "Running")),
@@ -237,7 +237,7 @@ describe("commands for people, on the embedded API server", function () {
         /Held awake\n {2}router-0 +3 open streams, ci by \/moby.buildkit.v1.Control\/Solve for 5m(?:\d+s)?, said \d+s ago\n/,
       );
       expect(out).to.match(/instance +i-1 {2}t3.small {2}small {2}eu-1a\n/);
-      expect(out).to.match(/buildkit +v0.33.1, 7.0 GiB of cache\n/);
+      expect(out).to.match(/buildkit +v0.33.1, cache 7.0 GiB of at most 170.0\n/);
       expect(out).to.contain("awake 1h, asleep 3h (75 % of its time), 4 wakes");
       expect(out).not.to.contain("cost");
       expect(out).to.contain("kubectl satellite proxy ada -n team-a");

@@ -6,6 +6,7 @@ import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
+import type { ProbeAnswer } from "../../src/operator/dependencies.ts";
 import { guestProbe } from "../../src/commands/probe-guest.ts";
 import { processGroupConfinement } from "../../src/guest/confinement.ts";
 import type { GuestIdentity } from "../../src/guest/identity.ts";
@@ -134,6 +135,32 @@ describe("the operator's look at a guest", () => {
   it("says that a guest is not up whose proxy finds nobody", async () => {
     const port = await grpcServer("14");
     expect(await probe({ host: HOST, port, tls: "Off" })).to.deep.equal({ ready: false, runningWork: 0 });
+  });
+
+  it("learns of a BuildKit what it can tell, where it has not all calls and none of the bounds", async () => {
+    const workers = loadBuildkitSchema()["ListWorkers"] ?? expect.fail("no ListWorkers");
+    const ask = async (record: object): Promise<ProbeAnswer> => {
+      const message = workers.responseSerialize({ record: [record] });
+      const prefix = Buffer.alloc(5);
+      prefix.writeUInt32BE(message.length, 1);
+      const vm = await RawVM.start((stream, { ":path": path }) => {
+        const isKnown = path === workers.path;
+        stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+        stream.once("wantTrailers", () => stream.sendTrailers({ "grpc-status": isKnown ? "0" : "12" }));
+        stream.end(isKnown ? Buffer.concat([prefix, message]) : undefined);
+      });
+      try {
+        return await probe({ host: HOST, port: vm.port, tls: "Off", isBuildkit: true, measures: true });
+      } finally {
+        vm.stop();
+      }
+    };
+    const labels = { "dev.satellites.boot-id": "boot-1" };
+    const old = await ask({ labels, gcPolicy: [{ filters: [] }] });
+    expect(old).to.include({ ready: true, bootID: "boot-1", runningWork: 0 });
+    expect(old.buildkit).to.have.all.keys("version", "answers");
+    const bounds = [{ filters: ["type==source.local"], maxUsedSpace: 9 }, { maxUsedSpace: 7 }];
+    expect((await ask({ labels, gcPolicy: bounds })).buildkit).to.include({ cacheMaxBytes: 7 });
   });
 
   it("makes one connection to a port that resets it", async () => {

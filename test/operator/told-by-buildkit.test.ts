@@ -15,13 +15,14 @@ function worldOf(guest: Partial<ReturnType<typeof satelliteClass>["spec"]["guest
     satellites: [satellite({ spec: { idleTimeout: "10m" } })],
     satelliteClass: satelliteClass({ guest: { ...usual, kind: "buildkit", ...guest } }),
   });
-  let asked = 0;
+  let [asked, measured] = [0, 0];
   world.buildkit = (measures) => {
     asked += 1;
     return {
       version: "v0.33.1",
       answers: { [LIST_WORKERS]: Buffer.from(`answer ${asked}`).toString("base64") },
-      ...(measures ? { cacheBytes: 7_000_000 } : {}),
+      cacheMaxBytes: 8_000_000,
+      ...(measures ? { cacheBytes: 7_000_000 + measured++ } : {}),
     };
   };
   return world;
@@ -34,7 +35,7 @@ describe("what BuildKit tells the operator", () => {
     const world = worldOf();
     await world.run(5 * MINUTE);
     expect(world.satellite().status.phase).to.equal("Running");
-    expect(machineOf(world)?.buildkit).to.deep.equal({ version: "v0.33.1" });
+    expect(machineOf(world)?.buildkit).to.include({ version: "v0.33.1", cacheMaxBytes: 8_000_000 });
     expect(machineOf(world)?.answers).to.have.all.keys(LIST_WORKERS);
   });
 
@@ -42,11 +43,24 @@ describe("what BuildKit tells the operator", () => {
     const world = worldOf();
     await world.run(20 * MINUTE);
     expect(world.satellite().status.phase).to.equal("Asleep");
-    expect(machineOf(world)?.buildkit).to.deep.equal({ version: "v0.33.1", cacheBytes: 7_000_000 });
+    const facts = { version: "v0.33.1", cacheMaxBytes: 8_000_000, cacheBytes: 7_000_001 };
+    expect(machineOf(world)?.buildkit).to.deep.equal(facts);
     world.restart();
-    world.setPower("on");
     await world.run(5 * MINUTE);
-    expect(machineOf(world)?.buildkit).to.deep.equal({ version: "v0.33.1", cacheBytes: 7_000_000 });
+    expect(machineOf(world)?.buildkit).to.deep.equal(facts);
+  });
+
+  it("is measured once an hour where it never sleeps", async () => {
+    const world = worldOf();
+    world.edit(({ spec }) => {
+      spec.idleTimeout = "0s";
+    });
+    const sizes = new Set<number | undefined>();
+    for (let minute = 0; minute < 170; minute += 10) {
+      await world.run(10 * MINUTE);
+      sizes.add(machineOf(world)?.buildkit?.cacheBytes);
+    }
+    expect([...sizes]).to.deep.equal([7_000_000, 7_000_001, 7_000_002]);
   });
 
   it("is not kept for routers where the class says so", async () => {
@@ -66,10 +80,13 @@ describe("what BuildKit tells the operator", () => {
     const world = worldOf();
     world.buildkit = () => ({
       version: "v".repeat(100),
+      cacheBytes: -1,
+      cacheMaxBytes: 2 ** 63,
       answers: { [LIST_WORKERS]: "A".repeat(16_385), "/short": "AAAA" },
     });
     await world.run(5 * MINUTE);
     expect(machineOf(world)?.buildkit?.version).to.have.length(64);
+    expect(machineOf(world)?.buildkit).to.include({ cacheBytes: 0, cacheMaxBytes: Number.MAX_SAFE_INTEGER });
     expect(machineOf(world)?.answers).to.deep.equal({ "/short": "AAAA" });
   });
 });

@@ -54,9 +54,18 @@ describe("the meter of satellites' use", () => {
       type?: string;
       accepted?: boolean;
       uid?: string;
+      buildkit?: NonNullable<Satellite["status"]["machine"]>["buildkit"];
     } = {},
   ): void {
-    const { name = "ada", namespace = "team-a", spec = {}, type = "t3.small", accepted = true, uid } = change;
+    const {
+      name = "ada",
+      namespace = "team-a",
+      spec = {},
+      type = "t3.small",
+      accepted = true,
+      uid,
+      buildkit,
+    } = change;
     const made = satellite({
       name,
       namespace,
@@ -64,7 +73,7 @@ describe("the meter of satellites' use", () => {
       ...(uid === undefined ? {} : { uid }),
       status: {
         power: { state, epoch, accepted, fence: 0, since: clock.now().toISOString() },
-        machine: { id: "i-1", type },
+        machine: { id: "i-1", type, ...(buildkit === undefined ? {} : { buildkit }) },
         launch: { attempt: 1, token: "t", details: { diskGiB: "60" } },
         volume: { id: "vol-1", attempt: 1, zone: "a", sizeGiB: 40 },
       },
@@ -197,5 +206,22 @@ describe("the meter of satellites' use", () => {
     expect(await read("satellites_longest_awake_seconds")).to.include("team-b,default: 0");
     put("Off", 1, { name: "old" });
     expect(await read("satellites_longest_awake_seconds")).to.include("team-a,default: 0");
+  });
+
+  it("tells how full the fullest cache is of those that BuildKit bounds, asleep or not", async () => {
+    const of = (cacheBytes: number, cacheMaxBytes?: number): { version: string; cacheBytes: number } => ({
+      version: "v1",
+      cacheBytes,
+      ...(cacheMaxBytes === undefined ? {} : { cacheMaxBytes }),
+    });
+    put("Off", 1, { name: "full", buildkit: of(90, 100) });
+    put("Running", 1, { name: "new", buildkit: of(10, 200) });
+    put("Running", 1, { name: "unbounded", namespace: "team-b", buildkit: of(10) });
+    put("Running", 1, { name: "unlimited", namespace: "team-b", buildkit: of(10, 0) });
+    expect(await read("satellites_buildkit_cache_ratio")).to.deep.equal(["team-a,default: 0.9"]);
+    put("Running", 1, { name: "full", buildkit: of(20, 100) });
+    expect(await read("satellites_buildkit_cache_ratio")).to.deep.equal(["team-a,default: 0.2"]);
+    meter.end();
+    expect(await read("satellites_buildkit_cache_ratio")).to.deep.equal([]);
   });
 });

@@ -34,7 +34,7 @@ export const CRD_FIELDS: Readonly<Record<string, Readonly<Record<string, string>
     "status.activity.<key>": "seq validSeconds openStreams drainedEpoch oldestStream time",
     "status.activity.<key>.oldestStream": "user method since",
     "status.machine": "id type size zone image launchedAt bootID buildkit answers answeredEvent hibernation",
-    "status.machine.buildkit": "version cacheBytes",
+    "status.machine.buildkit": "version cacheBytes cacheMaxBytes",
     "status.machine.hibernation": "trouble message",
     "status.endpoint": "host port tls tlsFingerprint",
     "status.sleep": "kind since reason",

@@ -42,6 +42,8 @@ export interface PortMemory {
   };
   /** How many looks at silent ports came between two at this one, as of the last look (silent-ports.ts). */
   silentPorts?: number;
+  /** When BuildKit was asked last how large its cache is. */
+  measurement?: { readonly epoch: number; readonly atMs: number };
   /** Since when the guest alone (no router) has kept the satellite awake. */
   guestBusySinceMs?: number;
 }
@@ -64,6 +66,11 @@ export function noteProbe({ port }: Holder, probe: Probe): void {
   } else {
     port.guestBusySinceMs ??= atMs;
   }
+}
+
+/** BuildKit is asked how large its cache is. */
+export function noteMeasurement({ port }: Holder, epoch: number, atMs: number): void {
+  port.measurement = { epoch, atMs };
 }
 
 /** The same of the machine that is to replace it. */
