@@ -78,7 +78,7 @@ export const WHOLE_CLUSTER: Territory = {
 
 /**
  * The namespaces in which this operator acts, where several share a cluster: those whose labels its selector matches
- * (docs/decisions/0093-shards-by-namespace.md). Every namespace must be matched by the selector of one operator alone.
+ * (docs/decisions/0095-shards-by-namespace.md). Every namespace must be matched by the selector of one operator alone.
  *
  * A namespace is given up at the event that takes it away, and taken up {@link HANDOVER_MS} after the event that brings it. One
  * that is new is taken up at once, since nobody has acted in it before.
