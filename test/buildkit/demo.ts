@@ -6,6 +6,8 @@ import { Builder } from "./builder.ts";
 
 /** Work that a cache saves. */
 const WORK = "RUN i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo built > /result";
+/** Several times as long as the idleTimeout meanwhile. */
+const LONG_WORK = "RUN sleep 20";
 
 interface Identity {
   readonly bootID: string;
@@ -51,12 +53,29 @@ async function tell(builder: Builder, progress: (line: string) => void): Promise
     await builder.patch({ idleTimeout: "0s" });
   }
 
+  /** A build is use, however long it says nothing. */
+  async function outlastIdleTimeout(): Promise<void> {
+    progress("idleTimeout 5s while a build runs that sleeps for 20 s");
+    const startedMs = performance.now();
+    const long = builder.build(builder.shop.context("long", [WORK, LONG_WORK]), builder.shop.path("long"));
+    const { status } = await builder.until("be used", ({ status: { activity = {} } }) =>
+      Object.values(activity).some(({ openStreams }) => openStreams > 0),
+    );
+    await builder.patch({ idleTimeout: "5s" });
+    const { code, output } = await long.ended;
+    must(code === 0, `the build that takes longer than idleTimeout failed:\n${output}`);
+    must(performance.now() - startedMs > 20_000, `the long build took less than 20 s:\n${output}`);
+    const now = (await builder.until("be there", () => true)).status;
+    must(now.power.epoch === status.power.epoch, "the machine did not stay awake for a build under way");
+  }
+
   progress("kubectl apply: a satellite that runs BuildKit, on an image that holds none");
   await builder.create({ idleTimeout: "0s" });
   progress("the VM launches, and installs BuildKit by its user data; the first build waits at the router");
   const cold = await build("cold", false);
   const before = await identity();
   const cached = await build("cached", true);
+  await outlastIdleTimeout();
 
   await sleep("Hibernate");
   const hibernated = await build("hibernated", true);
