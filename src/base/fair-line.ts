@@ -11,6 +11,16 @@ export class FairLine<T> {
     return this.#size;
   }
 
+  /** How many items come before one that is added to a group now, if no others are. */
+  ahead(group: string): number {
+    const own = this.#groups.get(group)?.size ?? 0;
+    let ahead = own;
+    for (const [other, items] of this.#groups) {
+      ahead += other === group ? 0 : Math.min(items.size, own + 1);
+    }
+    return ahead;
+  }
+
   /** Adds an item at the end of its group; one that is there keeps its place. */
   add(item: T, group: string): void {
     let items = this.#groups.get(group);

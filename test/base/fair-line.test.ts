@@ -26,6 +26,20 @@ describe("a fair line", () => {
     expect([line.take(), line.take()]).to.deep.equal(["a1", "b"]);
   });
 
+  it("tells how many come before one more of a group", () => {
+    const line = new FairLine<string>();
+    ["a1", "a2", "a3", "a4", "b1", "b2", "c1"].forEach((item) => line.add(item, item.slice(0, 1)));
+    for (const group of ["a", "b", "c", "d"]) {
+      const ahead = line.ahead(group);
+      const copy = new FairLine<string>();
+      ["a1", "a2", "a3", "a4", "b1", "b2", "c1", `${group}-last`].forEach((item) =>
+        copy.add(item, item.slice(0, 1)),
+      );
+      expect(Math.abs(taken(copy).indexOf(`${group}-last`) - ahead), group).to.be.at.most(1);
+    }
+    expect([line.ahead("a"), line.ahead("b"), line.ahead("c"), line.ahead("d")]).to.deep.equal([7, 6, 5, 3]);
+  });
+
   it("leaves out groups that may not have any, and keeps their turn", () => {
     const line = new FairLine<string>();
     ["a1", "b1", "a2"].forEach((item) => line.add(item, item.slice(0, 1)));

@@ -229,8 +229,8 @@ function outOfPatience(action: string, patienceMs: number): CloudError {
     class: "throttled",
     reason: THROTTLED.reason,
     message:
-      `${action} was not sent in ${Math.round(patienceMs / 1000)} s, since EC2 takes only so many of these a second ` +
-      `from an account and others came first; it goes on waiting for its turn`,
+      `${action} was not sent: EC2 takes only so many of these a second from an account, and so many others came first ` +
+      `that its turn would not come within ${Math.round(patienceMs / 1000)} s; it is tried again`,
   });
 }
 

@@ -40,6 +40,10 @@ class Level {
     this.#tokens = Math.min(this.#size.burst, this.#tokens + (elapsedMs / 1000) * this.#size.refillPerSecond);
   }
 
+  get refillPerSecond(): number {
+    return this.#size.refillPerSecond;
+  }
+
   /** Whole tokens. What rounding may have lost is added first. */
   get whole(): number {
     return Math.floor(this.#tokens + 1e-6);
@@ -95,9 +99,12 @@ export class TokenBucket {
    * @param tenant on whose behalf, where it is for one tenant
    * @param patienceMs how long it waits at most; default: for as long as it takes
    * @returns how many it may name: as many as wanted, or fewer when resource tokens are short, at least 1; 0 when its turn has not
-   * come in time
+   * come in time, and at once when so many stand before it that it cannot
    */
   take(priority: Priority, wanted: () => number, tenant = "", patienceMs?: number): Promise<number> {
+    if (patienceMs !== undefined && this.#isTooLong(this.#waiting[priority].ahead(tenant), patienceMs)) {
+      return Promise.resolve(0);
+    }
     return new Promise((resolve) => {
       let timer: Timer | undefined;
       const waiter: Waiter = {
@@ -132,6 +139,11 @@ export class TokenBucket {
   /** Takes note that EC2 admitted a request. */
   admitted(): void {
     this.#refusals = 0;
+  }
+
+  /** Whether more wait than are let through in that time. */
+  #isTooLong(ahead: number, patienceMs: number): boolean {
+    return ahead > (patienceMs / 1000) * this.#requests.refillPerSecond;
   }
 
   #refill(): void {

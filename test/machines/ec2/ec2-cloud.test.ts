@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { sleep } from "../../../src/base/clock.ts";
 import { Registry } from "@prometheus-io/client";
 import { DOCUMENTED_LIMITS } from "../../../src/local/ec2/request-buckets.ts";
 import { defaultNetwork } from "../../../src/local/ec2/network.ts";
@@ -34,8 +35,8 @@ async function failure(account: Account, work: Promise<unknown>): Promise<CloudE
 
 const calls = (account: Account, action: string): number => account.endpoint.log.calls(action).length;
 
-/** Launches that wait for their turn for longer than half a minute say so, and are to be sent again. */
-async function patiently<T>(launch: () => Promise<T>): Promise<T> {
+/** Launches whose turn does not come within half a minute say so, and are to be sent again. */
+async function patiently<T>({ clock }: Account, launch: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await launch();
@@ -43,6 +44,7 @@ async function patiently<T>(launch: () => Promise<T>): Promise<T> {
       if (!(error instanceof CloudError) || error.code !== "WaitsForItsTurn") {
         throw error;
       }
+      await sleep(clock, 1000);
     }
   }
 }
@@ -52,7 +54,7 @@ async function sleepers(account: Account, count: number): Promise<string[]> {
   const request = launchRequest();
   const { plan } = await account.run(account.cloud.resolve(request));
   const launches = Array.from({ length: count }, (_, index) =>
-    patiently(() => account.cloud.launch({ ...plan, token: `token-${index}` }, request.userData)),
+    patiently(account, () => account.cloud.launch({ ...plan, token: `token-${index}` }, request.userData)),
   );
   const ids = (await account.run(Promise.all(launches))).map(({ id }) => id);
   await account.run(account.model.settled());

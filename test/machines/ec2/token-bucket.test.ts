@@ -60,6 +60,28 @@ describe("TokenBucket", () => {
     expect(got.slice(2)).to.deep.equal(["third 0 at 15000", "fourth 1 at 20000"]);
   });
 
+  it("lets nobody wait in vain: who has too many before them is told at once, each tenant by its own place", async () => {
+    const clock = new VirtualClock();
+    const bucket = bucketOn(clock, { requests: { burst: 1, refillPerSecond: 0.1 } });
+    await bucket.take("wake", () => 1);
+    const refused: string[] = [];
+    const ask = (name: string, tenant: string): void => {
+      void bucket
+        .take("wake", () => 1, tenant, 30_000)
+        .then((granted) => {
+          if (granted === 0) {
+            refused.push(name);
+          }
+        });
+    };
+    for (const name of ["n1", "n2", "n3", "n4", "n5"]) {
+      ask(name, "noisy");
+    }
+    ask("q1", "quiet");
+    await clock.advance(0);
+    expect(refused).to.deep.equal(["n5"]);
+  });
+
   it("lets tenants take turns within a priority: one who asks a hundred times delays another by one call", async () => {
     const clock = new VirtualClock();
     const bucket = bucketOn(clock, { requests: { burst: 1, refillPerSecond: 1 } });
