@@ -201,6 +201,17 @@ export const TESTED_MUTANTS: readonly TestedMutant[] = [
     tests: ["test/machines/ec2/ec2-cloud.test.ts"],
   },
   {
+    name: "silence: launches that cannot be sent in time keep all workers",
+    edits: [
+      edit(
+        "machines/ec2/token-bucket.ts",
+        "return ahead > (patienceMs / 1000) * this.#requests.refillPerSecond;",
+        "return ahead > patienceMs * this.#requests.refillPerSecond;",
+      ),
+    ],
+    tests: ["test/machines/ec2/token-bucket.test.ts"],
+  },
+  {
     name: "full disk: a durable change is refused since older ones cannot be dropped",
     edits: [
       edit(
