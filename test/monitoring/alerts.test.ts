@@ -98,6 +98,26 @@ describe("the chart's alerts, by promtool", function () {
     }
   }
 
+  it("SatellitesNoLeader fires where one shard alone has no leader", async () => {
+    const sharded = await alertGroups({ router: { mode: "deployment" }, operator: { shards: ["a", "b"] } });
+    const rule = sharded.flatMap(({ rules }) => rules).find(({ alert }) => alert === "SatellitesNoLeader");
+    const leads = (lease: string, pod: string): string =>
+      `leader_election_master_status{name="satellites-operator${lease}",pod="${pod}"}`;
+    const alertCase = {
+      what: "the leader of shard b stops",
+      series: {
+        [leads("", "first-0")]: "0x9 1x20",
+        [leads("", "first-1")]: "1x9 0x20",
+        [leads("-a", "a-0")]: "1x30",
+        [leads("-b", "b-0")]: "1x9 stale",
+        [leads("-b", "b-1")]: "0x30",
+      },
+      quiet: [5, 11],
+      fires: [12, 29],
+    };
+    expect(faultsOf(rule as AlertRule, alertCase)).to.equal("");
+  });
+
   it("would be found to fire too early, or never", () => {
     for (const [name, [alertCase]] of Object.entries(ALERT_CASES)) {
       const rule = ruleOf(name);

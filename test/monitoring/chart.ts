@@ -1,4 +1,4 @@
-import { findManifest, renderChart } from "../support/helm.ts";
+import { findManifest, renderChart, type Values } from "../support/helm.ts";
 
 /** Labels that the chart's ServiceMonitor has Prometheus add for release "sat", beside `pod` and `program`. */
 export const TARGET_LABELS = { namespace: "sat-system", service: "sat-satellites-metrics" } as const;
@@ -40,11 +40,11 @@ export async function dashboardPanels(): Promise<readonly Panel[]> {
   return (JSON.parse(data["satellites.json"]) as { readonly panels: Panel[] }).panels;
 }
 
-/** Groups of rules that the chart renders. */
-export async function alertGroups(): Promise<
-  readonly { readonly name: string; readonly rules: readonly AlertRule[] }[]
-> {
-  const manifests = await renderChart({ prometheusRule: { enabled: true } });
+/** Groups of rules that the chart renders, with more values. */
+export async function alertGroups(
+  values: Values = {},
+): Promise<readonly { readonly name: string; readonly rules: readonly AlertRule[] }[]> {
+  const manifests = await renderChart({ ...values, prometheusRule: { enabled: true } });
   const { spec } = findManifest(manifests, "PrometheusRule", "sat-satellites") as unknown as {
     readonly spec: { readonly groups: { name: string; rules: AlertRule[] }[] };
   };
