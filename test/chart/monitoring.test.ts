@@ -28,8 +28,10 @@ const OURS = /\b(?:satellites|workqueue|rest_client|controller_runtime|leader_el
 
 interface Metric {
   readonly name: string;
-  /** Labels by which it is selected, and those by which the expression that it stands in is summed. */
+  /** Labels by which it is selected. */
   readonly labels: readonly string[];
+  /** Those by which the expression that it stands in is summed; where metrics are joined, one of them has each. */
+  readonly by: readonly string[];
 }
 
 /** Metrics in a PromQL expression. Buckets belong to their histogram. */
@@ -40,7 +42,7 @@ function metricsIn(expression: string): Metric[] {
     .map(({ 0: name, index }) => {
       const [, selector = ""] = /^\{([^}]*)\}/.exec(expression.slice(index + name.length)) ?? [];
       const labels = [...selector.matchAll(/(\w+)(?:=~|!~|!=|=)/g)].map(([, label = ""]) => label);
-      return { name: name.replace(/_bucket$/, ""), labels: [...labels, ...by] };
+      return { name: name.replace(/_bucket$/, ""), labels, by };
     });
 }
 
@@ -50,14 +52,18 @@ describe("the chart's monitoring", function () {
 
   /** What expressions name that there is not. */
   const unknownIn = (expressions: readonly string[]): string[] =>
-    expressions.flatMap(metricsIn).flatMap(({ name, labels }) => {
-      const have = known.get(name);
-      return have === undefined
-        ? [name]
-        : labels
-            .filter((label) => !have.has(label) && !ADDED_LABELS.has(label))
-            .map((label) => `${name}{${label}}`);
-    });
+    expressions.map(metricsIn).flatMap((metrics) =>
+      metrics.flatMap(({ name, labels, by }) => {
+        const have = known.get(name);
+        const isJoined = (label: string): boolean =>
+          metrics.some((other) => known.get(other.name)?.has(label));
+        return have === undefined
+          ? [name]
+          : [...labels.filter((label) => !have.has(label)), ...by.filter((label) => !isJoined(label))]
+              .filter((label) => !ADDED_LABELS.has(label))
+              .map((label) => `${name}{${label}}`);
+      }),
+    );
 
   it("is off unless asked for", async () => {
     const kinds = (await renderChart()).map(({ kind }) => kind);
