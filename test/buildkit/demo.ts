@@ -58,15 +58,18 @@ async function tell(builder: Builder, progress: (line: string) => void): Promise
     progress("idleTimeout 5s while a build runs that sleeps for 20 s");
     const startedMs = performance.now();
     const long = builder.build(builder.shop.context("long", [WORK, LONG_WORK]), builder.shop.path("long"));
-    const { status } = await builder.until("be used", ({ status: { activity = {} } }) =>
-      Object.values(activity).some(({ openStreams }) => openStreams > 0),
+    const used = await builder.until("be used", ({ status }) =>
+      Object.values(status.activity ?? {}).some(({ openStreams }) => openStreams > 0),
     );
     await builder.patch({ idleTimeout: "5s" });
     const { code, output } = await long.ended;
     must(code === 0, `the build that takes longer than idleTimeout failed:\n${output}`);
     must(performance.now() - startedMs > 20_000, `the long build took less than 20 s:\n${output}`);
-    const now = (await builder.until("be there", () => true)).status;
-    must(now.power.epoch === status.power.epoch, "the machine did not stay awake for a build under way");
+    const now = await builder.until("be there", () => true);
+    must(
+      now.status.power.epoch === used.status.power.epoch,
+      "the machine did not stay awake for a build under way",
+    );
   }
 
   progress("kubectl apply: a satellite that runs BuildKit, on an image that holds none");
