@@ -1,4 +1,5 @@
 import { SatelliteError } from "./errors.ts";
+import { isLabelValue, isQualifiedName } from "./names.ts";
 
 /** Labels of an object; values that are no text match nothing. */
 export type Labels = Readonly<Record<string, unknown>>;
@@ -6,33 +7,8 @@ export type Labels = Readonly<Record<string, unknown>>;
 /** Decides whether labels are selected. */
 export type LabelSelector = (labels: Labels) => boolean;
 
-const DNS_SUBDOMAIN = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
-const NAME_PART = /^(?:[A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
 // A set of values in parentheses counts as one token; the rest is split at commas.
 const REQUIREMENT = /[^,(]*(?:\([^)]*\))?[^,(]*/y;
-
-/** A DNS-1123 subdomain of at most 253 characters (Kubernetes documentation, "Object Names and IDs"). */
-export function isDnsSubdomain(text: string): boolean {
-  return text.length <= 253 && DNS_SUBDOMAIN.test(text);
-}
-
-/** `[prefix/]name`: keys of labels and annotations, finalizers. */
-export function isQualifiedName(text: string): boolean {
-  const parts = text.split("/");
-  const [prefix, name] = parts.length === 2 ? parts : [undefined, parts[0]];
-  return (
-    parts.length <= 2 &&
-    (prefix === undefined || isDnsSubdomain(prefix)) &&
-    name !== undefined &&
-    name.length <= 63 &&
-    NAME_PART.test(name)
-  );
-}
-
-/** Empty, or at most 63 characters like the name of a qualified name. */
-export function isLabelValue(text: string): boolean {
-  return text === "" || (text.length <= 63 && NAME_PART.test(text));
-}
 
 /**
  * Reads a label selector (Kubernetes documentation, "Labels and Selectors"): `a=b`, `a!=b`, `a in (b,c)`,

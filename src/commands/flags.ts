@@ -1,3 +1,4 @@
+import { isDnsLabel } from "../base/names.ts";
 import { InvalidArgumentError, Option } from "commander";
 
 /** What the value of a numeric flag may be. */
@@ -55,7 +56,7 @@ export function checkHttpUrl(text: string): void {
 
 /** Throws unless the text is a DNS label (RFC 1123): it becomes part of a name. */
 export function checkDnsLabel(text: string): void {
-  if (!/^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/.test(text)) {
+  if (!isDnsLabel(text)) {
     throw new InvalidArgumentError(
       'It must be of at most 63 lower-case letters, digits and "-", and neither begin nor end with "-".',
     );

@@ -43,6 +43,10 @@ describe("run", function () {
   const terminal = (isTTY: boolean, clock: Clock = systemClock): Terminal =>
     new Terminal({ environment: { HOME: home, KUBECONFIG: cluster.kubeconfig(PERSON.token) }, isTTY, clock });
 
+  /** Runs a command in ada. */
+  const start = (isTTY: boolean, router: string, ...command: string[]): ReturnType<Terminal["start"]> =>
+    terminal(isTTY).start("run", "ada", "-n", "team-a", "--router", router, "--", ...command);
+
   async function listen(server: Server): Promise<string> {
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -88,17 +92,7 @@ describe("run", function () {
 
   it("shows at a terminal how the satellite gets there, on standard error and before anything else", async () => {
     const { router, release } = await heldRouter();
-    const command = terminal(true).start(
-      "run",
-      "ada",
-      "-n",
-      "team-a",
-      "--router",
-      router,
-      "--",
-      "echo",
-      "hello",
-    );
+    const command = start(true, router, "echo", "hello");
     await cluster.admin.patch(
       SATELLITES,
       { namespace: "team-a", name: "ada" },
@@ -121,17 +115,7 @@ describe("run", function () {
 
   it("writes nothing of that where standard error is no terminal", async () => {
     const { router, release } = await heldRouter();
-    const command = terminal(false).start(
-      "run",
-      "ada",
-      "-n",
-      "team-a",
-      "--router",
-      router,
-      "--",
-      "cat",
-      "none",
-    );
+    const command = start(false, router, "cat", "none");
     setTimeout(release, 2_000);
     const { code, err } = await command.ended;
     expect(code).to.equal(1);

@@ -1,7 +1,7 @@
 import { eventually } from "../support/eventually.ts";
 import { type Cluster, TEAM } from "./cluster.ts";
 import { chartVersion, REPOSITORY } from "./images.ts";
-import type { Pod } from "./pod.ts";
+import { type Pod, RESTRICTED } from "./pod.ts";
 
 const NAME = "client";
 const PODS = `/api/v1/namespaces/${TEAM}/pods`;
@@ -40,11 +40,7 @@ export async function runInPod(
       ...(serviceAccountName === undefined ? {} : { serviceAccountName }),
       automountServiceAccountToken: false,
       restartPolicy: "Never",
-      securityContext: {
-        runAsNonRoot: true,
-        runAsUser: 65_532,
-        seccompProfile: { type: "RuntimeDefault" },
-      },
+      securityContext: RESTRICTED,
       containers: [
         {
           name: NAME,

@@ -22,6 +22,13 @@ export interface Pod extends ContainerOwner {
   };
 }
 
+/** What restricted Pod Security asks of a pod (Kubernetes documentation, "Pod Security Standards"). */
+export const RESTRICTED = {
+  runAsNonRoot: true,
+  runAsUser: 65_532,
+  seccompProfile: { type: "RuntimeDefault" },
+} as const;
+
 /** Whether a pod is ready and is to stay. */
 export const isReady = ({ metadata, status }: Pod): boolean =>
   metadata.deletionTimestamp === undefined &&

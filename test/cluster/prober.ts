@@ -1,7 +1,7 @@
 import { eventually } from "../support/eventually.ts";
 import type { Cluster } from "./cluster.ts";
 import { chartVersion, REPOSITORY } from "./images.ts";
-import { isReady, type Pod } from "./pod.ts";
+import { isReady, type Pod, RESTRICTED } from "./pod.ts";
 
 const NAME = "prober";
 /** How long nobody may answer before a port counts as closed, in milliseconds. */
@@ -36,11 +36,7 @@ export class Prober {
       spec: {
         automountServiceAccountToken: false,
         terminationGracePeriodSeconds: 0,
-        securityContext: {
-          runAsNonRoot: true,
-          runAsUser: 65_532,
-          seccompProfile: { type: "RuntimeDefault" },
-        },
+        securityContext: RESTRICTED,
         containers: [
           {
             name: NAME,

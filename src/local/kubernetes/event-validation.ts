@@ -1,4 +1,4 @@
-import { isQualifiedName } from "../../base/label-selector.ts";
+import { isQualifiedName } from "../../base/names.ts";
 import { invalid, required, type FieldError } from "./field-error.ts";
 import { asString, isObject, valueAt, type JsonObject } from "./json.ts";
 import { namespaceOf } from "./object-meta.ts";

@@ -1,13 +1,7 @@
-const DNS_LABEL = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?$/;
-const DNS_SUBDOMAIN = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
+import { DNS_LABEL, DNS_SUBDOMAIN } from "../../base/names.ts";
 
 /** Rules for `metadata.name` (Kubernetes documentation, "Object Names and IDs"). */
 export type NameRule = "dns-label" | "dns-subdomain" | "path-segment";
-
-/** A DNS-1123 label of at most 63 characters. */
-export function isDnsLabel(text: string): boolean {
-  return text.length <= 63 && DNS_LABEL.test(text);
-}
 
 /** What is wrong with `name` under `rule`; empty when nothing is. One message for each thing, as apiserver gives. */
 export function nameProblems(name: string, rule: NameRule): string[] {

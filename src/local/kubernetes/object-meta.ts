@@ -1,4 +1,4 @@
-import { isLabelValue, isQualifiedName } from "../../base/label-selector.ts";
+import { isDnsLabel, isLabelValue, isQualifiedName } from "../../base/names.ts";
 import { badRequest } from "./api-error.ts";
 import { forbidden, invalid, required, type FieldError } from "./field-error.ts";
 import {
@@ -10,7 +10,7 @@ import {
   type JsonObject,
   type JsonValue,
 } from "./json.ts";
-import { isDnsLabel, nameProblems, type NameRule } from "./names.ts";
+import { nameProblems, type NameRule } from "./names.ts";
 import { pruneFields } from "./pruning.ts";
 import { validateSchema } from "./schema-validation.ts";
 import type { StructuralSchema } from "./structural-schema.ts";
