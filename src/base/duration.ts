@@ -4,6 +4,10 @@ const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h
 const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/;
 const PART = /(\d+(?:\.\d+)?)(ms|s|m|h)/g;
 
+/** What was read lately: specs hold few different durations, and some are asked for with every request. */
+const known = new Map<string, number>();
+const MAX_KNOWN = 256;
+
 /**
  * Reads a duration as Go writes it ("30m", "1h30m", "0s"), which is also what CEL's `duration()` accepts.
  *
@@ -11,6 +15,19 @@ const PART = /(\d+(?:\.\d+)?)(ms|s|m|h)/g;
  * @throws SatelliteError `InvalidDuration` for anything else
  */
 export function parseDurationMs(text: string): number {
+  const knownMs = known.get(text);
+  if (knownMs !== undefined) {
+    return knownMs;
+  }
+  const totalMs = readDurationMs(text);
+  if (known.size === MAX_KNOWN) {
+    known.clear();
+  }
+  known.set(text, totalMs);
+  return totalMs;
+}
+
+function readDurationMs(text: string): number {
   if (!DURATION.test(text)) {
     throw new SatelliteError(
       "InvalidDuration",

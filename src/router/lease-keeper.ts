@@ -2,6 +2,7 @@ import { untilAborted } from "../base/abort.ts";
 import type { Timer } from "../base/clock.ts";
 import type { Satellite } from "../satellite/types.ts";
 import { ActivityEntry, type ActivityEntryOptions } from "./activity-entry.ts";
+import { DueTimer } from "./due-timer.ts";
 import { epochToDrain, isEnded, isLeasable, type HeldLease } from "./lease-rules.ts";
 import { admitMs, leaseSeconds, quietMs, renewMs } from "./lease-terms.ts";
 import { OpenStreams, type OpenStream, type StreamUse } from "./open-streams.ts";
@@ -40,8 +41,8 @@ export class LeaseKeeper {
   #hasNews = false;
   #drainReportedAtMs = -Infinity;
   #closing = false;
-  #renewal: Timer | undefined;
-  #report: Timer | undefined;
+  readonly #renewal: DueTimer;
+  readonly #report: DueTimer;
   #lapse: Timer | undefined;
   #taking: Promise<LeaseOutcome> | undefined;
   /** Called when the last stream has ended. */
@@ -50,6 +51,8 @@ export class LeaseKeeper {
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
     this.#entry = new ActivityEntry(options);
+    this.#renewal = new DueTimer(options.clock, () => void this.take());
+    this.#report = new DueTimer(options.clock, () => void this.#inOrder(() => this.#writeReport()));
   }
 
   /** Whether nothing is open, held, being written or still to be reported, and no lease is live. */
@@ -58,7 +61,7 @@ export class LeaseKeeper {
       this.#streams.size === 0 &&
       this.#heldRequests === 0 &&
       this.#options.writes.pending === 0 &&
-      this.#report === undefined &&
+      !this.#report.isPlanned &&
       (this.#closing || this.#lapse === undefined)
     );
   }
@@ -97,8 +100,7 @@ export class LeaseKeeper {
     const stream = this.#streams.add(epoch, use);
     this.#options.metrics.streamsOpen.inc();
     this.#hasNews = true;
-    this.#report?.cancel();
-    this.#report = undefined;
+    this.#report.forget();
     this.#scheduleRenewal();
     return stream;
   }
@@ -130,10 +132,9 @@ export class LeaseKeeper {
    */
   async withdraw(signal: AbortSignal): Promise<void> {
     this.#closing = true;
-    this.#renewal?.cancel();
+    this.#renewal.stop();
     this.#lapse?.cancel();
-    this.#report?.cancel();
-    this.#report = undefined;
+    this.#report.stop();
     if (this.#streams.size > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#onNoStreams = resolve;
@@ -184,8 +185,7 @@ export class LeaseKeeper {
 
   /** The renewal that is due now replaces whatever was planned. */
   #rearmRenewal(): void {
-    this.#renewal?.cancel();
-    this.#renewal = undefined;
+    this.#renewal.forget();
     this.#scheduleRenewal();
   }
 
@@ -193,20 +193,16 @@ export class LeaseKeeper {
   #scheduleRenewal(): void {
     const { clock } = this.#options;
     if (!this.#needsRenewal() || this.#closing) {
-      this.#renewal?.cancel();
-      this.#renewal = undefined;
+      this.#renewal.forget();
       return;
     }
-    if (this.#renewal !== undefined || this.#taking !== undefined) {
+    if (this.#renewal.isPlanned || this.#taking !== undefined) {
       return;
     }
     const lease = this.#lease;
     const dueMs = lease === undefined ? 0 : lease.sentAtMs + renewMs(lease.validSeconds);
     const retryInMs = this.#entry.retryInMs();
-    this.#renewal = clock.setTimer(Math.max(dueMs - clock.monotonicMs(), retryInMs), () => {
-      this.#renewal = undefined;
-      void this.take();
-    });
+    this.#renewal.plan(Math.max(dueMs, clock.monotonicMs() + retryInMs));
   }
 
   /** Open streams need a lease; held requests need theirs renewed (the gate takes the first one itself). */
@@ -237,18 +233,13 @@ export class LeaseKeeper {
    * while it drains, and else when no stream has been open for a while.
    */
   #scheduleReport(): void {
-    const { clock } = this.#options;
     const delayMs = this.#reportDelayMs();
-    this.#report?.cancel();
-    this.#report = undefined;
     if (delayMs === undefined || this.#closing) {
+      this.#report.forget();
       this.#checkIdle();
       return;
     }
-    this.#report = clock.setTimer(delayMs, () => {
-      this.#report = undefined;
-      void this.#inOrder(() => this.#writeReport());
-    });
+    this.#report.plan(this.#options.clock.monotonicMs() + delayMs);
   }
 
   #reportDelayMs(): number | undefined {
@@ -302,6 +293,8 @@ export class LeaseKeeper {
 
   #checkIdle(): void {
     if (this.isIdle) {
+      this.#renewal.stop();
+      this.#report.stop();
       this.#options.onIdle();
     }
   }
