@@ -79,8 +79,9 @@ test-clients: $(STAMP) ## buildctl and docker buildx at a real BuildKit behind t
 	node build/test-all.ts clients
 
 .PHONY: test-buildkit
-test-buildkit: $(STAMP) ## Builds that want all of their VM, and user data to cloud-init's schema (root)
+test-buildkit: $(STAMP) ## BuildKit in real VMs: access, hostile builds, a data volume; user data to cloud-init's schema (root)
 	node test/buildkit/archive.ts
+	node test/tools/build.ts buildx > /dev/null
 	mocha --exit --reporter spec test/buildkit/*.test.ts
 
 .PHONY: test-interop

@@ -27,9 +27,9 @@ export interface Load {
   readonly proxy?: Running;
 }
 
-/** Runs h2load once, behind a short run that warms up connections, caches and compilers. */
+/** Runs h2load once, behind a run that warms up connections, caches and compilers. */
 export async function measure(load: Load): Promise<Cell> {
-  await h2load({ ...load, seconds: 1 }, []);
+  await h2load({ ...load, seconds: load.row.warmUpSeconds ?? 1 }, []);
   const logFile = path.join(load.directory, "requests.log");
   rmSync(logFile, { force: true });
   const before = load.proxy?.cpuMicros() ?? 0;

@@ -66,7 +66,7 @@ async function serve(): Promise<void> {
   );
   await bench.router.listen({ host: "127.0.0.1", port: Number(port) });
 
-  // Not from the start: compiling is over after a second of requests.
+  // Not from the start: most is compiled after a second of requests.
   const delay = monitorEventLoopDelay({ resolution: 1 });
   setTimeout(() => delay.enable(), WARM_UP_MS).unref();
   process.once("SIGTERM", () => {

@@ -21,9 +21,14 @@ export class Builder {
     this.system = system;
   }
 
-  static async start(report: (line: string) => void): Promise<Builder> {
+  static async start(
+    report: (line: string) => void,
+    options: { readonly accessControl?: boolean } = {},
+  ): Promise<Builder> {
     const buildkitArchive = await ensureArchive(report);
-    return new Builder(await TestSystem.start({ buildkitArchive, mayInstall: true, progress: report }));
+    return new Builder(
+      await TestSystem.start({ ...options, buildkitArchive, mayInstall: true, progress: report }),
+    );
   }
 
   /** Creates the satellite. */

@@ -95,7 +95,7 @@ export async function openStream(
 
 /** What a test may choose of a system. */
 type SystemOptions = Partial<
-  Pick<LocalSystemOptions, "virtualVms" | "buildkitArchive" | "mayInstall" | "progress">
+  Pick<LocalSystemOptions, "virtualVms" | "buildkitArchive" | "accessControl" | "mayInstall" | "progress">
 >;
 
 /** The one-machine system as a test uses it. */
