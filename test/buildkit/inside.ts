@@ -8,7 +8,9 @@ const SAMPLES = "/run/satellites-samples";
 const COUNTERS = {
   throttled: `awk '/^nr_throttled / { print $2 }' ${SLICE}/cpu.stat`,
   oomKills: `awk '/^oom_kill / { print $2 }' ${BUILDS}/memory.events`,
-  refusedProcesses: `awk '/^max / { print $2 }' ${BUILDS}/pids.events`,
+  // Linux before 6.11 counts refusals in the group of whoever forks, which goes with its container; the log keeps the first of each.
+  refusedForks: "dmesg | grep -c 'fork rejected by pids controller in /buildkit.slice/buildkit-builds.slice'",
+  standstills: "dmesg | grep -c 'soft lockup'",
 } as const;
 
 /** What a look into the VM finds each second; MiB, except for processes. */
@@ -91,6 +93,6 @@ export function describeSeen({ grown, least, most, now }: Seen): string {
     `disk free at least ${least.free}, then ${now.free} MiB`,
     `${most.usedInodes - least.usedInodes} files made`,
     `processes of builds up to ${most.processes}`,
-    `${grown.oomKills} killed for memory, ${grown.refusedProcesses} forks refused, throttled ${grown.throttled} times`,
+    `${grown.oomKills} killed for memory, ${grown.refusedForks} containers refused a fork, throttled ${grown.throttled} times`,
   ].join("; ");
 }

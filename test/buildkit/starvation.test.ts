@@ -6,6 +6,7 @@ import { describeSeen, type Seen, seenInside } from "./inside.ts";
 import { watching } from "./watch.ts";
 
 const SECONDS = 15;
+const ATTEMPTS = 2;
 /** So few that a bomb gets there in its time in an emulated VM, which makes some hundred processes by then. */
 const MAX_PROCESSES = 256;
 /** BuildKit collects garbage a minute after a build at the latest; emulated, and on a busy machine, it takes its time. */
@@ -51,18 +52,33 @@ describe("builds that want all of their VM", function () {
     return builder.buildctl("build", "--progress=plain", "--frontend=dockerfile.v0", ...local).ended;
   }
 
-  /** Lets it happen while the operator looks from outside and a shell from within, and says what both saw. */
-  async function observe<T>(work: () => Promise<T>): Promise<{ readonly result: T; readonly seen: Seen }> {
-    const { result: watched, seen } = await seenInside(shell, () => watching(builder, work()));
-    const { result, looks, unanswered, slowestMs } = watched;
-    console.log(`      ${looks} looks, ${unanswered} unanswered, the slowest ${Math.round(slowestMs)} ms`);
+  /**
+   * Lets it happen while the operator looks from outside and a shell from within, and says what both saw. No build can have a
+   * kernel's processor stand still for 20 s: where the guest's kernel says so, it was the emulator, and it happens once more.
+   *
+   * @param work told which attempt it is, so that nothing of it is cached
+   */
+  async function observe<T>(
+    work: (attempt: number) => Promise<T>,
+    attempt = 1,
+  ): Promise<{ readonly result: T; readonly seen: Seen }> {
+    const { result: watched, seen } = await seenInside(shell, () => watching(builder, work(attempt)));
+    const { result, looks, unanswered, halfMs, nineTenthsMs, slowestMs } = watched;
+    const [half, nineTenths, slowest] = [halfMs, nineTenthsMs, slowestMs].map(Math.round);
+    console.log(
+      `      ${looks} looks, ${unanswered} unanswered; half within ${half} ms, nine of ten within ${nineTenths} ms, the slowest ${slowest} ms`,
+    );
     console.log(`      inside: ${describeSeen(seen)}`);
+    if (unanswered > 0 && seen.grown.standstills > 0 && attempt < ATTEMPTS) {
+      console.log("      the emulated processor stood still (the kernel says: soft lockup); once more");
+      return observe(work, attempt + 1);
+    }
     expect(unanswered, "looks of the operator that nobody answered").to.equal(0);
     return { result, seen };
   }
 
   async function starve(name: keyof typeof HUNGER): Promise<Outcome & { readonly seen: Seen }> {
-    const { result, seen } = await observe(() => build(name, HUNGER[name]));
+    const { result, seen } = await observe((attempt) => build(`${name}-${attempt}`, HUNGER[name]));
     return { ...result, seen };
   }
 
@@ -94,6 +110,11 @@ describe("builds that want all of their VM", function () {
     identity = await who();
   });
   after(() => builder?.close());
+  // What one leaves in the cache is not to be in the way of the next.
+  beforeEach(async () => {
+    const { code, output } = await builder.buildctl("prune", "--all").ended;
+    expect(code, output).to.equal(0);
+  });
   afterEach(async () => {
     expect(await who(), "boot, daemon and sshd").to.equal(identity);
     const { code, output } = await build(`after-${performance.now()}`);
@@ -125,25 +146,27 @@ describe("builds that want all of their VM", function () {
     const size = Math.floor(Number(await shell.run("df --output=size --block-size=1M / | tail -n 1")) * 0.23);
     const layer = (name: string): Promise<Outcome> =>
       build(name, `RUN dd if=/dev/zero of=/layer bs=1M count=${size}`);
-    const { seen } = await observe(async () => {
-      for (const name of ["layer-0", "layer-1", "layer-2", "layer-3"]) {
+    const layers = (attempt: number): string[] => [0, 1, 2, 3].map((place) => `layer-${attempt}-${place}`);
+    const { result: names, seen } = await observe(async (attempt) => {
+      for (const name of layers(attempt)) {
         const { code, output } = await layer(name);
         expect(code, output).to.equal(0);
         expect(output).not.to.match(/dd .*\n#\d+ CACHED$/m);
         await collected();
       }
+      return layers(attempt);
     });
     expect(seen.most.free - seen.least.free, "MiB that came and went").to.be.greaterThan(size);
     const isCached = async (name: string): Promise<boolean> =>
       /RUN dd .*\n#\d+ CACHED$/m.test((await layer(name)).output);
-    expect(await isCached("layer-3"), "the newest is cached").to.equal(true);
-    expect(await isCached("layer-0"), "the oldest is cached").to.equal(false);
+    expect(await isCached(names.at(-1) ?? ""), "the newest is cached").to.equal(true);
+    expect(await isCached(names[0] ?? ""), "the oldest is cached").to.equal(false);
     await collected();
   });
 
   it("forks without end: it ends at the bound of processes", async () => {
     const { seen } = await starve("processes");
-    expect(seen.grown.refusedProcesses).to.be.greaterThan(0);
+    expect(seen.grown.refusedForks).to.be.greaterThan(0);
     expect(seen.most.processes).to.be.at.most(MAX_PROCESSES);
     const untilMs = performance.now() + COLLECTION_PATIENCE_MS;
     while (
@@ -169,11 +192,11 @@ describe("builds that want all of their VM", function () {
   it("does all of it at once", async function () {
     // Emulated, what eats memory and what fills the page cache hold each other up for a long time.
     this.timeout(2_700_000);
-    const { result, seen } = await observe(() =>
+    const { result, seen } = await observe((attempt) =>
       Promise.all(
         Object.entries(HUNGER).map(async ([name, instruction]) => ({
           name,
-          ...(await build(`all-${name}`, instruction)),
+          ...(await build(`all-${attempt}-${name}`, instruction)),
         })),
       ),
     );

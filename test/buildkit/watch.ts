@@ -13,6 +13,9 @@ export interface Watched<T> {
   readonly result: T;
   readonly looks: number;
   readonly unanswered: number;
+  /** How long half of the looks took at most, and nine of ten. */
+  readonly halfMs: number;
+  readonly nineTenthsMs: number;
   readonly slowestMs: number;
 }
 
@@ -28,13 +31,22 @@ export async function watching<T>(builder: Builder, work: Promise<T>): Promise<W
     () => true,
     () => true,
   );
-  let [looks, unanswered, slowestMs] = [0, 0, 0];
+  const tookMs: number[] = [];
+  let unanswered = 0;
   do {
     const startedMs = performance.now();
     const { ready } = await probe(target);
-    looks += 1;
+    tookMs.push(performance.now() - startedMs);
     unanswered += ready ? 0 : 1;
-    slowestMs = Math.max(slowestMs, performance.now() - startedMs);
   } while (!(await Promise.race([done, delay(PERIOD_MS, false)])));
-  return { result: await work, looks, unanswered, slowestMs };
+  tookMs.sort((left, right) => left - right);
+  const within = (share: number): number => tookMs[Math.ceil(share * tookMs.length) - 1] ?? 0;
+  return {
+    result: await work,
+    looks: tookMs.length,
+    unanswered,
+    halfMs: within(0.5),
+    nineTenthsMs: within(0.9),
+    slowestMs: within(1),
+  };
 }
