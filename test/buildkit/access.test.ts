@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { expect } from "chai";
 import type { Satellite } from "../../src/satellite/types.ts";
-import { until } from "../router/support/router-bench.ts";
-import { startProcess } from "../support/process.ts";
+import { proxyAddress } from "../clients/proxy-address.ts";
+import { startProcess, type TestProcess } from "../support/process.ts";
 import { BUILDKIT_SATELLITE } from "../../src/commands/buildkit-class.ts";
 import { Builder } from "./builder.ts";
 
@@ -14,7 +14,7 @@ describe("docker buildx where the router asks who calls", function () {
   this.timeout(1_800_000);
   let builder: Builder;
   let context: string;
-  let proxy: Awaited<ReturnType<typeof startProcess>>;
+  let proxy: TestProcess;
 
   before(async () => {
     builder = await Builder.start((line) => console.log(`    ${line}`), { accessControl: true });
@@ -29,11 +29,7 @@ describe("docker buildx where the router asks who calls", function () {
     const log = builder.shop.path("proxy.log");
     const args = [PLUGIN, "proxy", BUILDKIT_SATELLITE];
     proxy = await startProcess("proxy", process.execPath, args, log, environment);
-    const url = (): string | undefined =>
-      /^docker buildx create .* (tcp:\S+)$/m.exec(proxy.logTail(100))?.[1];
-    await until(() => url() !== undefined || !proxy.isRunning());
-    expect(url(), proxy.logTail()).not.to.equal(undefined);
-    await buildx("create", `--name=${NAME}`, "--driver=remote", url() ?? "");
+    await buildx("create", `--name=${NAME}`, "--driver=remote", await proxyAddress(proxy));
   });
   after(async () => {
     await proxy?.stop("SIGTERM");

@@ -14,6 +14,7 @@ import { callByTls } from "../support/tls-call.ts";
 import { requireTool } from "../tools/catalog.ts";
 import { BuildKitD } from "./buildkitd.ts";
 import { BuildGate, type RunningClient, Workshop } from "./builds.ts";
+import { proxyAddress } from "./proxy-address.ts";
 import { stopAfterEach } from "../support/stops.ts";
 
 const PLUGIN = join(import.meta.dirname, "../../src/kubectl-satellite.ts");
@@ -91,11 +92,7 @@ describe("docker buildx and buildctl with credentials that are no Kubernetes tok
       ["proxy", "ada", "-n", "team-a", ...way, "--token-from", source],
       environment,
     );
-    const url = (): string | undefined =>
-      /^docker buildx create .* (tcp:\S+)$/m.exec(started.logTail(100))?.[1];
-    await until(() => url() !== undefined || !started.isRunning());
-    expect(url(), started.logTail()).not.to.equal(undefined);
-    return url() ?? "";
+    return proxyAddress(started);
   }
 
   const build = (url: string, step = "RUN echo built > /result"): RunningClient => {
