@@ -1,5 +1,8 @@
 import { type MochaOptions, reporters, Runner, type Test } from "mocha";
 
+/** Lines of an error's message that are shown: many say what was seen last, behind a first line of what was expected. */
+const MAX_LINES = 8;
+
 /**
  * Mocha's spec reporter. At the end it names once more, a line each, the tests that failed and those that failed at
  * first and were tried again, with how they failed: mocha-counts.ts reads these lines.
@@ -10,7 +13,10 @@ class TestReporter extends reporters.Spec {
     const retried: string[] = [];
     const failed: string[] = [];
     const line = (test: Test, error: Error): string =>
-      `${test.fullTitle()}: ${error.message.split("\n", 1)[0] ?? ""}`;
+      `${test.fullTitle()}: ${error.message
+        .trim()
+        .split(/\s*\n\s*/, MAX_LINES)
+        .join(" | ")}`;
     runner.on(Runner.constants.EVENT_TEST_RETRY, (test: Test, error: Error) => {
       retried.push(`    tried again: ${line(test, error)}`);
     });

@@ -38,12 +38,14 @@ export function cliContext(process: Omit<CliProcess, "argv">): CliContext {
     process.once(name, () => stopping.abort(new SatelliteError("Stopped", `stopped by ${name}`)));
   }
   // Whoever reads may stop to, as in `… | head`.
-  stdout.once("error", (error: NodeJS.ErrnoException) => {
+  stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") {
       throw error;
     }
     stopping.abort(error);
   });
+  // There is nowhere to say that nothing can be said.
+  stderr.on("error", () => {});
   return {
     environment: env,
     clock: systemClock,

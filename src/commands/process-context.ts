@@ -42,10 +42,21 @@ export function createProcessContext(
   }
   // Listening alone would keep a process alive that has nothing left to do.
   process.channel?.unref();
+  outliveReaders();
   const logger = createLogger({ level: options.logLevel, format: options.logFormat });
   const faults = new ProcessFaults({ clock: systemClock, logger, exit: (code) => process.exit(code) });
   faults.watch(process);
   return { environment, clock: systemClock, random: Math.random, logger, stop: stopping.signal, faults };
+}
+
+/**
+ * What this process writes may find nobody: whoever reads the log was killed, or the disk is full. Without a listener
+ * that would be an uncaught error, whose line in the log would be the next one, without end.
+ */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", () => {});
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { createWriteStream, readFileSync, type WriteStream } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { backoffMs } from "../base/backoff.ts";
 import { sleep, type Clock, type Timer } from "../base/clock.ts";
 import { SatelliteError, toError } from "../base/errors.ts";
@@ -31,7 +31,8 @@ export class Program {
   readonly #clock: Clock;
   readonly #onRestart: (name: string, why: string) => void;
   #child: ChildProcess | undefined;
-  #log: WriteStream | undefined;
+  /** Descriptor of the log file, from the start to the stop. */
+  #log: number | undefined;
   #restartTimer: Timer | undefined;
   #stopping = false;
   #failures = 0;
@@ -64,7 +65,7 @@ export class Program {
    * @throws SatelliteError `ProgramFailed` when it ends first, `ProgramNotReady` when it takes too long
    */
   async start(): Promise<void> {
-    this.#log = createWriteStream(this.#options.logFile, { flags: "a" });
+    this.#log = openSync(this.#options.logFile, "a");
     this.#spawn();
     await this.#untilReady(() => {
       if (this.#failures > 0) {
@@ -112,7 +113,10 @@ export class Program {
       await ended;
       force.cancel();
     }
-    this.#log?.end();
+    if (this.#log !== undefined) {
+      closeSync(this.#log);
+      this.#log = undefined;
+    }
   }
 
   async #untilReady(check: () => void): Promise<void> {
@@ -146,14 +150,11 @@ export class Program {
     // order. The channel tells them when this process has ended without doing that.
     const child = spawn(process.execPath, [this.#entry, ...this.#options.args], {
       env: { ...this.#options.environment },
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      // The program itself writes to the file, so that it can log on when this process has ended.
+      stdio: ["ignore", this.#log, this.#log, "ipc"],
       detached: true,
     });
     this.#child = child;
-    if (this.#log !== undefined) {
-      child.stdout?.pipe(this.#log, { end: false });
-      child.stderr?.pipe(this.#log, { end: false });
-    }
     child.once("error", (error) => {
       if (child.pid === undefined) {
         this.#child = undefined;

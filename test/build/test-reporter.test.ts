@@ -49,7 +49,7 @@ describe("the reporter of tests", () => {
       pending: 1,
       retried: 2,
       trouble: [
-        "tried again: a suite holds at the second try: too early",
+        "tried again: a suite holds at the second try: too early | by far",
         "tried again: a suite never holds: broken",
         "failed: a suite never holds: broken",
       ],

@@ -12,7 +12,8 @@ const PERIOD_MS = 250;
 export interface Watched<T> {
   readonly result: T;
   readonly looks: number;
-  readonly unanswered: number;
+  /** When each look that nobody answered began, in seconds since the first one. */
+  readonly unansweredAtSeconds: readonly number[];
   /** How long half of the looks took at most, and nine of ten. */
   readonly halfMs: number;
   readonly nineTenthsMs: number;
@@ -32,19 +33,22 @@ export async function watching<T>(builder: Builder, work: Promise<T>): Promise<W
     () => true,
   );
   const tookMs: number[] = [];
-  let unanswered = 0;
+  const unansweredAtSeconds: number[] = [];
+  const firstMs = performance.now();
   do {
     const startedMs = performance.now();
     const { ready } = await probe(target);
     tookMs.push(performance.now() - startedMs);
-    unanswered += ready ? 0 : 1;
+    if (!ready) {
+      unansweredAtSeconds.push(Math.round((startedMs - firstMs) / 1000));
+    }
   } while (!(await Promise.race([done, delay(PERIOD_MS, false)])));
   tookMs.sort((left, right) => left - right);
   const within = (share: number): number => tookMs[Math.ceil(share * tookMs.length) - 1] ?? 0;
   return {
     result: await work,
     looks: tookMs.length,
-    unanswered,
+    unansweredAtSeconds,
     halfMs: within(0.5),
     nineTenthsMs: within(0.9),
     slowestMs: within(1),

@@ -1,6 +1,9 @@
 import { spawnSync } from "node:child_process";
+import { EventEmitter } from "node:events";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { expect } from "chai";
+import { cliContext } from "../../src/cli/program.ts";
 
 const ENTRY = join(import.meta.dirname, "../../src/kubectl-satellite.ts");
 
@@ -47,6 +50,24 @@ describe("kubectl-satellite as a program", function () {
       });
       expect([status, stdout]).to.deep.equal([1, ""]);
       expect(stderr).to.match(/^error: Node\.js 24\.\d+\.\d+ or newer is needed, .* is 22\.11\.0: [^\n]*\n$/);
+    }
+  });
+
+  it("stops once nobody reads what it prints, however often it writes on", () => {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    const process = Object.assign(new EventEmitter(), {
+      env: { XDG_CACHE_HOME: globalThis.process.env["XDG_CACHE_HOME"] },
+      stdout,
+      stderr,
+      stdin: new PassThrough(),
+      exitCode: undefined,
+    }) as unknown as Parameters<typeof cliContext>[0];
+    const { stop } = cliContext(process);
+    stderr.emit("error", Object.assign(new Error("write EPIPE"), { code: "EPIPE" }));
+    expect(stop.aborted).to.equal(false);
+    for (let write = 0; write < 2; write++) {
+      stdout.emit("error", Object.assign(new Error("write EPIPE"), { code: "EPIPE" }));
+      expect(stop.aborted).to.equal(true);
     }
   });
 });

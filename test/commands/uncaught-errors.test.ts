@@ -94,7 +94,8 @@ describe("an error that nobody catches in a router", function () {
     await client.close();
   }
 
-  async function start(): Promise<void> {
+  /** @param log file that it logs to */
+  async function start(log = join(folder, "router.log")): Promise<void> {
     port = await freePort();
     healthPort = await freePort();
     router = await startProcess(
@@ -111,7 +112,7 @@ describe("an error that nobody catches in a router", function () {
         `--health-address=127.0.0.1:${healthPort}`,
         "--router-id=router-0",
       ],
-      join(folder, "router.log"),
+      log,
     );
     await until(async () => (await readiness()) === 200);
   }
@@ -185,6 +186,20 @@ describe("an error that nobody catches in a router", function () {
     expect(readFileSync(join(folder, "router.log"), "utf8")).to.match(
       /"level":"error".*"message":"connection failed"/,
     );
+  });
+
+  it("ends nothing else where nobody can take what is logged", async () => {
+    // Each write to it fails: https://man7.org/linux/man-pages/man4/full.4.html.
+    await start("/dev/full");
+    const unlucky = newClient();
+    const gone = once(unlucky, "close");
+    call(unlucky, "eve");
+    await gone;
+    const other = call(newClient(), "ada");
+    await echo(other, "after");
+    expect(await endOf(other)).to.equal("0");
+    expect(await uncaught("router")).to.equal(0);
+    expect(await readiness()).to.equal(200);
   });
 
   it("ends the router in order where it belongs to none", async () => {
