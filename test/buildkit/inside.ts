@@ -2,12 +2,15 @@ import type { GuestShell } from "./guest-shell.ts";
 
 const BUILDS = "/sys/fs/cgroup/buildkit.slice/buildkit-builds.slice";
 const SLICE = "/sys/fs/cgroup/buildkit.slice";
+const DAEMON = `${SLICE}/buildkit.service`;
 const SAMPLES = "/run/satellites-samples";
 
 /** What the VM's kernel has counted since its boot. */
 const COUNTERS = {
   throttled: `awk '/^nr_throttled / { print $2 }' ${SLICE}/cpu.stat`,
   oomKills: `awk '/^oom_kill / { print $2 }' ${BUILDS}/memory.events`,
+  // Pages of its code, mostly, that it had to read from the disk again.
+  daemonRefaults: `awk '/^workingset_refault_file / { print $2 }' ${DAEMON}/memory.stat`,
   // Linux before 6.11 counts refusals in the group of whoever forks, which goes with its container; the log keeps the first of each.
   refusedForks: "dmesg | grep -c 'fork rejected by pids controller in /buildkit.slice/buildkit-builds.slice'",
   standstills: "dmesg | grep -c 'soft lockup'",
@@ -18,6 +21,7 @@ const GAUGES = {
   available: "awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo",
   cached: "awk '/^Cached:/ { print int($2 / 1024) }' /proc/meminfo",
   builds: `echo $(( $(cat ${BUILDS}/memory.current) >> 20 ))`,
+  daemon: `echo $(( $(cat ${DAEMON}/memory.current) >> 20 ))`,
   processes: `cat ${BUILDS}/pids.current`,
   free: "df --output=avail --block-size=1M / | tail -n 1",
   usedInodes: "df --output=iused / | tail -n 1",
@@ -89,6 +93,7 @@ export async function seenInside<T>(
 export function describeSeen({ grown, least, most, now }: Seen): string {
   return [
     `memory of builds up to ${most.builds} MiB, available at least ${least.available} MiB`,
+    `the daemon's at least ${least.daemon} MiB, ${grown.daemonRefaults} pages of it read again`,
     `page cache up to ${most.cached} MiB`,
     `disk free at least ${least.free}, then ${now.free} MiB`,
     `${most.usedInodes - least.usedInodes} files made`,

@@ -1,6 +1,7 @@
 import { CONSOLE_MARK, FAILURE_MARK } from "../guest-words.ts";
 import type { BuildkitGuest } from "./guest.ts";
 import * as at from "./paths.ts";
+import { DAEMON_MIN_MIB } from "./units.ts";
 
 /** On shortage the kernel ends builds before anything else (proc(5), "oom_score_adj"; 0 is the guest's own services). */
 const BUILD_OOM_SCORE = 500;
@@ -121,10 +122,13 @@ mv ${at.TLS_DIRECTORY}/instance-id.new ${at.TLS_DIRECTORY}/instance-id
 sync
 `;
 
+/** What builds and BuildKit get on the smallest machine: 64 MiB are for builds. */
+const MIN_ALL_MIB = DAEMON_MIN_MIB + 64;
+
 /**
  * Computes the limits at each boot, since the instance type may change. systemd takes CPUQuota in percent of one CPU
- * (systemd.resource-control(5)). At least 192 MiB of memory are left to the system, and an eighth of the rest, 256 MiB at
- * most, is the daemon's alone.
+ * (systemd.resource-control(5)). At least 192 MiB of memory are left to the system, and an eighth of the rest, 160 to
+ * 256 MiB, is the daemon's alone.
  */
 export function limitScript({ cpuPercent, memoryPercent, swapPercent }: BuildkitGuest): string {
   return `#!/bin/sh
@@ -132,10 +136,11 @@ set -eu
 total=$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo)
 all=$(( total * ${memoryPercent} / 100 ))
 [ "$all" -le $(( total - 192 )) ] || all=$(( total - 192 ))
-[ "$all" -ge 64 ] || all=64
+[ "$all" -ge ${MIN_ALL_MIB} ] || all=${MIN_ALL_MIB}
 daemon=$(( all / 8 ))
+[ "$daemon" -ge ${DAEMON_MIN_MIB} ] || daemon=${DAEMON_MIN_MIB}
 [ "$daemon" -le 256 ] || daemon=256
-systemctl set-property --runtime ${at.SLICE} "CPUQuota=$(( $(nproc) * ${cpuPercent} ))%" \\
+systemctl set-property --runtime ${at.SLICE} "CPUQuota=$(( $(nproc) * ${cpuPercent} ))%" \
   "MemoryMax=\${all}M" "MemorySwapMax=$(( total * ${swapPercent} / 100 ))M"
 systemctl set-property --runtime ${at.BUILDS_SLICE} "MemoryMax=$(( all - daemon ))M"
 `;

@@ -4,15 +4,22 @@ import * as at from "./paths.ts";
 /** The daemon answers the operator's probe, so the kernel ends nearly everything else before it (sshd has -1000). */
 const DAEMON_OOM_SCORE = -900;
 
+/**
+ * Memory of the daemon that the kernel does not reclaim for builds (Linux cgroup-v2, "memory.min"): its code and its heap.
+ * What builds have themselves cannot be reclaimed without swap, so the daemon would read its code from the disk again and
+ * again, and answer too late. In MiB; it counts only as far as the slice around the daemon has the same.
+ */
+export const DAEMON_MIN_MIB = 160;
+
 /** Builds give way to the rest of the system where both want the processors or the disk. */
 export const SLICE_UNIT = `[Unit]
-Description=All that builds and BuildKit may take of this machine
+Description=What BuildKit and its builds may take
 
 [Slice]
 CPUAccounting=yes
 CPUWeight=50
 IOWeight=50
-MemoryAccounting=yes
+MemoryMin=${DAEMON_MIN_MIB}M
 `;
 
 /** `MemoryMax` of both slices and `CPUQuota` are set at each boot (scripts.ts). */
@@ -22,7 +29,6 @@ Description=The builds themselves, which give way to the daemon
 
 [Slice]
 CPUWeight=10
-MemoryAccounting=yes
 TasksMax=${maxProcesses}
 `;
 }
@@ -94,6 +100,7 @@ KillMode=mixed
 OOMPolicy=continue
 OOMScoreAdjust=${DAEMON_OOM_SCORE}
 CPUWeight=1000
+MemoryMin=${DAEMON_MIN_MIB}M
 LimitNOFILE=1048576
 TasksMax=infinity
 TimeoutStartSec=900

@@ -132,9 +132,16 @@ describe("BuildKit's user data", () => {
     it("leave a small machine's system and daemon what they need", () => {
       expect(limits(960, 1)).to.deep.equal([
         "buildkit.slice CPUQuota=95% MemoryMax=768M MemorySwapMax=0M",
-        "buildkit-builds.slice MemoryMax=672M",
+        "buildkit-builds.slice MemoryMax=608M",
       ]);
-      expect(limits(200, 1)[1]).to.equal("buildkit-builds.slice MemoryMax=56M");
+      expect(limits(1800, 2).at(-1)).to.equal("buildkit-builds.slice MemoryMax=1407M");
+      expect(limits(200, 1).at(-1)).to.equal("buildkit-builds.slice MemoryMax=64M");
+    });
+
+    it("keep memory for the daemon that no build gets: in its service, and in the slice around it", () => {
+      for (const unit of ["buildkit.service", "buildkit.slice"]) {
+        expect(contentOf(`/etc/systemd/system/${unit}`)).to.match(/^MemoryMin=160M$/m);
+      }
     });
 
     it("are there before the daemon starts", () => {
