@@ -13,7 +13,7 @@ export const DAEMON_MIN_MIB = 160;
 
 /** Builds give way to the rest of the system where both want the processors or the disk. */
 export const SLICE_UNIT = `[Unit]
-Description=What BuildKit and its builds may take
+Description=What BuildKit and builds may take
 
 [Slice]
 CPUAccounting=yes
@@ -25,7 +25,7 @@ MemoryMin=${DAEMON_MIN_MIB}M
 /** `MemoryMax` of both slices and `CPUQuota` are set at each boot (scripts.ts). */
 export function buildsSliceUnit({ maxProcesses }: BuildkitGuest): string {
   return `[Unit]
-Description=The builds themselves, which give way to the daemon
+Description=Builds, which give way to the daemon
 
 [Slice]
 CPUWeight=10
