@@ -238,7 +238,7 @@ export interface SatelliteClass {
        */
       tls: "Required" | "Off";
       /**
-       * Most of all CPUs that builds and BuildKit may take; the rest keeps the guest responsive.
+       * Most of all CPUs that builds may take; the rest keeps BuildKit and the guest responsive.
        */
       cpuPercent: number;
       /**

@@ -7,7 +7,7 @@ const SAMPLES = "/run/satellites-samples";
 
 /** What the VM's kernel has counted since its boot. */
 const COUNTERS = {
-  throttled: `awk '/^nr_throttled / { print $2 }' ${SLICE}/cpu.stat`,
+  throttled: `awk '/^nr_throttled / { print $2 }' ${BUILDS}/cpu.stat`,
   oomKills: `awk '/^oom_kill / { print $2 }' ${BUILDS}/memory.events`,
   // Pages of its code, mostly, that it had to read from the disk again.
   daemonRefaults: `awk '/^workingset_refault_file / { print $2 }' ${DAEMON}/memory.stat`,

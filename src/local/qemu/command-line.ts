@@ -49,6 +49,13 @@ const KERNEL_ARGUMENTS = [
 ].join(" ");
 
 /**
+ * TCG keeps what it translated by virtual address. Where each process finds the same page of a library elsewhere, it translates
+ * the page again for each, and once the page is written to, throws thousands of translations away one by one: the VM stood
+ * still for up to 32 s after many forks. So addresses are not random there (Linux kernel parameters, "norandmaps").
+ */
+const TCG_ARGUMENTS = "norandmaps";
+
+/**
  * QEMU's arguments for one VM. It daemonizes, so that a failure to start is an exit status and the VM outlives its
  * starter; it has no display, no default devices, and no network but the forwarded ports and the metadata
  * address (`restrict=on`).
@@ -62,7 +69,7 @@ export function qemuArguments(spec: VmSpec): string[] {
     ["-accel", shape.accelerator, "-cpu", shape.accelerator === "kvm" ? "host" : "max"],
     ["-smp", String(shape.vcpus), "-m", String(shape.memoryMiB), "-rtc", "base=utc,clock=host"],
     ["-smbios", `type=1,manufacturer=Amazon EC2,uuid=${systemUUID(spec.id)},serial=${systemUUID(spec.id)}`],
-    ["-kernel", files.kernel, "-initrd", files.initramfs, "-append", KERNEL_ARGUMENTS],
+    ["-kernel", files.kernel, "-initrd", files.initramfs, "-append", kernelArguments(shape)],
     spec.rootVolume === "copy"
       ? []
       : disk("image", `file=${escapeOption(files.rootFilesystem)},format=raw,readonly=on`),
@@ -151,4 +158,8 @@ export function escapeOption(value: string): string {
 /** Quotes a word for a POSIX shell; QEMU's network code splits its commands by the same rules. */
 export function shellQuote(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+function kernelArguments({ accelerator }: MachineShape): string {
+  return accelerator === "tcg" ? `${KERNEL_ARGUMENTS} ${TCG_ARGUMENTS}` : KERNEL_ARGUMENTS;
 }

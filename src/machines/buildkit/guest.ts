@@ -4,7 +4,7 @@ export interface BuildkitGuest {
   readonly port: number;
   /** Whether it serves TLS, with a key of the machine's own. */
   readonly tls: "Required" | "Off";
-  /** Most of all CPUs, in percent, that builds and BuildKit may take; the rest keeps the guest responsive. */
+  /** Most of all CPUs, in percent, that builds may take; the rest keeps BuildKit and the guest responsive. */
   readonly cpuPercent: number;
   /** Most of the memory, in percent, that builds and BuildKit may take. */
   readonly memoryPercent: number;

@@ -128,7 +128,8 @@ const MIN_ALL_MIB = DAEMON_MIN_MIB + 64;
 /**
  * Computes the limits at each boot, since the instance type may change. systemd takes CPUQuota in percent of one CPU
  * (systemd.resource-control(5)). At least 192 MiB of memory are left to the system, and an eighth of the rest, 160 to
- * 256 MiB, is the daemon's alone.
+ * 256 MiB, is the daemon's alone. The quota of processors holds for builds: what they take beyond it, as in one long call
+ * of the kernel, is held back from them later, and would be from the daemon, too.
  */
 export function limitScript({ cpuPercent, memoryPercent, swapPercent }: BuildkitGuest): string {
   return `#!/bin/sh

@@ -22,7 +22,7 @@ IOWeight=50
 MemoryMin=${DAEMON_MIN_MIB}M
 `;
 
-/** `MemoryMax` of both slices and `CPUQuota` are set at each boot (scripts.ts). */
+/** `MemoryMax` of both slices, and the `CPUQuota` of this one, are set at each boot (scripts.ts). */
 export function buildsSliceUnit({ maxProcesses }: BuildkitGuest): string {
   return `[Unit]
 Description=Builds, which give way to the daemon

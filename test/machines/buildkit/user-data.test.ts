@@ -118,24 +118,24 @@ describe("BuildKit's user data", () => {
 
     it("are shares of what each boot has, since the instance type may change", () => {
       expect(limits(8000, 4)).to.deep.equal([
-        "buildkit.slice CPUQuota=380% MemoryMax=7200M MemorySwapMax=0M",
-        "buildkit-builds.slice MemoryMax=6944M",
+        "buildkit.slice MemoryMax=7200M MemorySwapMax=0M",
+        "buildkit-builds.slice MemoryMax=6944M CPUQuota=380%",
       ]);
       expect(
         limits(16_000, 8, { ...PLAIN_GUEST, cpuPercent: 50, memoryPercent: 80, swapPercent: 25 }),
       ).to.deep.equal([
-        "buildkit.slice CPUQuota=400% MemoryMax=12800M MemorySwapMax=4000M",
-        "buildkit-builds.slice MemoryMax=12544M",
+        "buildkit.slice MemoryMax=12800M MemorySwapMax=4000M",
+        "buildkit-builds.slice MemoryMax=12544M CPUQuota=400%",
       ]);
     });
 
     it("leave a small machine's system and daemon what they need", () => {
       expect(limits(960, 1)).to.deep.equal([
-        "buildkit.slice CPUQuota=95% MemoryMax=768M MemorySwapMax=0M",
-        "buildkit-builds.slice MemoryMax=608M",
+        "buildkit.slice MemoryMax=768M MemorySwapMax=0M",
+        "buildkit-builds.slice MemoryMax=608M CPUQuota=95%",
       ]);
-      expect(limits(1800, 2).at(-1)).to.equal("buildkit-builds.slice MemoryMax=1407M");
-      expect(limits(200, 1).at(-1)).to.equal("buildkit-builds.slice MemoryMax=64M");
+      expect(limits(1800, 2).at(-1)).to.equal("buildkit-builds.slice MemoryMax=1407M CPUQuota=190%");
+      expect(limits(200, 1).at(-1)).to.equal("buildkit-builds.slice MemoryMax=64M CPUQuota=95%");
     });
 
     it("keep memory for the daemon that no build gets: in its service, and in the slice around it", () => {
