@@ -141,9 +141,10 @@ all=$(( total * ${memoryPercent} / 100 ))
 daemon=$(( all / 8 ))
 [ "$daemon" -ge ${DAEMON_MIN_MIB} ] || daemon=${DAEMON_MIN_MIB}
 [ "$daemon" -le 256 ] || daemon=256
-systemctl set-property --runtime ${at.SLICE} "CPUQuota=$(( $(nproc) * ${cpuPercent} ))%" \
-  "MemoryMax=\${all}M" "MemorySwapMax=$(( total * ${swapPercent} / 100 ))M"
-systemctl set-property --runtime ${at.BUILDS_SLICE} "MemoryMax=$(( all - daemon ))M"
+systemctl set-property --runtime ${at.SLICE} "MemoryMax=\${all}M" \\
+  "MemorySwapMax=$(( total * ${swapPercent} / 100 ))M"
+systemctl set-property --runtime ${at.BUILDS_SLICE} "MemoryMax=$(( all - daemon ))M" \\
+  "CPUQuota=$(( $(nproc) * ${cpuPercent} ))%"
 `;
 }
 

@@ -34,7 +34,7 @@ TasksMax=${maxProcesses}
 }
 
 export const LIMIT_UNIT = `[Unit]
-Description=Limit builds to their share of what this boot has
+Description=Limit builds to their share
 Requires=${at.SLICE} ${at.BUILDS_SLICE}
 After=${at.SLICE} ${at.BUILDS_SLICE}
 Before=buildkit.service
