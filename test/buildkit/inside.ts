@@ -13,7 +13,6 @@ const COUNTERS = {
   daemonRefaults: `awk '/^workingset_refault_file / { print $2 }' ${DAEMON}/memory.stat`,
   // Linux before 6.11 counts refusals in the group of whoever forks, which goes with its container; the log keeps the first of each.
   refusedForks: "dmesg | grep -c 'fork rejected by pids controller in /buildkit.slice/buildkit-builds.slice'",
-  standstills: "dmesg | grep -c 'soft lockup'",
 } as const;
 
 /** What a look into the VM finds each second; MiB, except for processes. */
