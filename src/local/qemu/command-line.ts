@@ -51,7 +51,8 @@ const KERNEL_ARGUMENTS = [
 /**
  * TCG keeps what it translated by virtual address. Where each process finds the same page of a library elsewhere, it translates
  * the page again for each, and once the page is written to, throws thousands of translations away one by one: the VM stood
- * still for up to 32 s after many forks. So addresses are not random there (Linux kernel parameters, "norandmaps").
+ * still for up to 32 s after many forks. So addresses are not random there (Linux kernel parameters, "norandmaps"). On 2 cores
+ * the first build of `make demo-buildkit` took 84 s with it and 129 s without.
  */
 const TCG_ARGUMENTS = "norandmaps";
 
