@@ -1,3 +1,5 @@
+import { performance } from "node:perf_hooks";
+
 /** A pending timer. */
 export interface Timer {
   /** Stops the timer; harmless when it already fired. */

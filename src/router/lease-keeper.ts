@@ -98,7 +98,7 @@ export class LeaseKeeper {
   /** Counts a stream until it is handed to {@link streamClosed}. */
   streamOpened(epoch: number, use: StreamUse): OpenStream {
     const stream = this.#streams.add(epoch, use);
-    this.#options.metrics.streamsOpen.inc();
+    this.#options.metrics.requests.streamOpened();
     this.#hasNews = true;
     this.#report.forget();
     this.#scheduleRenewal();
@@ -107,7 +107,7 @@ export class LeaseKeeper {
 
   streamClosed(stream: OpenStream): void {
     this.#streams.remove(stream);
-    this.#options.metrics.streamsOpen.dec();
+    this.#options.metrics.requests.streamClosed();
     this.#hasNews = true;
     this.#scheduleRenewal();
     this.#scheduleReport();

@@ -23,6 +23,10 @@ export class OpenStreams {
   #first: OpenStream | undefined;
   #last: OpenStream | undefined;
   #size = 0;
+  /**
+   * How many are open, by epoch. One that has none stays until another epoch begins: a map that is emptied and filled by
+   * each request is made anew each time.
+   */
   readonly #byEpoch = new Map<number, number>();
 
   get size(): number {
@@ -31,7 +35,7 @@ export class OpenStreams {
 
   /** Whether any is open in this epoch. */
   has(epoch: number): boolean {
-    return this.#byEpoch.has(epoch);
+    return (this.#byEpoch.get(epoch) ?? 0) > 0;
   }
 
   /** The stream that has been open for longest. */
@@ -48,7 +52,11 @@ export class OpenStreams {
     }
     this.#last = stream;
     this.#size++;
-    this.#byEpoch.set(epoch, (this.#byEpoch.get(epoch) ?? 0) + 1);
+    const others = this.#byEpoch.get(epoch);
+    if (others === undefined) {
+      this.#forgetEnded();
+    }
+    this.#byEpoch.set(epoch, (others ?? 0) + 1);
     return stream;
   }
 
@@ -56,12 +64,7 @@ export class OpenStreams {
   remove(stream: OpenStream): void {
     const { epoch, previous, next } = stream;
     this.#size--;
-    const left = (this.#byEpoch.get(epoch) ?? 1) - 1;
-    if (left === 0) {
-      this.#byEpoch.delete(epoch);
-    } else {
-      this.#byEpoch.set(epoch, left);
-    }
+    this.#byEpoch.set(epoch, (this.#byEpoch.get(epoch) ?? 1) - 1);
     if (previous === undefined) {
       this.#first = next;
     } else {
@@ -71,6 +74,14 @@ export class OpenStreams {
       this.#last = previous;
     } else {
       next.previous = previous;
+    }
+  }
+
+  #forgetEnded(): void {
+    for (const [epoch, open] of this.#byEpoch) {
+      if (open === 0) {
+        this.#byEpoch.delete(epoch);
+      }
     }
   }
 }

@@ -1,7 +1,6 @@
 import type { BlockList } from "node:net";
 
-import type { Counter, Registry } from "@prometheus-io/client";
-
+import type { Registry } from "@prometheus-io/client";
 import type { Random } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
 import type { ObjectCache } from "../kube/cache.ts";
@@ -122,7 +121,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
     ),
     clock,
     logger,
-    onRequestEnd: requestCounter(metrics),
+    onRequestEnd: (code) => metrics.requests.requestEnded(code),
     onFault: () => metrics.uncaughtErrors.inc({ ended: "connection" }),
     ...(tls === undefined ? {} : { tls }),
     ...(proxyProtocolFrom === undefined ? {} : { proxyProtocolFrom }),
@@ -134,19 +133,6 @@ export function createRouter(dependencies: RouterDependencies): Router {
   });
   const isTls = tls !== undefined;
   return new RunningRouter({ access, isTls, gate, engine, health, state, logger, metrics });
-}
-
-/** Counts a request under its code. The codes are few, and looking a counter up by its label costs more than counting. */
-function requestCounter({ requests }: RouterMetrics): (code: string) => void {
-  const counters = new Map<string, Counter.Internal>();
-  return (code) => {
-    let counter = counters.get(code);
-    if (counter === undefined) {
-      counter = requests.labels({ code });
-      counters.set(code, counter);
-    }
-    counter.inc();
-  };
 }
 
 /** How long answers may take to go out when everything ends, in milliseconds. */

@@ -349,9 +349,9 @@ export class SatelliteGate {
     if (target === undefined) {
       return standing.kind === "hopeless" ? standing.refusal : notAwake(this.#named());
     }
-    const { streamsOpen } = this.#context.metrics;
-    streamsOpen.inc();
-    return forward({ satellite: this.#key, target, drop, heldMs: 0 }, () => streamsOpen.dec());
+    const { requests } = this.#context.metrics;
+    requests.streamOpened();
+    return forward({ satellite: this.#key, target, drop, heldMs: 0 }, () => requests.streamClosed());
   }
 
   #onWakeSettled(outcome: WakeOutcome): void {

@@ -170,7 +170,7 @@ export function writeBlock(
 function writeFrame(out: Outbox, frame: Buffer, streamId: number): void {
   const slabs = out.reserve(frame.length);
   const { slab, used } = slabs;
-  frame.copy(slab, used);
+  slab.set(frame, used);
   slab[used + FRAME_HEADER_BYTES - 4] = streamId >>> 24;
   slab[used + FRAME_HEADER_BYTES - 3] = streamId >>> 16;
   slab[used + FRAME_HEADER_BYTES - 2] = streamId >>> 8;

@@ -105,7 +105,7 @@ export class Connection implements WireEvents {
 
   /** Ends the connection and what is still open on it: gRPC clients hear UNAVAILABLE. */
   end(): void {
-    if (this.#isOver || !this.#reader.settingsSeen) {
+    if (this.#isOver() || !this.#reader.settingsSeen) {
       this.destroy();
       return;
     }
@@ -129,7 +129,7 @@ export class Connection implements WireEvents {
   }
 
   /** Whether nothing that comes is heard any more. */
-  get #isOver(): boolean {
+  #isOver(): boolean {
     return this.#state.name === "finished" || this.#state.name === "closed";
   }
 
@@ -144,7 +144,7 @@ export class Connection implements WireEvents {
     if (this.#state.name === "finished" && nowMs - this.#state.sinceMs > this.#context.limits.lingerMs) {
       this.destroy();
     }
-    if (this.#isOver) {
+    if (this.#isOver()) {
       return;
     }
     switch (this.#reader.sweep(nowMs)) {
@@ -167,7 +167,7 @@ export class Connection implements WireEvents {
 
   onBytes(buffer: Buffer, end: number): void {
     const state = this.#state;
-    if (this.#isOver) {
+    if (this.#isOver()) {
       return;
     }
     try {
@@ -220,7 +220,7 @@ export class Connection implements WireEvents {
   }
 
   #onClientEnd(): void {
-    if (this.#isOver) {
+    if (this.#isOver()) {
       this.#wire.end();
       return;
     }
@@ -254,7 +254,7 @@ export class Connection implements WireEvents {
   }
 
   #onLinkLost(connection: VmConnection, error: Error | undefined): void {
-    if (!this.#isOver) {
+    if (!this.#isOver()) {
       this.#connector.onLost(connection, error);
       this.#wake();
     }
@@ -281,7 +281,7 @@ export class Connection implements WireEvents {
   /** The end of a turn. */
   #turn(): void {
     this.#guard(() => {
-      if (!this.#isOver) {
+      if (!this.#isOver()) {
         this.#endTurn();
       }
     });
@@ -350,7 +350,7 @@ export class Connection implements WireEvents {
 
   /** Sends what is gathered, ends both sides, and lets the client read to the end. */
   #finish(): void {
-    if (this.#isOver) {
+    if (this.#isOver()) {
       return;
     }
     this.#desk.dropAll();

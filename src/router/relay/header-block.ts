@@ -59,14 +59,14 @@ export class HeaderBlockAssembler {
     if (from > to || payloadBytes === 0) {
       this.#requireWellFormed(from, to);
     }
-    const head = { streamId, endStream: (flags & Flag.END_STREAM) !== 0, dependsOnItself };
+    const endStream = (flags & Flag.END_STREAM) !== 0;
     if (to - from > this.#limits.maxHeaderBlockBytes) {
       throw tooLarge(to - from);
     }
     if ((flags & Flag.END_HEADERS) !== 0) {
-      return { ...head, buffer, from, to };
+      return { streamId, endStream, dependsOnItself, buffer, from, to };
     }
-    this.#head = head;
+    this.#head = { streamId, endStream, dependsOnItself };
     this.#fragments = [Buffer.from(buffer.subarray(from, to))];
     this.#bytes = to - from;
     return undefined;

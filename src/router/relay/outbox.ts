@@ -134,6 +134,10 @@ export class Outbox implements ChunkMemory {
   }
 
   #write(wire: Wire): void {
+    if (this.#run !== undefined && this.#to - this.#from <= COPY_BYTES) {
+      // Little of what was received goes behind our own in the slab: one piece, for which nothing is made.
+      this.#settleSource();
+    }
     const source = this.#source;
     const run = this.#run;
     this.#gatheredBytes = 0;

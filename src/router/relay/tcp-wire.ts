@@ -109,7 +109,7 @@ export class TcpWire implements Wire {
 
   write(buffer: Buffer, from: number, to: number): void {
     let sentBytes = 0;
-    if (this.#canSend) {
+    if (this.#canSend()) {
       try {
         sentBytes = writeSync(this.#descriptor, buffer, from, to - from);
       } catch {
@@ -123,7 +123,7 @@ export class TcpWire implements Wire {
 
   writeAll(pieces: readonly Buffer[]): void {
     let sentBytes = 0;
-    if (this.#canSend) {
+    if (this.#canSend()) {
       try {
         sentBytes = writevSync(this.#descriptor, pieces);
       } catch {
@@ -158,7 +158,7 @@ export class TcpWire implements Wire {
    * Whether there is a connection and nothing waits before us. A destroyed socket's descriptor may already be another
    * connection's; `destroyed` is set before it is closed.
    */
-  get #canSend(): boolean {
+  #canSend(): boolean {
     return this.#descriptor >= 0 && this.#socket.writableLength === 0 && !this.#socket.destroyed;
   }
 
