@@ -27,9 +27,13 @@ export interface Load {
   readonly proxy?: Running;
 }
 
-/** Runs h2load once, behind a run that warms up connections, caches and compilers. */
+const WARM_UP_SECONDS = 3;
+
+/** Runs h2load once, behind runs that warm up caches and compilers. */
 export async function measure(load: Load): Promise<Cell> {
-  await h2load({ ...load, seconds: load.row.warmUpSeconds ?? 1 }, []);
+  for (let second = 0; second < (load.row.warmUpSeconds ?? WARM_UP_SECONDS); second += 1) {
+    await h2load({ ...load, seconds: 1 }, []);
+  }
   const logFile = path.join(load.directory, "requests.log");
   rmSync(logFile, { force: true });
   const before = load.proxy?.cpuMicros() ?? 0;

@@ -22,6 +22,8 @@ const { values, positionals } = parseArgs({
 });
 const [upstreamPorts = "", port = "", keyFile, certFile] = positionals;
 const WARM_UP_MS = 1000;
+/** As often as the router's own metrics look at the loop; more often, and each wait of it ends by a timer. */
+const LOOP_RESOLUTION_MS = 10;
 let reviews = 0;
 
 /** Knows every token and allows everything. */
@@ -67,13 +69,11 @@ async function serve(): Promise<void> {
   await bench.router.listen({ host: "127.0.0.1", port: Number(port) });
 
   // Not from the start: most is compiled after a second of requests.
-  const delay = monitorEventLoopDelay({ resolution: 1 });
+  const delay = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
   setTimeout(() => delay.enable(), WARM_UP_MS).unref();
   process.once("SIGTERM", () => {
-    process.stdout.write(
-      `${JSON.stringify({ reviews, loopDelayP99Ms: Number((delay.percentile(99) / 1e6).toFixed(1)) })}\n`,
-      () => process.exit(),
-    );
+    const loopDelayP99Ms = Number((delay.percentile(99) / 1e6 - LOOP_RESOLUTION_MS).toFixed(1));
+    process.stdout.write(`${JSON.stringify({ reviews, loopDelayP99Ms })}\n`, () => process.exit());
   });
 }
 
