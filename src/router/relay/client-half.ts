@@ -159,17 +159,13 @@ export class ClientHalf implements PeerEvents {
     const open = streams.get(streamId);
     streams.markClientDone(streamId);
     if (open !== undefined) {
-      if (!open.upstreamEnded) {
-        this.#session.onRequestEnd(RequestEnd.CANCELLED);
-      }
       open.sink.onReset(errorCode);
       this.#session.toClient.drop(streamId);
-      streams.reset(open);
+      streams.reset(open, RequestEnd.CANCELLED);
       return;
     }
     const held = this.#desk.held.get(streamId);
     if (held !== undefined) {
-      this.#session.onRequestEnd(RequestEnd.CANCELLED);
       this.#desk.cancel(held);
     } else {
       this.#requireNotIdle(streamId);
@@ -220,8 +216,7 @@ export class ClientHalf implements PeerEvents {
     settings.adopt(entries);
     toClient.inject(settingsAckFrame());
     for (const link of this.#port.links()) {
-      // A window that became smaller is so for the VM when it hears of it.
-      link.onClientSettings(Math.max(0, settings.clientWindowBytes - windowBytes));
+      link.onClientSettings(settings.clientWindowBytes - windowBytes);
     }
   }
 
@@ -304,7 +299,7 @@ export class ClientHalf implements PeerEvents {
     const open = streams.get(streamId);
     if (open !== undefined) {
       open.sink.onReset(errorCode);
-      streams.reset(open);
+      streams.reset(open, RequestEnd.CANCELLED);
       this.#session.resetStream(streamId, errorCode);
     }
   }

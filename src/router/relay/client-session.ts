@@ -12,7 +12,7 @@ import { StreamTable, type OpenStream } from "./stream-table.ts";
 
 /** HTTP/2 with one client, as the parts of its connection share it: its streams, its windows, what it was told. */
 export class ClientSession {
-  readonly streams = new StreamTable();
+  readonly streams: StreamTable;
   readonly settings: ClientSettings;
   readonly flow: ClientFlow;
   readonly toClient: ClientOutput;
@@ -25,6 +25,7 @@ export class ClientSession {
 
   constructor(context: RelayContext) {
     this.onRequestEnd = context.onRequestEnd;
+    this.streams = new StreamTable(context.onRequestEnd);
     this.#resetRate = new RateLimit(context.limits.resetRate, "errors on streams", context.clock);
     this.settings = new ClientSettings(context.limits);
     this.flow = new ClientFlow(context.prepaid);
@@ -42,9 +43,14 @@ export class ClientSession {
     this.toClient.inject(goAwayFrame(this.#goAwayLimit, errorCode, debug));
   }
 
-  /** Answers a request in the VM's place. The answer is made when it is put in: it depends on its place. */
-  answer(streamId: number, status: OwnStatus, clientSends: boolean, responseStarted = false): void {
+  /** Answers a request that no VM was given. */
+  answer(streamId: number, status: OwnStatus, clientSends: boolean): void {
     this.onRequestEnd(statusName(status.status));
+    this.#putAnswer(streamId, status, clientSends, false);
+  }
+
+  /** The answer is made when it is put in: it depends on its place. */
+  #putAnswer(streamId: number, status: OwnStatus, clientSends: boolean, responseStarted: boolean): void {
     this.toClient.answer(streamId, () =>
       answerFrames(status, {
         streamId,
@@ -55,10 +61,12 @@ export class ClientSession {
     );
   }
 
-  /** {@link answer} for an open stream, unless its answer has ended. */
-  answerOpen({ clientEnded, id, responseStarted, upstreamEnded }: OpenStream, status: OwnStatus): void {
+  /** Answers a request in its VM's place, unless its answer has ended. */
+  answerOpen(stream: OpenStream, status: OwnStatus): void {
+    const { clientEnded, id, responseStarted, upstreamEnded } = stream;
     if (!upstreamEnded) {
-      this.answer(id, status, !clientEnded, responseStarted);
+      this.#putAnswer(id, status, !clientEnded, responseStarted);
+      this.streams.endByUpstream(stream, statusName(status.status));
     }
   }
 

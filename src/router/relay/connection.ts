@@ -229,20 +229,16 @@ export class Connection implements WireEvents {
     for (const stream of this.#session.streams.all()) {
       if (!stream.clientEnded) {
         // The rest of it will never come.
-        this.#session.onRequestEnd(RequestEnd.CANCELLED);
         stream.sink.onReset(ErrorCode.CANCEL);
-        this.#session.streams.reset(stream);
+        this.#session.streams.reset(stream, RequestEnd.CANCELLED);
       }
     }
     if (this.#session.streams.active === 0) {
       this.#finish();
       return;
     }
-    this.#goodbye.skip();
+    this.#goodbye.onClientDone();
     this.#turn();
-    for (const link of this.#connector.links) {
-      link.endRequests();
-    }
   }
 
   onError(error: Error): void {
@@ -369,7 +365,7 @@ export class Connection implements WireEvents {
   #releaseAll(): void {
     for (const stream of this.#session.streams.all()) {
       stream.sink.onReset(ErrorCode.CANCEL);
-      this.#session.streams.reset(stream);
+      this.#session.streams.reset(stream, RequestEnd.CANCELLED);
     }
   }
 

@@ -18,6 +18,7 @@ export class Goodbye {
   readonly #clock: Clock;
   #state: "none" | "announced" | "said" = "none";
   #announcedAtMs = 0;
+  #isClientDone = false;
 
   constructor(session: ClientSession, clock: Clock) {
     this.#session = session;
@@ -46,8 +47,12 @@ export class Goodbye {
     }
   }
 
-  /** @returns whether a client that did not answer was told the last stream id now */
+  /** @returns whether something was said now: the last stream id to a client that did not answer, or a PING */
   sweep(nowMs: number): boolean {
+    if (this.#isClientDone) {
+      this.#session.toClient.inject(pingFrame(PING, false));
+      return true;
+    }
     if (this.#state !== "announced" || nowMs - this.#announcedAtMs <= PING_MS) {
       return false;
     }
@@ -55,9 +60,14 @@ export class Goodbye {
     return true;
   }
 
-  /** The client brings no further requests anyway: it has ended its side. */
-  skip(): void {
-    this.#state = "said";
+  /**
+   * The client has ended its side, so it brings no further requests. Whether it still reads its answers, or is gone, TCP says
+   * only to those who send: at the first bytes a system whose program is gone resets the connection, and what is sent
+   * behind them finds that out (RFC 9293 §3.10.7.1). So it is sent something now, and a PING at each {@link sweep}.
+   */
+  onClientDone(): void {
+    this.#isClientDone = true;
+    this.#sayLast();
   }
 
   #sayLast(): void {

@@ -52,6 +52,7 @@ export class Outbox implements ChunkMemory {
   #gatheredBytes = 0;
   /** Chunks of which nobody but what was gathered may still speak. Made when needed. */
   #retired: Buffer[] | undefined;
+  #isWriting = false;
 
   constructor(slabs: Slabs) {
     this.#slabs = slabs;
@@ -70,9 +71,13 @@ export class Outbox implements ChunkMemory {
     return this.#slabs.chunks.take();
   }
 
-  /** A chunk goes back when what was gathered has been written. */
+  /** A chunk goes back when what was gathered has been written; at once where nothing is. */
   retire(chunk: Buffer): void {
-    (this.#retired ??= []).push(chunk);
+    if (this.isEmpty && !this.#isWriting) {
+      this.#slabs.chunks.give(chunk);
+    } else {
+      (this.#retired ??= []).push(chunk);
+    }
   }
 
   /** Passes received bytes on: buffer[from, to). */
@@ -127,7 +132,9 @@ export class Outbox implements ChunkMemory {
   flush(wire: Wire): void {
     const retired = this.#retired;
     this.#retired = undefined;
+    this.#isWriting = true;
     this.#write(wire);
+    this.#isWriting = false;
     for (const chunk of retired ?? []) {
       this.#slabs.chunks.give(chunk);
     }

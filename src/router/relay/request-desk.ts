@@ -12,7 +12,7 @@ import type { ErrorCodeValue } from "../../http2/protocol.ts";
 import type { OwnService } from "../own-service.ts";
 import type { Refusal } from "../refusal.ts";
 import { expired, notJudged, tooLarge, tooMuchWaits } from "./refusals.ts";
-import type { RelayContext } from "./context.ts";
+import { RequestEnd, type RelayContext } from "./context.ts";
 import { abandoned, HeldRequests, type HeldRequest } from "./held-requests.ts";
 import { VmCall } from "./vm-call.ts";
 import type { VmLink } from "./vm-link.ts";
@@ -94,18 +94,19 @@ export class RequestDesk {
   /** The client reset a waiting request: the VM never hears of it. */
   cancel(held: HeldRequest): void {
     this.#drop(held);
+    this.#session.onRequestEnd(RequestEnd.CANCELLED);
   }
 
   /** Ends a waiting request with RST_STREAM. */
   reset(held: HeldRequest, errorCode: ErrorCodeValue): void {
-    this.#drop(held);
+    this.cancel(held);
     this.#session.resetStream(held.id, errorCode);
   }
 
   /** Drops every waiting request without a word to the client. */
   dropAll(): void {
     for (const held of this.held.all()) {
-      this.#drop(held);
+      this.cancel(held);
     }
   }
 

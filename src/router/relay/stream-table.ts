@@ -25,10 +25,16 @@ const MAX_CLIENT_DONE = 64;
 /** The open streams of a client's connection. Only they cost memory: what is closed is forgotten. */
 export class StreamTable {
   readonly #open = new Map<number, OpenStream>();
+  readonly #onRequestEnd: (code: string) => void;
   /** Made when needed: most connections are idle, and many. */
   #clientDone: number[] | undefined;
   #oldestClientDone = 0;
   #active = 0;
+
+  /** @param onRequestEnd called once for each stream, when its request has ended */
+  constructor(onRequestEnd: (code: string) => void) {
+    this.#onRequestEnd = onRequestEnd;
+  }
 
   /** Streams that are not closed. */
   get size(): number {
@@ -66,10 +72,15 @@ export class StreamTable {
     this.#closeIfDone(stream);
   }
 
-  /** The answer has ended: nothing more is done for this request, whatever the client still sends. */
-  endByUpstream(stream: OpenStream): void {
+  /**
+   * The answer has ended: nothing more is done for this request, whatever the client still sends.
+   *
+   * @param code how its request has ended, unless it had before; see {@link RequestEnd}
+   */
+  endByUpstream(stream: OpenStream, code: string): void {
     if (!stream.upstreamEnded) {
       stream.upstreamEnded = true;
+      this.#onRequestEnd(code);
       this.#active -= stream.isOwn ? 0 : 1;
       stream.admission.release();
     }
@@ -102,10 +113,10 @@ export class StreamTable {
     }
   }
 
-  /** Either side reset the stream, or the connection ended. */
-  reset(stream: OpenStream): void {
+  /** Either side reset the stream, or the connection ended. `code` is as for {@link endByUpstream}. */
+  reset(stream: OpenStream, code: string): void {
     stream.clientEnded = true;
-    this.endByUpstream(stream);
+    this.endByUpstream(stream, code);
   }
 
   /** Notes that the client has ended its side by END_STREAM or RST_STREAM. */

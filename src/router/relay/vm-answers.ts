@@ -174,8 +174,7 @@ export class VmAnswers {
   }
 
   #end(call: VmCall): void {
-    this.#session.onRequestEnd(RequestEnd.PASSED);
-    this.#session.streams.endByUpstream(call.open);
+    this.#session.streams.endByUpstream(call.open, RequestEnd.PASSED);
     call.removeIfDone();
   }
 

@@ -81,6 +81,8 @@ export class VmCall implements RequestSink {
   #contentBytes = 0;
   /** What the client still takes of the answer. */
   #clientWindowBytes: number;
+  /** What the VM may send beyond that: it may not have heard yet that the client has made its windows smaller. */
+  #leewayBytes = 0;
   /** How much of that the VM has not heard of. */
   #dueGrantBytes = 0;
 
@@ -156,7 +158,7 @@ export class VmCall implements RequestSink {
   /** Ends a call for an error of the client's. */
   #resetForClient(errorCode: ErrorCodeValue): void {
     this.onReset(ErrorCode.CANCEL);
-    this.#session.streams.reset(this.open);
+    this.#session.streams.reset(this.open, RequestEnd.CANCELLED);
     this.#session.resetStream(this.id, errorCode);
   }
 
@@ -212,27 +214,25 @@ export class VmCall implements RequestSink {
   /** The VM has reset the stream, or will not serve it. */
   endByVm(errorCode: number): void {
     this.#session.toClient.answer(this.id, rstStreamFrame(this.id, errorCode));
-    if (!this.open.upstreamEnded) {
-      this.#session.onRequestEnd(RequestEnd.PASSED);
-    }
     this.#forget();
-    this.#session.streams.reset(this.open);
+    this.#session.streams.reset(this.open, RequestEnd.PASSED);
   }
 
   /** The VM is gone: the router answers in its place what was not answered. */
   endByRouter(refusal: Refusal): void {
     this.#session.answerOpen(this.open, refusal);
     this.#forget();
-    this.#session.streams.reset(this.open);
+    this.#session.streams.reset(this.open, RequestEnd.PASSED);
   }
 
   /**
-   * The client has raised the window that its streams begin with.
+   * The client has changed the window that its streams begin with; what it still takes may become less than nothing.
    *
    * @throws Http2ConnectionError FLOW_CONTROL_ERROR for a window that cannot be (RFC 9113 §6.9.2)
    */
   widenClient(deltaBytes: number): void {
     this.#clientWindowBytes += deltaBytes;
+    this.#leewayBytes = Math.max(0, this.#leewayBytes - deltaBytes);
     requireWindow(this.#clientWindowBytes);
   }
 
@@ -243,7 +243,7 @@ export class VmCall implements RequestSink {
    */
   chargeClient(payloadBytes: number): void {
     this.#clientWindowBytes -= payloadBytes;
-    if (this.#clientWindowBytes < 0) {
+    if (this.#clientWindowBytes + this.#leewayBytes < 0) {
       throw new Http2ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than a stream's window");
     }
   }

@@ -63,8 +63,6 @@ export class VmLink implements CallLink, LinkCalls, PeerEvents {
   readonly #waiting = new Set<VmCall>();
   readonly #maxUnsentBytes: number;
   readonly #maxControlBytes: number;
-  /** Whether the client may still say something, and else whether the VM has heard that. */
-  #requests: "open" | "ending" | "ended" = "open";
 
   constructor(upstream: Upstream, session: ClientSession, context: RelayContext, port: VmLinkPort) {
     const { clock, dial, limits, memory, scratch, slabs } = context;
@@ -145,12 +143,12 @@ export class VmLink implements CallLink, LinkCalls, PeerEvents {
   /**
    * The client has new SETTINGS: so has the VM.
    *
-   * @param widenedBytes by how much the client's windows have become larger
+   * @param deltaBytes by how much the windows of the client's streams have become larger, or smaller
    */
-  onClientSettings(widenedBytes: number): void {
+  onClientSettings(deltaBytes: number): void {
     this.#out.add(settingsFrame(this.#session.settings.forVm()));
     for (const call of this.#calls.values()) {
-      call.widenClient(widenedBytes);
+      call.widenClient(deltaBytes);
     }
   }
 
@@ -177,18 +175,6 @@ export class VmLink implements CallLink, LinkCalls, PeerEvents {
     }
     if (this.connection.wire.unsentBytes === 0) {
       this.#answerBytes = 0;
-    }
-    if (this.#requests === "ending" && this.#waiting.size === 0) {
-      this.#requests = "ended";
-      this.connection.wire.end();
-    }
-  }
-
-  /** The client says nothing more: the VM hears that by the end of this side, behind all that it is still to be sent. */
-  endRequests(): void {
-    if (this.#requests === "open") {
-      this.#requests = "ending";
-      this.flush();
     }
   }
 

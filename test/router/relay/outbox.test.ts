@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import * as fc from "fast-check";
+import { Chunks } from "../../../src/router/relay/chunks.ts";
 import { Outbox, Slabs } from "../../../src/router/relay/outbox.ts";
 import type { Wire } from "../../../src/router/relay/wire.ts";
 
@@ -45,6 +46,21 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 describe("Outbox", () => {
+  it("keeps no chunk for which nothing is to be written", () => {
+    const chunks = new Chunks();
+    const out = new Outbox(new Slabs(chunks));
+    const wire = new RecordingWire();
+    const idle = out.takeChunk();
+    out.retire(idle);
+    expect(out.takeChunk()).equal(idle);
+    const busy = out.takeChunk();
+    out.add(busy.subarray(0, 10_000));
+    out.retire(busy);
+    expect(out.takeChunk()).not.equal(busy);
+    out.flush(wire);
+    expect(out.takeChunk()).equal(busy);
+  });
+
   it("sends every connection's bytes, in order and unchanged, out of memory that is used again", () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 1, maxLength: 120 }), (steps) => {

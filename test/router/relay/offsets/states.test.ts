@@ -65,7 +65,7 @@ const EXPECTED: Readonly<Record<EventName, string>> = {
   // greeting: silent, begun | open: idle, held, passed | finished | closed
   "a frame": "end - | frames frames frames | - | -",
   "a broken frame": "end - | end end end | - | -",
-  "the client's end": "end end | end end vm | - | -",
+  "the client's end": "end end | end end frames | - | -",
   "the client's loss": "closed closed | closed closed closed | closed | -",
   "room on the wire": "- - | - - - | - | -",
   "the gate's answer": "- - | - vm - | - | -",
