@@ -7,6 +7,7 @@ import { passData, writeData } from "./data-frame.ts";
 import type { RelayLimits } from "./limits.ts";
 import { Outbox, type Slabs } from "./outbox.ts";
 import type { ClientSettings } from "./client-settings.ts";
+import { UntakenBytes } from "./untaken-bytes.ts";
 import type { Wire } from "./wire.ts";
 
 /** A frame of ours, or how to make it when its turn comes: some depend on what passed before them. */
@@ -43,8 +44,8 @@ export class ClientOutput {
   /** How many things wait, by stream. Made when needed. */
   #waiting: Map<number, number> | undefined;
   #queuedBytes = 0;
-  /** Bytes of our own since the wire last had nothing left to send. */
-  #ownBytes = 0;
+  /** Bytes of our own. */
+  readonly #own = new UntakenBytes();
 
   constructor(slabs: Slabs, limits: RelayLimits, flow: ClientFlow, settings: ClientSettings) {
     this.#out = new Outbox(slabs);
@@ -71,7 +72,7 @@ export class ClientOutput {
   /** Puts a frame of ours between the others. */
   inject(own: Own): void {
     const frame = made(own);
-    this.#ownBytes += frame.length;
+    this.#own.note(frame.length);
     this.#out.add(frame);
   }
 
@@ -196,13 +197,12 @@ export class ClientOutput {
    * @throws SatelliteError `ClientDoesNotRead` when more of our own frames wait than the bound allows
    */
   flush(wire: Wire): void {
+    const writtenBytes = this.#out.gatheredBytes;
     if (!this.#out.isEmpty) {
       this.#out.flush(wire);
     }
-    if (wire.unsentBytes === 0) {
-      this.#ownBytes = 0;
-    }
-    if (this.#ownBytes > this.#limits.maxControlBytes) {
+    this.#own.settle(writtenBytes, wire.unsentBytes);
+    if (this.#own.atMost > this.#limits.maxControlBytes) {
       throw new SatelliteError("ClientDoesNotRead", "the client does not read the frames it asks for");
     }
   }

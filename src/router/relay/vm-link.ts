@@ -23,6 +23,7 @@ import { Outbox } from "./outbox.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { PeerEvents } from "./peer-frames.ts";
 import { ANSWER_WINDOW_BYTES, VmAnswers, type LinkCalls } from "./vm-answers.ts";
+import { UntakenBytes } from "./untaken-bytes.ts";
 import { VmConnection, type LinkEvents } from "./vm-connection.ts";
 
 /** What is gathered for a VM in one turn: few bytes of a header block can stand for many. */
@@ -57,8 +58,8 @@ export class VmLink implements CallLink, LinkCalls, PeerEvents {
   #streamWindowBytes = DEFAULT_WINDOW_BYTES;
   #maxStreams = MAX_31_BIT;
   readonly encoder = new HpackEncoder();
-  /** Bytes of answers that the VM has asked for since the wire last had nothing left to send. */
-  #answerBytes = 0;
+  /** Bytes of answers that the VM has asked for. */
+  readonly #answered = new UntakenBytes();
   /** Calls that wait for the VM's windows. */
   readonly #waiting = new Set<VmCall>();
   readonly #maxUnsentBytes: number;
@@ -166,16 +167,15 @@ export class VmLink implements CallLink, LinkCalls, PeerEvents {
     if (grantBytes > 0) {
       this.#out.add(windowUpdateFrame(0, grantBytes));
     }
+    const writtenBytes = this.#out.gatheredBytes;
     if (!this.#out.isEmpty) {
-      const hadRoom = this.#out.gatheredBytes <= MAX_GATHERED_BYTES;
+      const hadRoom = writtenBytes <= MAX_GATHERED_BYTES;
       this.#out.flush(this.connection.wire);
       if (!hadRoom) {
         this.#port.onRoom();
       }
     }
-    if (this.connection.wire.unsentBytes === 0) {
-      this.#answerBytes = 0;
-    }
+    this.#answered.settle(writtenBytes, this.connection.wire.unsentBytes);
   }
 
   /** All calls; ending them meanwhile is allowed. */
@@ -216,8 +216,8 @@ export class VmLink implements CallLink, LinkCalls, PeerEvents {
 
   /** @throws Http2ConnectionError ENHANCE_YOUR_CALM for a VM that does not read the answers it asks for */
   #answerVm(frame: Buffer): void {
-    this.#answerBytes += frame.length;
-    if (this.#answerBytes > this.#maxControlBytes && this.isFull) {
+    this.#answered.note(frame.length);
+    if (this.isFull && this.#answered.atMost > this.#maxControlBytes) {
       throw new Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "the VM does not read what it asks for");
     }
     this.#out.add(frame);
