@@ -10,7 +10,7 @@ export function isDnsLabel(text: string): boolean {
 }
 
 /** A DNS-1123 subdomain of at most 253 characters. */
-function isDnsSubdomain(text: string): boolean {
+export function isDnsSubdomain(text: string): boolean {
   return text.length <= 253 && DNS_SUBDOMAIN.test(text);
 }
 

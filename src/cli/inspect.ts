@@ -268,16 +268,20 @@ function eventLines(events: readonly ShownEvent[] | string, { now, style, column
   }
   const timeOf = (event: ShownEvent): string =>
     event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? "";
-  return events
-    .toSorted((left, right) => Date.parse(timeOf(right)) - Date.parse(timeOf(left)))
-    .slice(0, MAX_EVENTS)
-    .map((event) => {
-      const times = (event.count ?? 1) > 1 ? ` (${event.count} times)` : "";
-      const text = `${event.reason ?? ""}${times}: ${event.message ?? ""}`;
-      const width = Math.max(40, columns - 12);
-      const line = text.length > width ? `${text.slice(0, width - 1)}…` : text;
-      return `${age(timeOf(event), now).padEnd(8)}${event.type === "Warning" ? style.warn(line) : line}`;
-    });
+  return (
+    events
+      // Of one second the last is first, too.
+      .toReversed()
+      .toSorted((left, right) => Date.parse(timeOf(right)) - Date.parse(timeOf(left)))
+      .slice(0, MAX_EVENTS)
+      .map((event) => {
+        const times = (event.count ?? 1) > 1 ? ` (${event.count} times)` : "";
+        const text = `${event.reason ?? ""}${times}: ${event.message ?? ""}`;
+        const width = Math.max(40, columns - 12);
+        const line = text.length > width ? `${text.slice(0, width - 1)}…` : text;
+        return `${age(timeOf(event), now).padEnd(8)}${event.type === "Warning" ? style.warn(line) : line}`;
+      })
+  );
 }
 
 /** What a person types next. */

@@ -32,7 +32,13 @@ export async function wake(
   context: CliContext,
 ): Promise<void> {
   await target.client.patch(SATELLITES, target, { type: "merge", body: { spec: { desiredPower: "on" } } });
-  await waitFor(target, flags, context, { done: "is awake", failed: "NotAwake", judge: wayAwake });
+  await waitFor(target, flags, context, {
+    wish: "wake",
+    done: "is awake",
+    undone: "is not awake",
+    failed: "NotAwake",
+    judge: wayAwake,
+  });
 }
 
 /** Puts a satellite to sleep, and waits until it does. @throws SatelliteError `NotAsleep` with the reason, `TimedOut` */
@@ -48,7 +54,9 @@ export async function putToSleep(
   try {
     // The operator reads drainTimeout while it waits for streams, so it stays short until they are cut.
     await waitFor(target, { ...flags, wait: flags.wait || flags.now === true }, context, {
+      wish: "sleep",
       done: "sleeps",
+      undone: "does not sleep",
       failed: "NotAsleep",
       judge: wayAsleep,
       isEnough: ({ status }) => !flags.wait && status.power.state === "Stopping" && status.power.accepted,
@@ -123,8 +131,12 @@ function machineText({ status: { machine } }: Satellite): string {
 }
 
 interface Goal {
-  /** Ends a sentence whose subject is the satellite. */
+  /** What the satellite was told to do. */
+  readonly wish: string;
+  /** Ends a sentence whose subject is the satellite, where it did. */
   readonly done: string;
+  /** The same where it did not in time. */
+  readonly undone: string;
   /** Code of the error when it cannot be reached. */
   readonly failed: string;
   readonly judge: (satellite: Satellite) => Way;
@@ -141,7 +153,7 @@ async function waitFor(
   const { clock, out, stop } = context;
   const name = `${target.namespace}/${target.name}`;
   if (!wait) {
-    out.write(`satellite ${name} is told to\n`);
+    out.write(`satellite ${name} is told to ${goal.wish}\n`);
     return;
   }
   const ending = new AbortController();
@@ -166,7 +178,7 @@ async function waitFor(
         const message = way.message.replaceAll(" NAME", ` ${target.name} -n ${target.namespace}`);
         throw new SatelliteError(goal.failed, `satellite ${name}: ${way.reason}: ${message}`);
       }
-      last = way.text;
+      last = way.text === "" ? "" : `: ${way.text}`;
       if (way.kind === "under way") {
         progress.show(way.text);
       }
@@ -182,7 +194,7 @@ async function waitFor(
     if (ending.signal.aborted && !stop.aborted) {
       throw new SatelliteError(
         "TimedOut",
-        `satellite ${name} is not there after ${shortDuration(timeout / 1000)}: ${last}. It goes on by itself; see ` +
+        `satellite ${name} ${goal.undone} after ${shortDuration(timeout / 1000)}${last}. It goes on by itself; see ` +
           `kubectl satellite inspect ${target.name} -n ${target.namespace}`,
       );
     }

@@ -16,7 +16,8 @@ export async function remove(
   context: CliContext,
 ): Promise<void> {
   const { namespace, client } = connection;
-  for (const name of names) {
+  const each = new Set(names);
+  for (const name of each) {
     const satellite = await client.get<Satellite>(SATELLITES, { namespace, name });
     await client.delete(SATELLITES, { namespace, name }, { uid: satellite.metadata.uid ?? "" });
     context.out.write(
@@ -24,7 +25,7 @@ export async function remove(
     );
   }
   if (flags.wait) {
-    await Promise.all(names.map((name) => untilGone({ namespace, name }, flags, connection, context)));
+    await Promise.all([...each].map((name) => untilGone({ namespace, name }, flags, connection, context)));
   }
 }
 

@@ -26,6 +26,25 @@ export interface SavingsFlags {
   readonly output?: "json";
 }
 
+/** @throws SatelliteError `InvalidOption` for a flag that would change nothing */
+function requireUsable({ output, by, prices, since: from, prometheus: where }: SavingsFlags): void {
+  const unused = Object.entries({ by, prices, since: from, prometheus: where }).find(
+    ([, value]) => output === "json" && value !== undefined,
+  );
+  if (unused !== undefined) {
+    throw new SatelliteError(
+      "InvalidOption",
+      `-o json writes the counters of today, for --since of a later call; leave --${unused[0]} out`,
+    );
+  }
+  if (where !== undefined && from === undefined) {
+    throw new SatelliteError(
+      "InvalidOption",
+      "--prometheus is asked for a stretch of time; say which by --since 30d, or leave it out",
+    );
+  }
+}
+
 /** What is shown below the table. */
 interface Report {
   readonly by: SumBy;
@@ -44,6 +63,7 @@ export async function savings(
   connection: Connection,
   context: CliContext,
 ): Promise<void> {
+  requireUsable(flags);
   if (flags.output === "json") {
     const at = context.clock.now();
     const satellites = (await listed(flags, connection)).map((satellite) => accountOf(satellite, at));

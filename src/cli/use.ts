@@ -18,7 +18,14 @@ export async function use(
 ): Promise<void> {
   const { [connection.context]: current, ...others } = read(context);
   if (clear) {
+    if (name !== undefined) {
+      throw new SatelliteError(
+        "InvalidOption",
+        `--clear forgets what was chosen; leave ${name} out, or --clear`,
+      );
+    }
     write(others, context);
+    context.out.write(`no satellite is chosen for context ${connection.context} any more\n`);
     return;
   }
   if (name === undefined) {

@@ -69,7 +69,7 @@ ${credentials.tokenFile}. A port for clients that know neither:\n\n  satellites 
 }
 Watch it all in a browser: ${pageUrl}
 Metrics: ${metricsUrls.operator} and ${metricsUrls.router}
-Ctrl-C stops it.
+Ctrl-C stops it; VMs that are awake go on running until their satellites are deleted.
 `;
 }
 

@@ -54,13 +54,14 @@ const LEASE_NAME = "satellites-operator";
 /**
  * Runs the operator until it is stopped; ends with an error when it has lost the lead and its work does not end.
  *
- * @throws SatelliteError `InvalidOption` for a shard without a selector
+ * @throws SatelliteError `InvalidOption` for a shard without a selector, or with one that selects everything
  */
 export async function runOperator(options: OperatorCommandOptions, context: ProcessContext): Promise<void> {
-  if (options.shard !== undefined && options.namespaceSelector === undefined) {
+  if (options.shard !== undefined && (options.namespaceSelector ?? "").trim() === "") {
     throw new SatelliteError(
       "InvalidOption",
-      "--shard needs --namespace-selector, which says what this operator's namespaces are",
+      "--shard needs --namespace-selector, which says what this operator's namespaces are; an empty one means all, and " +
+        "each namespace has one operator",
     );
   }
   const registry = createMetricsRegistry();

@@ -6,7 +6,6 @@ import { SatelliteError } from "../base/errors.ts";
 import type { ConnectedKubeClient } from "../kube/http-client.ts";
 import { createKubeMetrics } from "../kube/metrics.ts";
 import { Reflector } from "../kube/reflector.ts";
-import type { AddressOptions } from "../router/address.ts";
 import { createRouter } from "../router/router.ts";
 import { watchTlsFiles } from "../router/tls-material.ts";
 import { ROUTER_FIELD_MANAGER, SATELLITES } from "../satellite/resource.ts";
@@ -15,12 +14,13 @@ import { startHealthServer } from "../telemetry/health-server.ts";
 import { createMetricsRegistry } from "../telemetry/metrics.ts";
 import { connectKubernetes } from "./connect-kubernetes.ts";
 import { parseAddress, type ProcessContext } from "./process-context.ts";
+import { readAddressOptions, type RouterAddressOptions } from "./router-address.ts";
 import { createAccess, readAccessOptions, type RouterAccessOptions } from "./router-access.ts";
 import { runRouterWorkers } from "./router-workers.ts";
 import { WorkerLink } from "./worker-link.ts";
 
 /** Options of `satellites router`. */
-export interface RouterCommandOptions extends RouterAccessOptions {
+export interface RouterCommandOptions extends RouterAccessOptions, RouterAddressOptions {
   readonly kubeconfig?: string;
   /** Where clients connect. */
   readonly listen: string;
@@ -33,14 +33,6 @@ export interface RouterCommandOptions extends RouterAccessOptions {
   readonly worker?: number;
   /** Key of this router's leases; stable over restarts, different for each replica. */
   readonly routerId?: string;
-  /** Only satellites of this namespace; all of them when absent. */
-  readonly watchNamespace?: string;
-  /** Domain in authorities of the form name.namespace.domain. */
-  readonly domain?: string;
-  /** Namespace of requests that name a satellite without one. */
-  readonly defaultNamespace?: string;
-  /** "namespace/name" of the satellite for requests that name none. */
-  readonly defaultSatellite?: string;
   /** Methods or services that neither wake nor keep awake. */
   readonly wakesNothing?: readonly string[];
   /** How long open streams may run on after SIGTERM. */
@@ -108,7 +100,7 @@ export async function runRouter(options: RouterCommandOptions, context: ProcessC
     registry,
     routerId: routerKey(options),
     options: {
-      address: addressOptions(options),
+      address: readAddressOptions(options),
       gate: {
         identities: settings.identities,
         noWakeMethods: options.wakesNothing ?? [],
@@ -169,17 +161,4 @@ function linkToParent(worker: number, registry: Registry, clock: Clock): WorkerL
 /** Workers of one pod are different routers: each has leases of its own. */
 function routerKey({ routerId = hostname(), worker }: RouterCommandOptions): string {
   return worker === undefined ? routerId : `${routerId}.${worker}`;
-}
-
-function addressOptions({
-  domain,
-  defaultNamespace,
-  defaultSatellite,
-}: RouterCommandOptions): AddressOptions {
-  const [namespace = "", name = ""] = defaultSatellite?.split("/") ?? [];
-  return {
-    ...(domain === undefined ? {} : { domain }),
-    ...(defaultNamespace === undefined ? {} : { defaultNamespace }),
-    ...(defaultSatellite === undefined ? {} : { defaultSatellite: { namespace, name } }),
-  };
 }

@@ -60,8 +60,10 @@ export function renderStatus(
   const generation = satellite.metadata.generation ?? 0;
   const conditions = renderConditions({ observed, status, late }, generation);
   const failure = observed.memory.failures.last;
+  // Of one that sleeps as it should, nothing keeps it from that: what made its last start fail is said again at the next.
+  const isOffAsWished = satellite.spec.desiredPower === "off" && power.state === "Off";
   const failed =
-    (failure?.terminal === true && !isBeside(failure.action, machine !== undefined)) ||
+    (failure?.terminal === true && !isOffAsWished && !isBeside(failure.action, machine !== undefined)) ||
     (satellite.spec.desiredPower === "on" && attemptsNeedPerson(status)) ||
     healthNeedsPerson(status.health);
   const facts = {

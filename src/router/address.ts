@@ -23,6 +23,8 @@ export interface AddressOptions {
   readonly domain?: string;
   /** Namespace of a satellite that metadata names without one. */
   readonly defaultNamespace?: string;
+  /** The only namespace whose satellites are served; all are when absent. */
+  readonly onlyNamespace?: string;
   /** Satellite of requests that name none. */
   readonly defaultSatellite?: { readonly namespace: string; readonly name: string };
 }
@@ -74,7 +76,9 @@ export function addressOf(
   const address = named.find((candidate) => candidate !== undefined);
   if (address === undefined) {
     const [ambiguous] = hosts;
-    return ambiguous === undefined ? defaultAddress(options) : invalid(ambiguityOf(ambiguous, options));
+    return ambiguous === undefined
+      ? within(options.onlyNamespace, defaultAddress(options))
+      : invalid(ambiguityOf(ambiguous, options));
   }
   const others = [
     ...named.filter((other) => other !== undefined).map((other) => [other]),
@@ -87,7 +91,17 @@ export function addressOf(
         `${other.namespace}/${other.name} by its ${other.source}; name one`,
     );
   }
-  return { kind: "found", address };
+  return within(options.onlyNamespace, { kind: "found", address });
+}
+
+/** What is watched is one namespace's: of another's satellites nothing would ever be heard. */
+function within(namespace: string | undefined, result: AddressResult): AddressResult {
+  return result.kind === "found" && namespace !== undefined && result.address.namespace !== namespace
+    ? invalid(
+        `this router serves the satellites of namespace ${namespace} alone (--watch-namespace), and the request names ` +
+          `${result.address.namespace}/${result.address.name}; call the router that serves that one`,
+      )
+    : result;
 }
 
 function defaultAddress({ defaultSatellite }: AddressOptions): AddressResult {

@@ -200,7 +200,11 @@ describe("commands for people, on the embedded API server", function () {
       expect(elsewhere.err).to.contain(
         "the satellite that use chose is team-a/bob, and not in namespace team-b",
       );
-      await terminal.run("use", "--clear");
+      const both = await terminal.run("use", "--clear", "ada");
+      expect(both.err).to.match(/leave ada out, or --clear \(InvalidOption\)/);
+      expect((await terminal.run("use", "--clear")).out).to.match(
+        /^no satellite is chosen for context \S+ any more\n$/,
+      );
       expect((await terminal.run("use")).out).to.contain("no satellite is chosen");
     });
   });
@@ -361,7 +365,8 @@ describe("commands for people, on the embedded API server", function () {
     it("fails at once when somebody puts it to sleep or deletes it meanwhile", async () => {
       const slept = terminal.start("wake", "bob", "-n", "team-a");
       await untilWished("bob", "on");
-      await terminal.run("sleep", "bob", "-n", "team-a", "--no-wait");
+      const told = await terminal.run("sleep", "bob", "-n", "team-a", "--no-wait");
+      expect(told.out).to.equal("satellite team-a/bob is told to sleep\n");
       expect((await slept.ended).err).to.match(/DesiredOff.*NotAwake/);
       const deleted = terminal.start("wake", "bob", "-n", "team-a");
       await untilWished("bob", "on");
@@ -373,7 +378,7 @@ describe("commands for people, on the embedded API server", function () {
     it("says of a paused one how to go on, and gives up after --timeout", async () => {
       const { code, err } = await terminal.run("wake", "bob", "-n", "team-a", "--timeout", "1s");
       expect(code).to.equal(1);
-      expect(err).to.match(/is not there after 1s: Asleep.*inspect bob -n team-a.*TimedOut/);
+      expect(err).to.match(/is not awake after 1s: Asleep.*inspect bob -n team-a.*TimedOut/);
       await cluster.admin.patch(
         SATELLITES,
         { namespace: "team-a", name: "bob" },
@@ -498,6 +503,12 @@ describe("commands for people, on the embedded API server", function () {
 
     it("asks for what it needs to look back in time", async () => {
       expect((await terminal.run("savings", "--since", "30d")).err).to.contain("--prometheus");
+      expect((await terminal.run("savings", "-o", "json", "--by", "class")).err).to.match(
+        /leave --by out.*InvalidOption/,
+      );
+      expect((await terminal.run("savings", "--prometheus", "http://127.0.0.1:1")).err).to.match(
+        /--since.*InvalidOption/,
+      );
       expect((await terminal.run("savings", "--since", "soon")).err).to.contain("30d, 12h");
       const { err } = await terminal.run(
         "savings",

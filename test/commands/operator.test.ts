@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
-import { runOperator } from "../../src/commands/operator.ts";
+import { runOperator, type OperatorCommandOptions } from "../../src/commands/operator.ts";
 import { ProcessFaults } from "../../src/commands/process-faults.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { eventually } from "../support/eventually.ts";
@@ -28,7 +28,7 @@ describe("an operator that starts", () => {
     rmSync(directory, { recursive: true, force: true });
   });
 
-  function start(): Promise<void> {
+  function start(more: Pick<OperatorCommandOptions, "shard" | "namespaceSelector"> = {}): Promise<void> {
     const kubeconfig = join(directory, "kubeconfig");
     writeFileSync(kubeconfig, server.config({ token: "t" }).exportConfig());
     const options = {
@@ -39,6 +39,7 @@ describe("an operator that starts", () => {
       listPeriodSeconds: 60,
       leaseSeconds: 15,
       timing: "ec2",
+      ...more,
     } as const;
     const faults = new ProcessFaults({ clock: systemClock, logger: silentLogger, exit: () => {} });
     const context = { environment: {}, clock: systemClock, random: () => 0.99, logger: silentLogger, faults };
@@ -64,6 +65,13 @@ describe("an operator that starts", () => {
     await eventually("it watches satellites", () => asked("/apis/satellites.dev"));
     stop.abort();
     await ended;
+  });
+
+  it("refuses a shard that would have all namespaces", async () => {
+    for (const more of [{}, { namespaceSelector: "" }, { namespaceSelector: " " }]) {
+      const refused = await start({ shard: "a", ...more }).catch((error: unknown) => error);
+      expect(refused).to.have.property("code", "InvalidOption");
+    }
   });
 
   it("ends in order when it is told to stop while it waits", async () => {

@@ -79,6 +79,15 @@ describe("the rendered status", () => {
     expect(renderStatus(passing).phase).to.equal("Waking");
   });
 
+  it("is Asleep, and not Failed, where it is off as it should be, whatever kept it from its last start", () => {
+    const observed = seen({ state: "Off" }, { wish: "off", memory: { failures: { last: FAILURE } } });
+    expect(renderStatus(observed).phase).to.equal("Asleep");
+    expect(condition(observed, "Ready")).to.include({ status: "True", reason: "Asleep" });
+    const wished = seen({ state: "Off" }, { wish: "on", memory: { failures: { last: FAILURE } } });
+    expect(renderStatus(wished).phase).to.equal("Failed");
+    expect(condition(wished, "Ready")).to.include({ status: "False", reason: "NotPermitted" });
+  });
+
   it("is awake only while it runs", () => {
     expect(condition(seen({ state: "Running" }), "Awake")?.status).to.equal("True");
     expect(condition(seen({ state: "Stopping" }), "Awake")).to.include({

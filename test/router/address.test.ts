@@ -234,6 +234,28 @@ describe("address of a request", () => {
     });
   }
 
+  it("is refused where the router serves another namespace alone, however it is named, with the way out", () => {
+    const options = { ...OPTIONS, onlyNamespace: "team-b" };
+    const ways: readonly HeaderList[] = [
+      [
+        ["satellite-name", "ada"],
+        ["satellite-namespace", "team-a"],
+      ],
+      [[":authority", "ada.team-a.sat.example"]],
+      [],
+    ];
+    for (const headers of ways) {
+      const defaultSatellite = { namespace: "team-a", name: "ada" };
+      expect(addressOf(CONNECTION, headers, { ...options, defaultSatellite })).to.deep.equal({
+        kind: "invalid",
+        message:
+          "this router serves the satellites of namespace team-b alone (--watch-namespace), and the request names " +
+          "team-a/ada; call the router that serves that one",
+      });
+    }
+    expect(address([[":authority", "ada.team-b.sat.example"]], options)).to.equal("team-b/ada by authority");
+  });
+
   it("is never anything but a Kubernetes name, whatever is sent", () => {
     const hostile = fc.oneof(
       fc.string(),
