@@ -1,3 +1,4 @@
+import { isDnsLabel } from "../base/names.ts";
 import type { ConnectionInfo, HeaderList } from "./engine.ts";
 import { firstValue, valuesOf } from "./header-list.ts";
 
@@ -33,8 +34,7 @@ export interface AddressOptions {
 const NAME_FIELDS = ["satellite-name", "satellite_name"] as const;
 const NAMESPACE_FIELDS = ["satellite-namespace", "satellite_org"] as const;
 
-/** A Kubernetes object name (DNS subdomain) and namespace (DNS label), RFC 1123. */
-const LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
+/** A Kubernetes object name (DNS subdomain), RFC 1123. */
 const SUBDOMAIN = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)*$/;
 const MAX_NAME_LENGTH = 253;
 const MAX_LABEL_LENGTH = 63;
@@ -153,7 +153,7 @@ function metadataAddress(
   if (!isName(name.value)) {
     return invalid(`satellite-name ${quoted(name.value)} is not a Kubernetes object name (RFC 1123)`);
   }
-  if (!LABEL.test(namespaceName)) {
+  if (!isDnsLabel(namespaceName)) {
     return invalid(`satellite-namespace ${quoted(namespaceName)} is not a Kubernetes namespace (RFC 1123)`);
   }
   return { kind: "found", address: { namespace: namespaceName, name: name.value, source: "metadata" } };
@@ -206,7 +206,7 @@ function hostReading(
   const dot = path.lastIndexOf(".");
   const splits = dot < 0 ? labelSplits(path) : [[path.slice(0, dot), path.slice(dot + 1)] as const];
   const addresses = splits
-    .filter(([name, namespace]) => isName(name) && LABEL.test(namespace))
+    .filter(([name, namespace]) => isName(name) && isDnsLabel(namespace))
     .map(([name, namespace]) => ({ namespace, name, source }));
   return addresses.length === 0 ? undefined : { host: bare, addresses };
 }

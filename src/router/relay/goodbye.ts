@@ -3,7 +3,7 @@ import { pingFrame } from "../../http2/frame-writer.ts";
 import { ErrorCode, MAX_31_BIT } from "../../http2/protocol.ts";
 import type { ClientSession } from "./client-session.ts";
 
-/** What the PING between the two GOAWAYs carries: its answer is for the router. */
+/** What the router's PINGs carry: their answers are for the router. */
 const PING: Buffer = Buffer.from("satldrn\0", "latin1");
 /** A client that does not answer the PING is told the last stream id without. */
 const PING_MS = 1000;
@@ -11,14 +11,13 @@ const PING_MS = 1000;
 /**
  * How a connection is ended without losing a request that is on its way (RFC 9113 §6.8). It goes one way only:
  * `none`; `announced`, the client is asked to take new requests elsewhere, and what it has sent meanwhile is still served;
- * `said`, the client has been told which stream is the last one.
+ * `said`, the client has been told which stream is the last one; `left`, the same, and the client has ended its side.
  */
 export class Goodbye {
   readonly #session: ClientSession;
   readonly #clock: Clock;
-  #state: "none" | "announced" | "said" = "none";
+  #state: "none" | "announced" | "said" | "left" = "none";
   #announcedAtMs = 0;
-  #isClientDone = false;
 
   constructor(session: ClientSession, clock: Clock) {
     this.#session = session;
@@ -27,7 +26,7 @@ export class Goodbye {
 
   /** Whether no further requests are taken: the connection ends when those that are open have ended. */
   get isSaid(): boolean {
-    return this.#state === "said";
+    return this.#state === "said" || this.#state === "left";
   }
 
   /** Asks the client to take new requests elsewhere. Its answer to the PING says that no more are on their way. */
@@ -49,7 +48,7 @@ export class Goodbye {
 
   /** @returns whether something was said now: the last stream id to a client that did not answer, or a PING */
   sweep(nowMs: number): boolean {
-    if (this.#isClientDone) {
+    if (this.#state === "left") {
       this.#session.toClient.inject(pingFrame(PING, false));
       return true;
     }
@@ -66,8 +65,8 @@ export class Goodbye {
    * behind them finds that out (RFC 9293 §3.10.7.1). So it is sent something now, and a PING at each {@link sweep}.
    */
   onClientDone(): void {
-    this.#isClientDone = true;
     this.#sayLast();
+    this.#state = "left";
   }
 
   #sayLast(): void {

@@ -1,7 +1,6 @@
 import { toError } from "../../base/errors.ts";
 import { headerFrames } from "../../http2/frame-writer.ts";
 import { GrpcStatus, type ConnectionInfo, type HeaderList } from "../engine.ts";
-import { statusName } from "../grpc-status.ts";
 import type { OwnCall, OwnCallHandler, OwnService, OwnStatus } from "../own-service.ts";
 import { RESPONSE_START } from "./answers.ts";
 import type { RelayContext } from "./context.ts";
@@ -163,6 +162,6 @@ export class OwnStream implements OwnCall, RequestSink {
 
   #finish(status: OwnStatus): void {
     this.#session.answerOpen(this.#open, status);
-    this.#session.streams.reset(this.#open, statusName(status.status));
+    this.#session.streams.endByClient(this.#open);
   }
 }

@@ -66,7 +66,7 @@ export class StreamTable {
     return this.#add(id, OWN_ADMISSION, clientEnded, sink, true);
   }
 
-  /** The client sent END_STREAM. */
+  /** The client sent END_STREAM, or nothing that it still sends is wanted. */
   endByClient(stream: OpenStream): void {
     stream.clientEnded = true;
     this.#closeIfDone(stream);

@@ -222,7 +222,7 @@ export class VmCall implements RequestSink {
   endByRouter(refusal: Refusal): void {
     this.#session.answerOpen(this.open, refusal);
     this.#forget();
-    this.#session.streams.reset(this.open, RequestEnd.PASSED);
+    this.#session.streams.endByClient(this.open);
   }
 
   /**
